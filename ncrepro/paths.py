@@ -1,0 +1,46 @@
+"""Every place on disk, decided here and nowhere else."""
+
+import os
+from pathlib import Path
+
+
+def root() -> Path:
+    """The compendium's folder: ``NCREPRO_ROOT`` if set, else the checkout that this package lies in."""
+    return Path(os.environ.get("NCREPRO_ROOT") or Path(__file__).resolve().parents[1])
+
+
+def profiles() -> Path:
+    return root() / "notebooks" / "profiles"
+
+
+def published() -> Path:
+    return root() / "data" / "published"
+
+
+def cache(profile: str) -> Path:
+    """Models and features of one profile: large, remade at need, never committed."""
+    return root() / "data" / "cache" / profile
+
+
+def datasets() -> Path:
+    """Generated data sets, shared by all profiles."""
+    return root() / "data" / "cache" / "datasets"
+
+
+def results(profile: str, pool: str = "") -> Path:
+    """The tidy tables that the notebooks write."""
+    return root() / "data" / "results" / profile / pool
+
+
+def reference(profile: str, pool: str = "") -> Path:
+    """The committed tables that a fresh run is compared with, laid out like `results`."""
+    return root() / "data" / "reference" / profile / pool
+
+
+def figures(profile: str) -> Path:
+    return root() / "figures" / profile
+
+
+def relative(path: Path) -> str:
+    """``path`` as a reader should see it: below the compendium's folder, with forward slashes."""
+    return Path(path).resolve().relative_to(root().resolve()).as_posix()

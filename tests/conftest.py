@@ -1,0 +1,41 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the sources, as a fresh clone would have them, to run `make` in."""
+    folder = tmp_path / "checkout"
+    ignored = shutil.ignore_patterns("cache", "results", "__pycache__", ".ipynb_checkpoints", "smoke")
+    for part in ("ncrepro", "notebooks", "data"):
+        shutil.copytree(REPOSITORY / part, folder / part, ignore=ignored)
+    for name in ("Makefile", "requirements.txt"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def make(checkout):
+    """Run `make` with the smoke profile in the checkout."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        command = ["make", "PROFILE=smoke", f"PYTHON={sys.executable}", *arguments]
+        inherited = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), **environment}
+        return subprocess.run(command, cwd=checkout, env=inherited, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """An empty place for data and results, with the real profiles."""
+    shutil.copytree(REPOSITORY / "notebooks" / "profiles", tmp_path / "notebooks" / "profiles")
+    monkeypatch.setenv("NCREPRO_ROOT", str(tmp_path))
+    monkeypatch.setenv("NCREPRO_PROFILE", "smoke")
+    return tmp_path

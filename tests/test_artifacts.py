@@ -1,0 +1,91 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from ncrepro import artifacts
+
+SPEC = {"recipe": {"epochs": 2}, "seed": 0}
+ARRAYS = {"features": np.arange(6, dtype=np.float32).reshape(2, 3), "accuracy": np.array(71.25)}
+
+
+def made(path, spec=SPEC):
+    """The artefact at ``path``, and whether it had to be computed."""
+    computed = []
+
+    def compute():
+        computed.append(True)
+        return ARRAYS
+
+    return artifacts.cached(path, spec, compute), bool(computed)
+
+
+def test_what_was_saved_is_read_back_bit_for_bit(tmp_path):
+    artifacts.save(tmp_path / "a.safetensors", ARRAYS, SPEC)
+    loaded = artifacts.load(tmp_path / "a.safetensors", SPEC)
+    assert loaded.keys() == ARRAYS.keys()
+    for key in ARRAYS:
+        np.testing.assert_array_equal(loaded[key], ARRAYS[key])
+        assert loaded[key].dtype == ARRAYS[key].dtype
+
+
+def test_an_artefact_is_computed_once(tmp_path):
+    path = tmp_path / "a.safetensors"
+    assert made(path)[1] is True
+    assert made(path)[1] is False
+
+
+def test_an_artefact_of_another_spec_is_computed_again(tmp_path):
+    path = tmp_path / "a.safetensors"
+    made(path)
+    assert made(path, {**SPEC, "seed": 1})[1] is True
+
+
+@pytest.mark.parametrize("kept", [0, 4, 40, -1])
+def test_a_torn_artefact_is_computed_again(tmp_path, kept):
+    path = tmp_path / "a.safetensors"
+    made(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    assert made(path)[1] is True
+
+
+def test_one_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "a.safetensors"
+    made(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert artifacts.load(path, SPEC) is None
+
+
+def test_a_full_disk_gives_one_clear_line_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"cannot write table.csv \(0.0 MB\): No space left on device"):
+        artifacts.write(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_digest_depends_on_values_and_not_on_their_order():
+    assert artifacts.digest({"a": 1, "b": 2}) == artifacts.digest({"b": 2, "a": 1})
+    assert artifacts.digest({"a": 1, "b": 2}) != artifacts.digest({"a": 1, "b": 3})
+
+
+def test_a_fingerprint_sees_code_and_not_comments(tmp_path, monkeypatch):
+    def fingerprint(code):
+        artifacts.fingerprint.cache_clear()
+        (tmp_path / "step.py").write_text(code)
+        return artifacts.fingerprint("step")
+
+    monkeypatch.setattr(artifacts, "__file__", str(tmp_path / "artifacts.py"))
+    plain = fingerprint("def f(x):\n    return x + 1\n")
+    assert fingerprint('def f(x):\n    """Doc."""\n    # why\n    return x + 1\n') == plain
+    assert fingerprint("def f(x):\n    return x + 2\n") != plain
+    artifacts.fingerprint.cache_clear()
