@@ -1,0 +1,102 @@
+"""The demo's data: drawn or real images of 32 x 32 pixels, without a download, the same bytes every time.
+
+The supervised pool is pre-trained on ``SOURCE``, the multi-source pool on each of ``SOURCES``; models are chosen for
+``TARGETS``. No class of a source is a class of a target: characters, textures, signs and the fonts to be told apart are
+others, and Greek letters that look Cyrillic are left out (cousins such as O and 0 remain). ``photographs`` and ``hues``
+are sources that teach little about shape, on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..images import Images
+from . import glyphs, real, signs, textures
+from .glyphs import SANS, SERIF, STIX
+from .scene import generator, sensor
+
+Painter = Callable[[np.random.Generator], np.ndarray]  # gives an image (32, 32, 3) in 0..1
+
+LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "abdefghmnqrty"
+GREEK = "ΔΘΛΞΣΨΩ"
+GREEK_LOWER = "βγζηθλμξσχψω"
+ARMENIAN = "ԱԲԳԴԵԶԷԸԺԻԽԾԿՀՁՂՃՄ"
+GEORGIAN = "აბგდევზთიკლმნოპჟრს"
+SYLLABICS = "ᑫᑭᑯᑲᒉᒋᒍᒐᒣᒥᒧᒪᓀᓂᓄᓇᓭᓯᓱᓴᔦᔨᔪᔭ"
+PICTOGRAMS = "☀☁☂☃☎☘☠☢☣☮☯☺❄✿♔♕♖♗♘♙♠♣♥♦♨♪⚓⚔⚖⚙✂✈✉✌✎✚"
+CYRILLIC = "БГДЖИЛПФЦЧШЩЪЫЭЮЯ"
+MATH = "∫∂∇∞∝∈∉∋∅∩∪⊂⊃≈±∓÷√∀∃≤≥⊕⊗"
+FONTS = (*SERIF, *STIX, "cmr10", "cmss10", "cmtt10", "cmti10")
+SOURCE_FONTS = (
+    *SANS, "DejaVuSans-BoldOblique", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique",
+    "DejaVuSerif-BoldItalic", "STIXGeneralBolIta", "cmb10", "cmmi10",
+)  # fmt: skip
+FONT_LETTERS = "aegkstABDGMRS"
+
+# name: the painter of each class, and the images per class in train and in test
+_PAINTED: dict[str, tuple[Callable[[str], dict[str, Painter]], int, int]] = {
+    "source": (
+        lambda split: glyphs.alphabet(LATIN + GREEK, SANS)
+        | textures.textures(textures.SOURCE)
+        | signs.signs(signs.SOURCE), 60, 10,
+    ),
+    "cyrillic": (lambda split: glyphs.alphabet(CYRILLIC, SERIF), 36, 36),
+    "math": (lambda split: glyphs.alphabet(MATH, STIX + SERIF), 25, 25),
+    "fontid": (lambda split: glyphs.font_identity(FONTS, FONT_LETTERS), 60, 60),
+    "textures": (lambda split: textures.textures(textures.TARGET), 50, 50),
+    "signs": (lambda split: signs.signs(signs.TARGET, size=(0.5, 1), haze=(0.1, 0.8)), 30, 30),
+    "latin": (lambda split: glyphs.alphabet(LATIN, SANS), 46, 10),
+    "greek": (lambda split: glyphs.alphabet(GREEK + GREEK_LOWER, SANS), 95, 10),
+    "armenian_georgian": (lambda split: glyphs.alphabet(ARMENIAN + GEORGIAN, SANS), 50, 10),
+    "syllabics": (lambda split: glyphs.alphabet(SYLLABICS, SANS), 75, 10),
+    "pictograms": (lambda split: glyphs.alphabet(PICTOGRAMS, SANS), 50, 10),
+    "source_fonts": (lambda split: glyphs.font_identity(SOURCE_FONTS, FONT_LETTERS), 150, 10),
+    "source_textures": (lambda split: textures.textures(textures.SOURCE), 150, 10),
+    "source_signs": (lambda split: signs.signs(signs.SOURCE, size=(0.5, 1), haze=(0.1, 0.8)), 100, 10),
+    "photographs": (real.regions, 150, 10),
+    "hues": (lambda split: glyphs.hues(12, LATIN, SANS), 150, 10),
+}  # fmt: skip
+
+SOURCE = "source"
+TARGETS = ("digits", "cyrillic", "math", "fontid", "textures", "signs")
+SOURCES = (
+    "latin", "greek", "armenian_georgian", "syllabics", "pictograms",
+    "source_fonts", "source_textures", "source_signs", "photographs", "hues",
+)  # fmt: skip
+NAMES = (SOURCE, *TARGETS, *SOURCES)
+
+
+def generate(name: str, split: str) -> Images:
+    """Draw one split of a data set (or load it, where the images are real).
+
+    Parameters
+    ----------
+    name : str
+        One of ``NAMES``.
+    split : {"train", "test"}
+
+    Returns
+    -------
+    Images
+        (n, 3, 32, 32) uint8. Drawn sets go through their classes in turn, so that any start of them is balanced. The
+        bytes depend on the two arguments alone.
+
+    Raises
+    ------
+    ValueError
+        If the name or the split is unknown.
+    """
+    if name not in NAMES:
+        raise ValueError(f"data set {name!r} is unknown; choose one of {', '.join(NAMES)}")
+    if split not in ("train", "test"):
+        raise ValueError(f"split {split!r} is unknown; choose train or test")
+    if name == "digits":
+        return real.digits(split)
+    classes, n_train, n_test = _PAINTED[name]
+    painters, rng = classes(split), generator(name, split)
+    labels = np.tile(np.arange(len(painters)), n_train if split == "train" else n_test)
+    painter_of = list(painters.values())
+    images = np.stack([sensor(painter_of[k](rng), rng) for k in labels])  # (n, 3, 32, 32)
+    return Images(name, split, images, labels.astype(np.int64), tuple(painters))

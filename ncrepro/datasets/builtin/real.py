@@ -1,0 +1,51 @@
+"""The real images that scikit-learn brings: handwritten digits, and two photographs."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_image
+
+from ..images import Images
+from .scene import SIZE, generator
+
+
+def digits(split: str, per_class: int = 20) -> Images:
+    """Scanned digits (8 x 8 pixels), enlarged; ``per_class`` of each in train, the others in test."""
+    scans, labels = load_digits(return_X_y=True)
+    order = generator("digits", "both").permutation(len(labels))
+    scans, labels = scans[order].reshape(-1, 8, 8), labels[order].astype(np.int64)
+    pixels = np.rint(scans * 255 / 16).astype(np.uint8)  # (n, 8, 8)
+    large = np.stack([np.asarray(Image.fromarray(p).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for p in pixels])
+    both = Images("digits", split, np.repeat(large[:, None], 3, axis=1), labels, tuple("0123456789"))
+    train = np.zeros(len(both), bool)
+    for k in range(both.n_classes):
+        train[np.flatnonzero(labels == k)[:per_class]] = True
+    return both.take(train if split == "train" else ~train)
+
+
+class Patches:
+    """Paints square patches, 32 to 48 pixels wide, of one rectangle of a photograph."""
+
+    def __init__(self, photograph: Image.Image, box: tuple[int, int, int, int]) -> None:
+        self.region = photograph.crop(box)
+
+    def __call__(self, rng: np.random.Generator) -> np.ndarray:
+        side = rng.uniform(SIZE, 1.5 * SIZE)
+        x, y = rng.uniform(0, np.subtract(self.region.size, side))
+        patch = self.region.resize((SIZE, SIZE), Image.Resampling.BILINEAR, (x, y, x + side, y + side))
+        return np.asarray(patch) / 255
+
+
+def regions(split: str, rows: int = 2, columns: int = 3) -> dict[str, Patches]:
+    """One class per tile of a photograph: train has the left three quarters of the tile, test the rest."""
+    classes = {}
+    for name in ("china", "flower"):
+        photograph = Image.fromarray(load_sample_image(f"{name}.jpg"))
+        width, height = photograph.width // columns, photograph.height // rows
+        cut = 3 * width // 4
+        left, right = (0, cut) if split == "train" else (cut, width)
+        for row, column in np.ndindex(rows, columns):
+            x, y = column * width, row * height
+            classes[f"{name} {row + 1}.{column + 1}"] = Patches(photograph, (x + left, y, x + right, y + height))
+    return classes
