@@ -1,0 +1,21 @@
+"""How the names in the tables read on the page."""
+
+LABELS = {
+    "ncti": "NCTI", "face": "FaCe", "face_printed": "FaCe as printed", "face_printed": "FaCe, Eq. 6 as printed", "logme": "LogME", "sfda": "SFDA",
+    "leep": "LEEP", "nce": "NCE", "nleep": "NLEEP", "gbc": "GBC", "h_score": "H-score", "transrate": "TransRate",
+    "regularized_h_score": "regularised H-score", "static_baseline": "static baseline",
+    "static_baseline_listed": "static, listed models", "source_accuracy": "source accuracy",
+    "n_parameters": "number of parameters", "source_accuracy": "source accuracy", "n_parameters": "number of parameters",
+    "variance_collapse": "VC alone", "class_fairness": "CF alone",
+    "nc2_a": "NC2(A)", "selfsupervised": "self-supervised",
+    "weighted_kendall": r"weighted Kendall $\tau_w$", "pearson": r"Pearson $\rho$", "spearman": r"Spearman $\rho_s$",
+    "aircraft": "Aircraft", "caltech101": "Caltech", "cars": "Cars", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
+    "dtd": "DTD", "flowers": "Flowers", "food": "Food", "pets": "Pets", "sun397": "SUN", "voc2007": "VOC",
+    "cub": "CUB", "gtsrb": "GTSRB", "stl10": "STL-10", "ncti_table1": "NCTI Table 1", "ncti_table2": "NCTI Table 2",
+    "face_table1": "FaCe Table 1", "face_table2": "FaCe Table 2", "face_table3": "FaCe Table 3",
+}  # names in the tables -> names on the page; other names are shown as they are
+
+
+def label(name: str) -> str:
+    """The name of a metric, target or statistic as a figure shows it."""
+    return LABELS.get(name, name)
