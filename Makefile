@@ -1,0 +1,106 @@
+# One rule per kind of thing. `make` alone lists what can be asked for.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PROFILE ?= demo
+PYTHON ?= .venv/bin/python
+BASE_PYTHON ?= python3
+ifeq ($(wildcard notebooks/profiles/$(PROFILE).yaml),)
+$(error unknown PROFILE '$(PROFILE)': choose one of $(basename $(notdir $(wildcard notebooks/profiles/*.yaml))))
+endif
+
+export NCREPRO_PROFILE := $(PROFILE)
+export PYTHONPATH := $(CURDIR)
+# Two worker processes of one thread each use both cores; more threads per process would only get in each other's way.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export SOURCE_DATE_EPOCH := 1700000000
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+PIPELINE = $(PYTHON) -W ignore -m ncrepro.pipeline
+RUN = $(PIPELINE) run $< $@
+BUILD := build/$(PROFILE)
+
+# What each stage is made by: a change there, and only there, makes it again.
+BASICS  := $(addprefix ncrepro/,__init__.py paths.py profiles.py artifacts.py) notebooks/profiles/$(PROFILE).yaml requirements.txt
+METRICS := $(wildcard ncrepro/metrics/*.py)
+PLOTS   := $(wildcard ncrepro/plots/*.py)
+TRAIN   := $(BASICS) ncrepro/training.py $(wildcard ncrepro/models/*.py ncrepro/datasets/*.py ncrepro/datasets/*/*.py ncrepro/tasks/*.py)
+TABLES  := ncrepro/experiment.py ncrepro/ranking.py $(wildcard ncrepro/gallery/*.py)
+
+##@ Results
+all: $(BUILD)/90_figures.ipynb  ## train, score and draw everything of PROFILE (default: demo)
+figures: all  ## the same: every figure into figures/$(PROFILE)
+
+verify: | environment  ## compare this machine's tables with the committed ones
+	$(PIPELINE) verify
+
+bench: | environment  ## time and memory of every metric, against one X.T @ X and a plain implementation
+	$(PYTHON) -m bench
+
+##@ Working with it
+lab: | environment  ## open JupyterLab on the notebooks
+	$(PYTHON) -m jupyterlab notebooks
+
+test: | environment  ## every test, then every notebook in the smoke profile
+	$(PYTHON) -m pytest tests
+	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks
+
+notebooks: all  ## put the executed notebooks of the demo, outputs and all, in place of the committed ones
+	test $(PROFILE) = demo
+	for notebook in notebooks/*.ipynb; do name=$$(basename $$notebook .ipynb); \
+	  cp $$(ls $(BUILD)/$$name.ipynb $(BUILD)/$$name--supervised.ipynb 2> /dev/null) $$notebook; done
+
+reference: all  ## make this machine's tables the committed reference
+	rm -rf data/reference/$(PROFILE)
+	cd data/results/$(PROFILE) && for table in $$(find . -name '*.csv' ! -name 'seconds_*'); do \
+	  install -D -m 644 $$table ../../reference/$(PROFILE)/$$table; done
+
+clean:  ## remove executed notebooks, tables and figures of PROFILE; models and features stay
+	rm -rf $(BUILD) data/results/$(PROFILE) figures/$(PROFILE)
+
+distclean: clean  ## also remove models, features and generated data: the next run is a cold one
+	rm -rf data/cache/$(PROFILE) data/cache/datasets
+
+environment: $(if $(filter .venv/%,$(PYTHON)),.venv/requirements.txt)  ## create .venv from the lock (not when PYTHON is given)
+
+help:
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nOptions: PROFILE=demo|smoke  PYTHON=python (an environment of your own)\n'
+
+.PHONY: all figures verify bench lab test notebooks reference clean distclean environment check help
+
+# The environment: the lock is copied into it last, so an interrupted installation is started again.
+.venv/requirements.txt: requirements.txt
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'error: Python 3.11 or later is needed; name one with make BASE_PYTHON=...' >&2; exit 1; }
+	$(BASE_PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	cp requirements.txt $@
+
+check: | environment
+	@$(PIPELINE) check
+
+# The notebooks. Those that work on a pool are run once per pool.
+$(BUILD)/00_start_here.ipynb: notebooks/00_start_here.ipynb $(BASICS) $(METRICS) $(PLOTS) $(TABLES) | check
+	@$(RUN)
+
+$(BUILD)/03_published_numbers.ipynb: notebooks/03_published_numbers.ipynb ncrepro/published.py ncrepro/ranking.py $(PLOTS) $(wildcard data/published/*) | check
+	@$(RUN)
+
+$(BUILD)/10_train_pool--%.ipynb: notebooks/10_train_pool.ipynb $(TRAIN) | check
+	@$(RUN) -p pool $*
+
+$(BUILD)/11_extract_features--%.ipynb: notebooks/11_extract_features.ipynb $(BUILD)/10_train_pool--%.ipynb ncrepro/features.py
+	@$(RUN) -p pool $*
+
+$(BUILD)/20_supervised.ipynb: notebooks/20_supervised.ipynb $(BUILD)/11_extract_features--supervised.ipynb $(METRICS) $(PLOTS) $(TABLES)
+	@$(RUN)
+
+$(BUILD)/90_figures.ipynb: notebooks/90_figures.ipynb $(addprefix $(BUILD)/,00_start_here.ipynb 03_published_numbers.ipynb 20_supervised.ipynb) $(PLOTS) $(wildcard ncrepro/gallery/*.py)
+	@$(RUN)
+
+.PRECIOUS: $(BUILD)/10_train_pool--%.ipynb $(BUILD)/11_extract_features--%.ipynb

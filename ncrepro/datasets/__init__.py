@@ -1,0 +1,33 @@
+"""Labelled data by name: drawn once by `builtin`, then read from the cache."""
+
+import json
+from functools import lru_cache
+
+import numpy as np
+
+from .. import artifacts, paths
+from ..profiles import unknown
+from . import builtin
+from .images import Images
+
+
+def names() -> tuple[str, ...]:
+    return builtin.NAMES
+
+
+@lru_cache(maxsize=32)
+def load(name: str, split: str, max_per_class: int | None = None) -> Images:
+    """A data set's split ("train" or "test"), with at most ``max_per_class`` images of each class."""
+    if name not in names():
+        raise ValueError(unknown("data set", name, names()))
+    spec = {"dataset": name, "split": split, "code": artifacts.fingerprint("datasets/builtin")}
+    arrays = artifacts.cached(paths.datasets() / f"{name}-{split}.safetensors", spec, lambda: _arrays(name, split))
+    classes = tuple(json.loads(arrays["classes"].tobytes()))
+    images = Images(name, split, arrays["images"], arrays["labels"], classes)
+    return images if max_per_class is None else images.limited(max_per_class)
+
+
+def _arrays(name: str, split: str) -> artifacts.Arrays:
+    made = builtin.generate(name, split)
+    classes = np.frombuffer(json.dumps(made.classes).encode(), dtype=np.uint8)
+    return {"images": made.images, "labels": made.labels, "classes": classes}

@@ -1,0 +1,399 @@
+"""A profile's pool x targets -> accuracies, scores, correlations: the verbs that the notebooks use.
+
+Every long step is a list of jobs. A job makes one artefact; what is already made and valid is not made again, so an
+interrupted run goes on where it stopped. Each verb returns its tidy table and writes it below ``data/results``.
+"""
+
+import importlib
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.manifold import TSNE
+from tqdm import tqdm
+
+from . import artifacts, metrics, paths, profiles, ranking
+from .artifacts import Arrays
+from .profiles import Model
+
+# What a ranking is compared with, beside the metrics: rankings that never look at the target's features.
+BASELINES = ("static_baseline", "source_accuracy", "n_parameters")
+
+
+class Job(NamedTuple):
+    """One artefact to be made: ``compute()`` gives its arrays, ``spec`` says from what."""
+
+    label: str
+    path: Path
+    spec: dict
+    compute: Callable[[], Arrays]
+
+
+class Experiment:
+    """One pool of one profile.
+
+    Parameters
+    ----------
+    pool : str
+        A pool of the profile: ``supervised``, ...
+    profile : str, optional
+        ``smoke``, ``demo``, ...; None reads ``NCREPRO_PROFILE``, else takes ``demo``.
+    """
+
+    def __init__(self, pool: str, profile: str | None = None):
+        self.profile = profiles.load(profile)
+        self.pool = self.profile.pool(pool)
+        self.task = importlib.import_module(f"ncrepro.tasks.{self.pool.task}")
+        for kind, given, known in (
+            ("architecture", self.pool.architectures, self.task.ARCHITECTURES),
+            ("loss", self.pool.losses, self.task.LOSSES),
+            ("data set", (*self.pool.sources, *self.pool.targets), self.task.DATASETS),
+        ):
+            for name in set(given) - set(known):
+                raise ValueError(profiles.unknown(kind, name, known))
+        self.results = paths.results(self.profile.name, self.pool.name)
+
+    # Ground truth -----------------------------------------------------------------------------------------------------
+
+    def pretrain(self) -> pd.DataFrame:
+        """Pre-train every model on its source: (model, architecture, source, n_parameters, n_features, source_accuracy)."""
+        jobs = [self._pretraining(model) for model in self.pool.models]
+        made = self._run(f"{self.pool.name}: pre-train", jobs)
+        rows = [
+            {
+                "model": model.name,
+                "architecture": model.architecture,
+                "source": model.source,
+                "n_parameters": int(arrays["n_parameters"]),
+                "n_features": int(arrays["n_features"]),
+                "source_accuracy": float(arrays["accuracy"]),
+            }
+            for model, arrays in zip(self.pool.models, made, strict=True)
+        ]
+        self._write_seconds("pretrain", [{"model": model.name} for model in self.pool.models], made)
+        return self._write("pretraining", rows)
+
+    def finetune(self) -> pd.DataFrame:
+        """Fine-tune every model on every target: per cent, (model, target, seed, accuracy), then what else the task measures."""
+        runs = [
+            (model, target, seed)
+            for model, target in product(self.pool.models, self.pool.targets)
+            for seed in self.pool.seeds_of(target)
+        ]
+        made = self._run(f"{self.pool.name}: fine-tune", [self._finetuning(*run) for run in runs])
+        keys = [{"model": model.name, "target": target, "seed": seed} for model, target, seed in runs]
+        self._write_seconds("finetune", keys, made)
+        return self._write("accuracies", [{**key, **_measured(arrays)} for key, arrays in zip(keys, made, strict=True)])
+
+    # Scores -----------------------------------------------------------------------------------------------------------
+
+    def extract(self) -> pd.DataFrame:
+        """Features of every target's train split by every pre-trained model: (model, target, n_samples, n_features)."""
+        runs = list(product(self.pool.models, self.pool.targets))
+        made = self._run(f"{self.pool.name}: extract", [self._extraction(*run) for run in runs])
+        keys = [{"model": model.name, "target": target} for model, target in runs]
+        self._write_seconds("extract", keys, made)
+        shapes = [dict(zip(("n_samples", "n_features"), arrays["features"].shape, strict=True)) for arrays in made]
+        return self._write("features", [{**key, **shape} for key, shape in zip(keys, shapes, strict=True)])
+
+    def score(self) -> pd.DataFrame:
+        """Every metric on every feature set: (model, target, metric, term, score), a metric's ``total`` among its terms."""
+        runs = list(product(self.pool.models, self.pool.targets))
+        made = self._run(f"{self.pool.name}: score", [self._scoring(*run) for run in runs])
+        rows = [
+            {"model": model.name, "target": target, "metric": metric, "term": term, "score": value}
+            for (model, target), arrays in zip(runs, made, strict=True)
+            for (metric, term), value in _by_metric(arrays)
+        ]
+        terms = pd.DataFrame(rows)
+        return self._write("scores", pd.concat([terms[terms["term"] != "total"], totals(terms)]))
+
+    def correlate(self) -> pd.DataFrame:
+        """How well each metric ranks: (target, metric, weighted_kendall, pearson, spearman, low, high), and on average.
+
+        ``low`` and ``high`` bound the weighted Kendall at 95 %, by bootstrap over the models. A subset of the pool (a
+        paper's own list of models) is ranked on its own, min-max included, and written as ``correlations_<subset>``.
+        """
+        for subset in self.pool.subsets:
+            self._write(f"correlations_{subset}", correlations(*self.ranked(subset)))
+        return self._write("correlations", correlations(*self.ranked()))
+
+    def ranked(self, subset: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x targets)."""
+        accuracies = self.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target")
+        scores, pretraining = self.read("scores"), self.read("pretraining")
+        if subset is not None:
+            members = self.pool.subset(subset)
+            accuracies = accuracies.loc[members]
+            scores, pretraining = (table[table["model"].isin(members)] for table in (scores, pretraining))
+        accuracies = accuracies[list(self.pool.targets)]
+        terms = scores[(scores["term"] != "total") | ~scores["metric"].isin(_TERMS)]
+        return pd.concat([totals(terms), baselines(pretraining, accuracies)]), accuracies
+
+    def features_of(self, model: str, target: str) -> Arrays:
+        """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split."""
+        entry = next((m for m in self.pool.models if m.name == model), None)
+        if entry is None:
+            raise ValueError(profiles.unknown("model", model, [m.name for m in self.pool.models]))
+        if target not in self.pool.targets:
+            raise ValueError(profiles.unknown("target", target, self.pool.targets))
+        job = self._extraction(entry, target)
+        return _require(job.path, job.spec, f"features of {model} on {target}", "11_extract_features")
+
+    def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
+        """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig. 2).
+
+        Returns
+        -------
+        DataFrame (model, label, x, y, caption)
+            ``caption``: the model's name, its accuracy and its NCTI terms.
+        """
+        accuracies = self.read("accuracies").query("target == @target").groupby("model")["accuracy"].mean()
+        ordered = accuracies[self.pool.subset("ncti")].sort_values(ascending=False)
+        chosen = ordered.iloc[np.linspace(0, len(ordered) - 1, min(4, len(ordered))).round().astype(int)]
+        scores = self.read("scores").query("metric == 'ncti' and target == @target").set_index(["model", "term"])["score"]
+        tables = []
+        for model, accuracy in chosen.items():
+            arrays = self.features_of(model, target)
+            kept = pd.Series(arrays["labels"]).groupby(arrays["labels"]).head(per_class).index
+            H, y = arrays["features"][kept], arrays["labels"][kept]
+            xy = TSNE(perplexity=min(30, len(H) / 4), init="pca", random_state=0).fit_transform(H)
+            seli, ncc, log_vc = (scores[model, term] for term in _TERMS["ncti"])
+            caption = f"{model}: {accuracy:.1f} %\nseli {seli:.0f}, ncc {ncc:.2f}, log vc {log_vc:.2f}"
+            tables.append(pd.DataFrame({"model": model, "label": y, "x": xy[:, 0], "y": xy[:, 1], "caption": caption}))
+        return self._write("embedding", pd.concat(tables))
+
+    def read(self, table: str) -> pd.DataFrame:
+        """A table that this pool's notebooks have written."""
+        path = self.results / f"{table}.csv"
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{paths.relative(path)} is missing: run `make all PROFILE={self.profile.name}`, or the notebook that writes it"
+            )
+        return pd.read_csv(path)
+
+    # Jobs -------------------------------------------------------------------------------------------------------------
+
+    def _pretraining(self, model: Model) -> Job:
+        spec = {
+            "architecture": model.architecture,
+            "source": model.source,
+            "loss": model.loss,
+            "max_per_class": self.pool.max_per_class,
+            "recipe": self.pool.pretrain,
+            "seed": 0,
+            "code": artifacts.fingerprint(*self.task.CODE),
+            "torch": torch.__version__,
+        }
+        label = "-".join((model.architecture, model.source, model.loss))
+        return self._job("pretrained", label, spec, partial(self.task.pretrain, spec))
+
+    def _finetuning(self, model: Model, target: str, seed: int) -> Job:
+        origin = self._pretraining(model)
+        spec = {
+            "pretrained": artifacts.digest(origin.spec),
+            "target": target,
+            "max_per_class": self.pool.max_per_class,
+            "recipe": self.pool.finetune,
+            "seed": seed,
+        }
+        step = partial(_from_pretrained, self.task.finetune, spec, origin.path, origin.spec)
+        return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step)
+
+    def _extraction(self, model: Model, target: str) -> Job:
+        origin = self._pretraining(model)
+        spec = {
+            "pretrained": artifacts.digest(origin.spec),
+            "target": target,
+            "split": "train",
+            "max_per_class": self.pool.max_per_class,
+            "code": artifacts.fingerprint("features"),
+        }
+        step = partial(_from_pretrained, self.task.extract, spec, origin.path, origin.spec)
+        return self._job("features", f"{model.name}-{target}", spec, step)
+
+    def _scoring(self, model: Model, target: str) -> Job:
+        origin = self._extraction(model, target)
+        spec = {"features": artifacts.digest(origin.spec), "code": artifacts.fingerprint("metrics")}
+        return self._job("scores", f"{model.name}-{target}", spec, partial(_score, origin.path, origin.spec))
+
+    def _job(self, kind: str, label: str, spec: dict, compute: Callable[[], Arrays]) -> Job:
+        name = f"{label}-{artifacts.digest(spec)}.safetensors"
+        return Job(label, paths.cache(self.profile.name) / kind / name, spec, compute)
+
+    def _run(self, title: str, jobs: list[Job]) -> list[Arrays]:
+        """Make what is missing, on as many processes as the profile says, and return every job's arrays in order."""
+        missing = [job for job in jobs if artifacts.load(job.path, job.spec) is None]
+        with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, file=sys.stdout, mininterval=1) as bar:
+            parallel = joblib.Parallel(n_jobs=self.profile.workers, return_as="generator_unordered")
+            for label in parallel(joblib.delayed(_make)(job) for job in missing):
+                bar.set_postfix_str(label, refresh=False)
+                bar.update()
+        return [_require(job.path, job.spec, job.label, "this cell") for job in jobs]
+
+    # Tables -----------------------------------------------------------------------------------------------------------
+
+    def _write(self, table: str, rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
+        frame = pd.DataFrame(rows).reset_index(drop=True)
+        artifacts.write(self.results / f"{table}.csv", frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+        return frame
+
+    def _write_seconds(self, stage: str, keys: list[dict], made: list[Arrays]) -> None:
+        """What each job took when it was made: CPU seconds, and its process's peak memory in MB."""
+        rows = [{**key, "seconds": float(a["seconds"]), "peak_mb": float(a["peak_mb"])} for key, a in zip(keys, made, strict=True)]
+        self._write(f"seconds_{stage}", rows)
+
+
+# What the jobs do, in processes of their own --------------------------------------------------------------------------
+
+
+def _make(job: Job) -> str:
+    torch.set_num_threads(1)
+    started = time.process_time()
+    arrays = job.compute()
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    arrays |= {"seconds": np.array(time.process_time() - started), "peak_mb": np.array(peak_mb)}
+    artifacts.save(job.path, arrays, job.spec)
+    return job.label
+
+
+def _score(origin: Path, origin_spec: dict) -> Arrays:
+    arrays = _require(origin, origin_spec, origin.stem, "11_extract_features")
+    H, y = arrays["features"], arrays["labels"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no more samples than features: notebook 11 says for which models
+        scores = metrics.all_scores(H, y, arrays.get("source_probs"))  # models without a source classifier have none
+        scores["face_printed_variance_collapse"] = scores["face_variance_collapse"]
+        scores["face_printed_class_fairness"] = metrics.face(H, y, include_self=True).class_fairness
+    return {name: np.array(value) for name, value in scores.items()}
+
+
+def _from_pretrained(step: Callable[[dict, dict, Arrays], Arrays], spec: dict, origin: Path, origin_spec: dict) -> Arrays:
+    return step(spec, origin_spec, _require(origin, origin_spec, origin.stem, "10_train_pool"))
+
+
+def _require(path: Path, spec: dict, what: str, notebook: str) -> Arrays:
+    arrays = artifacts.load(path, spec)
+    if arrays is None:
+        raise FileNotFoundError(f"no valid {what} in {paths.relative(path.parent)}: run {notebook} first")
+    return arrays
+
+
+# From terms to rankings -----------------------------------------------------------------------------------------------
+
+_TERMS = {  # a metric of several terms -> what its terms are called in `metrics.all_scores`
+    "ncti": ("seli", "ncc", "log_vc"),
+    "face": ("variance_collapse", "class_fairness"),
+    "face_printed": ("variance_collapse", "class_fairness"),
+}
+_SPLIT = {f"{metric}_{term}": (metric, term) for metric, terms in _TERMS.items() for term in terms}
+
+
+def _by_metric(arrays: Arrays):
+    """(metric, term) -> value, for every score of `metrics.all_scores`; a metric of one term has only its total."""
+    return [(_SPLIT.get(name, (name, "total")), value) for name, value in _measured(arrays).items()]
+
+
+def _measured(arrays: Arrays) -> dict[str, float]:
+    """An artefact's single numbers, without those of its own making."""
+    return {key: float(a) for key, a in arrays.items() if a.ndim == 0 and key not in ("seconds", "peak_mb")}
+
+
+def totals(terms: pd.DataFrame) -> pd.DataFrame:
+    """Each metric's total over the models in ``terms``: min-max and sum for NCTI and FaCe, the score itself otherwise."""
+    rows = []
+    for (target, metric), group in terms.groupby(["target", "metric"], sort=False):
+        if metric in _TERMS:
+            by_model = group.pivot(index="model", columns="term", values="score").loc[group["model"].unique()]
+            total = ranking.total(by_model)
+        else:
+            total = group.set_index("model")["score"]
+        rows.append(pd.DataFrame({"model": total.index, "target": target, "metric": metric, "term": "total", "score": total.values}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def baselines(pretraining: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """The rankings in `BASELINES`, shaped like `totals`."""
+    by_model = pretraining.set_index("model").loc[accuracies.index]
+    tables = {"static_baseline": ranking.static_baseline(accuracies)} if accuracies.shape[1] > 1 else {}
+    for name in ("source_accuracy", "n_parameters"):
+        tables[name] = pd.DataFrame({target: by_model[name] for target in accuracies.columns})
+    long = [
+        table.rename_axis(index="model", columns="target").stack().rename("score").reset_index().assign(metric=name, term="total")
+        for name, table in tables.items()
+    ]
+    return pd.concat(long, ignore_index=True)[["model", "target", "metric", "term", "score"]]
+
+
+def with_accuracies(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """``scores`` (model, target, ...) with a column ``accuracy`` taken from ``accuracies`` (models x targets)."""
+    long = accuracies.stack().rename("accuracy").rename_axis(["model", "target"])
+    return scores.join(long, on=["model", "target"], how="inner")
+
+
+def seed_noise(accuracies: pd.DataFrame) -> pd.DataFrame:
+    """How far two fine-tunings of the same models agree, on the targets that have more than one seed.
+
+    Returns
+    -------
+    DataFrame (target, seeds, difference, weighted_kendall)
+        ``difference``: mean absolute difference between two seeds, in points; ``weighted_kendall``: agreement of the
+        rankings by seed 0 and seed 1, a ceiling for every score. No rows if no target has a second seed.
+    """
+    rows = []
+    for target, group in accuracies.groupby("target", sort=False):
+        table = group.pivot(index="model", columns="seed", values="accuracy")
+        if table.shape[1] > 1 and table[0].nunique() > 1 and table[1].nunique() > 1:
+            rows.append({
+                "target": target,
+                "seeds": table.shape[1],
+                "difference": (table[0] - table[1]).abs().mean(),
+                "weighted_kendall": ranking.weighted_kendall(table[0], table[1]),
+            })  # fmt: skip
+    return pd.DataFrame(rows, columns=["target", "seeds", "difference", "weighted_kendall"])
+
+
+def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """How well every metric in ``scores`` ranks the models for each target, and on average over the targets.
+
+    Parameters
+    ----------
+    scores : DataFrame (model, target, metric, score)
+    accuracies : DataFrame, models x targets, per cent
+
+    Returns
+    -------
+    DataFrame (target, metric, weighted_kendall, pearson, spearman, low, high)
+        ``low`` and ``high``: 95 % of the weighted Kendall over resamples of the models; in the rows whose target is
+        ``average``, of its mean over targets. A metric that gives all models the same score has no correlation: NaN.
+    """
+    rows = []
+    for metric, group in scores.groupby("metric", sort=False):
+        table = group.pivot(index="model", columns="target", values="score").loc[accuracies.index, accuracies.columns]
+        defined = [t for t in accuracies.columns if table[t].nunique() > 1 and accuracies[t].nunique() > 1]
+        for target in accuracies.columns:
+            of_target = [target] if target in defined else []
+            rows.append({"target": target, "metric": metric, **_agreement(table[of_target], accuracies[of_target])})
+        rows.append({"target": "average", "metric": metric, **_agreement(table[defined], accuracies[defined])})
+    order = {target: i for i, target in enumerate((*accuracies.columns, "average"))}
+    return pd.DataFrame(rows).sort_values("target", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def _agreement(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, float]:
+    """Means over targets of the three correlations, and the interval of the first."""
+    statistics = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
+    if scores.empty:
+        return dict.fromkeys(("weighted_kendall", "pearson", "spearman", "low", "high"), np.nan)
+    means = {f.__name__: np.mean([f(scores[t], accuracies[t]) for t in scores.columns]) for f in statistics}
+    low, high = ranking.bootstrap_interval(ranking.weighted_kendall, scores, accuracies)
+    return {**means, "low": low, "high": high}

@@ -1,0 +1,103 @@
+"""Every figure by name: the tables it is drawn from, the notebook that explains it, the paper's claim, and whether it holds.
+
+The notebooks show these figures and `draw_all` saves them, by the same functions, so that they cannot differ.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from .. import artifacts, paths
+from ..plots import label, style
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure and what is said of it."""
+
+    draw: Callable[[str], Figure]  # profile -> figure
+    shows: str
+    notebook: str
+    claim: str = ""  # what the paper says of it
+    holds: Callable[[str], tuple[str, bool]] | None = None  # profile -> what is found, and whether the claim holds
+
+    @property
+    def name(self) -> str:
+        return self.draw.__name__
+
+
+MODULES = ("published", "supervised")  # one per notebook that has figures to save
+FIGURES: list[Entry] = []
+
+
+def figure(**said) -> Callable:
+    """Enter the decorated function, profile -> figure, into the gallery; ``said`` are the other fields of `Entry`."""
+
+    def register(draw: Callable[[str], Figure]) -> Callable[[str], Figure]:
+        FIGURES.append(Entry(draw, **said))
+        return draw
+
+    return register
+
+
+def everything() -> list[Entry]:
+    """All entries, in the order of the notebooks."""
+    for module in MODULES:
+        importlib.import_module(f"{__name__}.{module}")
+    return FIGURES
+
+
+def draw_all(profile: str) -> pd.DataFrame:
+    """Save every figure of a profile, write the index, and return it: (figure, shows, notebook, claim, here, holds)."""
+    rows = []
+    for entry in everything():
+        drawn = entry.draw(profile)
+        style.save(drawn, entry.name, paths.figures(profile))
+        plt.close(drawn)
+        here, holds = entry.holds(profile) if entry.holds else ("", None)
+        answer = {True: "yes", False: "no", None: ""}[holds]
+        rows.append((entry.name, entry.shows, entry.notebook, entry.claim, here, answer))
+    index = pd.DataFrame(rows, columns=["figure", "shows", "notebook", "claim", "here", "holds"])
+    artifacts.write(paths.figures(profile) / "index.csv", index.to_csv(index=False, lineterminator="\n"))
+    _write_readme()
+    return index
+
+
+def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
+    """The index as a table; with a ``folder``, figures and notebooks become links."""
+    lines = ["| figure | what it shows | notebook | the paper's claim | found here | holds? |", "|---|---|---|---|---|---|"]
+    for row in index.fillna("").itertuples():
+        figure = f"[{row.figure}]({folder}/{row.figure}.png)" if folder else row.figure
+        notebook = f"[{row.notebook}](../notebooks/{row.notebook}.ipynb)" if folder else row.notebook
+        lines.append(f"| {figure} | {row.shows} | {notebook} | {row.claim} | {row.here} | {row.holds} |")
+    return "\n".join(lines)
+
+
+def _write_readme() -> None:
+    """``figures/README.md``, from the index of every profile whose numbers mean something."""
+    parts = ["# Figures", "Written by `90_figures`; every number in this page was computed by the run that drew the figures."]
+    for path in sorted(paths.figures("").glob("*/index.csv")):
+        if path.parent.name != "smoke":
+            parts += [f"## Profile `{path.parent.name}`", as_markdown(pd.read_csv(path), path.parent.name)]
+    artifacts.write(paths.figures("") / "README.md", "\n\n".join(parts) + "\n")
+
+
+# What the tables say --------------------------------------------------------------------------------------------------
+
+
+def ranking_table(correlations: pd.DataFrame, methods: list[str], statistic: str = "weighted_kendall") -> pd.DataFrame:
+    """Correlations of some rankings, metrics x targets, the average last, in the order of ``methods``."""
+    order = list(dict.fromkeys(correlations["target"]))
+    table = correlations.pivot(index="metric", columns="target", values=statistic)
+    return table.loc[[m for m in methods if m in table.index], order]
+
+
+def is_best(average: pd.DataFrame, metric: str, rivals: list[str], statistic: str = "weighted_kendall") -> tuple[str, bool]:
+    value, others = average.loc[metric, statistic], average.loc[[r for r in rivals if r != metric], statistic]
+    symbol = {"weighted_kendall": "τ_w", "pearson": "ρ"}[statistic]
+    text = f"mean {symbol}: {label(metric)} {value:.2f}, best of the others {label(others.idxmax())} {others.max():.2f}"
+    return text, bool(value > others.max())

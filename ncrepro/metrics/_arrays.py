@@ -1,0 +1,137 @@
+"""What the metrics ask of an array: checked input, blocks of rows, one spelling for NumPy and torch.
+
+Whatever touches the samples runs where they live (CPU or GPU); the small matrices that come of it are float64 NumPy arrays.
+"""
+
+import mmap
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+Array = Any  # numpy.ndarray, numpy.memmap or torch.Tensor
+GRAM_BYTES = 1 << 26  # rows at a time where their Gram matrix is formed: large, so that adding it up costs little beside
+STREAM_BYTES = 1 << 23  # rows at a time elsewhere: small, so that they stay in the processor's cache
+
+
+def namespace(array: Array) -> ModuleType:
+    """``torch`` for a torch tensor, else ``numpy``; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(array, torch.Tensor) else np
+
+
+def host(array: Array) -> np.ndarray:
+    """The values as a NumPy array of the same precision."""
+    return np.asarray(array if namespace(array) is np else array.detach().cpu())
+
+
+def like(values: np.ndarray, block: Array) -> Array:
+    """NumPy values as an array of the library, precision and device of ``block``."""
+    xp = namespace(block)
+    if xp is np:
+        return np.asarray(values, dtype=block.dtype)
+    return xp.as_tensor(values, dtype=block.dtype, device=block.device)
+
+
+def working_dtype(features: Array) -> str:
+    """``"float32"`` for features of at most 32 bits, else ``"float64"``."""
+    name = str(features.dtype).removeprefix("torch.")
+    return "float32" if name in ("float16", "bfloat16", "float32") else "float64"
+
+
+def rows(features: Array, index: slice | np.ndarray, dtype: str) -> Array:
+    """The rows ``index`` of the features, in precision ``dtype``, still where they were."""
+    xp = namespace(features)
+    if xp is np:
+        return np.asarray(features[index], dtype=dtype)
+    if isinstance(index, np.ndarray):
+        index = xp.as_tensor(index, device=features.device)
+    return features[index].to(getattr(xp, dtype))
+
+
+def as_float64(block: Array) -> Array:
+    """The same block in float64, where it was."""
+    return block.astype(np.float64, copy=False) if namespace(block) is np else block.double()
+
+
+def slices(n_samples: int, row_bytes: int, block_bytes: int = STREAM_BYTES) -> Iterator[slice]:
+    """Consecutive slices that cover ``n_samples`` rows, about ``block_bytes`` each."""
+    step = max(64, block_bytes // row_bytes)
+    return (slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step))
+
+
+def centred_blocks(features: Array, point: np.ndarray, dtype: str, block_bytes: int = STREAM_BYTES) -> Iterator[tuple[slice, Array]]:
+    """``(rows, features[rows] - point)`` of consecutive blocks of rows; all blocks share one buffer, so each overwrites the last."""
+    xp, (n, d) = namespace(features), features.shape
+    parts = list(slices(n, d * np.dtype(dtype).itemsize, block_bytes))
+    where = {} if xp is np else {"device": features.device}
+    buffer = xp.empty((parts[0].stop, d), dtype=getattr(xp, dtype), **where)
+    point = like(point, buffer)
+    for part in parts:
+        yield part, xp.subtract(features[part], point, out=buffer[: part.stop - part.start])
+        release(features)
+
+
+def sum_by_class(block: Array, codes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Sums of the rows of ``block`` (n, d) over each class: (K, d)."""
+    xp = namespace(block)
+    if xp is np:
+        n = len(codes)
+        members = sparse.csc_array((np.ones(n, block.dtype), codes, np.arange(n + 1)), shape=(n_classes, n))
+        return host(members @ block)
+    members = xp.as_tensor(codes, device=block.device) == xp.arange(n_classes, device=block.device)[:, None]  # (K, n)
+    return host(members.to(block.dtype) @ block)
+
+
+def softmax(logits: Array) -> Array:
+    """Softmax over the classes, the last axis of (n, K)."""
+    xp = namespace(logits)
+    odds = xp.exp(logits - xp.amax(logits, axis=1, keepdims=True))
+    return odds / odds.sum(1)[:, None]
+
+
+def release(features: Array) -> None:
+    """Give the pages of a memory map that were read back to the system, so that a file larger than memory can be walked through."""
+    kept = None
+    while isinstance(features, np.ndarray):
+        kept = features if isinstance(features, np.memmap) else kept
+        features = features.base
+    if isinstance(features, mmap.mmap) and kept is not None and kept.mode != "c" and hasattr(mmap, "MADV_DONTNEED"):
+        features.madvise(mmap.MADV_DONTNEED)
+
+
+def check_features(features: Array) -> Array:
+    """Features as an array of shape (n, d), or a ``ValueError`` that says what they are instead."""
+    if not hasattr(features, "shape") or not hasattr(features, "dtype"):  # lists, data frames
+        features = np.asarray(features)
+    if namespace(features) is not np:
+        features = features.detach()
+    if len(features.shape) != 2 or 0 in features.shape:
+        raise ValueError(
+            f"features have shape {tuple(features.shape)}; they must be (n_samples, n_features), neither of them 0: "
+            "flatten or pool each sample to one vector"
+        )
+    if namespace(features) is np and np.dtype(features.dtype).kind not in "fiub":
+        raise ValueError(f"features are of type {features.dtype}; they must be real numbers: convert them with .astype(float)")
+    return features
+
+
+def check_labels(labels: Array, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """``(classes, codes)``: the sorted distinct labels, and for each sample the position of its label among them."""
+    if namespace(labels) is not np:
+        labels = labels.detach().cpu()
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"labels have shape {labels.shape}; they must be ({n_samples},), one label per sample: "
+                         "use labels.argmax(axis=1) if they are one-hot")
+    if len(labels) != n_samples:
+        raise ValueError(f"{n_samples} samples but {len(labels)} labels; give exactly one label per sample")
+    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):
+        labels = labels.astype(str)
+    if labels.dtype.kind not in "iubUS":
+        raise ValueError(f"labels are of type {labels.dtype}, for example {labels[0]!r}; they must be integers or strings: "
+                         "convert them with .astype(int) or .astype(str)")
+    return np.unique(labels, return_inverse=True)

@@ -1,0 +1,94 @@
+"""The few matrix routines that several metrics share; every matrix here is a small float64 NumPy array."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg
+from scipy.linalg import lapack
+
+
+def cholesky(matrix: np.ndarray) -> tuple[np.ndarray, float]:
+    """Lower factor L with LL' = matrix (the rest not filled with zeros), written over the matrix, and the smallest pivot: the least
+    share of a variable's variance that the variables before it leave unexplained, 0 if singular. Variance 0 counts as variance 1.
+    """
+    variances = np.diag(matrix).copy()
+    variances[variances <= 0] = 1.0
+    matrix.flat[:: len(matrix) + 1] = variances
+    factor, info = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+    return factor, 0.0 if info else float((np.diag(factor) ** 2 / variances).min())
+
+
+def log_det(matrix: np.ndarray) -> float:
+    """Natural logarithm of the determinant of a positive definite matrix, which is destroyed."""
+    return 2 * float(np.log(np.diag(cholesky(matrix)[0])).sum())
+
+
+def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """matrix⁻¹ right for a positive semi-definite matrix; eigenvalues that are zero but for rounding are raised to rounding's size."""
+    factor, pivot = cholesky(matrix.copy())
+    if pivot > 0:
+        return linalg.cho_solve((factor, True), right)
+    values, vectors = np.linalg.eigh(matrix)
+    return vectors @ (vectors.T @ right / values.clip(values[-1] * len(values) * np.finfo(float).eps)[:, None])
+
+
+def trace_of_ratio(factor: np.ndarray, matrix: np.ndarray) -> float:
+    """tr(M† A'A) for A (K, d) and M (d, d) positive semi-definite, the rows of A in the range of M; † is the pseudo-inverse."""
+    lower, pivot = cholesky(matrix.copy())
+    if pivot > 1e-9:
+        half = linalg.solve_triangular(lower, factor.T, lower=True)
+    else:
+        scale = np.sqrt(np.diag(matrix).clip(0))
+        scale[scale == 0] = 1.0
+        values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+        kept = values > 1e-12 * values.max()
+        half = vectors[:, kept].T @ (factor / scale).T / np.sqrt(values[kept])[:, None]
+    return float((half**2).sum())
+
+
+class Tridiagonal(NamedTuple):
+    """A symmetric matrix as Q T Q' with T tridiagonal: Householder's first half of an eigen-decomposition, a third of its work."""
+
+    diagonal: np.ndarray  # (d,)
+    off_diagonal: np.ndarray  # (d - 1,)
+    reflectors: np.ndarray  # (d, d), Q in LAPACK's form
+    scales: np.ndarray  # (d - 1,)
+
+    @classmethod
+    def of(cls, matrix: np.ndarray) -> "Tridiagonal":
+        if len(matrix) == 1:
+            return cls(matrix[0].copy(), np.empty(0), np.empty((1, 0)), np.empty(0))
+        reflectors, diagonal, off_diagonal, scales, _ = lapack.dsytrd(matrix.T, lower=1, lwork=64 * len(matrix))
+        return cls(diagonal, off_diagonal, reflectors, scales)
+
+    @classmethod
+    def diagonal_of(cls, eigenvalues: np.ndarray) -> "Tridiagonal":
+        """The matrix in its own eigenvectors."""
+        return cls(eigenvalues, np.zeros(len(eigenvalues) - 1), np.eye(len(eigenvalues)), np.zeros(len(eigenvalues) - 1))
+
+    def rotate(self, vectors: np.ndarray, back: bool = False) -> np.ndarray:
+        """Q' vectors, or Q vectors if ``back``; vectors are columns (d, m)."""
+        vectors = np.array(vectors, order="F")
+        if len(vectors) > 1:
+            work = 64 * max(vectors.shape)
+            side = ("L", "N" if back else "T", self.reflectors[1:, :-1], self.scales)
+            vectors[1:], _, _ = lapack.dormqr(*side, vectors[1:], lwork=work)
+        return vectors
+
+    def eigenvalues(self) -> np.ndarray:
+        """All eigenvalues, ascending, (d,)."""
+        return linalg.eigvalsh_tridiagonal(self.diagonal, self.off_diagonal)
+
+    def leading(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The largest eigenvalues (count,), descending, and their eigenvectors as columns (d, count)."""
+        d = len(self.diagonal)
+        values, vectors = linalg.eigh_tridiagonal(
+            self.diagonal, self.off_diagonal, select="i", select_range=(d - count, d - 1), lapack_driver="stebz"
+        )
+        return values[::-1], self.rotate(vectors[:, ::-1], back=True)
+
+    def solve(self, shift: float, right: np.ndarray) -> np.ndarray:
+        """(T + shift I)⁻¹ right, in the rotated space, (d, m)."""
+        if len(right) == 1:
+            return right / (self.diagonal + shift)
+        return lapack.dptsv(self.diagonal + shift, self.off_diagonal, right)[2]

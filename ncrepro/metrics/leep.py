@@ -1,0 +1,155 @@
+r"""LEEP (Nguyen et al., ICML 2020), NCE (Tran et al., ICCV 2019) and NLEEP (Li et al., CVPR 2021): scores from source classes."""
+
+import warnings
+
+import numpy as np
+
+from ._arrays import Array, check_features, check_labels, host, namespace, rows, slices, sum_by_class
+from ._samples import samples
+
+
+def leep(source_probs: Array, labels: Array) -> float:
+    r"""Logarithm of the expected empirical prediction.
+
+    .. math::
+        \text{LEEP} = \frac1n \sum_i \log \sum_z \hat P(y_i \mid z)\, \theta(x_i)_z, \qquad
+        \hat P(y, z) = \frac1n \sum_{i: y_i = y} \theta(x_i)_z
+
+    Parameters
+    ----------
+    source_probs : array of shape (n, K_s)
+        The model's probabilities of its own source classes: each row is non-negative and sums to 1.
+    labels : array of shape (n,)
+        Target labels, integers or strings.
+
+    Returns
+    -------
+    float
+        In (-inf, 0]; higher is better. A source class that no sample reaches counts for nothing.
+
+    Raises
+    ------
+    ValueError
+        For rows that are not probabilities, wrong shapes or types, lengths that differ, fewer than two classes.
+
+    Notes
+    -----
+    Source: https://arxiv.org/abs/2002.12462.
+    """
+    source_probs = check_features(source_probs)
+    classes, codes = check_labels(labels, len(source_probs))
+    _check_two(classes)
+    n = len(codes)
+    parts = list(slices(n, 8 * source_probs.shape[1]))
+    joint = 0.0
+    for part in parts:
+        theta = rows(source_probs, part, "float64")
+        _check_probabilities(theta, part.start)
+        joint = joint + sum_by_class(theta, codes[part], len(classes)) / n  # (K, K_s)
+    mass = joint.sum(axis=0)
+    conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)  # P(y | z)
+    total = 0.0
+    for part in parts:
+        theta = host(rows(source_probs, part, "float64"))
+        total += np.log(np.einsum("iz,iz->i", theta, conditional[codes[part]])).sum()
+    return float(total / n)
+
+
+def nce(source_labels: Array, labels: Array) -> float:
+    r"""Negative conditional entropy of the target labels given the source labels.
+
+    .. math:: \text{NCE} = -H(Y \mid Z) = \sum_{y,z} \hat P(y, z) \log \frac{\hat P(y, z)}{\hat P(z)}
+
+    Parameters
+    ----------
+    source_labels : array of shape (n,)
+        The source class that the model takes each sample for, arg max of its probabilities.
+    labels : array of shape (n,)
+        Target labels; both may be integers or strings.
+
+    Returns
+    -------
+    float
+        In nats, in [-log K, 0]; higher is better, 0 means that the source class gives the target label away.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes or types, lengths that differ, fewer than two target classes.
+
+    Notes
+    -----
+    Source: https://arxiv.org/abs/1908.08142.
+    """
+    n = len(labels)
+    sources, source_codes = check_labels(source_labels, n)
+    classes, codes = check_labels(labels, n)
+    _check_two(classes)
+    joint = np.zeros((len(classes), len(sources)))
+    np.add.at(joint, (codes, source_codes), 1 / n)
+    mass = np.broadcast_to(joint.sum(axis=0), joint.shape)
+    seen = joint > 0
+    return float((joint[seen] * np.log(joint[seen] / mass[seen])).sum())
+
+
+def nleep(features: Array, labels: Array, *, components_per_class: int = 5, energy: float = 0.8, seed: int = 0) -> float:
+    r"""LEEP with the components of a Gaussian mixture in the place of source classes, for models without a classifier.
+
+    PCA keeps ``energy`` of the variance; a mixture of ``components_per_class`` · K Gaussians (at most n) is fitted to the projected
+    samples without their labels; its responsibilities are the probabilities that :func:`leep` takes.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+        NumPy, memory map or torch.
+    labels : array of shape (n,)
+        Integers or strings.
+    components_per_class, energy, seed
+        Mixture components per class, share of the variance kept, seed of the mixture's start.
+
+    Returns
+    -------
+    float
+        In (-inf, 0]; higher is better. The same seed gives the same value.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features without variance.
+
+    Notes
+    -----
+    Source: https://arxiv.org/abs/2011.11200. The mixture is scikit-learn's, runs on the CPU and may stop before it has converged.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    data = samples(features, labels)
+    variances = data.statistics.reduced.eigenvalues()[::-1].clip(0)
+    directions = data.components(int(np.searchsorted(np.cumsum(variances) / variances.sum(), energy)) + 1)[1]
+    projected = np.concatenate([host(block) @ directions for _, block in data.blocks()])  # (n, q)
+    mixture = GaussianMixture(min(components_per_class * data.n_classes, len(projected)), random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        responsibilities = mixture.fit(projected).predict_proba(projected)
+    return leep(responsibilities, data.codes)
+
+
+def source_labels(source_probs: Array) -> np.ndarray:
+    """The most probable source class of each sample, (n,)."""
+    probs = check_features(source_probs)
+    return host(namespace(probs).argmax(probs, axis=1)).astype(int)
+
+
+def _check_two(classes: np.ndarray) -> None:
+    if len(classes) < 2:
+        raise ValueError(f"all labels are {classes[0].item()!r}; a score compares classes, so give samples of at least two")
+
+
+def _check_probabilities(theta: Array, start: int) -> None:
+    sums, least = host(theta.sum(1)), float(theta.min())
+    wrong = np.flatnonzero(~(abs(sums - 1) < 1e-2))
+    if len(wrong) or not least >= 0:
+        found = f"row {start + wrong[0]} sums to {sums[wrong[0]]:.4g}" if len(wrong) else f"the smallest is {least:.4g}"
+        raise ValueError(f"source_probs are not probabilities: {found}; each row must be non-negative and sum to 1: "
+                         "apply softmax to the logits")

@@ -1,0 +1,128 @@
+r"""NCTI, the neural collapse transferability index (Wang et al., ICCV 2023): Eq. 5-13."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._arrays import Array, as_float64, host, namespace
+from ._discriminant import Discriminant, plain, shrunk
+from ._samples import Samples, samples
+from .statistics import ClassStatistics
+
+SHRINKAGE_EIGENVALUES = 32  # d* of Eq. 13
+SHRINKAGE_FLOOR = 1e-10
+
+
+class NCTITerms(NamedTuple):
+    """The three terms of NCTI; over a pool they are min-max normalised and summed: seli + ncc - log_vc (Eq. 11-12)."""
+
+    seli: float
+    ncc: float
+    log_vc: float
+
+
+def ncti(features: Array, labels: Array, variant: str = "released") -> NCTITerms:
+    r"""The three terms of NCTI: how far features are from neural collapse.
+
+    Features go through PCA to 64 dimensions and linear discriminant analysis with priors :math:`\pi_k = n_k/n`, which gives
+    projected samples :math:`\tilde H` (n, K-1) and posteriors :math:`P` (n, K). With :math:`\|\cdot\|_*` the nuclear norm,
+
+    .. math::
+        \text{seli} = \|\tilde H - \text{mean}\|_*, \qquad
+        \text{ncc} = \frac1n \sum_i P_{i,y_i}, \qquad
+        \text{log\_vc} = \log \sum_k \|P_k\|_*
+
+    (Eq. 6, 10 and 5). The discriminant's covariance is :math:`(1-\alpha)\Sigma_W + \alpha \frac{\operatorname{tr}\Sigma_W}{d} I`
+    with :math:`\alpha = \max(\exp(-\sum_{i \le 32} \lambda_i), 10^{-10})`, :math:`\lambda` the PCA's variances (Eq. 13 as released);
+    at the floor there is no shrinkage at all. :math:`\alpha` depends on the scale of the features, and so do the terms: multiplying
+    features by 0.1 can turn shrinkage on, and then all three terms jump. Compare models within a pool only.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+        Penultimate-layer activations: NumPy, memory map or torch.
+    labels : array of shape (n,)
+        Integers or strings.
+    variant : {"released", "printed"}
+        ``"released"`` is what made the published numbers. ``"printed"`` follows the printed equations letter by letter: ``seli`` is
+        the nuclear norm of the raw features (Eq. 6); the logits are :math:`+\frac12 (h-\mu_k)^\top \Sigma' (h-\mu_k) + \log \pi_k`
+        (Eq. 8: plus, and the covariance itself); :math:`\Sigma' = (1-\alpha)\Sigma_W + \alpha I` with
+        :math:`\alpha = \exp(+\sum\lambda)` (Eq. 13; the exponent is capped at 600 so that it stays finite); no logarithm in Eq. 5,
+        so the field ``log_vc`` holds :math:`\sum_k \|P_k\|_*` itself. The print does not say in which space Eq. 8 lives; here it is
+        the 64-dimensional PCA, as in the release.
+
+    Returns
+    -------
+    NCTITerms
+        ``seli`` in [0, inf), higher is better; ``ncc`` in [0, 1], higher is better; ``log_vc`` in [0, log n], lower is better.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features without variance,
+        an unknown variant.
+
+    Notes
+    -----
+    Source: https://arxiv.org/abs/2308.11436, section 3, and the authors' released code. PCA here is exact where the release uses a
+    randomised solver, and takes min(64, n, d) dimensions. No singular value decomposition of an (n, d) matrix is needed: a nuclear
+    norm is the sum of the roots of the eigenvalues of a small Gram matrix.
+    """
+    if variant not in ("released", "printed"):
+        raise ValueError(f"variant is {variant!r}; allowed are 'released' (the published numbers) and 'printed' (the equations)")
+    data = samples(features, labels)
+    variances, _ = data.components()
+    energy = variances[:SHRINKAGE_EIGENVALUES].sum()
+    projected = _projected_statistics(data)
+    if variant == "printed":
+        seli = _nuclear_norm(data.statistics.raw_gram)
+        ncc, norms = _posterior_terms(data, _printed_posterior(projected, np.exp(min(energy, 600.0))))
+        return NCTITerms(seli, ncc, norms)
+    alpha = max(np.exp(-energy), SHRINKAGE_FLOOR)
+    lda = plain(projected) if alpha == SHRINKAGE_FLOOR else shrunk(projected, alpha, directions=True)
+    seli = _nuclear_norm(lda.directions.T @ projected.total_scatter @ lda.directions)
+    ncc, norms = _posterior_terms(data, lda.posterior)
+    return NCTITerms(seli, ncc, float(np.log(norms)))
+
+
+def _projected_statistics(data: Samples) -> ClassStatistics:
+    """Class statistics in the space of the principal components, in float64."""
+    statistics = ClassStatistics("float64").start(np.zeros(data.components()[1].shape[1]), data.n_classes)
+    for k, parts in data.by_class():
+        for z in parts:
+            statistics.add(as_float64(z), np.full(len(z), k))
+    return statistics
+
+
+def _posterior_terms(data: Samples, posterior) -> tuple[float, float]:
+    """``(ncc, sum of nuclear norms)`` of the posteriors, class by class."""
+    ncc = norms = 0.0
+    for k, parts in data.by_class():
+        if data.counts[k] < data.n_classes:  # few samples: their own Gram matrix is the smaller one
+            p = [posterior(as_float64(z)) for z in parts]
+            p = namespace(p[0]).concatenate(p)  # (n_k, K)
+            ncc += float(p[:, k].sum())
+            norms += _nuclear_norm(host(p @ p.T))
+        else:
+            gram = np.zeros((data.n_classes, data.n_classes))
+            for z in parts:
+                p = posterior(as_float64(z))  # (b, K)
+                ncc += float(p[:, k].sum())
+                gram += host(p.T @ p)
+            norms += _nuclear_norm(gram)
+    return ncc / len(data.codes), norms
+
+
+def _nuclear_norm(gram: np.ndarray) -> float:
+    """‖X‖_* from X'X or XX': the sum of the roots of its eigenvalues."""
+    return float(np.sqrt(np.linalg.eigvalsh(gram).clip(0)).sum())
+
+
+def _printed_posterior(statistics: ClassStatistics, alpha: float):
+    """Softmax of Eq. 8 as printed, a function of centred samples; (h-m)'S(h-m) is expanded without its class-free first part."""
+    covariance = (1 - alpha) * statistics.within_scatter / statistics.n_samples + alpha * np.eye(statistics.n_features)
+    means = statistics.centred_class_means
+    slopes = -covariance @ means.T  # (q, K)
+    offsets = np.log(statistics.priors) - 0.5 * (means.T * slopes).sum(axis=0)
+
+    return Discriminant(slopes, offsets, None).posterior

@@ -1,0 +1,62 @@
+r"""TransRate, a coding rate (Huang et al., ICML 2022)."""
+
+import numpy as np
+
+from ._arrays import GRAM_BYTES, Array, host, namespace
+from ._linalg import log_det
+from ._samples import samples
+
+DISTORTION = 1e-4
+
+
+def transrate(features: Array, labels: Array) -> float:
+    r"""TransRate: coding rate of all features minus the mean coding rate within the classes.
+
+    .. math::
+        R(Z) - \frac1K \sum_k R(Z_k), \qquad R(Z) = \tfrac12 \log\left|I + \frac1{m\varepsilon} Z^\top Z\right|
+
+    for the m rows of Z, the features centred on their common mean, and :math:`\varepsilon = 10^{-4}`.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+        NumPy, memory map or torch.
+    labels : array of shape (n,)
+        Integers or strings.
+
+    Returns
+    -------
+    float
+        In nats, at least 0 for classes of equal size; higher is better. It grows with the scale of the features.
+
+    Raises
+    ------
+    ValueError
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features without variance.
+
+    Notes
+    -----
+    Source: https://arxiv.org/abs/2106.09362. |I + Z'Z| = |I + ZZ'|, so a class with fewer samples than features costs the smaller matrix.
+    """
+    data = samples(features, labels)
+    n, d = data.features.shape
+    rates = []
+    for k, parts in data.by_class(None, GRAM_BYTES):
+        if data.counts[k] < d:
+            z = list(parts)
+            z = namespace(z[0]).concatenate(z)  # (n_k, d)
+            gram = host(z @ z.T)
+        else:
+            gram = np.zeros((d, d))
+            for z in parts:
+                gram += host(z.T @ z)
+        rates.append(_coding_rate(gram, data.counts[k]))
+    spectrum = data.statistics.reduced.eigenvalues().clip(0)
+    return float(np.log1p(spectrum / (n * DISTORTION)).sum() / 2 - np.mean(rates))
+
+
+def _coding_rate(gram: np.ndarray, count: int) -> float:
+    """Half the log-determinant of I + gram / (count · distortion)."""
+    gram = np.asarray(gram, dtype=np.float64) / (count * DISTORTION)
+    gram.flat[:: len(gram) + 1] += 1
+    return log_det(gram) / 2

@@ -1,0 +1,184 @@
+"""What ``make`` calls: look before leaping, run one notebook, compare with the reference.
+
+``python -m ncrepro.pipeline check | run | verify``; every failure is one clear line and a non-zero exit.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from . import artifacts, paths, profiles
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ncrepro.pipeline", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("check", help="is this profile known, is there room, can results be written?")
+    run = commands.add_parser("run", help="execute one notebook")
+    run.add_argument("notebook", type=Path)
+    run.add_argument("output", type=Path)
+    run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    commands.add_parser("verify", help="compare the results with the committed reference")
+    arguments = parser.parse_args(argv)
+    try:
+        profile = profiles.load()
+        if arguments.command == "check":
+            check(profile)
+        elif arguments.command == "run":
+            run_notebook(arguments.notebook, arguments.output, dict(arguments.parameter))
+        else:
+            return verify(profile.name)
+    except (ValueError, OSError, NotebookFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# Before the work ------------------------------------------------------------------------------------------------------
+
+
+def check(profile: profiles.Profile) -> None:
+    """Raise an error for whatever would stop a run later on: a folder that cannot be written, a disk too full."""
+    for folder in (paths.cache(profile.name), paths.results(profile.name), paths.figures(profile.name)):
+        try:
+            artifacts.write(folder / ".writable", b"")
+            (folder / ".writable").unlink()
+        except OSError as error:
+            raise OSError(f"{paths.relative(folder)} cannot be written: {error.strerror}") from None
+    free_gb = shutil.disk_usage(paths.root()).free / 1e9
+    if free_gb < profile.disk_gb:
+        raise OSError(f"profile {profile.name!r} needs {profile.disk_gb} GB of disk, {free_gb:.1f} GB are free")
+
+
+# One notebook ---------------------------------------------------------------------------------------------------------
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook stopped with an error; what it got to is kept beside the output's place as ``*.failed.ipynb``."""
+
+
+def run_notebook(notebook: Path, output: Path, parameters: dict[str, str]) -> None:
+    """Execute ``notebook`` into ``output``, which exists afterwards only if every cell ran.
+
+    Raises
+    ------
+    ValueError
+        If the notebook has not exactly one cell tagged ``parameters``, or a parameter's name is not in it.
+    NotebookFailed
+        If a cell raises.
+    """
+    import papermill  # takes a second to import, and only this command needs it
+    from traitlets.config import Config
+
+    known = parameter_names(json.loads(notebook.read_text()), notebook.name)
+    for name in parameters:
+        if name not in known:
+            raise ValueError(f"{notebook.name}: " + profiles.unknown("parameter", name, known))
+    failed = output.with_suffix(".failed.ipynb")
+    partial = output.with_suffix(".running.ipynb")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for old in (failed, output, partial):
+        old.unlink(missing_ok=True)
+    print(f"{notebook.stem} {' '.join(parameters.values())}".strip(), flush=True)
+    try:
+        with tempfile.TemporaryDirectory() as sockets:
+            private = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})  # no open network ports
+            papermill.execute_notebook(
+                notebook, partial, parameters, cwd=notebook.parent, kernel_name="python3",
+                progress_bar=False, stdout_file=sys.stdout, config=private,
+            )  # fmt: skip
+    except papermill.PapermillExecutionError as error:
+        os.replace(partial, failed)
+        raise NotebookFailed(f"{notebook.name}: {error.ename}: {error.evalue} (traceback in {paths.relative(failed)})") from None
+    tidy(partial)
+    os.replace(partial, output)
+
+
+def parameter_names(notebook: dict, name: str) -> list[str]:
+    """The names that the cell tagged ``parameters`` assigns."""
+    tagged = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{name} has {len(tagged)} cells tagged 'parameters', not one")
+    lines = "".join(tagged[0]["source"]).splitlines()
+    return [line.split("=")[0].strip() for line in lines if "=" in line and not line.startswith((" ", "#"))]
+
+
+def tidy(path: Path) -> None:
+    """Leave in a notebook what its reader sees: the last state of a progress bar, and no record of the run's paths."""
+    notebook = json.loads(path.read_text())
+    notebook["metadata"] = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
+    for cell in notebook["cells"]:
+        tags = [tag for tag in cell["metadata"].get("tags", []) if tag != "injected-parameters"]
+        cell["metadata"] = {"tags": tags} if tags else {}
+        if "outputs" in cell:
+            cell["outputs"] = _join_streams(cell["outputs"])
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+
+
+def _join_streams(outputs: list[dict]) -> list[dict]:
+    joined: list[dict] = []
+    for output in outputs:
+        if output["output_type"] == "stream" and joined and joined[-1].get("name") == output["name"]:
+            joined[-1]["text"] += "".join(output["text"])
+        else:
+            joined.append({**output, "text": "".join(output["text"])} if output["output_type"] == "stream" else output)
+    for output in joined:
+        if output["output_type"] == "stream":
+            lines = output["text"].split("\n")
+            output["text"] = "\n".join(line.rstrip("\r").split("\r")[-1] for line in lines)
+    return joined
+
+
+# After the work -------------------------------------------------------------------------------------------------------
+
+# How far a number may lie from the committed one. Training on another CPU, or with another thread count, takes another
+# path through the same arithmetic, so accuracies move about as much as between two seeds, and rankings with them.
+TOLERANCES = {
+    "accuracies": {"accuracy": 12.0},  # per cent, one fine-tuning
+    "pretraining": {"source_accuracy": 8.0, "n_parameters": 0, "n_features": 0},
+    "correlations": {"weighted_kendall": 0.45, "pearson": 0.45, "spearman": 0.45},
+}
+
+
+def verify(profile: str) -> int:
+    """Compare every committed table with this machine's; print each number that moved too far. 0 if none did."""
+    references = sorted(paths.reference(profile).rglob("*.csv"))
+    if not references:
+        raise FileNotFoundError(f"there is no committed reference for profile {profile!r}")
+    moved = compared = 0
+    for reference in references:
+        table = reference.relative_to(paths.reference(profile))
+        mine = paths.results(profile) / table
+        if not mine.exists():
+            raise FileNotFoundError(f"{paths.relative(mine)} is missing: run `make all PROFILE={profile}` first")
+        tolerances = TOLERANCES.get(reference.stem.split("_")[0], {})
+        for line, n in _compare(pd.read_csv(reference), pd.read_csv(mine), tolerances, str(table)):
+            compared += n
+            if line:
+                moved += 1
+                print(line)
+    print(f"{compared} numbers compared with data/reference/{profile}: {moved} moved beyond tolerance")
+    return 1 if moved else 0
+
+
+def _compare(reference: pd.DataFrame, mine: pd.DataFrame, tolerances: dict[str, float], table: str):
+    keys = [column for column in reference.columns if not pd.api.types.is_float_dtype(reference[column]) and column not in tolerances]
+    if list(reference.columns) != list(mine.columns) or not reference[keys].equals(mine[keys]):
+        yield f"{table}: the rows or columns are not those of the reference", 0
+        return
+    for column, tolerance in tolerances.items():
+        distance = (reference[column] - mine[column]).abs()
+        yield None, len(distance)
+        for i in distance.index[~(distance <= tolerance)]:
+            key = ", ".join(str(reference.at[i, k]) for k in keys)
+            yield f"{table}: {column} of {key} is {mine.at[i, column]:.4g}, was {reference.at[i, column]:.4g} (tolerance {tolerance:g})", 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

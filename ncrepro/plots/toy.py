@@ -1,0 +1,50 @@
+"""Pictures of the toy feature spaces."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from . import style
+
+
+def spaces(points: pd.DataFrame, captions: dict[str, str], title: str) -> Figure:
+    """Feature spaces side by side on one scale, with the centre of each class.
+
+    Parameters
+    ----------
+    points : DataFrame (space, label, x, y)
+    captions : dict space -> what is written below its panel, in the order of the panels
+    """
+    figure, axes = plt.subplots(1, len(captions), figsize=(style.PAGE, 2.6), sharex=True, sharey=True, squeeze=False)
+    for ax, (space, caption) in zip(axes[0], captions.items(), strict=True):
+        group = points[points["space"] == space]
+        for label, members in group.groupby("label"):
+            colour, marker = style.COLOURS[label], style.MARKERS[label]
+            ax.plot(members["x"], members["y"], marker, color=colour, ms=2.2, alpha=0.5, mew=0)
+            ax.plot(*members[["x", "y"]].mean(), marker, color=colour, ms=8, mec="black")
+        ax.set_title(space, weight="bold")
+        ax.set_xlabel(caption)
+        ax.set(xticks=[], yticks=[], aspect="equal")
+    figure.suptitle(title, size=9)
+    return figure
+
+
+def terms(table: pd.DataFrame, title: str) -> Figure:
+    """What each model gains by each term after min-max, and the total that ranks it.
+
+    Parameters
+    ----------
+    table : DataFrame, models x signed and normalised terms
+    """
+    figure, ax = plt.subplots(figsize=(style.PAGE * 0.6, 2.3))
+    left = np.zeros(len(table))
+    for colour, term in zip(style.COLOURS, table.columns, strict=False):
+        ax.barh(table.index, table[term], left=np.where(table[term] >= 0, left, 0), color=colour, label=term, height=0.6)
+        left = left + table[term].clip(lower=0)
+    ax.plot(table.sum(axis=1), table.index, "D", color="black", ms=5, label="total")
+    ax.axvline(0, color="0.6", lw=0.8)
+    ax.invert_yaxis()
+    ax.set(xlabel="score after min-max over the pool", title=title)
+    figure.legend(loc="outside right center")
+    return figure

@@ -1,0 +1,121 @@
+"""What a profile runs: ``notebooks/profiles/<name>.yaml``, read and checked before any work starts."""
+
+import difflib
+import os
+from dataclasses import dataclass, field, fields
+from itertools import product
+
+import yaml
+
+from . import paths
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of a pool: an architecture, the data set it was pre-trained on, and the loss that trained it."""
+
+    name: str
+    architecture: str
+    source: str
+    loss: str
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The models that are ranked together, the targets they are ranked for, and how both are trained."""
+
+    name: str
+    architectures: tuple[str, ...]
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    pretrain: dict  # the fields of training.Recipe
+    finetune: dict
+    task: str = "classification"  # the module of ncrepro.tasks that trains and extracts
+    losses: tuple[str, ...] = ("cross_entropy",)  # of the pre-training
+    seeds: int = 1  # fine-tunings of each model on each target
+    more_seeds: dict[str, int] = field(default_factory=dict)  # target -> seeds, where the budget allows more
+    subsets: dict[str, tuple[str, ...]] = field(default_factory=dict)  # a paper's own pool -> its architectures
+    max_per_class: int | None = None  # images per class of every data set; None takes all
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        parts = (self.architectures, self.sources, self.losses)
+        return tuple(
+            Model("@".join(value for value, values in zip(choice, parts, strict=True) if len(values) > 1), *choice)
+            for choice in product(*parts)
+        )
+
+    def subset(self, name: str) -> list[str]:
+        """Names of the models whose architecture belongs to the subset ``name``."""
+        return [model.name for model in self.models if model.architecture in self.subsets[name]]
+
+    def seeds_of(self, target: str) -> range:
+        return range(self.more_seeds.get(target, self.seeds))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named scale at which every notebook can run."""
+
+    name: str
+    description: str
+    workers: int  # processes side by side, one thread each
+    disk_gb: float  # free space that a cold run needs
+    pools: dict[str, Pool]
+
+    def pool(self, name: str) -> Pool:
+        if name not in self.pools:
+            raise ValueError(unknown("pool", name, self.pools) + f" in profile {self.name!r}")
+        return self.pools[name]
+
+
+def unknown(kind: str, name: str, known) -> str:
+    """The one sentence a mistyped name is answered with."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}: choose one of {', '.join(sorted(known))}{hint}"
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in paths.profiles().glob("*.yaml"))
+
+
+def load(name: str | None = None) -> Profile:
+    """Read a profile.
+
+    Parameters
+    ----------
+    name : str, optional
+        ``smoke``, ``demo``, ...; None takes the environment variable ``NCREPRO_PROFILE``, else ``demo``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile, or its file holds a key that means nothing.
+    """
+    name = name or os.environ.get("NCREPRO_PROFILE") or "demo"
+    if name not in names():
+        raise ValueError(unknown("profile", name, names()))
+    raw = yaml.safe_load((paths.profiles() / f"{name}.yaml").read_text())
+    pools = {pool: _pool(name, pool, entry) for pool, entry in raw.pop("pools").items()}
+    _check_keys(f"{name}.yaml", raw, Profile)
+    return Profile(name=name, pools=pools, **raw)
+
+
+def _pool(profile: str, name: str, entry: dict) -> Pool:
+    _check_keys(f"{profile}.yaml, pool {name}", entry, Pool)
+    entry = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    entry["subsets"] = {key: tuple(value) for key, value in entry.get("subsets", {}).items()}
+    pool = Pool(name=name, **entry)
+    for subset, members in pool.subsets.items():
+        for member in members:
+            if member not in pool.architectures:
+                raise ValueError(f"{profile}.yaml, subset {subset}: " + unknown("model", member, pool.architectures))
+    return pool
+
+
+def _check_keys(where: str, entry: dict, kind: type) -> None:
+    known = {f.name for f in fields(kind)} - {"name", "pools"}
+    for key in entry:
+        if key not in known:
+            raise ValueError(f"{where}: " + unknown("key", key, known))

@@ -1,0 +1,203 @@
+"""Pre-train a network on a source, fine-tune it on a target: the ground truth that the metrics try to foresee."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import losses, models
+
+SIZE = 32  # pixels, height and width of what the reduced networks see
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent with Nesterov momentum, warm-up, cosine decay and gradient clipping.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+        Passes over the images; images per step. What does not fill a batch at an epoch's end is left out.
+    learning_rate : float
+        The peak of the schedule, see `learning_rates`.
+    momentum, weight_decay : float
+    warmup : float
+        Share of all steps over which the learning rate rises.
+    clip : float
+        Largest Euclidean norm of the gradient of all weights together.
+    shift : int
+        Each step moves its images at random by up to so many pixels along both axes, borders reflected; 0 leaves them.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup: float = 0.1
+    clip: float = 5.0
+    shift: int = 2
+
+    def __post_init__(self) -> None:
+        for field in ("epochs", "batch_size", "learning_rate", "clip"):
+            if getattr(self, field) <= 0:
+                raise ValueError(f"recipe: {field} is {getattr(self, field)}; allowed is more than 0")
+        if not 0 <= self.shift < SIZE:
+            raise ValueError(f"recipe: shift is {self.shift}; allowed is 0 to {SIZE - 1} pixels")
+        for field in ("momentum", "weight_decay", "warmup"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ValueError(f"recipe: {field} is {getattr(self, field)}; allowed is 0 up to (not including) 1")
+
+
+def learning_rates(recipe: Recipe, n_steps: int) -> list[float]:
+    """The learning rate of each step: a line up to the peak over the warm-up, then half a cosine down towards 0."""
+    n_warmup = math.ceil(recipe.warmup * n_steps)
+    rising = [(step + 1) / n_warmup for step in range(n_warmup)]
+    falling = [(1 + math.cos(math.pi * step / (n_steps - n_warmup))) / 2 for step in range(n_steps - n_warmup)]
+    return [recipe.learning_rate * factor for factor in rising + falling]
+
+
+def fit(
+    model: nn.Module,
+    images: np.ndarray | Tensor,
+    labels: np.ndarray | Tensor,
+    recipe: Recipe,
+    seed: int,
+    on_epoch: Callable[[dict], None] | None = None,
+    loss: str = "cross_entropy",
+) -> list[dict]:
+    """Train all weights of ``model`` in place, by one of `losses.LOSSES`, and leave it in evaluation mode.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        On any device; the images go where it is.
+    images : array of shape (n, 3, 32, 32), uint8
+    labels : array of shape (n,), int64
+        0 to K - 1, K being the model's outputs.
+    recipe : Recipe
+    seed : int
+        Orders and moves the images, and mixes or hides parts of them where the loss does. The same model, data, recipe
+        and seed give the same bits on one thread. The global random state is left as it was.
+    on_epoch : callable, optional
+        Called with each epoch's entry of the history as soon as the epoch is over.
+    loss : str
+        A name in `losses.LOSSES`.
+
+    Returns
+    -------
+    list of dict
+        One entry per epoch: ``epoch`` from 1, mean ``loss``, ``accuracy`` on the training images as they were seen
+        (per cent), ``seconds``.
+
+    Raises
+    ------
+    ValueError
+        If images and labels are of unequal lengths, none, or of other types or ranges than these, or there is no such
+        loss.
+    FloatingPointError
+        If the loss of an epoch is not finite.
+    """
+    x, y = _check(model, images, labels)
+    batch_size = min(recipe.batch_size, len(x))
+    n_batches = len(x) // batch_size
+    n_steps = recipe.epochs * n_batches
+    rates = enumerate(learning_rates(recipe, n_steps))
+    objective = losses.get(loss)
+    weights = list(model.parameters())
+    optimiser = torch.optim.SGD(
+        weights, recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True, fused=True
+    )
+    draws = torch.Generator().manual_seed(seed)
+    padded = nn.functional.pad(x, (recipe.shift,) * 4, mode="reflect")  # (n, 3, 32 + 2 shift, 32 + 2 shift)
+    history = []
+    model.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # some losses draw from the global random state
+        for epoch in range(1, recipe.epochs + 1):
+            started = time.perf_counter()
+            order = torch.randperm(len(x), generator=draws)[: n_batches * batch_size].to(x.device)
+            loss_sum = torch.zeros((), device=x.device)
+            n_right = torch.zeros((), dtype=torch.int64, device=x.device)
+            for batch in order.view(n_batches, batch_size):
+                step, optimiser.param_groups[0]["lr"] = next(rates)
+                top, left = torch.randint(2 * recipe.shift + 1, (2,), generator=draws).tolist()
+                seen = padded[batch, :, top : top + SIZE, left : left + SIZE]  # (batch_size, 3, 32, 32)
+                value, logits = objective(model, seen, y[batch], step / n_steps)
+                optimiser.zero_grad()
+                value.backward()
+                nn.utils.clip_grad_norm_(weights, recipe.clip)
+                optimiser.step()
+                loss_sum += value.detach()
+                n_right += (logits.detach().argmax(1) == y[batch]).sum()
+            history.append(
+                {
+                    "epoch": epoch,
+                    "loss": loss_sum.item() / n_batches,
+                    "accuracy": 100 * n_right.item() / len(order),
+                    "seconds": time.perf_counter() - started,
+                }
+            )
+            if not math.isfinite(history[-1]["loss"]):
+                raise FloatingPointError(f"loss is {history[-1]['loss']} in epoch {epoch}: lower the learning rate")
+            if on_epoch is not None:
+                on_epoch(history[-1])
+    model.eval()
+    return history
+
+
+def accuracy(model: nn.Module, images: np.ndarray | Tensor, labels: np.ndarray | Tensor) -> float:
+    """Share of the images that ``model``, in evaluation mode, puts in their class: per cent, higher is better.
+
+    Takes images and labels as `fit` does and raises what it raises.
+    """
+    x, y = _check(model, images, labels)
+    model.eval()
+    with torch.inference_mode():
+        n_right = sum((model(part).argmax(1) == truth).sum().item() for part, truth in zip(x.split(256), y.split(256)))
+    return 100 * n_right / len(x)
+
+
+def prepare(images: np.ndarray | Tensor) -> Tensor:
+    """What the reduced networks see: uint8 images, 0 to 255, as float32, about -2 to 2.
+
+    Parameters
+    ----------
+    images : array of shape (n, 3, 32, 32), uint8
+
+    Returns
+    -------
+    Tensor of the same shape, ``(images / 255 - 0.5) / 0.25``
+        Laid out channels-last: on a CPU the networks then train 1.3 to 2 times as fast.
+
+    Raises
+    ------
+    ValueError
+        If the images are of another type or shape.
+    """
+    images = torch.as_tensor(images)
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1:] != (3, SIZE, SIZE):
+        raise ValueError(
+            f"images are {images.dtype} of shape {tuple(images.shape)}; allowed is uint8 of shape (n, 3, 32, 32): "
+            "resize them to 32 x 32 pixels, 0 to 255"
+        )
+    return images.contiguous(memory_format=torch.channels_last).float().sub_(127.5).div_(63.75)
+
+
+def _check(model: nn.Module, images: np.ndarray | Tensor, labels: np.ndarray | Tensor) -> tuple[Tensor, Tensor]:
+    """Images and labels as tensors where the model is."""
+    labels = torch.as_tensor(labels)
+    if len(images) != len(labels) or len(images) == 0:
+        raise ValueError(f"{len(images)} images and {len(labels)} labels; allowed is one label per image, at least one")
+    n_classes = models.classifier(model).out_features
+    if labels.dtype != torch.int64 or labels.ndim != 1 or not 0 <= labels.min() <= labels.max() < n_classes:
+        raise ValueError(
+            f"labels are {labels.dtype} of shape {tuple(labels.shape)}, {labels.min()} to {labels.max()}; allowed is "
+            f"int64 of shape (n,), 0 to {n_classes - 1}: encode them, or build the model with an output per class"
+        )
+    device = next(model.parameters()).device
+    return prepare(images).to(device), labels.to(device)

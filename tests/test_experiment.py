@@ -1,0 +1,98 @@
+"""From terms to rankings, and what an experiment says when something is missing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ncrepro import experiment, ranking
+from ncrepro.experiment import Experiment
+
+MODELS = ["a", "b", "c", "d"]
+ACCURACIES = pd.DataFrame({"t1": [90.0, 80.0, 70.0, 60.0], "t2": [60.0, 70.0, 80.0, 95.0]}, index=pd.Index(MODELS, name="model"))
+
+
+def terms(**columns):
+    """A tidy table of NCTI terms for one target."""
+    table = pd.DataFrame(columns, index=MODELS).rename_axis("model").reset_index()
+    return table.melt("model", var_name="term", value_name="score").assign(target="t1", metric="ncti")
+
+
+def test_ncti_is_seli_plus_ncc_minus_log_vc_after_min_max():
+    total = experiment.totals(terms(seli=[0, 1, 2, 4], ncc=[0.5, 0.5, 0.6, 0.7], log_vc=[3, 2, 2, 1])).set_index("model")["score"]
+    expected = {"a": 0 + 0 - 1, "b": 1 / 4 + 0 - 1 / 2, "c": 2 / 4 + 1 / 2 - 1 / 2, "d": 1 + 1 - 0}
+    assert total.to_dict() == pytest.approx(expected)
+
+
+def test_a_total_depends_on_the_pool_it_is_normalised_over():
+    table = terms(seli=[0, 1, 2, 4], ncc=[0.5, 0.5, 0.6, 0.7], log_vc=[3, 2, 2, 1])
+    whole = experiment.totals(table).set_index("model")["score"]
+    part = experiment.totals(table[table["model"] != "d"]).set_index("model")["score"]
+    assert part["c"] == pytest.approx(1 + 1 - 0) != whole["c"]
+
+
+def test_a_metric_of_one_term_is_its_own_total():
+    table = pd.DataFrame({"model": MODELS, "target": "t1", "metric": "logme", "term": "total", "score": [1.0, 2.0, 3.0, 5.0]})
+    assert experiment.totals(table)["score"].tolist() == [1.0, 2.0, 3.0, 5.0]
+
+
+def test_the_static_baseline_never_sees_its_own_target():
+    pretraining = pd.DataFrame({"model": MODELS, "source_accuracy": [1.0, 2, 3, 4], "n_parameters": [4, 3, 2, 1]})
+    table = experiment.baselines(pretraining, ACCURACIES).query("metric == 'static_baseline'").pivot(
+        index="model", columns="target", values="score"
+    )
+    pd.testing.assert_series_equal(table["t1"], ACCURACIES["t2"], check_names=False)
+    pd.testing.assert_series_equal(table["t2"], ACCURACIES["t1"], check_names=False)
+
+
+def scored(**by_metric):
+    rows = [
+        {"model": m, "target": t, "metric": metric, "term": "total", "score": s}
+        for metric, table in by_metric.items() for t, column in table.items() for m, s in zip(MODELS, column, strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_the_average_row_is_the_mean_over_targets_with_a_joint_interval():
+    scores = scored(logme={"t1": [4.0, 3, 2, 1], "t2": [1.0, 2, 4, 3]})
+    table = experiment.correlations(scores, ACCURACIES).set_index("target")
+    one, two = 1.0, ranking.weighted_kendall([1, 2, 4, 3], ACCURACIES["t2"].to_numpy())
+    assert table["weighted_kendall"].to_dict() == pytest.approx({"t1": one, "t2": two, "average": (one + two) / 2})
+    assert table.loc["average", "low"] <= (one + two) / 2 <= table.loc["average", "high"]
+    assert list(table.index) == ["t1", "t2", "average"]
+
+
+def test_a_metric_that_gives_all_models_one_score_has_no_correlation_there():
+    scores = scored(h_score={"t1": [1.0, 1, 1, 1], "t2": [1.0, 2, 3, 4]})
+    table = experiment.correlations(scores, ACCURACIES).set_index("target")
+    assert np.isnan(table.loc["t1", "weighted_kendall"])
+    assert table.loc["average", "weighted_kendall"] == table.loc["t2", "weighted_kendall"] == 1.0
+
+
+def test_seed_noise_compares_two_fine_tunings_of_the_same_models():
+    table = pd.DataFrame({
+        "model": ["a", "a", "b", "b", "c", "c"] + ["a", "b", "c"],
+        "target": ["t1"] * 6 + ["t2"] * 3,
+        "seed": [0, 1] * 3 + [0] * 3,
+        "accuracy": [90.0, 88, 80, 81, 70, 73] + [1.0, 2, 3],
+    })  # fmt: skip
+    noise = experiment.seed_noise(table)
+    assert noise["target"].tolist() == ["t1"]
+    assert noise["difference"].item() == pytest.approx((2 + 1 + 3) / 3)
+    assert noise["weighted_kendall"].item() == 1.0
+
+
+def test_results_that_are_not_there_are_asked_for_by_name(root):
+    with pytest.raises(FileNotFoundError, match="data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`"):
+        Experiment("supervised").read("accuracies")
+
+
+def test_features_that_are_not_there_are_asked_for_by_name(root):
+    with pytest.raises(FileNotFoundError, match="no valid features of vgg16 on digits in data/cache/smoke/features: run 11_extract"):
+        Experiment("supervised").features_of("vgg16", "digits")
+
+
+def test_features_of_a_mistyped_model_or_target_are_refused(root):
+    with pytest.raises(ValueError, match="unknown model 'vgg61'.*did you mean 'vgg16'"):
+        Experiment("supervised").features_of("vgg61", "digits")
+    with pytest.raises(ValueError, match="unknown target 'digit'.*did you mean 'digits'"):
+        Experiment("supervised").features_of("vgg16", "digit")

@@ -1,0 +1,64 @@
+"""The register of figures, and what every figure must be."""
+
+import matplotlib
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from ncrepro import gallery, plots
+from ncrepro.plots import style
+
+matplotlib.use("agg")
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def test_names_are_unique_and_every_claim_is_checked():
+    entries = gallery.everything()
+    assert len({entry.name for entry in entries}) == len(entries) > 0
+    assert all(bool(entry.claim) == bool(entry.holds) for entry in entries)
+
+
+def test_a_saved_figure_has_the_same_bytes_every_time(tmp_path):
+    def draw(folder):
+        figure, ax = plt.subplots()
+        ax.plot([1, 2, 3])
+        return [path.read_bytes() for path in style.save(figure, "it", tmp_path / folder)]
+
+    assert draw("first") == draw("second")
+
+
+def test_the_table_of_rankings_keeps_the_order_asked_for():
+    table = pd.DataFrame({"target": ["t", "t", "average", "average"], "metric": ["b", "a"] * 2, "weighted_kendall": [1.0, 2, 3, 4]})
+    found = gallery.ranking_table(table, ["a", "c", "b"])
+    assert found.index.tolist() == ["a", "b"] and found.columns.tolist() == ["t", "average"]
+    assert found.loc["a", "average"] == 4.0
+
+
+def test_the_best_is_the_one_with_the_highest_average():
+    average = pd.DataFrame({"weighted_kendall": [0.5, 0.7, 0.6]}, index=["ncti", "logme", "gbc"])
+    assert gallery.is_best(average, "ncti", ["ncti", "logme"])[1] is False
+    text, best = gallery.is_best(average, "logme", ["ncti", "logme", "gbc"])
+    assert best is True and text == "mean τ_w: LogME 0.70, best of the others GBC 0.60"
+
+
+def test_a_scatter_plots_every_model_of_every_target_where_it_belongs():
+    table = pd.DataFrame({"model": ["a1", "b1"] * 2, "target": ["t", "t", "u", "u"], "score": [1.0, 2, 3, 5], "accuracy": [9.0, 8, 7, 6]})
+    correlations = pd.DataFrame({"target": ["t", "u"], "weighted_kendall": [-1.0, -1.0], "spearman": [-1.0, -1.0]})
+    figure = plots.score_scatter(table, correlations, "NCTI", "title")
+    for ax, target in zip(figure.axes, ["t", "u"], strict=True):
+        drawn = sorted(tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1)
+        assert drawn == sorted(map(tuple, table.loc[table["target"] == target, ["score", "accuracy"]].to_numpy()))
+        assert target in ax.get_title()
+
+
+def test_an_interval_plot_draws_the_numbers_of_its_table():
+    table = pd.DataFrame({"metric": ["ncti", "static_baseline"], "weighted_kendall": [0.2, 0.6], "low": [0.0, 0.4], "high": [0.5, 0.8]})
+    ax = plots.interval_plot(table, 0.9, "title").axes[0]
+    points = {tuple(xy) for line in ax.lines if line.get_marker() in "oD" for xy in line.get_xydata()}
+    assert points == {(0.2, 0.0), (0.6, 1.0)}
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["NCTI", "static baseline"]

@@ -1,0 +1,307 @@
+"""Which arrays the metrics take, what they do to them (nothing), and what they say about the ones they cannot take."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ncrepro import metrics
+from ncrepro.metrics import ClassStatistics, collapse
+
+FEATURE_METRICS = [
+    metrics.ncti,
+    metrics.face,
+    metrics.logme,
+    metrics.sfda,
+    metrics.h_score,
+    metrics.regularized_h_score,
+    metrics.transrate,
+    metrics.gbc,
+    metrics.nleep,
+    metrics.all_scores,
+    collapse.nc1,
+    collapse.nc2,
+    collapse.nc2_a,
+    ClassStatistics.of,
+]
+each_metric = pytest.mark.parametrize("metric", FEATURE_METRICS, ids=lambda metric: metric.__qualname__)
+
+
+@pytest.fixture
+def features():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((4, 10))[np.arange(160) % 4] + rng.standard_normal((160, 10))
+
+
+@pytest.fixture
+def labels():
+    return np.arange(160) % 4
+
+
+@pytest.fixture
+def probs():
+    return np.random.default_rng(1).dirichlet(np.ones(6), 160)
+
+
+def scores(features, labels, probs=None):
+    return metrics.all_scores(features, labels, probs, nleep=False)
+
+
+# ---------------------------------------------------------------------------------------------------------- what is taken
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble", "int16", "uint8"])
+def test_features_of_any_real_type_score_like_their_values_in_float64(features, labels, dtype):
+    features = np.round(20 * features + 100).clip(0, 255).astype(dtype)
+    assert scores(features, labels) == pytest.approx(scores(features.astype(np.float64), labels), rel=1e-4)
+
+
+def test_memory_layout_makes_no_difference(features, labels):
+    expected = scores(features, labels)
+    wide = np.repeat(np.repeat(features, 2, axis=0), 3, axis=1)
+    for view in (np.asfortranarray(features), wide[::2, ::3], features[::-1][::-1], np.ascontiguousarray(features.T).T):
+        assert scores(view, labels) == pytest.approx(expected, rel=1e-9)
+
+
+def test_data_frames_and_lists_are_taken(features, labels, probs):
+    expected = scores(features, labels, probs)
+    names = pd.Series(labels).map({0: "a", 1: "b", 2: "c", 3: "d"})
+    assert scores(pd.DataFrame(features), names, pd.DataFrame(probs)) == pytest.approx(expected, rel=1e-9)
+    assert scores(features.tolist(), labels.tolist(), probs.tolist()) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("dtype, rel", [(torch.float64, 1e-9), (torch.float32, 1e-5), (torch.float16, 1e-5)])
+def test_torch_tensors_score_like_numpy_arrays(features, labels, probs, dtype, rel):
+    tensor = torch.tensor(features, dtype=dtype)
+    result = scores(tensor, torch.tensor(labels), torch.tensor(probs))
+    assert result == pytest.approx(scores(tensor.numpy(), labels, probs), rel=rel)
+    assert all(type(score) is float for score in result.values())
+    full = metrics.face(tensor, labels, covariance="full")
+    assert full == pytest.approx(metrics.face(tensor.numpy(), labels, covariance="full"), rel=rel)
+    assert metrics.gbc(tensor, labels, n_components=None) == pytest.approx(metrics.gbc(tensor.numpy(), labels, n_components=None), rel=rel)
+    assert collapse.nc4(tensor, labels, torch.tensor(labels)) == collapse.nc4(tensor.numpy(), labels, labels)
+
+
+def test_torch_bfloat16_strided_and_gradient_tracking_tensors_are_taken(features, labels):
+    half = torch.tensor(features).to(torch.bfloat16)
+    expected = scores(half.double(), labels)
+    assert scores(half, labels) == pytest.approx(expected, rel=1e-4)
+    assert scores(half.double().t().contiguous().t(), labels) == pytest.approx(expected, rel=1e-9)
+    assert scores(half.double().requires_grad_(), labels) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_scores_on_the_gpu_are_those_on_the_cpu(features, labels, probs):
+    features = features.astype(np.float32)
+    on_gpu = scores(torch.tensor(features).cuda(), labels, torch.tensor(probs).cuda())
+    assert on_gpu == pytest.approx(scores(features, labels, probs), rel=1e-3)
+
+
+def test_metrics_do_not_import_torch():
+    code = "import sys, numpy as np; from ncrepro import metrics; metrics.h_score(np.eye(3)[[0, 1, 2, 0, 1, 2]], [0, 1, 0, 0, 1, 1])"
+    subprocess.run([sys.executable, "-c", code + "; sys.exit('torch' in sys.modules)"], check=True)
+
+
+def test_memory_maps_are_read_and_left_alone(features, labels, tmp_path):
+    expected, path = scores(features, labels), tmp_path / "features.npy"
+    np.save(path, features)
+    before = path.read_bytes()
+    for mode in ("r", "r+", "c"):
+        mapped = np.load(path, mmap_mode=mode)
+        assert scores(mapped, labels) == pytest.approx(expected, rel=1e-12)
+        assert scores(mapped[20:], labels[20:]) == pytest.approx(scores(features[20:], labels[20:]), rel=1e-12)
+    assert path.read_bytes() == before
+
+
+def test_changes_to_a_copy_on_write_memory_map_are_not_lost(features, labels, tmp_path):
+    np.save(tmp_path / "features.npy", features)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="c")
+    mapped[0] = 5.0
+    metrics.h_score(mapped, labels)
+    assert (mapped[0] == 5.0).all()
+
+
+@each_metric
+def test_read_only_input_is_enough_and_nothing_is_modified(metric, features, labels):
+    copies = features.copy(), labels.copy()
+    features.flags.writeable = labels.flags.writeable = False
+    metric(features, labels)
+    assert (features == copies[0]).all() and (labels == copies[1]).all()
+    tensor = torch.tensor(copies[0])
+    metric(tensor, labels)
+    assert (tensor.numpy() == copies[0]).all()
+
+
+@each_metric
+def test_the_same_input_gives_the_same_score_to_the_last_bit(metric, features, labels):
+    if metric != ClassStatistics.of:
+        assert metric(features, labels) == metric(features, labels)
+
+
+# ------------------------------------------------------------------------------------------------------------ what is not
+
+
+@each_metric
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_named_with_their_place(metric, features, labels, bad):
+    features[7, 3] = bad
+    with pytest.raises(ValueError, match=rf"contain {bad} \(first in row 7, column 3\).*finite"):
+        metric(features, labels)
+    with pytest.raises(ValueError, match=rf"contain {bad} \(first in row 7, column 3\).*finite"):
+        metric(torch.tensor(features), labels)
+
+
+def test_features_that_overflow_are_said_to_be_too_large(features, labels):
+    with pytest.raises(ValueError, match="too large.*divide"):
+        metrics.h_score(1e200 * features, labels)
+
+
+@each_metric
+@pytest.mark.parametrize("shape", [(160,), (4, 4, 10), (160, 0), (0, 10)])
+def test_features_of_a_wrong_shape_are_refused_with_their_shape(metric, shape):
+    with pytest.raises(ValueError, match=r"features have shape \(.*\(n_samples, n_features\)"):
+        metric(np.zeros(shape), np.arange(shape[0]) % 2)
+
+
+@each_metric
+def test_complex_and_object_features_are_refused(metric, features, labels):
+    with pytest.raises(ValueError, match="of type complex128.*real numbers"):
+        metric(features + 1j, labels)
+    with pytest.raises(ValueError, match="of type object.*real numbers"):
+        metric(features.astype(object), labels)
+
+
+@each_metric
+def test_lengths_that_differ_are_named(metric, features, labels):
+    with pytest.raises(ValueError, match="160 samples but 159 labels"):
+        metric(features, labels[1:])
+
+
+@each_metric
+@pytest.mark.parametrize("make, message", [
+    (lambda labels: labels + 0.5, "of type float64.*0.5.*integers or strings"),
+    (lambda labels: np.eye(4)[labels], r"shape \(160, 4\).*argmax"),
+    (lambda labels: np.array([None] + list(labels[1:]), dtype=object), "of type object.*integers or strings"),
+], ids=["fractions", "one-hot", "missing"])  # fmt: skip
+def test_labels_that_are_no_labels_are_refused(metric, features, labels, make, message):
+    with pytest.raises(ValueError, match=message):
+        metric(features, make(labels))
+
+
+@each_metric
+def test_a_single_class_is_refused_by_every_score(metric, features):
+    if metric != ClassStatistics.of:
+        with pytest.raises(ValueError, match="all labels are 'cat'.*at least two"):
+            metric(features, ["cat"] * 160)
+
+
+@pytest.mark.parametrize("metric", [metrics.face, metrics.gbc, metrics.all_scores])
+def test_a_class_with_one_sample_is_refused_where_a_spread_is_needed(metric, features, labels):
+    labels[5] = 99
+    with pytest.raises(ValueError, match="class 99 has a single sample.*at least two"):
+        metric(features, labels)
+
+
+@each_metric
+def test_features_without_variance_are_refused_by_every_score(metric, labels):
+    if metric != ClassStatistics.of:
+        for value in (0.0, 0.1, 1e6):
+            with pytest.raises(ValueError, match="all samples have the same features.*vary"):
+                metric(np.full((160, 3), value), labels)
+
+
+@pytest.mark.parametrize("metric", [metrics.ncti, metrics.sfda])
+@pytest.mark.parametrize("scale", [1e-3, 100.0])
+def test_classes_that_are_points_are_refused_by_discriminants(metric, labels, scale):
+    with pytest.raises(ValueError, match="no feature varies within any class"):
+        metric(scale * np.random.default_rng(0).standard_normal((4, 5))[labels], labels)
+
+
+def test_class_means_that_coincide_are_refused_by_face():
+    features = np.tile(np.random.default_rng(0).standard_normal((20, 3)), (2, 1))
+    with pytest.raises(ValueError, match="class means all coincide"):
+        metrics.face(features, np.repeat([0, 1], 20))
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda x, y: metrics.ncti(x, y, variant="best"), "variant is 'best'.*'released'.*'printed'"),
+    (lambda x, y: metrics.face(x, y, covariance="round"), "covariance is 'round'.*'spherical'"),
+    (lambda x, y: metrics.gbc(x, y, covariance="round"), "covariance is 'round'.*'spherical'"),
+    (lambda x, y: metrics.gbc(x, y, covariance="full", released=True), "released=True.*not 'full'"),
+    (lambda x, y: metrics.gbc(x, y, n_components=0), "n_components is 0.*at least 1"),
+    (lambda x, y: metrics.face(x, y, temperature=0.0), "temperature is 0.0.*positive"),
+    (lambda x, y: collapse.nc3(x, np.zeros((3, 3)), y), r"weights have shape \(3, 3\).*\(4, 10\)"),
+    (lambda x, y: collapse.nc4(x, y, y[1:]), r"predictions have shape \(159,\).*\(160,\)"),
+    (lambda x, y: ClassStatistics.of(x, y).update(x[:, 1:], y), "this batch has 9 features, the ones before it 10"),
+    (lambda x, y: ClassStatistics.of(x, y).update(x, y.astype(str)), "all integers or all strings"),
+    (lambda x, y: ClassStatistics.of(x, y).merge(ClassStatistics.of(x[:, 1:], y)), "10 and of 9 features"),
+])  # fmt: skip
+def test_an_argument_out_of_its_range_is_named_with_what_is_allowed(features, labels, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(features, labels)
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (lambda p: 2 * p, "row 0 sums to 2.*softmax"),
+    (lambda p: np.log(p), "row 0 sums to -.*softmax"),
+    (lambda p: np.where(np.arange(6) == 0, p + 1.5, p - 0.3), "the smallest is -.*softmax"),
+    (lambda p: np.where(np.arange(160)[:, None] == 9, np.nan, p), "row 9 sums to nan"),
+    (lambda p: p[:, 0], r"shape \(160,\)"),
+    (lambda p: p[1:], "159 samples but 160 labels"),
+], ids=["sum", "logits", "negative", "nan", "shape", "length"])  # fmt: skip
+def test_source_probabilities_that_are_none_are_refused(labels, probs, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.leep(spoil(probs), labels)
+
+
+def test_source_labels_of_another_length_are_refused(labels):
+    with pytest.raises(ValueError, match="160 samples but 159 labels"):
+        metrics.nce(labels[1:], labels)
+
+
+# ---------------------------------------------------------------------------------------------------------------- warnings
+
+
+@pytest.mark.parametrize("metric, remedy", [(metrics.h_score, "regularized_h_score"), (metrics.sfda, "PCA")])
+def test_fewer_samples_than_features_are_warned_of_where_they_make_a_score_meaningless(metric, remedy):
+    features, labels = np.random.default_rng(0).standard_normal((40, 60)), np.arange(40) % 4
+    with pytest.warns(UserWarning, match=f"no more samples than features.*{remedy}") as caught:
+        metric(features, labels)
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("metric", [metrics.ncti, metrics.face, metrics.logme, metrics.regularized_h_score, metrics.transrate, metrics.gbc])
+def test_other_scores_of_fewer_samples_than_features_are_silent_and_finite(metric):
+    features, labels = np.random.default_rng(0).standard_normal((40, 60)), np.arange(40) % 4
+    assert np.isfinite(metric(features, labels)).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*no more samples than features:UserWarning")
+@pytest.mark.parametrize("n, d, n_classes", [(4, 1, 2), (6, 1, 3), (4, 9, 2), (8, 3, 4), (20, 70, 10)])
+def test_the_smallest_data_sets_have_finite_scores(n, d, n_classes):
+    features, labels = np.random.default_rng(0).standard_normal((n, d)), np.arange(n) % n_classes
+    assert np.isfinite(list(scores(features, labels).values())).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*no more samples than features:UserWarning")
+@pytest.mark.parametrize("kind", ["dead", "constant", "twins", "collapsed", "tiny", "huge", "one direction"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_degenerate_features_have_finite_scores(features, labels, kind, dtype):
+    if kind == "dead":
+        features[:, 3:] = 0
+    if kind == "constant":
+        features[:, 3:] = 3.3
+    if kind == "twins":
+        features = np.concatenate([features, features], axis=1)
+    if kind == "collapsed":
+        features = np.eye(4)[labels] + 1e-5 * features[:, :4]
+    if kind == "tiny":
+        features *= 1e-6
+    if kind == "huge":
+        features *= 1e6
+    if kind == "one direction":
+        features = 1e-3 * features + np.outer(1e3 * features[:, 0], np.ones(10))
+    assert np.isfinite(list(scores(features.astype(dtype), labels).values())).all()

@@ -1,0 +1,220 @@
+"""What goes wrong silently with make, papermill and notebooks, each made to happen."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ncrepro import pipeline
+
+
+def notebook(*cells, tag="parameters"):
+    """A notebook of code cells, the first one tagged."""
+    made = [{"cell_type": "code", "metadata": {}, "source": c, "outputs": [], "execution_count": None} for c in cells]
+    made[0]["metadata"] = {"tags": [tag]} if tag else {}
+    return json.dumps({"cells": made, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+                       "nbformat": 4, "nbformat_minor": 4})  # fmt: skip
+
+
+@pytest.fixture
+def place(root):
+    def write(*cells, **tag):
+        (root / "it.ipynb").write_text(notebook(*cells, **tag))
+        return root / "it.ipynb", root / "build" / "it.ipynb"
+
+    return write
+
+
+# One notebook ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_that_runs_is_written_with_its_outputs(place):
+    source, output = place("profile = None", "1 + 1")
+    pipeline.run_notebook(source, output, {})
+    assert json.loads(output.read_text())["cells"][1]["outputs"][0]["data"]["text/plain"] in ("2", ["2"])
+
+
+def test_a_failed_notebook_leaves_its_traceback_and_no_target(place):
+    source, output = place("profile = None", "1 / 0")
+    with pytest.raises(pipeline.NotebookFailed, match="it.ipynb: ZeroDivisionError: division by zero"):
+        pipeline.run_notebook(source, output, {})
+    assert not output.exists()
+    assert "ZeroDivisionError" in output.with_suffix(".failed.ipynb").read_text()
+
+
+def test_a_mistyped_parameter_is_refused(place):
+    source, output = place("profile = None\npool = 'supervised'  # which")
+    with pytest.raises(ValueError, match="unknown parameter 'pol': choose one of pool, profile; did you mean 'pool'"):
+        pipeline.run_notebook(source, output, {"pol": "supervised"})
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("tag", ["parameter", None])
+def test_a_notebook_without_a_parameters_cell_is_refused(place, tag):
+    source, output = place("profile = None", tag=tag)
+    with pytest.raises(ValueError, match="0 cells tagged 'parameters'"):
+        pipeline.run_notebook(source, output, {})
+
+
+def test_a_parameter_reaches_the_notebook(place):
+    source, output = place("pool = 'supervised'", "print(pool)")
+    pipeline.run_notebook(source, output, {"pool": "text"})
+    assert "text" in [o["text"] for c in json.loads(output.read_text())["cells"] for o in c["outputs"]][-1]
+
+
+def test_of_a_progress_bar_only_the_last_state_is_kept(place):
+    source, output = place("profile = None", "print('1/2', end='\\r'); print('2/2', end='\\n'); print('done')")
+    pipeline.run_notebook(source, output, {})
+    assert json.loads(output.read_text())["cells"][1]["outputs"][0]["text"] == "2/2\ndone\n"
+
+
+# Through make ---------------------------------------------------------------------------------------------------------
+
+
+def test_make_alone_explains_itself(make):
+    said = make().stdout
+    for target in ("all", "test", "lab", "verify", "bench", "clean", "distclean"):
+        assert f"make {target} " in said
+
+
+def test_make_fails_when_a_notebook_fails_and_says_why_in_one_line(make, checkout):
+    (checkout / "notebooks" / "00_start_here.ipynb").write_text(notebook("profile = None", "raise RuntimeError('no luck')"))
+    result = make("build/smoke/00_start_here.ipynb")
+    assert result.returncode != 0
+    assert "error: 00_start_here.ipynb: RuntimeError: no luck" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (checkout / "build/smoke/00_start_here.ipynb").exists()
+    assert (checkout / "build/smoke/00_start_here.failed.ipynb").exists()
+
+
+def test_an_unknown_profile_is_one_clear_line(make):
+    result = make("all", "PROFILE=dmo")
+    assert result.returncode != 0
+    assert "unknown PROFILE 'dmo': choose one of" in result.stderr
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_line_before_any_work(make, checkout):
+    (checkout / "data" / "results").write_text("a file where a folder should be")
+    result = make("all")
+    assert result.returncode != 0
+    assert "error: data/results/smoke cannot be written" in result.stderr
+    assert not (checkout / "build").exists()
+
+
+def test_a_disk_that_is_too_full_is_one_clear_line_before_any_work(make, checkout):
+    path = checkout / "notebooks/profiles/smoke.yaml"
+    path.write_text(path.read_text().replace("disk_gb: 0.2", "disk_gb: 1.0e+9"))
+    result = make("all")
+    assert result.returncode != 0
+    assert "error: profile 'smoke' needs 1000000000.0 GB of disk" in result.stderr
+    assert not (checkout / "build").exists()
+
+
+def test_results_that_are_missing_are_one_clear_line(make, checkout):
+    for stage in ("10_train_pool--supervised", "11_extract_features--supervised"):
+        path = checkout / "build/smoke" / f"{stage}.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("pretend")
+    result = make("-o", "build/smoke/11_extract_features--supervised.ipynb", "build/smoke/20_supervised.ipynb")
+    assert result.returncode != 0
+    assert "data/results/smoke/supervised/accuracies.csv is missing: run" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "again", "untouched"),
+    [
+        ("ncrepro/plots/style.py", ["20_supervised", "90_figures"], ["10_train_pool", "11_extract_features"]),
+        ("ncrepro/metrics/ncti.py", ["20_supervised", "90_figures"], ["10_train_pool", "11_extract_features"]),
+        ("ncrepro/features.py", ["11_extract_features", "20_supervised"], ["10_train_pool"]),
+        ("ncrepro/training.py", ["10_train_pool", "11_extract_features", "20_supervised"], ["03_published_numbers"]),
+        ("requirements.txt", ["10_train_pool"], []),
+        ("data/published/ncti_table1.csv", ["03_published_numbers"], ["10_train_pool"]),
+    ],
+)
+def test_a_change_remakes_what_depends_on_it_and_nothing_else(make, checkout, changed, again, untouched):
+    (checkout / "build" / "smoke").mkdir(parents=True)
+    assert make("--touch", "all").returncode == 0
+    assert "pipeline run" not in make("--dry-run", "all").stdout
+    plan = make("--dry-run", f"--what-if={changed}", "all").stdout
+    assert all(f"run notebooks/{name}.ipynb" in plan for name in again)
+    assert not any(f"run notebooks/{name}.ipynb" in plan for name in untouched)
+
+
+# Killed and started again ---------------------------------------------------------------------------------------------
+
+RUN = "from ncrepro.experiment import Experiment; s = Experiment('supervised', 'smoke'); s.pretrain(); s.finetune()"
+
+
+def tables(root: Path) -> dict[str, bytes]:
+    found = (root / "data/results/smoke/supervised").glob("*.csv")
+    return {path.name: path.read_bytes() for path in found if not path.name.startswith("seconds")}
+
+
+def start(root: Path) -> subprocess.Popen:
+    environment = {"PATH": "/usr/bin:/bin", "NCREPRO_ROOT": str(root), "PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
+    return subprocess.Popen([sys.executable, "-c", RUN], env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
+def test_a_killed_run_started_again_gives_the_tables_of_an_undisturbed_one(root, tmp_path_factory):
+    import os
+    import shutil
+
+    undisturbed = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(root / "notebooks", undisturbed / "notebooks")
+    assert start(undisturbed).wait() == 0
+
+    cache = root / "data/cache/smoke"
+    for wanted in (2, 9):  # killed once while pre-training, once while fine-tuning
+        process = start(root)
+        while len(list(cache.rglob("*.safetensors"))) < wanted and process.poll() is None:
+            time.sleep(0.05)
+        assert process.poll() is None, "the run was over before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    before = len(list(cache.rglob("*.safetensors")))
+    assert start(root).wait() == 0
+    assert len(list(cache.rglob("*.safetensors"))) > before
+    assert tables(root) == tables(undisturbed) != {}
+
+
+# Verify ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reference(root):
+    table = pd.DataFrame({"model": ["a", "b"], "target": ["t", "t"], "seed": [0, 0], "accuracy": [50.0, 70.0]})
+    for kind in ("reference", "results"):
+        folder = root / "data" / kind / "smoke" / "supervised"
+        folder.mkdir(parents=True)
+        table.to_csv(folder / "accuracies.csv", index=False)
+    return table, folder / "accuracies.csv"
+
+
+def test_verify_accepts_what_lies_within_tolerance(reference, capsys):
+    table, mine = reference
+    table.assign(accuracy=[51.0, 69.0]).to_csv(mine, index=False)
+    assert pipeline.main(["verify"]) == 0
+    assert "2 numbers compared with data/reference/smoke: 0 moved" in capsys.readouterr().out
+
+
+def test_verify_names_the_number_that_moved(reference, capsys):
+    table, mine = reference
+    table.assign(accuracy=[50.0, 20.0]).to_csv(mine, index=False)
+    assert pipeline.main(["verify"]) == 1
+    assert "accuracies.csv: accuracy of b, t, 0 is 20, was 70 (tolerance" in capsys.readouterr().out
+
+
+def test_verify_refuses_missing_numbers_and_other_rows(reference, capsys):
+    table, mine = reference
+    table.assign(accuracy=[50.0, float("nan")]).to_csv(mine, index=False)
+    assert pipeline.main(["verify"]) == 1
+    table.iloc[:1].to_csv(mine, index=False)
+    assert pipeline.main(["verify"]) == 1
+    mine.unlink()
+    assert pipeline.main(["verify"]) == 1
+    assert "accuracies.csv is missing: run `make all PROFILE=smoke` first" in capsys.readouterr().err
