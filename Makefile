@@ -36,7 +36,7 @@ all: $(BUILD)/90_figures.ipynb  ## train, score and draw everything of PROFILE (
 figures: all  ## the same: every figure into figures/$(PROFILE)
 
 verify: | environment  ## compare this machine's tables with the committed ones
-	$(PIPELINE) verify
+	@$(PIPELINE) verify
 
 bench: | environment  ## time and memory of every metric, against one X.T @ X and a plain implementation
 	$(PYTHON) -m bench

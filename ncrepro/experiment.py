@@ -236,9 +236,12 @@ class Experiment:
         missing = [job for job in jobs if artifacts.load(job.path, job.spec) is None]
         with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, file=sys.stdout, mininterval=1) as bar:
             parallel = joblib.Parallel(n_jobs=self.profile.workers, return_as="generator_unordered")
-            for label in parallel(joblib.delayed(_make)(job) for job in missing):
-                bar.set_postfix_str(label, refresh=False)
-                bar.update()
+            with warnings.catch_warnings():
+                # A process whose memory has grown is replaced by a new one; nothing is lost, so nothing need be said.
+                warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
+                for label in parallel(joblib.delayed(_make)(job) for job in missing):
+                    bar.set_postfix_str(label, refresh=False)
+                    bar.update()
         return [_require(job.path, job.spec, job.label, "this cell") for job in jobs]
 
     # Tables -----------------------------------------------------------------------------------------------------------

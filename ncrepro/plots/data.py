@@ -42,7 +42,8 @@ def examples(datasets: Sequence, per_row: int = 16, source_rows: int = 3, title:
     gap, head = 0.06, 0.25 if title else 0.06
     cell = (style.PAGE - label) / per_row
     height = head + cell * sum(rows) + gap * len(rows)
-    figure = plt.figure(figsize=(style.PAGE, height), layout="none")
+    figure = plt.figure(figsize=(style.PAGE, height))
+    figure.set_layout_engine("none")  # every axis below is put in its place by hand
     top = height - head
     for dataset, n_rows in zip(datasets, rows, strict=True):
         chosen = _examples(dataset.labels, dataset.n_classes, per_row * n_rows)
