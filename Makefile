@@ -51,8 +51,8 @@ test: | environment  ## every test, then every notebook in the smoke profile
 
 notebooks: all  ## put the executed notebooks of the demo, outputs and all, in place of the committed ones
 	test $(PROFILE) = demo
-	for notebook in notebooks/*.ipynb; do name=$$(basename $$notebook .ipynb); \
-	  cp $$(ls $(BUILD)/$$name.ipynb $(BUILD)/$$name--supervised.ipynb 2> /dev/null) $$notebook; done
+	for notebook in notebooks/1[01]_*.ipynb; do $(PIPELINE) run $$notebook $(BUILD)/$$(basename $$notebook); done
+	for notebook in notebooks/*.ipynb; do cp $(BUILD)/$$(basename $$notebook) $$notebook; done
 
 reference: all  ## make this machine's tables the committed reference
 	rm -rf data/reference/$(PROFILE)
@@ -88,6 +88,9 @@ check: | environment
 $(BUILD)/00_start_here.ipynb: notebooks/00_start_here.ipynb $(BASICS) $(METRICS) $(PLOTS) $(TABLES) | check
 	@$(RUN)
 
+$(BUILD)/02_metrics_from_equations.ipynb: notebooks/02_metrics_from_equations.ipynb $(BASICS) $(METRICS) $(PLOTS) | check
+	@$(RUN)
+
 $(BUILD)/03_published_numbers.ipynb: notebooks/03_published_numbers.ipynb ncrepro/published.py ncrepro/ranking.py $(PLOTS) $(wildcard data/published/*) | check
 	@$(RUN)
 
@@ -100,7 +103,13 @@ $(BUILD)/11_extract_features--%.ipynb: notebooks/11_extract_features.ipynb $(BUI
 $(BUILD)/20_supervised.ipynb: notebooks/20_supervised.ipynb $(BUILD)/11_extract_features--supervised.ipynb $(METRICS) $(PLOTS) $(TABLES)
 	@$(RUN)
 
-$(BUILD)/90_figures.ipynb: notebooks/90_figures.ipynb $(addprefix $(BUILD)/,00_start_here.ipynb 03_published_numbers.ipynb 20_supervised.ipynb) $(PLOTS) $(wildcard ncrepro/gallery/*.py)
+$(BUILD)/22_multi_source.ipynb: notebooks/22_multi_source.ipynb $(BUILD)/11_extract_features--multi_source.ipynb $(METRICS) $(PLOTS) $(TABLES)
+	@$(RUN)
+
+$(BUILD)/23_loss_functions.ipynb: notebooks/23_loss_functions.ipynb $(BUILD)/11_extract_features--loss_functions.ipynb $(METRICS) $(PLOTS) $(TABLES)
+	@$(RUN)
+
+$(BUILD)/90_figures.ipynb: notebooks/90_figures.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,00_start_here 02_metrics_from_equations 03_published_numbers 20_supervised 22_multi_source 23_loss_functions)) $(PLOTS) $(wildcard ncrepro/gallery/*.py)
 	@$(RUN)
 
 .PRECIOUS: $(BUILD)/10_train_pool--%.ipynb $(BUILD)/11_extract_features--%.ipynb

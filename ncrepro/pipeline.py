@@ -114,7 +114,7 @@ def tidy(path: Path) -> None:
     notebook = json.loads(path.read_text())
     notebook["metadata"] = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
     for cell in notebook["cells"]:
-        tags = [tag for tag in cell["metadata"].get("tags", []) if tag != "injected-parameters"]
+        tags = cell["metadata"].get("tags")
         cell["metadata"] = {"tags": tags} if tags else {}
         if "outputs" in cell:
             cell["outputs"] = _join_streams(cell["outputs"])

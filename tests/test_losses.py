@@ -274,7 +274,7 @@ def test_an_adapted_network_gives_the_probabilities_it_was_trained_for():
 
 # In training ----------------------------------------------------------------------------------------------------------
 
-RECIPE = training.Recipe(epochs=8, batch_size=16, learning_rate=0.05)
+RECIPE = training.Recipe(epochs=16, batch_size=16, learning_rate=0.05)
 
 
 def easy(n=64, n_classes=4):

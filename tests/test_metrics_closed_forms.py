@@ -54,7 +54,9 @@ def test_h_score_and_regularized_h_score_are_the_printed_traces():
     features, labels = blobs(n=90)
     expected = np.stack([features[labels == k].mean(axis=0) for k in range(3)])[labels]
     between = np.cov(expected, rowvar=False)
-    assert metrics.h_score(features, labels) == pytest.approx(np.trace(np.linalg.inv(np.cov(features, rowvar=False)) @ between))
+    assert metrics.h_score(features, labels) == pytest.approx(
+        np.trace(np.linalg.inv(np.cov(features, rowvar=False)) @ between)
+    )
     estimate = LedoitWolf().fit(features)
     literal = (1 - estimate.shrinkage_) * np.trace(np.linalg.inv(estimate.covariance_) @ between)
     assert metrics.regularized_h_score(features, labels) == pytest.approx(literal, rel=1e-10)

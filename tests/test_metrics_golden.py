@@ -32,7 +32,9 @@ def test_ncti_terms_are_those_of_the_released_code(name, dtype, exact, data):
 
 @pytest.mark.parametrize("metric", ["sfda", "h_score", "regularized_h_score", "transrate"])
 def test_a_score_is_that_of_the_released_code(name, dtype, exact, data, metric):
-    assert getattr(metrics, metric)(data["features"].astype(dtype), data["labels"]) == pytest.approx(EXPECTED[name][metric], rel=exact)
+    assert getattr(metrics, metric)(data["features"].astype(dtype), data["labels"]) == pytest.approx(
+        EXPECTED[name][metric], rel=exact
+    )
 
 
 def test_sfda_with_the_exact_largest_eigenvalue_is_near_the_released_three_power_iterations(name, dtype, exact, data):
@@ -41,7 +43,9 @@ def test_sfda_with_the_exact_largest_eigenvalue_is_near_the_released_three_power
 
 
 def test_logme_is_the_release_that_is_right_for_fewer_samples_than_features(name, dtype, exact, data):
-    assert metrics.logme(data["features"].astype(dtype), data["labels"]) == pytest.approx(EXPECTED[name]["logme_icml"], rel=exact)
+    assert metrics.logme(data["features"].astype(dtype), data["labels"]) == pytest.approx(
+        EXPECTED[name]["logme_icml"], rel=exact
+    )
 
 
 def test_leep_and_nce_are_those_of_the_released_code(name, dtype, exact, data):
@@ -64,7 +68,9 @@ def test_face_is_the_printed_formula(name, dtype, exact, data):
         for covariance in ("diagonal", "full"):
             key = f"class_fairness_{covariance}{suffix}"
             if key in expected:
-                terms = metrics.face(features, labels, covariance=covariance, n_components=None, include_self=include_self)
+                terms = metrics.face(
+                    features, labels, covariance=covariance, n_components=None, include_self=include_self
+                )
                 assert terms.class_fairness == pytest.approx(expected[key], rel=exact, abs=1e-12)
                 assert terms.variance_collapse == pytest.approx(expected["variance_collapse"], rel=exact)
 

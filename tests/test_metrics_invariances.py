@@ -14,7 +14,9 @@ FEW = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 def all_of(features, labels) -> dict[str, float]:
-    """Every score of features and labels that is invariant where its formula is (SFDA with the exact eigenvalue, no NLEEP)."""
+    """Every score of features and labels that is invariant where its formula is (SFDA with the exact eigenvalue, no
+    NLEEP).
+    """
     scores = metrics.all_scores(features, labels, nleep=False)
     scores["sfda"] = metrics.sfda(features, labels, power_iterations=None)
     scores["face_full"] = metrics.face(features, labels, covariance="full").class_fairness
@@ -89,7 +91,15 @@ def test_scaling_the_features_changes_only_the_scores_that_have_a_scale(problem,
     features, labels, _ = problem
     features = 10 * features  # large enough for NCTI and SFDA not to shrink
     scores, scaled = all_of(features, labels), all_of(factor * features, labels)
-    for name in ("ncti_seli", "ncti_ncc", "ncti_log_vc", "face_variance_collapse", "face_class_fairness", "h_score", "gbc"):
+    for name in (
+        "ncti_seli",
+        "ncti_ncc",
+        "ncti_log_vc",
+        "face_variance_collapse",
+        "face_class_fairness",
+        "h_score",
+        "gbc",
+    ):
         assert scaled[name] == pytest.approx(scores[name], rel=1e-6, abs=1e-9)
     assert scaled["regularized_h_score"] == pytest.approx(scores["regularized_h_score"], rel=1e-6)
 
@@ -133,7 +143,9 @@ def test_leep_and_nce_do_not_change_when_source_classes_are_permuted_or_the_data
     probs = rng.dirichlet(np.ones(6), len(labels))
     order = rng.permutation(6)
     assert metrics.leep(probs[:, order], labels) == pytest.approx(metrics.leep(probs, labels), rel=1e-9)
-    assert metrics.leep(np.tile(probs, (2, 1)), np.tile(labels, 2)) == pytest.approx(metrics.leep(probs, labels), rel=1e-9)
+    assert metrics.leep(np.tile(probs, (2, 1)), np.tile(labels, 2)) == pytest.approx(
+        metrics.leep(probs, labels), rel=1e-9
+    )
     source = probs.argmax(axis=1)
     assert metrics.nce(order[source], labels) == pytest.approx(metrics.nce(source, labels), rel=1e-9)
     assert metrics.nce(np.tile(source, 2), np.tile(labels, 2)) == pytest.approx(metrics.nce(source, labels), rel=1e-9)
@@ -143,9 +155,19 @@ def test_leep_and_nce_do_not_change_when_source_classes_are_permuted_or_the_data
 @given(problems())
 def test_every_score_lies_in_its_range(problem):
     features, labels, rng = problem
-    scores, n_classes = metrics.all_scores(features, labels, rng.dirichlet(np.ones(4), len(labels)), nleep=False), labels.max() + 1
-    assert scores["ncti_seli"] >= 0 and 0 <= scores["ncti_ncc"] <= 1 and 0 <= scores["ncti_log_vc"] <= math.log(len(labels))
-    assert scores["face_variance_collapse"] <= 0 and 0 <= scores["face_class_fairness"] <= math.log(max(n_classes - 1, 1)) + 1e-9
+    scores, n_classes = (
+        metrics.all_scores(features, labels, rng.dirichlet(np.ones(4), len(labels)), nleep=False),
+        labels.max() + 1,
+    )
+    assert (
+        scores["ncti_seli"] >= 0
+        and 0 <= scores["ncti_ncc"] <= 1
+        and 0 <= scores["ncti_log_vc"] <= math.log(len(labels))
+    )
+    assert (
+        scores["face_variance_collapse"] <= 0
+        and 0 <= scores["face_class_fairness"] <= math.log(max(n_classes - 1, 1)) + 1e-9
+    )
     assert 0 <= scores["sfda"] <= 1 and 0 <= scores["h_score"] <= n_classes - 1 + 1e-9
     assert 0 <= scores["regularized_h_score"] <= n_classes - 1 and -n_classes * (n_classes - 1) <= scores["gbc"] <= 0
     assert scores["leep"] <= 0 and -math.log(n_classes) <= scores["nce"] <= 0

@@ -21,7 +21,9 @@ def scores(features, labels):
 
 def with_collinear_features(features, share):
     """The features twice over, the second time with independent noise of standard deviation ``share``."""
-    return np.concatenate([features, features + share * np.random.default_rng(1).standard_normal(features.shape)], axis=1)
+    return np.concatenate(
+        [features, features + share * np.random.default_rng(1).standard_normal(features.shape)], axis=1
+    )
 
 
 def test_statistics_are_the_sums_they_are_said_to_be():
@@ -58,7 +60,9 @@ def test_float32_is_enough_where_it_resolves_the_features_and_float64_takes_over
 def test_h_score_of_nearly_collinear_float32_features_stays_within_its_bound():
     features, labels = gaussian(n=2000, d=40)
     collinear = with_collinear_features(features, 1e-3).astype(np.float32)
-    assert metrics.h_score(collinear, labels) == pytest.approx(metrics.h_score(collinear.astype(np.float64), labels), rel=1e-9)
+    assert metrics.h_score(collinear, labels) == pytest.approx(
+        metrics.h_score(collinear.astype(np.float64), labels), rel=1e-9
+    )
     assert metrics.h_score(collinear, labels) <= 4 - 1
 
 
@@ -82,7 +86,9 @@ def test_batches_may_come_class_by_class_and_bring_new_classes():
 
 def test_merging_leaves_both_parts_as_they_were_and_joins_different_classes():
     features, labels = gaussian()
-    left, right = (ClassStatistics.of(features[part] + offset, labels[part]) for part, offset in [(labels < 2, 0), (labels > 0, 3)])
+    left, right = (
+        ClassStatistics.of(features[part] + offset, labels[part]) for part, offset in [(labels < 2, 0), (labels > 0, 3)]
+    )
     before = left.gram.copy(), right.sums.copy(), left.class_counts.copy()
     merged = left.merge(right)
     assert (left.gram == before[0]).all() and (right.sums == before[1]).all() and (left.class_counts == before[2]).all()
@@ -109,7 +115,10 @@ def modules():
 def test_the_size_of_the_blocks_changes_nothing(monkeypatch, step):
     features, labels = gaussian(n=150, d=30, n_classes=3)
     probs = np.random.default_rng(0).dirichlet(np.ones(5), 150)
-    whole = metrics.all_scores(features, labels, probs), metrics.face(features, labels, covariance="full", n_components=8)
+    whole = (
+        metrics.all_scores(features, labels, probs),
+        metrics.face(features, labels, covariance="full", n_components=8),
+    )
 
     def short_slices(n, row_bytes, block_bytes=None):
         return (slice(start, min(start + step, n)) for start in range(0, n, step))
@@ -117,7 +126,10 @@ def test_the_size_of_the_blocks_changes_nothing(monkeypatch, step):
     for module in modules():
         if hasattr(module, "slices"):
             monkeypatch.setattr(module, "slices", short_slices)
-    blocked = metrics.all_scores(features, labels, probs), metrics.face(features, labels, covariance="full", n_components=8)
+    blocked = (
+        metrics.all_scores(features, labels, probs),
+        metrics.face(features, labels, covariance="full", n_components=8),
+    )
     assert blocked[0] == pytest.approx(whole[0], rel=1e-9)
     assert blocked[1] == pytest.approx(whole[1], rel=1e-9)
 

@@ -26,6 +26,10 @@ def test_it_has_one_parameters_cell_that_leaves_the_profile_open(notebook):
     assert "".join(tagged["source"]).startswith("profile = None")
 
 
+def test_no_run_left_its_parameters_in_it(notebook):
+    assert not [c for c in notebook["cells"] if "injected-parameters" in c["metadata"].get("tags", [])]
+
+
 def test_it_was_run_from_top_to_bottom(notebook):
     assert [cell["execution_count"] for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
 

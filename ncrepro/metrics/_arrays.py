@@ -1,6 +1,7 @@
 """What the metrics ask of an array: checked input, blocks of rows, one spelling for NumPy and torch.
 
-Whatever touches the samples runs where they live (CPU or GPU); the small matrices that come of it are float64 NumPy arrays.
+Whatever touches the samples runs where they live (CPU or GPU); the small matrices that come of it are float64 NumPy
+arrays.
 """
 
 import mmap
@@ -13,7 +14,9 @@ import numpy as np
 from scipy import sparse
 
 Array = Any  # numpy.ndarray, numpy.memmap or torch.Tensor
-GRAM_BYTES = 1 << 26  # rows at a time where their Gram matrix is formed: large, so that adding it up costs little beside
+GRAM_BYTES = (
+    1 << 26
+)  # rows at a time where their Gram matrix is formed: large, so that adding it up costs little beside
 STREAM_BYTES = 1 << 23  # rows at a time elsewhere: small, so that they stay in the processor's cache
 
 
@@ -63,8 +66,12 @@ def slices(n_samples: int, row_bytes: int, block_bytes: int = STREAM_BYTES) -> I
     return (slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step))
 
 
-def centred_blocks(features: Array, point: np.ndarray, dtype: str, block_bytes: int = STREAM_BYTES) -> Iterator[tuple[slice, Array]]:
-    """``(rows, features[rows] - point)`` of consecutive blocks of rows; all blocks share one buffer, so each overwrites the last."""
+def centred_blocks(
+    features: Array, point: np.ndarray, dtype: str, block_bytes: int = STREAM_BYTES
+) -> Iterator[tuple[slice, Array]]:
+    """``(rows, features[rows] - point)`` of consecutive blocks of rows; all blocks share one buffer, so each overwrites
+    the last.
+    """
     xp, (n, d) = namespace(features), features.shape
     parts = list(slices(n, d * np.dtype(dtype).itemsize, block_bytes))
     where = {} if xp is np else {"device": features.device}
@@ -94,7 +101,9 @@ def softmax(logits: Array) -> Array:
 
 
 def release(features: Array) -> None:
-    """Give the pages of a memory map that were read back to the system, so that a file larger than memory can be walked through."""
+    """Give the pages of a memory map that were read back to the system, so that a file larger than memory can be walked
+    through.
+    """
     kept = None
     while isinstance(features, np.ndarray):
         kept = features if isinstance(features, np.memmap) else kept
@@ -115,7 +124,9 @@ def check_features(features: Array) -> Array:
             "flatten or pool each sample to one vector"
         )
     if namespace(features) is np and np.dtype(features.dtype).kind not in "fiub":
-        raise ValueError(f"features are of type {features.dtype}; they must be real numbers: convert them with .astype(float)")
+        raise ValueError(
+            f"features are of type {features.dtype}; they must be real numbers: convert them with .astype(float)"
+        )
     return features
 
 
@@ -125,13 +136,17 @@ def check_labels(labels: Array, n_samples: int) -> tuple[np.ndarray, np.ndarray]
         labels = labels.detach().cpu()
     labels = np.asarray(labels)
     if labels.ndim != 1:
-        raise ValueError(f"labels have shape {labels.shape}; they must be ({n_samples},), one label per sample: "
-                         "use labels.argmax(axis=1) if they are one-hot")
+        raise ValueError(
+            f"labels have shape {labels.shape}; they must be ({n_samples},), one label per sample: "
+            "use labels.argmax(axis=1) if they are one-hot"
+        )
     if len(labels) != n_samples:
         raise ValueError(f"{n_samples} samples but {len(labels)} labels; give exactly one label per sample")
     if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):
         labels = labels.astype(str)
     if labels.dtype.kind not in "iubUS":
-        raise ValueError(f"labels are of type {labels.dtype}, for example {labels[0]!r}; they must be integers or strings: "
-                         "convert them with .astype(int) or .astype(str)")
+        raise ValueError(
+            f"labels are of type {labels.dtype}, for example {labels[0]!r}; they must be integers or strings: "
+            "convert them with .astype(int) or .astype(str)"
+        )
     return np.unique(labels, return_inverse=True)

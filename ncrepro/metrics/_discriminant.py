@@ -14,7 +14,9 @@ RANK_TOLERANCE = 1e-4  # scikit-learn's default
 
 @dataclass(frozen=True)
 class Discriminant:
-    """Gaussian classes with one covariance: the logit of class k at z = h - mean is ``z @ coefficients[:, k] + intercepts[k]``."""
+    """Gaussian classes with one covariance: the logit of class k at z = h - mean is ``z @ coefficients[:, k] +
+    intercepts[k]``.
+    """
 
     coefficients: np.ndarray  # (d, K)
     intercepts: np.ndarray  # (K,)
@@ -26,7 +28,9 @@ class Discriminant:
 
 
 def plain(statistics: ClassStatistics) -> Discriminant:
-    """No shrinkage; directions without within-class variance are dropped, as the "svd" solver of scikit-learn drops them."""
+    """No shrinkage; directions without within-class variance are dropped, as the "svd" solver of scikit-learn drops
+    them.
+    """
     n, n_classes, means = statistics.n_samples, statistics.n_classes, statistics.centred_class_means
     within = _checked_within(statistics)
     scale = np.sqrt(np.diag(within).clip(0) / n)
@@ -34,7 +38,9 @@ def plain(statistics: ClassStatistics) -> Discriminant:
     values, vectors = np.linalg.eigh(within / np.outer(scale, scale) / n)
     kept = values > RANK_TOLERANCE**2  # singular values of the samples above the tolerance
     whitening = vectors[:, kept] / scale[:, None] / np.sqrt(values[kept])  # (d, r)
-    _, spread, axes = np.linalg.svd(np.sqrt(statistics.class_counts)[:, None] * (means @ whitening), full_matrices=False)
+    _, spread, axes = np.linalg.svd(
+        np.sqrt(statistics.class_counts)[:, None] * (means @ whitening), full_matrices=False
+    )
     directions = whitening @ axes[spread > RANK_TOLERANCE * spread[0]].T  # (d, r')
     projected = means @ directions
     intercepts = np.log(statistics.priors) - 0.5 * (projected**2).sum(axis=1)
@@ -57,7 +63,9 @@ def shrunk(statistics: ClassStatistics, shrinkage: float, directions: bool = Fal
 def _checked_within(statistics: ClassStatistics) -> np.ndarray:
     within = statistics.within_scatter
     if not np.trace(within) > 1e-12 * np.trace(statistics.total_scatter):
-        raise ValueError("no feature varies within any class; a discriminant needs some spread: are the samples copies of one another?")
+        raise ValueError(
+            "no feature varies within any class; a discriminant needs some spread: are samples copies of each other?"
+        )
     return within
 
 

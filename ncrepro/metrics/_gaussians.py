@@ -63,8 +63,8 @@ def _log_dets(covariances: np.ndarray, q: int) -> np.ndarray:
 
 
 def _bordered(covariances: np.ndarray, delta: np.ndarray, smallest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """δ'Σ⁻¹δ and ln|Σ| of every pair, from one Cholesky factor: that of Σ bordered by δ, [[Σ, δ], [δ', c]], whose last pivot is
-    c - δ'Σ⁻¹δ; with λ at most the least eigenvalue of Σ, c = 1 + δ'δ/λ is large enough.
+    """δ'Σ⁻¹δ and ln|Σ| of every pair, from one Cholesky factor: that of Σ bordered by δ, [[Σ, δ], [δ', c]], whose last
+    pivot is c - δ'Σ⁻¹δ; with λ at most the least eigenvalue of Σ, c = 1 + δ'δ/λ is large enough.
     """
     q = delta.shape[1]
     corner = 1 + (delta**2).sum(axis=1) / smallest
@@ -86,4 +86,6 @@ def _check(data: Samples, covariance: str, n_components: int | None) -> None:
         raise ValueError(f"n_components is {n_components}; it must be at least 1, or None for no PCA")
     if data.counts.min() < 2:
         alone = data.classes[data.counts.argmin()].item()
-        raise ValueError(f"class {alone!r} has a single sample; a covariance needs at least two: add samples or leave the class out")
+        raise ValueError(
+            f"class {alone!r} has a single sample; a covariance needs at least two: add samples or leave the class out"
+        )

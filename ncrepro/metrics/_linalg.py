@@ -8,8 +8,9 @@ from scipy.linalg import lapack
 
 
 def cholesky(matrix: np.ndarray) -> tuple[np.ndarray, float]:
-    """Lower factor L with LL' = matrix (the rest not filled with zeros), written over the matrix, and the smallest pivot: the least
-    share of a variable's variance that the variables before it leave unexplained, 0 if singular. Variance 0 counts as variance 1.
+    """Lower factor L with LL' = matrix (the rest not filled with zeros), written over the matrix, and the smallest
+    pivot: the least share of a variable's variance that the variables before it leave unexplained, 0 if singular.
+    Variance 0 counts as variance 1.
     """
     variances = np.diag(matrix).copy()
     variances[variances <= 0] = 1.0
@@ -24,7 +25,9 @@ def log_det(matrix: np.ndarray) -> float:
 
 
 def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """matrix⁻¹ right for a positive semi-definite matrix; eigenvalues that are zero but for rounding are raised to rounding's size."""
+    """matrix⁻¹ right for a positive semi-definite matrix; eigenvalues that are zero but for rounding are raised to
+    rounding's size.
+    """
     factor, pivot = cholesky(matrix.copy())
     if pivot > 0:
         return linalg.cho_solve((factor, True), right)
@@ -33,7 +36,9 @@ def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def trace_of_ratio(factor: np.ndarray, matrix: np.ndarray) -> float:
-    """tr(M† A'A) for A (K, d) and M (d, d) positive semi-definite, the rows of A in the range of M; † is the pseudo-inverse."""
+    """tr(M† A'A) for A (K, d) and M (d, d) positive semi-definite, the rows of A in the range of M; † is the
+    pseudo-inverse.
+    """
     lower, pivot = cholesky(matrix.copy())
     if pivot > 1e-9:
         half = linalg.solve_triangular(lower, factor.T, lower=True)
@@ -47,7 +52,9 @@ def trace_of_ratio(factor: np.ndarray, matrix: np.ndarray) -> float:
 
 
 class Tridiagonal(NamedTuple):
-    """A symmetric matrix as Q T Q' with T tridiagonal: Householder's first half of an eigen-decomposition, a third of its work."""
+    """A symmetric matrix as Q T Q' with T tridiagonal: Householder's first half of an eigen-decomposition, a third of
+    its work.
+    """
 
     diagonal: np.ndarray  # (d,)
     off_diagonal: np.ndarray  # (d - 1,)
@@ -64,7 +71,9 @@ class Tridiagonal(NamedTuple):
     @classmethod
     def diagonal_of(cls, eigenvalues: np.ndarray) -> "Tridiagonal":
         """The matrix in its own eigenvectors."""
-        return cls(eigenvalues, np.zeros(len(eigenvalues) - 1), np.eye(len(eigenvalues)), np.zeros(len(eigenvalues) - 1))
+        return cls(
+            eigenvalues, np.zeros(len(eigenvalues) - 1), np.eye(len(eigenvalues)), np.zeros(len(eigenvalues) - 1)
+        )
 
     def rotate(self, vectors: np.ndarray, back: bool = False) -> np.ndarray:
         """Q' vectors, or Q vectors if ``back``; vectors are columns (d, m)."""

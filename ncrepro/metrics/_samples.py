@@ -1,4 +1,6 @@
-"""Labelled features together with everything that several metrics need of them, each computed when first asked for, once."""
+"""Labelled features together with everything that several metrics need of them, each computed when first asked for,
+once.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -6,11 +8,24 @@ from functools import cached_property
 
 import numpy as np
 
-from ._arrays import STREAM_BYTES, Array, centred_blocks, check_features, check_labels, like, namespace, release, rows, slices
+from ._arrays import (
+    STREAM_BYTES,
+    Array,
+    centred_blocks,
+    check_features,
+    check_labels,
+    like,
+    namespace,
+    release,
+    rows,
+    slices,
+)
 from .statistics import ClassStatistics
 
 PCA_DIMENSIONS = 64  # both papers reduce the features to this many
-KEPT_BYTES = 1 << 29  # projected samples up to this size are kept; larger ones are projected again where they are needed
+KEPT_BYTES = (
+    1 << 29
+)  # projected samples up to this size are kept; larger ones are projected again where they are needed
 
 
 class Samples:
@@ -24,7 +39,9 @@ class Samples:
         self._pca: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._kept: dict[int, Array] = {}
         if self.n_classes < 2:
-            raise ValueError(f"all labels are {self.classes[0].item()!r}; a score compares classes, so give samples of at least two")
+            raise ValueError(
+                f"all labels are {self.classes[0].item()!r}; a score compares classes: give samples of at least two"
+            )
 
     @cached_property
     def statistics(self) -> ClassStatistics:
@@ -34,7 +51,9 @@ class Samples:
         return statistics
 
     def components(self, n_components: int = PCA_DIMENSIONS) -> tuple[np.ndarray, np.ndarray]:
-        """Principal components: explained variances (q,), descending, and directions (d, q), with q = min(n_components, n, d)."""
+        """Principal components: explained variances (q,), descending, and directions (d, q), with q = min(n_components,
+        n, d).
+        """
         n, d = self.features.shape
         q = min(n_components, n, d)
         if q not in self._pca:
@@ -43,8 +62,8 @@ class Samples:
         return self._pca[q]
 
     def blocks(self, dtype: str | None = None, block_bytes: int = STREAM_BYTES) -> Iterator[tuple[np.ndarray, Array]]:
-        """``(codes, features - mean)`` of consecutive blocks of samples, in the precision of the statistics unless another is asked
-        for; each block is overwritten by the next.
+        """``(codes, features - mean)`` of consecutive blocks of samples, in the precision of the statistics unless
+        another is asked for; each block is overwritten by the next.
         """
         dtype = dtype or self.statistics.dtype
         for part, block in centred_blocks(self.features, self.statistics.mean, dtype, block_bytes):
@@ -53,7 +72,9 @@ class Samples:
     def by_class(
         self, n_components: int | None = PCA_DIMENSIONS, block_bytes: int = STREAM_BYTES
     ) -> Iterator[tuple[int, Iterator[Array]]]:
-        """For every class ``(k, parts)``: its centred samples in blocks, projected on the first principal components unless None."""
+        """For every class ``(k, parts)``: its centred samples in blocks, projected on the first principal components
+        unless None.
+        """
         members = np.split(np.argsort(self.codes, kind="stable"), np.cumsum(self.counts)[:-1])
         for k, index in enumerate(members):
             yield k, self._parts(index, n_components, block_bytes)
@@ -81,7 +102,9 @@ class Samples:
 
 
 def samples(features: "Array | Samples", labels: Array | None) -> Samples:
-    """``features`` itself where it is already a :class:`Samples`, so that metrics called one after another share their work."""
+    """``features`` itself where it is already a :class:`Samples`, so that metrics called one after another share their
+    work.
+    """
     return features if isinstance(features, Samples) else Samples(features, labels)
 
 
@@ -91,12 +114,19 @@ def statistics_of(features: "Array | Samples | ClassStatistics", labels: Array |
         return samples(features, labels).statistics
     _check_spread(features)
     if not features.resolved:
-        warnings.warn("float32 products do not resolve these features; gather their statistics with ClassStatistics('float64')")
+        warnings.warn(
+            "float32 products do not resolve these features; gather their statistics with ClassStatistics('float64')",
+            stacklevel=3,
+        )
     return features
 
 
 def _check_spread(statistics: ClassStatistics) -> None:
     if statistics.n_classes < 2:
-        raise ValueError(f"all labels are {statistics.classes[0].item()!r}; a score compares classes, so give samples of at least two")
+        raise ValueError(
+            f"all labels are {statistics.classes[0].item()!r}; a score compares classes: give samples of at least two"
+        )
     if not np.trace(statistics.total_scatter) > 1e-12 * np.trace(statistics.gram):
-        raise ValueError("all samples have the same features; a score needs features that vary: is this the right layer?")
+        raise ValueError(
+            "all samples have the same features; a score needs features that vary: is this the right layer?"
+        )

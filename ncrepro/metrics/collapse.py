@@ -19,10 +19,11 @@ class NC2Terms(NamedTuple):
 
 
 def nc1(features: Array, labels: Array) -> float:
-    r"""Within-class variability: :math:`\frac1K \operatorname{tr}(\Sigma_W \Sigma_B^\dagger)`, in [0, inf); 0 is collapse.
+    r"""Within-class variability: :math:`\frac1K \operatorname{tr}(\Sigma_W \Sigma_B^\dagger)`, in [0, inf); 0 is
+    collapse.
 
-    It is minus FaCe's variance collapse term (see :func:`ncrepro.metrics.face` for the covariances, parameters and errors).
-    Source: https://arxiv.org/abs/2008.08186.
+    It is minus FaCe's variance collapse term (see :func:`ncrepro.metrics.face` for the covariances, parameters and
+    errors). Source: https://arxiv.org/abs/2008.08186.
     """
     return -_variance_collapse(samples(features, labels))
 
@@ -49,10 +50,12 @@ def nc2(features: Array | ClassStatistics, labels: Array | None = None) -> NC2Te
 def nc2_a(features: Array | ClassStatistics, labels: Array | None = None) -> float:
     r"""FaCe's NC2(A): distance of the class means' Gram matrix from that of a simplex, in [0, 2]; 0 is collapse.
 
-    .. math:: \left\| \frac{A A^\top}{\|A A^\top\|_F} - \frac1{\sqrt{K-1}} \left(I_K - \tfrac1K 1 1^\top\right) \right\|_F
+    .. math::
+        \left\| \frac{A A^\top}{\|A A^\top\|_F} - \frac1{\sqrt{K-1}} \left(I_K - \tfrac1K 1 1^\top\right) \right\|_F
 
-    A (K, d) holds the class means minus the mean of all samples: centred, since the argument for putting A in the place of the
-    classifier's weights is self-duality (NC3), which is about centred means. Source: https://arxiv.org/abs/2310.05754, A.2.
+    A (K, d) holds the class means minus the mean of all samples: centred, since the argument for putting A in the place
+    of the classifier's weights is self-duality (NC3), which is about centred means. Source:
+    https://arxiv.org/abs/2310.05754, A.2.
     """
     means = statistics_of(features, labels).centred_class_means
     n_classes = len(means)
@@ -66,19 +69,22 @@ def nc2_a(features: Array | ClassStatistics, labels: Array | None = None) -> flo
 def nc3(features: Array | ClassStatistics, weights: Array, labels: Array | None = None) -> float:
     r"""Self-duality of classifier and class means: :math:`\|W/\|W\|_F - M/\|M\|_F\|_F^2`, in [0, 4]; 0 is collapse.
 
-    ``weights`` W (K, d) are those of the linear classifier, in the order of the sorted labels; M (K, d) are the centred class means.
-    Source: https://arxiv.org/abs/2008.08186.
+    ``weights`` W (K, d) are those of the linear classifier, in the order of the sorted labels; M (K, d) are the centred
+    class means. Source: https://arxiv.org/abs/2008.08186.
     """
     means, weights = statistics_of(features, labels).centred_class_means, host(weights)
     if weights.shape != means.shape:
-        raise ValueError(f"weights have shape {weights.shape}; they must be (n_classes, n_features) = {means.shape}, one row per class")
+        raise ValueError(
+            f"weights have shape {weights.shape}; they must be (n_classes, n_features) = {means.shape}, a row per class"
+        )
     sizes = np.array([np.linalg.norm(weights), np.linalg.norm(means)])
     _check_lengths(sizes)
     return float(((weights / sizes[0] - means / sizes[1]) ** 2).sum())
 
 
 def nc4(features: Array, labels: Array, predictions: Array) -> float:
-    r"""Share of samples where the classifier's prediction is not the class with the nearest mean, in [0, 1]; 0 is collapse.
+    r"""Share of samples where the classifier's prediction is not the class with the nearest mean, in [0, 1]; 0 is
+    collapse.
 
     ``predictions`` (n,) are the labels that the classifier gives, of the same kind as ``labels``.
     Source: https://arxiv.org/abs/2008.08186.
@@ -88,16 +94,22 @@ def nc4(features: Array, labels: Array, predictions: Array) -> float:
         predictions = predictions.cpu()
     predictions = np.asarray(predictions)
     if predictions.shape != data.codes.shape:
-        raise ValueError(f"predictions have shape {predictions.shape}; they must be {data.codes.shape}, one label per sample")
+        raise ValueError(
+            f"predictions have shape {predictions.shape}; they must be {data.codes.shape}, one label per sample"
+        )
     means = data.statistics.centred_class_means
     nearest = []
     for _, block in data.blocks():
-        closeness = block @ like(means.T, block) - like((means**2).sum(axis=1) / 2, block)  # (b, K), largest at the nearest mean
+        closeness = block @ like(means.T, block) - like(
+            (means**2).sum(axis=1) / 2, block
+        )  # (b, K), largest at the nearest mean
         nearest.append(host(namespace(block).argmax(closeness, axis=1)).astype(int))
     return float((data.classes[np.concatenate(nearest)] != predictions).mean())
 
 
 def _check_lengths(lengths: np.ndarray) -> None:
     if not (lengths > 0).all():
-        raise ValueError("a class mean (or the classifier) has length 0 from the common mean, so its angles are undefined: "
-                         "are classes identical?")
+        raise ValueError(
+            "a class mean (or the classifier) has length 0 from the common mean, so its angles are undefined: "
+            "are classes identical?"
+        )

@@ -36,9 +36,12 @@ def face(
         \Sigma_W = \frac1K \sum_k \frac1{n_k} \sum_{y_i = k} (h_i - \bar h_k)(h_i - \bar h_k)^\top, \quad
         \Sigma_B = \frac1K \sum_k (\bar h_k - h_G)(\bar h_k - h_G)^\top
 
-    Class fairness (Eq. 5-6), from the Bhattacharyya coefficients :math:`B_{ij} = \exp(-D_{ij})` between Gaussian classes:
+    Class fairness (Eq. 5-6), from the Bhattacharyya coefficients :math:`B_{ij} = \exp(-D_{ij})` between Gaussian
+    classes:
 
-    .. math:: F = -\frac1K \sum_i \sum_{j \ne i} P_{ij} \log P_{ij}, \quad P_{ij} = \frac{\exp(B_{ij}/t)}{\sum_{j' \ne i} \exp(B_{ij'}/t)}
+    .. math::
+        F = -\frac1K \sum_i \sum_{j \ne i} P_{ij} \log P_{ij}, \quad
+        P_{ij} = \frac{\exp(B_{ij}/t)}{\sum_{j' \ne i} \exp(B_{ij'}/t)}
 
     Parameters
     ----------
@@ -47,34 +50,35 @@ def face(
     labels : array of shape (n,)
         Integers or strings; at least two samples of each.
     covariance : {"diagonal", "full", "spherical"}
-        Shape of the classes in Eq. 5. The print says full, which is singular whenever a class has no more samples than dimensions;
-        variances (of "full": eigenvalues) below 1e-4 are raised to 1e-4.
+        Shape of the classes in Eq. 5. The print says full, which is singular whenever a class has no more samples than
+        dimensions; variances (of "full": eigenvalues) below 1e-4 are raised to 1e-4.
     n_components : int or None
-        PCA dimensions for class fairness, cut to min(n, d); None for no PCA, as printed. Variance collapse takes the features as
-        they are.
+        PCA dimensions for class fairness, cut to min(n, d); None for no PCA, as printed. Variance collapse takes the
+        features as they are.
     temperature : float
         t of Eq. 6.
     include_self : bool
-        True sums over j = i as well, as Eq. 6 is printed. Since B_ii = 1 the term then grows as classes overlap, to log K; without
-        it the largest value, log(K-1), is that of classes at equal distances.
+        True sums over j = i as well, as Eq. 6 is printed. Since B_ii = 1 the term then grows as classes overlap, to log
+        K; without it the largest value, log(K-1), is that of classes at equal distances.
 
     Returns
     -------
     FaCeTerms
-        ``variance_collapse`` in (-inf, 0], ``class_fairness`` in [0, log(K-1)] ([0, log K] with self); higher is better for both.
+        ``variance_collapse`` in (-inf, 0], ``class_fairness`` in [0, log(K-1)] ([0, log K] with self); higher is better
+        for both.
 
     Raises
     ------
     ValueError
-        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, a class with one sample,
-        class means that all coincide, an unknown covariance, a temperature that is not positive.
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, a class with
+        one sample, class means that all coincide, an unknown covariance, a temperature that is not positive.
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2310.05754, section 3; no code was released. Open in the print and chosen here: the default
-    covariance, PCA, the floor, the sum without self, and the pseudo-inverse, which drops eigenvalues of :math:`\Sigma_B` below 1e-10
-    of the largest. No (d, d) matrix is inverted: with A = (class means - h_G)/√K, (K, d), and its right singular vectors w_q and
-    singular values s_q, tr(Σ_W Σ_B†) = Σ_q w_q' Σ_W w_q / s_q².
+    Source: https://arxiv.org/abs/2310.05754, section 3; no code was released. Open in the print and chosen here: the
+    default covariance, PCA, the floor, the sum without self, and the pseudo-inverse, which drops eigenvalues of
+    :math:`\Sigma_B` below 1e-10 of the largest. No (d, d) matrix is inverted: with A = (class means - h_G)/√K, (K, d),
+    and its right singular vectors w_q and singular values s_q, tr(Σ_W Σ_B†) = Σ_q w_q' Σ_W w_q / s_q².
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it must be positive (the paper's is 0.05)")
@@ -88,7 +92,9 @@ def _variance_collapse(data: Samples) -> float:
     n_classes = len(means)
     _, scale, directions = np.linalg.svd(means / np.sqrt(n_classes), full_matrices=False)
     if not scale[0] ** 2 > 1e-12 * np.trace(data.statistics.total_scatter) / len(data.codes):
-        raise ValueError("the class means all coincide, so the between-class covariance is zero and Eq. 2 undefined: are labels shuffled?")
+        raise ValueError(
+            "the class means all coincide, so the between-class covariance of Eq. 2 is zero: are the labels shuffled?"
+        )
     kept = scale**2 > RANK_TOLERANCE * scale[0] ** 2
     directions = directions[kept].T  # (d, r)
     projected_means, variances = means @ directions, np.zeros(kept.sum())

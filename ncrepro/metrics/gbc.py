@@ -42,8 +42,8 @@ def gbc(
     Raises
     ------
     ValueError
-        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, a class with one sample,
-        an unknown covariance.
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, a class with
+        one sample, an unknown covariance.
 
     Notes
     -----

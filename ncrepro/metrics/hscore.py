@@ -13,7 +13,8 @@ from .statistics import ClassStatistics
 def h_score(features: Array | ClassStatistics, labels: Array | None = None) -> float:
     r"""H-score: the share of the feature covariance that the classes explain, direction by direction.
 
-    .. math:: \mathcal H = \operatorname{tr}\left(\operatorname{cov}(f)^\dagger \operatorname{cov}(\operatorname E[f \mid y])\right)
+    .. math::
+        \mathcal H = \operatorname{tr}(\operatorname{cov}(f)^\dagger \operatorname{cov}(\operatorname E[f \mid y]))
 
     Parameters
     ----------
@@ -30,7 +31,8 @@ def h_score(features: Array | ClassStatistics, labels: Array | None = None) -> f
     Raises
     ------
     ValueError
-        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features without variance.
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features
+        without variance.
 
     Warns
     -----
@@ -39,7 +41,8 @@ def h_score(features: Array | ClassStatistics, labels: Array | None = None) -> f
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2212.10082 (H-score). Everything after the one pass is in float64: float32 gives values far beyond K-1.
+    Source: https://arxiv.org/abs/2212.10082 (H-score). Everything after the one pass is in float64: float32 gives
+    values far beyond K-1.
     """
     statistics = statistics_of(features, labels)
     warn_if_wide(statistics, "h_score", "use regularized_h_score, more samples, or fewer features (PCA)")
@@ -50,7 +53,8 @@ def regularized_h_score(features: Array | ClassStatistics, labels: Array | None 
     r"""H-score with the covariance of Ledoit and Wolf.
 
     .. math::
-        \mathcal H_\delta = (1-\delta) \operatorname{tr}\left(\Sigma_\delta^{-1} \operatorname{cov}(\operatorname E[f \mid y])\right), \quad
+        \mathcal H_\delta = (1-\delta)
+        \operatorname{tr}(\Sigma_\delta^{-1} \operatorname{cov}(\operatorname E[f \mid y])), \quad
         \Sigma_\delta = (1-\delta)\Sigma + \delta \frac{\operatorname{tr}\Sigma}{d} I
 
     with the shrinkage :math:`\delta` that minimises the expected squared error of the covariance.
@@ -64,8 +68,8 @@ def regularized_h_score(features: Array | ClassStatistics, labels: Array | None 
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2110.06893. The Ledoit-Wolf shrinkage needs fourth moments, which :class:`ClassStatistics` holds, so
-    it too comes from the one pass.
+    Source: https://arxiv.org/abs/2110.06893. The Ledoit-Wolf shrinkage needs fourth moments, which
+    :class:`ClassStatistics` holds, so it too comes from the one pass.
     """
     statistics = statistics_of(features, labels)
     n, d = statistics.n_samples, statistics.n_features
@@ -81,7 +85,9 @@ def regularized_h_score(features: Array | ClassStatistics, labels: Array | None 
 def warn_if_wide(statistics: ClassStatistics, metric: str, remedy: str) -> None:
     """Say once that a score cannot tell models apart when there are no more samples than features."""
     if statistics.n_features >= statistics.n_samples:
-        warnings.warn(f"{metric} of no more samples than features is at its maximum for any features: {remedy}", stacklevel=2)
+        warnings.warn(
+            f"{metric} of no more samples than features is at its maximum for any features: {remedy}", stacklevel=2
+        )
 
 
 def _between_factor(statistics: ClassStatistics) -> np.ndarray:

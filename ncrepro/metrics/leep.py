@@ -1,4 +1,6 @@
-r"""LEEP (Nguyen et al., ICML 2020), NCE (Tran et al., ICCV 2019) and NLEEP (Li et al., CVPR 2021): scores from source classes."""
+r"""LEEP (Nguyen et al., ICML 2020), NCE (Tran et al., ICCV 2019) and NLEEP (Li et al., CVPR 2021): scores from source
+classes.
+"""
 
 import warnings
 
@@ -92,11 +94,13 @@ def nce(source_labels: Array, labels: Array) -> float:
     return float((joint[seen] * np.log(joint[seen] / mass[seen])).sum())
 
 
-def nleep(features: Array, labels: Array, *, components_per_class: int = 5, energy: float = 0.8, seed: int = 0) -> float:
+def nleep(
+    features: Array, labels: Array, *, components_per_class: int = 5, energy: float = 0.8, seed: int = 0
+) -> float:
     r"""LEEP with the components of a Gaussian mixture in the place of source classes, for models without a classifier.
 
-    PCA keeps ``energy`` of the variance; a mixture of ``components_per_class`` · K Gaussians (at most n) is fitted to the projected
-    samples without their labels; its responsibilities are the probabilities that :func:`leep` takes.
+    PCA keeps ``energy`` of the variance; a mixture of ``components_per_class`` · K Gaussians (at most n) is fitted to
+    the projected samples without their labels; its responsibilities are the probabilities that :func:`leep` takes.
 
     Parameters
     ----------
@@ -115,11 +119,13 @@ def nleep(features: Array, labels: Array, *, components_per_class: int = 5, ener
     Raises
     ------
     ValueError
-        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features without variance.
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features
+        without variance.
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2011.11200. The mixture is scikit-learn's, runs on the CPU and may stop before it has converged.
+    Source: https://arxiv.org/abs/2011.11200. The mixture is scikit-learn's, runs on the CPU and may stop before it has
+    converged.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
@@ -143,7 +149,9 @@ def source_labels(source_probs: Array) -> np.ndarray:
 
 def _check_two(classes: np.ndarray) -> None:
     if len(classes) < 2:
-        raise ValueError(f"all labels are {classes[0].item()!r}; a score compares classes, so give samples of at least two")
+        raise ValueError(
+            f"all labels are {classes[0].item()!r}; a score compares classes: give samples of at least two"
+        )
 
 
 def _check_probabilities(theta: Array, start: int) -> None:
@@ -151,5 +159,7 @@ def _check_probabilities(theta: Array, start: int) -> None:
     wrong = np.flatnonzero(~(abs(sums - 1) < 1e-2))
     if len(wrong) or not least >= 0:
         found = f"row {start + wrong[0]} sums to {sums[wrong[0]]:.4g}" if len(wrong) else f"the smallest is {least:.4g}"
-        raise ValueError(f"source_probs are not probabilities: {found}; each row must be non-negative and sum to 1: "
-                         "apply softmax to the logits")
+        raise ValueError(
+            f"source_probs are not probabilities: {found}; each row must be non-negative and sum to 1: "
+            "apply softmax to the logits"
+        )

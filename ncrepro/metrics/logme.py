@@ -14,15 +14,17 @@ TOLERANCE = 1e-2  # relative change of alpha / beta at which a class has converg
 def logme(features: Array | ClassStatistics, labels: Array | None = None, *, iterations: int = 11) -> float:
     r"""Logarithm of maximum evidence per sample, averaged over the classes.
 
-    Each class's indicator :math:`y \in \{0, 1\}^n` is regressed on the features :math:`F` with prior precision :math:`\alpha` and
-    noise precision :math:`\beta`, both chosen to maximise the evidence
+    Each class's indicator :math:`y \in \{0, 1\}^n` is regressed on the features :math:`F` with prior precision
+    :math:`\alpha` and noise precision :math:`\beta`, both chosen to maximise the evidence
 
     .. math::
         \mathcal L = \tfrac n2 \log\tfrac\beta{2\pi} + \tfrac d2 \log\alpha - \tfrac12 \log|A|
-        - \tfrac\beta2 \|Fm - y\|^2 - \tfrac\alpha2 \|m\|^2, \quad A = \alpha I + \beta F^\top F, \quad m = \beta A^{-1} F^\top y
+        - \tfrac\beta2 \|Fm - y\|^2 - \tfrac\alpha2 \|m\|^2, \quad
+        A = \alpha I + \beta F^\top F, \quad m = \beta A^{-1} F^\top y
 
-    by the fixed-point iteration :math:`\gamma = \sum_i \frac{\beta\sigma_i}{\alpha + \beta\sigma_i}`, :math:`\alpha = \gamma/\|m\|^2`,
-    :math:`\beta = (n - \gamma)/\|Fm - y\|^2`, where :math:`\sigma` are all d eigenvalues of :math:`F^\top F`, the zero ones too.
+    by the fixed-point iteration :math:`\gamma = \sum_i \frac{\beta\sigma_i}{\alpha + \beta\sigma_i}`, :math:`\alpha =
+    \gamma/\|m\|^2`, :math:`\beta = (n - \gamma)/\|Fm - y\|^2`, where :math:`\sigma` are all d eigenvalues of
+    :math:`F^\top F`, the zero ones too.
 
     Parameters
     ----------
@@ -31,8 +33,8 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     labels : array of shape (n,)
         Integers or strings.
     iterations : int
-        Steps of the fixed-point iteration at most. The release makes 11; for n < d that is not always convergence, and more steps then
-        find a slightly higher evidence.
+        Steps of the fixed-point iteration at most. The release makes 11; for n < d that is not always convergence, and
+        more steps then find a slightly higher evidence.
 
     Returns
     -------
@@ -42,26 +44,29 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     Raises
     ------
     ValueError
-        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features without variance.
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features
+        without variance.
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2102.11005. The widely copied fixed-point release is wrong for n < d, where it counts d prior
-    dimensions but only n eigenvalues; this is right there. All classes are iterated at once, and only
-    :math:`F^\top F` and :math:`F^\top y` are needed: m = (FᵀF + tI)⁻¹Fᵀy with t = α/β, and ‖Fm - y‖² = ‖y⊥‖² + t² mᵀ(FᵀF)†m with y⊥ the
-    part of y that no linear map of the features reaches.
+    Source: https://arxiv.org/abs/2102.11005. The widely copied fixed-point release is wrong for n < d, where it counts
+    d prior dimensions but only n eigenvalues; this is right there. All classes are iterated at once, and only
+    :math:`F^\top F` and :math:`F^\top y` are needed: m = (FᵀF + tI)⁻¹Fᵀy with t = α/β, and ‖Fm - y‖² = ‖y⊥‖² + t²
+    mᵀ(FᵀF)†m with y⊥ the part of y that no linear map of the features reaches.
     """
     statistics = statistics_of(features, labels)
     n, d = statistics.n_samples, statistics.n_features
     counts = statistics.class_counts.astype(float)  # ‖y‖² of each class, (K,)
-    scatter, mean, class_sums = _reduced(statistics)  # of S, √n mean and F'y, with F'F = S + mean mean'; class sums (r, K)
+    scatter, mean, class_sums = _reduced(
+        statistics
+    )  # of S, √n mean and F'y, with F'F = S + mean mean'; class sums (r, K)
     sigma = scatter.eigenvalues().clip(0)[:, None]  # eigenvalues of S, (r, 1)
     largest = sigma.max() + mean @ mean
     smallest, largest = largest * d * EPSILON, largest / EPSILON  # bounds on t
 
     def solve(shifts: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(F'F + tI)⁻¹ right, for each class its own t; and what Sherman and Morrison's formula gives it from: (S + tI)⁻¹ mean, and
-        |F'F + tI| / |S + tI|.
+        """(F'F + tI)⁻¹ right, for each class its own t; and what Sherman and Morrison's formula gives it from: (S +
+        tI)⁻¹ mean, and |F'F + tI| / |S + tI|.
         """
         both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T)]
         first, correction = np.stack(both).T  # (r, K) each
@@ -69,7 +74,9 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
         return first - correction * (mean @ first / growth), correction, growth
 
     tiny = np.full(len(counts), smallest)
-    outside = counts - (class_sums * solve(tiny, class_sums)[0]).sum(axis=0)  # of y, what no linear map of the features reaches
+    outside = counts - (class_sums * solve(tiny, class_sums)[0]).sum(
+        axis=0
+    )  # of y, what no linear map of the features reaches
     outside[outside < 1e-10 * counts] = 0.0
     ratio = np.ones(len(counts)).clip(smallest, largest)  # t = α/β of each class, (K,)
     for _ in range(iterations):
@@ -92,8 +99,8 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
 def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.ndarray]:
     """A basis in which F'F is easy: ``(S, √n mean, F'y)`` with F'F = S + mean mean'.
 
-    Where the centred scatter is well conditioned it is S, in the tridiagonal form that principal components use too; else S is F'F
-    itself in its eigenvectors without those of zero eigenvalues, and the mean is 0.
+    Where the centred scatter is well conditioned it is S, in the tridiagonal form that principal components use too;
+    else S is F'F itself in its eigenvectors without those of zero eigenvalues, and the mean is 0.
     """
     scale = np.sqrt(statistics.n_samples)
     class_sums = (statistics.sums + statistics.class_counts[:, None] * statistics.shift).T  # (d, K)

@@ -24,18 +24,20 @@ class NCTITerms(NamedTuple):
 def ncti(features: Array, labels: Array, variant: str = "released") -> NCTITerms:
     r"""The three terms of NCTI: how far features are from neural collapse.
 
-    Features go through PCA to 64 dimensions and linear discriminant analysis with priors :math:`\pi_k = n_k/n`, which gives
-    projected samples :math:`\tilde H` (n, K-1) and posteriors :math:`P` (n, K). With :math:`\|\cdot\|_*` the nuclear norm,
+    Features go through PCA to 64 dimensions and linear discriminant analysis with priors :math:`\pi_k = n_k/n`, which
+    gives projected samples :math:`\tilde H` (n, K-1) and posteriors :math:`P` (n, K). With :math:`\|\cdot\|_*` the
+    nuclear norm,
 
     .. math::
         \text{seli} = \|\tilde H - \text{mean}\|_*, \qquad
         \text{ncc} = \frac1n \sum_i P_{i,y_i}, \qquad
         \text{log\_vc} = \log \sum_k \|P_k\|_*
 
-    (Eq. 6, 10 and 5). The discriminant's covariance is :math:`(1-\alpha)\Sigma_W + \alpha \frac{\operatorname{tr}\Sigma_W}{d} I`
-    with :math:`\alpha = \max(\exp(-\sum_{i \le 32} \lambda_i), 10^{-10})`, :math:`\lambda` the PCA's variances (Eq. 13 as released);
-    at the floor there is no shrinkage at all. :math:`\alpha` depends on the scale of the features, and so do the terms: multiplying
-    features by 0.1 can turn shrinkage on, and then all three terms jump. Compare models within a pool only.
+    (Eq. 6, 10 and 5). The discriminant's covariance is :math:`(1-\alpha)\Sigma_W + \alpha
+    \frac{\operatorname{tr}\Sigma_W}{d} I` with :math:`\alpha = \max(\exp(-\sum_{i \le 32} \lambda_i), 10^{-10})`,
+    :math:`\lambda` the PCA's variances (Eq. 13 as released); at the floor there is no shrinkage at all. :math:`\alpha`
+    depends on the scale of the features, and so do the terms: multiplying features by 0.1 can turn shrinkage on, and
+    then all three terms change. Models of one pool may stand on both sides.
 
     Parameters
     ----------
@@ -44,32 +46,36 @@ def ncti(features: Array, labels: Array, variant: str = "released") -> NCTITerms
     labels : array of shape (n,)
         Integers or strings.
     variant : {"released", "printed"}
-        ``"released"`` is what made the published numbers. ``"printed"`` follows the printed equations letter by letter: ``seli`` is
-        the nuclear norm of the raw features (Eq. 6); the logits are :math:`+\frac12 (h-\mu_k)^\top \Sigma' (h-\mu_k) + \log \pi_k`
-        (Eq. 8: plus, and the covariance itself); :math:`\Sigma' = (1-\alpha)\Sigma_W + \alpha I` with
-        :math:`\alpha = \exp(+\sum\lambda)` (Eq. 13; the exponent is capped at 600 so that it stays finite); no logarithm in Eq. 5,
-        so the field ``log_vc`` holds :math:`\sum_k \|P_k\|_*` itself. The print does not say in which space Eq. 8 lives; here it is
-        the 64-dimensional PCA, as in the release.
+        ``"released"`` is what made the published numbers. ``"printed"`` follows the printed equations letter by letter:
+        ``seli`` is the nuclear norm of the raw features (Eq. 6); the logits are :math:`+\frac12 (h-\mu_k)^\top \Sigma'
+        (h-\mu_k) + \log \pi_k` (Eq. 8: plus, and the covariance itself); :math:`\Sigma' = (1-\alpha)\Sigma_W + \alpha
+        I` with :math:`\alpha = \exp(+\sum\lambda)` (Eq. 13; the exponent is capped at 600 so that it stays finite); no
+        logarithm in Eq. 5, so the field ``log_vc`` holds :math:`\sum_k \|P_k\|_*` itself. The print does not say in
+        which space Eq. 8 lives; here it is the 64-dimensional PCA, as in the release.
 
     Returns
     -------
     NCTITerms
-        ``seli`` in [0, inf), higher is better; ``ncc`` in [0, 1], higher is better; ``log_vc`` in [0, log n], lower is better.
+        ``seli`` in [0, inf), higher is better; ``ncc`` in [0, 1], higher is better; ``log_vc`` in [0, log n], lower is
+        better.
 
     Raises
     ------
     ValueError
-        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features without variance,
-        an unknown variant.
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features
+        without variance, an unknown variant.
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2308.11436, section 3, and the authors' released code. PCA here is exact where the release uses a
-    randomised solver, and takes min(64, n, d) dimensions. No singular value decomposition of an (n, d) matrix is needed: a nuclear
-    norm is the sum of the roots of the eigenvalues of a small Gram matrix.
+    Source: Wang et al., "How Far Pre-trained Models Are from Neural Collapse on the Target Dataset Informs their
+    Transferability", ICCV 2023, section 3 (openaccess.thecvf.com), and the authors' released code. PCA here is exact
+    where the release uses a randomised solver, and takes min(64, n, d) dimensions. No singular value decomposition of
+    an (n, d) matrix is needed: a nuclear norm is the sum of the roots of the eigenvalues of a small Gram matrix.
     """
     if variant not in ("released", "printed"):
-        raise ValueError(f"variant is {variant!r}; allowed are 'released' (the published numbers) and 'printed' (the equations)")
+        raise ValueError(
+            f"variant is {variant!r}; allowed are 'released' (the published numbers) and 'printed' (the equations)"
+        )
     data = samples(features, labels)
     variances, _ = data.components()
     energy = variances[:SHRINKAGE_EIGENVALUES].sum()
@@ -119,7 +125,9 @@ def _nuclear_norm(gram: np.ndarray) -> float:
 
 
 def _printed_posterior(statistics: ClassStatistics, alpha: float):
-    """Softmax of Eq. 8 as printed, a function of centred samples; (h-m)'S(h-m) is expanded without its class-free first part."""
+    """Softmax of Eq. 8 as printed, a function of centred samples; (h-m)'S(h-m) is expanded without its class-free first
+    part.
+    """
     covariance = (1 - alpha) * statistics.within_scatter / statistics.n_samples + alpha * np.eye(statistics.n_features)
     means = statistics.centred_class_means
     slopes = -covariance @ means.T  # (q, K)

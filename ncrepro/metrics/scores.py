@@ -13,7 +13,9 @@ from .sfda import sfda
 from .transrate import transrate
 
 
-def all_scores(features: Array, labels: Array, source_probs: Array | None = None, *, nleep: bool = True) -> dict[str, float]:
+def all_scores(
+    features: Array, labels: Array, source_probs: Array | None = None, *, nleep: bool = True
+) -> dict[str, float]:
     """Every metric of the package on one model and one target, with one pass for the statistics that they share.
 
     Parameters
@@ -30,9 +32,9 @@ def all_scores(features: Array, labels: Array, source_probs: Array | None = None
     Returns
     -------
     dict of str to float
-        ``ncti_seli, ncti_ncc, ncti_log_vc, face_variance_collapse, face_class_fairness, logme, sfda, h_score, regularized_h_score,
-        transrate, gbc``, then ``nleep``, ``leep``, ``nce``. For all but ``ncti_log_vc`` higher is better; ranges are those of the
-        single functions.
+        ``ncti_seli, ncti_ncc, ncti_log_vc, face_variance_collapse, face_class_fairness, logme, sfda, h_score,
+        regularized_h_score, transrate, gbc``, then ``nleep``, ``leep``, ``nce``. For all but ``ncti_log_vc`` higher is
+        better; ranges are those of the single functions.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 r"""SFDA, self-challenging Fisher discriminant analysis (Shao et al., ECCV 2022)."""
 
 import numpy as np
-from scipy.sparse.linalg import eigsh
+from scipy import linalg
 
 from ._arrays import GRAM_BYTES, Array, like, slices, softmax
 from ._discriminant import Discriminant, shrunk
@@ -13,10 +13,10 @@ from .statistics import ClassStatistics
 def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) -> float:
     r"""Self-challenging Fisher discriminant analysis: how well a discriminant does after hard samples were made harder.
 
-    1. A discriminant with shrinkage :math:`\max(\exp(-5\lambda_1), 10^{-10})`, :math:`\lambda_1` the largest eigenvalue of the
-       within-class covariance, gives posteriors :math:`p_i`.
-    2. ConfMix: with the confidence :math:`c_i = \operatorname{softmax}(p_i)_{y_i}` and :math:`o_k` the mean of the means of the other
-       classes, :math:`h_i' = c_i h_i + (1 - c_i)\, o_{y_i}`.
+    1. A discriminant with shrinkage :math:`\max(\exp(-5\lambda_1), 10^{-10})`, :math:`\lambda_1` the largest eigenvalue
+       of the within-class covariance, gives posteriors :math:`p_i`.
+    2. ConfMix: with the confidence :math:`c_i = \operatorname{softmax}(p_i)_{y_i}` and :math:`o_k` the mean of the
+       means of the other classes, :math:`h_i' = c_i h_i + (1 - c_i)\, o_{y_i}`.
     3. A second discriminant with the same shrinkage on :math:`h'`; the score is its mean posterior of the true class.
 
     Parameters
@@ -26,9 +26,9 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     labels : array of shape (n,)
         Integers or strings.
     power_iterations : int or None
-        :math:`\lambda_1` is found by this many double power iterations from the row sums, 3 in the release. They stop a little below
-        it, by an amount that depends on the axes of the feature space; None finds it exactly, and the score then does not change
-        when the space is rotated.
+        :math:`\lambda_1` is found by this many double power iterations from the row sums, 3 in the release. They stop a
+        little below it, by an amount that depends on the axes of the feature space; None finds it exactly, and the
+        score then does not change when the space is rotated.
 
     Returns
     -------
@@ -38,7 +38,8 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     Raises
     ------
     ValueError
-        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features without variance.
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features
+        without variance.
 
     Warns
     -----
@@ -63,14 +64,20 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     second = shrunk(harder, shrinkage)
     slopes, offsets = second.coefficients, second.intercepts - (harder.mean @ second.coefficients)
     total = 0.0
-    for (codes, block), confidence in zip(data.blocks(harder.dtype, GRAM_BYTES), confidences):  # h' @ slopes without forming h'
+    for (codes, block), confidence in zip(
+        data.blocks(harder.dtype, GRAM_BYTES), confidences
+    ):  # h' @ slopes without forming h'
         c = confidence[:, None]
-        logits = c * (block @ like(slopes, block)) + (1 - c) * like(others @ slopes, block)[codes] + like(offsets, block)
+        logits = (
+            c * (block @ like(slopes, block)) + (1 - c) * like(others @ slopes, block)[codes] + like(offsets, block)
+        )
         total += float(softmax(logits)[range(len(codes)), codes].sum())
     return total / statistics.n_samples
 
 
-def _conf_mix(data: Samples, first: Discriminant, others: np.ndarray, dtype: str) -> tuple[ClassStatistics, list[Array]]:
+def _conf_mix(
+    data: Samples, first: Discriminant, others: np.ndarray, dtype: str
+) -> tuple[ClassStatistics, list[Array]]:
     """Statistics of the mixed samples, and the confidences, block by block."""
     harder = ClassStatistics(dtype).start(np.zeros(others.shape[1]), len(others))
     confidences = []
@@ -92,14 +99,9 @@ def _mixed(block: Array, confidence: Array, others: Array, codes: np.ndarray) ->
 
 
 def _largest_eigenvalue(matrix: np.ndarray, power_iterations: int | None) -> float:
-    x = matrix.sum(axis=1)
     if power_iterations is None:
-        if len(matrix) < 64:
-            return float(np.linalg.eigvalsh(matrix)[-1])
-        return float(eigsh(matrix, k=1, v0=np.ones(len(matrix)), return_eigenvectors=False)[0])
-    for _ in range(power_iterations):
-        y = matrix @ x
-        y /= np.linalg.norm(y)
-        x = matrix @ y
-        x /= np.linalg.norm(x)
-    return float(x @ matrix @ y)
+        return float(linalg.eigvalsh(matrix, subset_by_index=(len(matrix) - 1,) * 2)[0])
+    x = matrix.sum(axis=1)
+    for _ in range(2 * power_iterations):
+        x = matrix @ (x / np.linalg.norm(x))
+    return float(np.linalg.norm(x))

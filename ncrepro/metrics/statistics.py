@@ -17,8 +17,8 @@ DERIVED = ("total_scatter", "within_scatter", "reduced")
 class ClassStatistics:
     r"""Class counts, class sums and the Gram matrix of features that arrive in batches, on one machine or on several.
 
-    With :math:`z_i = h_i - s` for a provisional mean :math:`s` (of the first block, so that features far from the origin lose no
-    digits), the object holds
+    With :math:`z_i = h_i - s` for a provisional mean :math:`s` (of the first block, so that features far from the
+    origin lose no digits), the object holds
 
     ======================  ========================================  ============
     attribute               what                                      shape
@@ -31,8 +31,8 @@ class ClassStatistics:
     ``fourths``             :math:`\sum_i \|z_i\|^4`                  scalar
     ======================  ========================================  ============
 
-    all in float64. The last two are what the Ledoit-Wolf shrinkage needs beyond the covariance. The products of a block of rows
-    are formed in ``dtype`` and added up in float64.
+    all in float64. The last two are what the Ledoit-Wolf shrinkage needs beyond the covariance. The products of a block
+    of rows are formed in ``dtype`` and added up in float64.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ class ClassStatistics:
     def of(cls, features: Array, labels: Array) -> Self:
         """Statistics of one data set.
 
-        float32 features are first tried with float32 products; where the result is so near to singular that these do not resolve
-        it, the pass is made again in float64.
+        float32 features are first tried with float32 products; where the result is so near to singular that these do
+        not resolve it, the pass is made again in float64.
 
         Parameters
         ----------
@@ -73,7 +73,9 @@ class ClassStatistics:
         return statistics if statistics.resolved else cls("float64").update(features, labels)
 
     def update(self, features: Array, labels: Array) -> Self:
-        """Add a batch, of any size and with any labels; returns the object itself. Parameters and errors as in :meth:`of`."""
+        """Add a batch, of any size and with any labels; returns the object itself. Parameters and errors as in
+        :meth:`of`.
+        """
         features = check_features(features)
         classes, codes = check_labels(labels, len(features))
         self.dtype = self.dtype or working_dtype(features)
@@ -81,8 +83,10 @@ class ClassStatistics:
             if not len(self.classes):
                 self.start(host(rows(features, slice(0, 1024), "float64").mean(0)))
             if features.shape[1] != self.n_features:
-                raise ValueError(f"this batch has {features.shape[1]} features, the ones before it {self.n_features}; "
-                                 "all batches must come from one model")
+                raise ValueError(
+                    f"this batch has {features.shape[1]} features, the ones before it {self.n_features}; "
+                    "all batches must come from one model"
+                )
             codes = self._grow(classes)[codes]
             for part, block in centred_blocks(features, self.shift, self.dtype, GRAM_BYTES):
                 self.add(block, codes[part])
@@ -93,7 +97,9 @@ class ClassStatistics:
     def start(self, shift: np.ndarray, n_classes: int = 0) -> Self:
         """Empty statistics about the point ``shift`` (d,), of classes 0..n_classes-1; :meth:`add` fills them."""
         d = len(shift)
-        self.shift = shift.astype(np.float32).astype(np.float64)  # so that float32 features lose nothing when it is subtracted
+        self.shift = shift.astype(np.float32).astype(
+            np.float64
+        )  # so that float32 features lose nothing when it is subtracted
         self.classes, self.class_counts = np.arange(n_classes), np.zeros(n_classes, dtype=int)
         self.sums, self.gram, self.cubes, self.fourths = np.zeros((n_classes, d)), np.zeros((d, d)), np.zeros(d), 0.0
         return self
@@ -112,8 +118,10 @@ class ClassStatistics:
     def merge(self, other: "ClassStatistics") -> "ClassStatistics":
         """The statistics of both data sets together, as a new object; the order does not matter."""
         if other.n_features != self.n_features:
-            raise ValueError(f"statistics of {self.n_features} and of {other.n_features} features cannot be merged; "
-                             "both must come from one model")
+            raise ValueError(
+                f"statistics of {self.n_features} and of {other.n_features} features cannot be merged; "
+                "both must come from one model"
+            )
         merged = self._moved_to(self.shift)
         moved = other._moved_to(self.shift)
         codes = merged._grow(other.classes)
@@ -194,7 +202,9 @@ class ClassStatistics:
     def _grow(self, classes: np.ndarray) -> np.ndarray:
         """Make room for classes not seen before; the positions of ``classes`` among all."""
         if len(self.classes) and (self.classes.dtype.kind in "US") != (classes.dtype.kind in "US"):
-            raise ValueError(f"labels {classes[0].item()!r} follow labels {self.classes[0].item()!r}; they must be all integers or all strings")
+            raise ValueError(
+                f"labels such as {classes[0].item()!r} follow {self.classes[0].item()!r}; use all integers or all strings"
+            )
         known = np.union1d(self.classes, classes) if len(self.classes) else classes
         old = np.searchsorted(known, self.classes)
         counts, sums = np.zeros(len(known), dtype=int), np.zeros((len(known), self.n_features))
@@ -219,7 +229,9 @@ class ClassStatistics:
         delta, total = self.shift - point, self.sums.sum(axis=0)
         length, trace = delta @ delta, np.trace(self.gram)
         squared = 4 * delta @ (self.gram @ delta) + self.n_samples * length**2
-        return float(self.fourths + squared + 4 * delta @ self.cubes + 2 * length * trace + 4 * length * (delta @ total))
+        return float(
+            self.fourths + squared + 4 * delta @ self.cubes + 2 * length * trace + 4 * length * (delta @ total)
+        )
 
 
 def _what_is_not_finite(features: Array) -> str:
@@ -228,6 +240,8 @@ def _what_is_not_finite(features: Array) -> str:
         bad = np.argwhere(~np.isfinite(block))
         if len(bad):
             row, column = bad[0]
-            return (f"features contain {block[row, column]} (first in row {part.start + row}, column {column}); all values must be "
-                    "finite: drop those samples, or look for a layer that overflows")
-    return "features are too large for their squares to be finite; divide them all by one constant, or pass them as float64"
+            return (
+                f"features contain {block[row, column]} (first in row {part.start + row}, column {column}); all must "
+                "finite: drop those samples, or look for a layer that overflows"
+            )
+    return "features are too large: their squares are not finite; divide all by one constant, or pass them as float64"

@@ -32,11 +32,13 @@ def transrate(features: Array, labels: Array) -> float:
     Raises
     ------
     ValueError
-        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features without variance.
+        For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features
+        without variance.
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2106.09362. |I + Z'Z| = |I + ZZ'|, so a class with fewer samples than features costs the smaller matrix.
+    Source: https://arxiv.org/abs/2106.09362. |I + Z'Z| = |I + ZZ'|, so a class with fewer samples than features costs
+    the smaller matrix.
     """
     data = samples(features, labels)
     n, d = data.features.shape

@@ -1,0 +1,273 @@
+"""``python -m bench``: time and memory of every metric, beside one ``X.T @ X`` and beside a plain evaluation.
+
+Writes tables to ``data/results/bench`` and a figure to ``figures/bench``. All sections of one size run one after
+another in one process (but the memory map, which has its own), so ratios within a table compare like with like;
+absolute times are those of the machine and of whatever else ran on it. ``cpu_seconds`` suffers less from company than
+``seconds``.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from bench import plain
+from bench.measure import cost, gaussian_features
+from ncrepro import metrics, paths
+from ncrepro.metrics._gaussians import bhattacharyya
+
+# sweeps along each axis about a base; the largest cases; what the plain evaluation, the pairs and the memory map run on
+SIZES = {
+    "smoke": dict(
+        base=(400, 24, 4), n=(200, 400), d=(12, 24), K=(2, 4), corners=[(400, 24, 4)], plain=(300, 70, 3), pairs=(6, 4),
+        map=(1000, 2000, 16, 4), nleep=(200, 8, 2), repeats=1,
+    ),
+    "quick": dict(
+        base=(8000, 256, 40), n=(2000, 4000, 8000, 16000), d=(64, 128, 256, 512), K=(10, 20, 40, 80),
+        corners=[(10000, 1024, 100)], plain=(5000, 512, 50), pairs=(150, 64),
+        map=(50000, 400000, 128, 20), nleep=(2000, 32, 5), repeats=2,
+    ),
+    "full": dict(
+        base=(20000, 1024, 100), n=(5000, 10000, 20000, 50000), d=(256, 512, 1024, 2048), K=(10, 30, 100, 397),
+        corners=[(50000, 2048, 100), (50000, 2048, 397)], plain=(50000, 2048, 100), pairs=(397, 64),
+        map=(125000, 1000000, 2048, 100), nleep=(5000, 64, 10), repeats=3,
+    ),
+}  # fmt: skip
+METRICS = ("ncti", "face", "logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc")
+PLAIN = ("ncti", "logme", "sfda", "h_score", "regularized_h_score", "gbc")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n\n")[0])
+    parser.add_argument(
+        "--size", choices=SIZES, default="full", help="how large; quick takes a minute or two (default: full)"
+    )
+    parser.add_argument("--threads", type=int, help="threads of the linear algebra (default: as the environment says)")
+    parser.add_argument(
+        "--only", choices=SECTIONS, nargs="+", default=list(SECTIONS), help="sections to run (default: all)"
+    )
+    parser.add_argument("--results", type=Path, default=paths.results("bench"), help="folder of the tables")
+    parser.add_argument("--figures", type=Path, default=paths.figures("bench"), help="folder of the figure")
+    options = parser.parse_args(arguments)
+    options.results.mkdir(parents=True, exist_ok=True)
+    with threadpool_limits(options.threads), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*no more samples than features")
+        for name in options.only:
+            print(f"{name} ({options.size})", flush=True)
+            table = pd.DataFrame(SECTIONS[name](SIZES[options.size]))
+            if not table.empty:
+                table.insert(0, "threads", max(pool["num_threads"] for pool in threadpool_info()))
+                table.to_csv(options.results / f"{name}.csv", index=False, float_format="%.6g")
+                print(table.to_string(index=False), flush=True)
+    summarise(options.results, options.figures)
+
+
+# ----------------------------------------------------------------------------------------------------- the sections
+
+
+def scaling(size: dict) -> Iterator[dict]:
+    """Every metric alone and all at once, along each axis about the base and at the corners."""
+    n, d, n_classes = size["base"]
+    cases = [("n_samples", (value, d, n_classes)) for value in size["n"]]
+    cases += [("n_features", (n, value, n_classes)) for value in size["d"]]
+    cases += [("n_classes", (n, d, value)) for value in size["K"]]
+    cases += [("corner", case) for case in size["corners"]]
+    for axis, case in cases:
+        features, labels = gaussian_features(*case)
+        yield from _costs(axis, case, features, labels, size["repeats"])
+    features, labels = gaussian_features(*size["nleep"])
+    yield _row("nleep", size["nleep"], "nleep", cost(lambda: metrics.nleep(features, labels)), features)
+
+
+def _costs(axis: str, case: tuple, features: np.ndarray, labels: np.ndarray, repeats: int) -> Iterator[dict]:
+    calls = {name: partial(getattr(metrics, name), features, labels) for name in METRICS}
+    calls["all_scores"] = partial(metrics.all_scores, features, labels, nleep=False)
+    for name, call in calls.items():
+        print(f"  {axis} {case} {name}", flush=True)
+        yield _row(axis, case, name, cost(call, repeats), features, repeats)
+
+
+def _row(axis: str, case: tuple, metric: str, spent, features: np.ndarray, repeats: int = 1) -> dict:
+    gram = cost(
+        lambda: features.T @ features, repeats
+    )  # measured again beside every metric: the machine may be busier by now
+    return {
+        "axis": axis, **dict(zip(("n_samples", "n_features", "n_classes"), case)), "metric": metric, **spent._asdict(),
+        "gram_seconds": gram.seconds, "gram_cpu_seconds": gram.cpu_seconds,
+        "ratio": spent.seconds / gram.seconds, "cpu_ratio": spent.cpu_seconds / gram.cpu_seconds,
+    }  # fmt: skip
+
+
+def against_plain(size: dict) -> Iterator[dict]:
+    """Each metric beside its plain evaluation, and the scores of both."""
+    features, labels = gaussian_features(*size["plain"])
+    for name in PLAIN:
+        print(f"  {name}", flush=True)
+        results = {}
+        ours = cost(lambda: results.update(ours=getattr(metrics, name)(features, labels)))
+        theirs = cost(lambda: results.update(plain=getattr(plain, name)(features, labels)))
+        ours_scores, plain_scores = np.ravel(results["ours"]), np.ravel(results["plain"])
+        yield {
+            **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"])), "metric": name,
+            "seconds": ours.seconds, "cpu_seconds": ours.cpu_seconds, "peak_mb": ours.peak_mb,
+            "plain_seconds": theirs.seconds, "plain_cpu_seconds": theirs.cpu_seconds, "plain_peak_mb": theirs.peak_mb,
+            "speedup": theirs.seconds / ours.seconds, "cpu_speedup": theirs.cpu_seconds / ours.cpu_seconds,
+            "largest_relative_difference": float(abs(ours_scores / plain_scores - 1).max()),
+        }  # fmt: skip
+    print("  all_scores", flush=True)
+    together = cost(lambda: metrics.all_scores(features, labels, nleep=False))
+    yield {
+        **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"])),
+        "metric": "all_scores",
+        **together._asdict(),
+    }
+
+
+def pairs(size: dict) -> Iterator[dict]:
+    """Bhattacharyya distances of all pairs of classes."""
+    n_classes, q = size["pairs"]
+    rng = np.random.default_rng(0)
+    means, roots = rng.standard_normal((n_classes, q)), rng.standard_normal((n_classes, q, 2 * q))
+    full = roots @ roots.swapaxes(1, 2) / (2 * q)
+    diagonal = np.diagonal(full, axis1=1, axis2=2)
+    for name, covariances in {"full": full, "diagonal": diagonal, "spherical": diagonal[:, :1]}.items():
+        spent = cost(lambda: bhattacharyya(means, covariances), size["repeats"])
+        yield {"n_classes": n_classes, "n_features": q, "covariance": name, **spent._asdict()}
+
+
+def out_of_core(size: dict) -> Iterator[dict]:
+    """All scores of a memory map, small and large: the memory they take and how the time grows."""
+    few, many, d, n_classes = size["map"]
+    with tempfile.TemporaryDirectory() as folder:
+        if shutil.disk_usage(folder).free < 1.1 * many * d * 4:
+            print(f"  skipped: {folder} has no room for {many * d * 4 / 1e9:.1f} GB")
+            return
+        mapped = np.lib.format.open_memmap(Path(folder) / "features.npy", mode="w+", dtype=np.float32, shape=(many, d))
+        _, labels = gaussian_features(many, d, n_classes, out=mapped)
+        np.save(Path(folder) / "labels.npy", labels)
+        mapped.flush()
+        del mapped
+        for n in (few, many):
+            print(f"  {n} samples", flush=True)
+            command = [sys.executable, "-W", "ignore", "-m", "bench.outofcore", folder, str(n)]
+            yield json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def on_the_gpu(size: dict) -> Iterator[dict]:
+    """All scores of features that lie on the GPU, where there is one."""
+    torch = __import__("torch") if find_spec("torch") else None
+    if torch is None or not torch.cuda.is_available():
+        print("  no GPU")
+        return
+    features, labels = gaussian_features(*size["plain"])
+    expected = metrics.all_scores(features, labels, nleep=False)
+    tensor, scores = torch.tensor(features).cuda(), {}
+    spent = cost(lambda: scores.update(metrics.all_scores(tensor, labels, nleep=False)), size["repeats"] + 1)
+    difference = max(abs(scores[name] / expected[name] - 1) for name in expected)
+    yield {
+        "device": torch.cuda.get_device_name(), **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"])),
+        **spent._asdict(), "largest_relative_difference": difference,
+    }  # fmt: skip
+
+
+SECTIONS = {
+    "scaling": scaling,
+    "against_plain": against_plain,
+    "pairs": pairs,
+    "out_of_core": out_of_core,
+    "on_the_gpu": on_the_gpu,
+}
+
+# ------------------------------------------------------------------------------------------------------ the summary
+
+
+def exponents(table: pd.DataFrame) -> pd.DataFrame:
+    """How the processor time of each metric grows along each axis: the slope of a line through the logarithms."""
+    rows = []
+    for (axis, metric), group in table[table["axis"].str.startswith("n_")].groupby(["axis", "metric"], sort=False):
+        slope = np.polyfit(np.log(group[axis]), np.log(group["cpu_seconds"]), 1)[0]
+        rows.append({"axis": axis, "metric": metric, "exponent": slope})
+    return pd.DataFrame(rows)
+
+
+def goals(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What was aimed at and what was measured, for the sections that have been run."""
+    rows = []
+
+    def add(what: str, unit: str, goal: float, measured: float, at_least: bool = False) -> None:
+        met = measured >= goal if at_least else measured <= goal
+        rows.append({"what": what, "unit": unit, "goal": goal, "measured": measured, "met": met})
+
+    if "scaling" in tables:
+        table = tables["scaling"]
+        corner = table[table["axis"] == "corner"].drop_duplicates("metric").set_index("metric")
+        for name, goal in [("all_scores", 2.5), ("ncti", 1.5)]:
+            add(f"{name}, {_shape(corner.loc[name])}", "X.T @ X", goal, corner.loc[name, "ratio"])
+            add(f"{name}, {_shape(corner.loc[name])}, processor time", "X.T @ X", goal, corner.loc[name, "cpu_ratio"])
+    if "against_plain" in tables:
+        table = tables["against_plain"].set_index("metric")
+        together = table.loc["all_scores"]
+        battery = table.loc[["ncti", "logme", "sfda", "h_score", "gbc"]]
+        for prefix, note in [("", ""), ("cpu_", ", processor time")]:
+            speedup = battery[f"plain_{prefix}seconds"].sum() / together[f"{prefix}seconds"]
+            add(
+                f"plain NCTI + LogME + SFDA + H-score + GBC over all_scores, {_shape(together)}{note}",
+                "times",
+                10,
+                speedup,
+                True,
+            )
+    if "pairs" in tables:
+        full = tables["pairs"].set_index("covariance").loc["full"]
+        what = f"Bhattacharyya distances of {full['n_classes']:.0f} classes, {full['n_features']:.0f} dimensions, full"
+        add(what, "s", 2, full["seconds"])
+        add(what + ", processor time", "s", 2, full["cpu_seconds"])
+    if "out_of_core" in tables:
+        few, many = tables["out_of_core"].to_dict("records")
+        add(f"peak memory for a map of {many['file_mb']:.0f} MB", "MB", 1500, many["peak_mb"])
+        growth = many["n_samples"] / few["n_samples"]
+        for prefix, note in [("", ""), ("cpu_", ", processor time")]:
+            ratio = many[f"{prefix}seconds"] / few[f"{prefix}seconds"] / growth
+            add(f"time of {growth:.0f} times the samples{note}", "of linear", 1.3, ratio)
+    if "on_the_gpu" in tables:
+        gpu = tables["on_the_gpu"].iloc[0]
+        add(f"all_scores on {gpu['device']}, {_shape(gpu)}", "s", 0.5, gpu["seconds"])
+        add("largest relative difference between GPU and CPU", "", 1e-3, gpu["largest_relative_difference"])
+    return pd.DataFrame(rows)
+
+
+def _shape(row: pd.Series) -> str:
+    return f"{row['n_samples']:.0f} × {row['n_features']:.0f}, K = {row['n_classes']:.0f}"
+
+
+def summarise(results: Path, figures: Path) -> None:
+    """Exponents, goals and the figure, from whatever tables lie in ``results``."""
+    tables = {name: pd.read_csv(results / f"{name}.csv") for name in SECTIONS if (results / f"{name}.csv").exists()}
+    summary = goals(tables)
+    summary.to_csv(results / "goals.csv", index=False, float_format="%.4g")
+    print(summary.to_string(index=False))
+    if "scaling" in tables:
+        fitted = exponents(tables["scaling"])
+        fitted.to_csv(results / "exponents.csv", index=False, float_format="%.3f")
+        print(fitted.pivot(index="metric", columns="axis", values="exponent").round(2).to_string())
+    if find_spec("matplotlib") and {"scaling", "against_plain"} <= set(tables):
+        from ncrepro.plots import metrics as plots
+        from ncrepro.plots import style
+
+        style.use()
+        style.save(plots.cost(tables["scaling"], tables["against_plain"]), "metrics_cost", figures)
+
+
+if __name__ == "__main__":
+    main()

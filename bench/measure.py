@@ -1,0 +1,69 @@
+"""Seeded features to measure on, and the time and memory that a call takes."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Cost(NamedTuple):
+    """What one call took: wall-clock and processor seconds (the best of the repeats), and the memory it needed on top,
+    in MB.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+
+def gaussian_features(
+    n: int, d: int, n_classes: int, out: np.ndarray | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """float32 Gaussian classes that overlap, with variances falling as 1/√j; ``out`` may be a memory map to fill."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, n_classes, n)
+    means = (rng.standard_normal((n_classes, d)) * 2 / np.sqrt(d)).astype(np.float32)
+    scale = (np.arange(1, d + 1) ** -0.25).astype(np.float32)
+    out = np.empty((n, d), np.float32) if out is None else out
+    for start in range(0, n, 8192):
+        part = slice(start, start + 8192)
+        out[part] = (rng.standard_normal((len(labels[part]), d), dtype=np.float32) + means[labels[part]]) * scale
+    return out, labels
+
+
+def cost(call: Callable[[], object], repeats: int = 1) -> Cost:
+    """Run ``call`` a few times and keep the best times and the highest memory."""
+    seconds, cpu_seconds, peaks = [], [], []
+    for _ in range(repeats):
+        before = reset_peak()
+        start, cpu_start = time.perf_counter(), time.process_time()
+        call()
+        seconds.append(time.perf_counter() - start)
+        cpu_seconds.append(time.process_time() - cpu_start)
+        peaks.append(peak_mb() - before)
+    return Cost(min(seconds), min(cpu_seconds), max(peaks))
+
+
+def peak_mb() -> float:
+    """The most memory this process has held since :func:`reset_peak`, in MB."""
+    if sys.platform == "linux":
+        return _status("VmHWM")
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def reset_peak() -> float:
+    """Start a new peak (on Linux; elsewhere it is that of the whole process) and return the memory held now, in MB."""
+    if sys.platform != "linux":
+        return peak_mb()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    return _status("VmRSS")
+
+
+def _status(field: str) -> float:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(field + ":")) / 1e3

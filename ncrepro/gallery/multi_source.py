@@ -1,0 +1,194 @@
+"""The figures of `22_multi_source`, and what `23_loss_functions` shares with it: a pool that is a product of two factors."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .. import artifacts, plots, published
+from ..experiment import BASELINES, Experiment, baselines, correlations, seed_noise, totals
+from ..plots import label, sources
+from . import figure, is_best, ranking_table
+
+METHODS = ["leep", "nce", "logme", "h_score", "gbc", "face"]  # the columns of FaCe Tables 2 and 3
+EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
+SHOWN = ["face", "ncti", "logme", "leep"]  # the metrics that the matrix of sources has room for
+
+ALL = "all models"
+SAME_ARCHITECTURE = "same architecture: which source?"
+SAME_SOURCE = "same source: which architecture?"
+
+
+# A pool in parts ------------------------------------------------------------------------------------------------------
+
+
+def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
+    """How well every metric ranks the whole pool, and how well it ranks models that agree in one factor.
+
+    Parameters
+    ----------
+    study : Experiment
+        After `Experiment.score`.
+    factors : dict question -> factor
+        ``architecture``, ``source`` or ``loss``. Only models with the same value of it are compared with each other, their
+        min-max included; the correlations are averaged over values and targets, and the intervals come from drawing anew
+        what is left to choose.
+
+    Returns
+    -------
+    DataFrame (question, metric, weighted_kendall, pearson, spearman, low, high)
+        Also written, as ``questions``.
+    """
+    parts = {ALL: study.read("correlations")}
+    parts |= {question: correlations(*_within(study, factor)) for question, factor in factors.items()}
+    of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
+    table = pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
+    artifacts.write(study.results / "questions.csv", table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    return table
+
+
+def _within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and accuracies in which each value of ``factor`` has targets of its own, and models are named by the rest."""
+    parts = pd.DataFrame(study.pool.models).set_index("name")  # architecture, source, loss
+    varying = parts.columns[parts.nunique() > 1].drop(factor)
+    rest = parts[varying].agg("@".join, axis=1)
+    _, accuracies = study.ranked()
+    terms, pretraining = study.read("scores"), study.read("pretraining")
+    several = terms.groupby("metric")["term"].transform("nunique") > 1
+    terms = terms[(terms["term"] != "total") | ~several]
+    scores, truth = [], []
+    for value, group in parts.groupby(factor, sort=False):
+        members = accuracies.loc[group.index]
+        found = pd.concat([totals(terms[terms["model"].isin(group.index)]), baselines(pretraining, members)])
+        scores.append(found.assign(model=found["model"].map(rest), target=f"{value}: " + found["target"]))
+        truth.append(members.rename(index=rest, columns=lambda target, value=value: f"{value}: {target}"))
+    return pd.concat(scores), pd.concat(truth, axis=1)
+
+
+def by_factor(study: Experiment, values: pd.Series, factor: str) -> pd.DataFrame:
+    """Means of ``values`` (index: model, target) over the models that agree in ``factor``: (factor x targets)."""
+    of = {model.name: getattr(model, factor) for model in study.pool.models}
+    table = values.unstack("target")[list(study.pool.targets)]
+    order = list(dict.fromkeys(of.values()))
+    return table.groupby(table.index.map(of)).mean().loc[order]
+
+
+def shade(column: pd.Series) -> pd.Series:
+    """Ranks as shades: 0 for the lowest value, 1 for the highest."""
+    return (column.rank() - 1) / (len(column) - 1)
+
+
+def intervals(pool: str, profile: str) -> Figure:
+    """Every ranking of a pool with its interval, as in `20_supervised`."""
+    study = Experiment(pool, profile)
+    average = study.read("correlations").query("target == 'average'")
+    ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
+    title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
+    return plots.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title)
+
+
+def intervals_hold(pool: str, profile: str) -> tuple[str, bool]:
+    average = averages(pool, profile)
+    static = average.loc["static_baseline", "weighted_kendall"]
+    above = [label(m) for m in average.index.drop(list(BASELINES)) if average.loc[m, "low"] > static]
+    return f"static baseline {static:.2f}; intervals wholly above it: {', '.join(above) or 'none'}", bool(above)
+
+
+def averages(pool: str, profile: str) -> pd.DataFrame:
+    """A pool's correlations on average over targets, by metric."""
+    return Experiment(pool, profile).read("correlations").query("target == 'average'").set_index("metric")
+
+
+# The figures ----------------------------------------------------------------------------------------------------------
+
+
+def _face_table2_holds(profile: str) -> tuple[str, bool]:
+    return is_best(averages("multi_source", profile), "face", METHODS, "pearson")
+
+
+@figure(
+    shows="Pearson correlation of each metric and target, several sources: printed, and here; our weighted Kendall below",
+    notebook="22_multi_source",
+    claim="of six metrics FaCe has the highest average ρ (its τ_w are lost in print)",
+    holds=_face_table2_holds,
+)
+def face_table2(profile: str) -> Figure:
+    study = Experiment("multi_source", profile)
+    ours, n = study.read("correlations"), len(study.pool.models)
+    panels = {
+        "ρ, printed: 30 models": published.wide("face_table2", "pearson"),
+        f"ρ, here: {n} models, profile {profile}": ranking_table(ours, METHODS + EXTRA, "pearson"),
+        "$\\tau_w$, here (the printed block repeats ρ)": ranking_table(ours, METHODS + EXTRA),
+    }
+    return plots.correlation_heatmap(panels, "FaCe Table 2: how well each metric ranks models from several sources", "correlation")
+
+
+def source_table(study: Experiment) -> pd.DataFrame:
+    """Accuracy of every source and target, and where each metric ranks the source: what `plots.sources.matrices` draws.
+
+    Returns
+    -------
+    DataFrame (panel, row, column, text, shade)
+        Rows are sources, best on average first. Panel ``accuracy (%)``: mean over architectures. Panel of a metric: the
+        source's rank among the sources, mean over architectures, 1 being the metric's first choice.
+    """
+    scores, accuracies = _within(study, "architecture")  # sources x "architecture: target"
+    tables = {"accuracy (%)": accuracies}
+    for metric in SHOWN:
+        of_metric = scores[scores["metric"] == metric].pivot(index="model", columns="target", values="score")
+        tables[label(metric)] = of_metric.loc[accuracies.index, accuracies.columns]
+    order = accuracies.mean(axis=1).sort_values(ascending=False).index
+    cells = []
+    for panel, table in tables.items():
+        ranks = _mean_over_architectures(table.rank(ascending=False)).loc[order]
+        texts = _mean_over_architectures(table).loc[order].map("{:.0f}".format) if table is accuracies else ranks.map("{:.1f}".format)
+        long = ranks.apply(lambda column: 1 - shade(column)).stack().rename("shade").to_frame().assign(text=texts.stack())
+        cells.append(long.rename_axis(["row", "column"]).reset_index().assign(panel=panel))
+    return pd.concat(cells, ignore_index=True)
+
+
+def _mean_over_architectures(table: pd.DataFrame) -> pd.DataFrame:
+    targets = table.columns.str.split(": ").str[1]
+    return table.T.groupby(targets, sort=False).mean().T
+
+
+def _sources_hold(profile: str) -> tuple[str, bool]:
+    table = source_table(Experiment("multi_source", profile))
+    first = table[table["panel"] == "accuracy (%)"].sort_values("shade").groupby("column", sort=False)["row"].last()
+    return "best source: " + ", ".join(f"{source} for {target}" for target, source in first.items()), first.nunique() > 1
+
+
+@figure(
+    shows="accuracy of each source on each target, and where four metrics rank the source",
+    notebook="22_multi_source",
+    claim="(ours) the best source is another one for another target",
+    holds=_sources_hold,
+)
+def multi_source_matrix(profile: str) -> Figure:
+    table = source_table(Experiment("multi_source", profile))
+    return sources.matrices(table, "Which source helps which target, and which metric sees it? (numbers: accuracy; mean rank)", "rank of the source")
+
+
+@figure(
+    shows="mean weighted Kendall of every ranking with its interval, several sources",
+    notebook="22_multi_source",
+    claim="(ours) some metric ranks better than the static baseline",
+    holds=lambda profile: intervals_hold("multi_source", profile),
+)
+def multi_source_intervals(profile: str) -> Figure:
+    return intervals("multi_source", profile)
+
+
+def _questions_hold(profile: str) -> tuple[str, bool]:
+    table = Experiment("multi_source", profile).read("questions").pivot(index="metric", columns="question", values="weighted_kendall")
+    source, architecture = table.loc["face", [SAME_ARCHITECTURE, SAME_SOURCE]]
+    return f"FaCe's mean τ_w: among sources {source:.2f}, among architectures {architecture:.2f}", bool(source > architecture)
+
+
+@figure(
+    shows="mean weighted Kendall among all models, among sources of one architecture, among architectures of one source",
+    notebook="22_multi_source",
+    claim="(ours) FaCe tells sources apart better than architectures",
+    holds=_questions_hold,
+)
+def multi_source_questions(profile: str) -> Figure:
+    table = Experiment("multi_source", profile).read("questions")
+    return sources.questions(table, "Is it the source or the architecture that a metric sees?")
