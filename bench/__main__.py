@@ -161,7 +161,8 @@ def out_of_core(size: dict) -> Iterator[dict]:
         for n in (few, many):
             print(f"  {n} samples", flush=True)
             command = [sys.executable, "-W", "ignore", "-m", "bench.outofcore", folder, str(n)]
-            yield json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            here = Path(__file__).parents[1]  # so that both packages are found
+            yield json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=here).stdout)
 
 
 def on_the_gpu(size: dict) -> Iterator[dict]:

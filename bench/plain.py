@@ -56,7 +56,7 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _discriminant(features: np.ndarray, labels: np.ndarray, shrinkage: float | None) -> tuple[np.ndarray, float]:
-    """Posteriors of a linear discriminant with its within-class covariance shrunk towards a multiple of the identity."""
+    """Posteriors of a linear discriminant, its within-class covariance shrunk towards a multiple of the identity."""
     n_classes, n_features = labels.max() + 1, features.shape[1]
     priors = np.bincount(labels) / len(labels)
     means = np.stack([features[labels == k].mean(axis=0) for k in range(n_classes)])

@@ -238,7 +238,7 @@ def test_class_means_that_coincide_are_refused_by_face():
     (lambda x, y: collapse.nc3(x, np.zeros((3, 3)), y), r"weights have shape \(3, 3\).*\(4, 10\)"),
     (lambda x, y: collapse.nc4(x, y, y[1:]), r"predictions have shape \(159,\).*\(160,\)"),
     (lambda x, y: ClassStatistics.of(x, y).update(x[:, 1:], y), "this batch has 9 features, the ones before it 10"),
-    (lambda x, y: ClassStatistics.of(x, y).update(x, y.astype(str)), "all must be integers or all strings"),
+    (lambda x, y: ClassStatistics.of(x, y).update(x, y.astype(str)), "use all integers or all strings"),
     (lambda x, y: ClassStatistics.of(x, y).merge(ClassStatistics.of(x[:, 1:], y)), "10 and of 9 features"),
 ])  # fmt: skip
 def test_an_argument_out_of_its_range_is_named_with_what_is_allowed(features, labels, call, message):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ncrepro import metrics
 from ncrepro.metrics import ClassStatistics
 
-FEW = settings(max_examples=20, deadline=None, derandomize=True)
+FEW = settings(max_examples=12, deadline=None, derandomize=True)
 
 
 def all_of(features, labels) -> dict[str, float]:

@@ -5,10 +5,20 @@ from typing import Self
 
 import numpy as np
 
-from ._arrays import GRAM_BYTES, Array, centred_blocks, check_features, check_labels, host, namespace, rows, slices
-from ._arrays import sum_by_class, working_dtype
+from ._arrays import (
+    GRAM_BYTES,
+    Array,
+    centred_blocks,
+    check_features,
+    check_labels,
+    host,
+    namespace,
+    rows,
+    slices,
+    sum_by_class,
+    working_dtype,
+)
 from ._linalg import Tridiagonal, cholesky
-
 
 RESOLVED = 3e-3  # least share of unexplained variance down to which float32 products are trusted
 DERIVED = ("total_scatter", "within_scatter", "reduced")
@@ -203,7 +213,7 @@ class ClassStatistics:
         """Make room for classes not seen before; the positions of ``classes`` among all."""
         if len(self.classes) and (self.classes.dtype.kind in "US") != (classes.dtype.kind in "US"):
             raise ValueError(
-                f"labels such as {classes[0].item()!r} follow {self.classes[0].item()!r}; use all integers or all strings"
+                f"labels {classes[0].item()!r} follow labels {self.classes[0].item()!r}; use all integers or all strings"
             )
         known = np.union1d(self.classes, classes) if len(self.classes) else classes
         old = np.searchsorted(known, self.classes)
@@ -242,6 +252,6 @@ def _what_is_not_finite(features: Array) -> str:
             row, column = bad[0]
             return (
                 f"features contain {block[row, column]} (first in row {part.start + row}, column {column}); all must "
-                "finite: drop those samples, or look for a layer that overflows"
+                "be finite: drop those samples, or look for a layer that overflows"
             )
     return "features are too large: their squares are not finite; divide all by one constant, or pass them as float64"

@@ -1,0 +1,50 @@
+"""The bench runs, writes its tables, and compares with a plain evaluation that gives the same scores."""
+
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+import bench.__main__ as cli
+from bench import plain
+from bench.measure import cost, gaussian_features
+from ncrepro import metrics
+
+
+@pytest.mark.parametrize("name", cli.PLAIN)
+def test_the_plain_evaluation_gives_the_same_score(name):
+    features, labels = gaussian_features(250, 70, 4)
+    assert getattr(metrics, name)(features, labels) == pytest.approx(getattr(plain, name)(features, labels), rel=1e-4)
+
+
+def test_features_to_measure_on_are_the_same_every_time():
+    features, labels = gaussian_features(9000, 3, 4)
+    again, _ = gaussian_features(9000, 3, 4, out=np.empty((9000, 3), np.float32))
+    assert (features == again).all() and set(labels) == {0, 1, 2, 3}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak of a process cannot be started anew")
+def test_memory_of_a_call_is_that_which_it_holds_at_most():
+    spent = cost(lambda: np.ones(30_000_000))
+    assert 200 < spent.peak_mb < 300
+
+
+def test_a_run_of_the_bench_writes_every_table_and_the_figure(tmp_path):
+    matplotlib.use("Agg")
+    cli.main(["--size", "smoke", "--results", str(tmp_path), "--figures", str(tmp_path)])
+    tables = {path.stem: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
+    assert set(tables) - {"on_the_gpu"} == {"scaling", "against_plain", "pairs", "out_of_core", "goals", "exponents"}
+    assert set(tables["scaling"]["metric"]) == {*cli.METRICS, "all_scores", "nleep"}
+    assert not tables["goals"].isna().any(axis=None) and len(tables["goals"]) >= 9
+    assert set(tables["exponents"]["axis"]) == {"n_samples", "n_features", "n_classes"}
+    assert (tables["scaling"][["seconds", "gram_seconds"]] > 0).all(axis=None)
+    assert (tmp_path / "metrics_cost.png").stat().st_size > 10_000
+
+
+def test_exponents_are_the_slopes_of_a_power_law():
+    sizes = np.array([10, 20, 40])
+    rows = {"axis": "n_samples", "metric": "ncti", "n_samples": sizes, "cpu_seconds": 3e-6 * sizes**1.5}
+    fitted = cli.exponents(pd.DataFrame(rows))
+    assert fitted["exponent"].tolist() == pytest.approx([1.5])
