@@ -20,6 +20,13 @@ export MKL_NUM_THREADS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
+# The notebooks, by what they work on: nothing but the package; one pool, named after it; the tables of all pools.
+READINGS := 00_start_here 02_metrics_from_equations 03_published_numbers
+POOL_NOTEBOOKS := 20_supervised 22_multi_source 23_loss_functions
+ANALYSES :=
+pool_of = $(shell sed 's/^[0-9]*_//' <<< $(1))
+POOLS := $(foreach notebook,$(POOL_NOTEBOOKS),$(call pool_of,$(notebook)))
+
 PIPELINE = $(PYTHON) -W ignore -m ncrepro.pipeline
 RUN = $(PIPELINE) run $< $@
 BUILD := build/$(PROFILE)
@@ -47,7 +54,7 @@ lab: | environment  ## open JupyterLab on the notebooks
 
 test: | environment  ## every test, then every notebook in the smoke profile
 	$(PYTHON) -m pytest tests
-	$(MAKE) PROFILE=smoke $(patsubst %,build/smoke/11_extract_features--%.ipynb,supervised multi_source loss_functions)
+	$(MAKE) PROFILE=smoke $(POOLS:%=build/smoke/11_extract_features--%.ipynb)
 	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks \
 	  --ignore notebooks/23_loss_functions.ipynb --ignore notebooks/90_figures.ipynb  # at smoke size two models may tie in a term; make all runs both
 
@@ -102,16 +109,16 @@ $(BUILD)/10_train_pool--%.ipynb: notebooks/10_train_pool.ipynb $(TRAIN) | check
 $(BUILD)/11_extract_features--%.ipynb: notebooks/11_extract_features.ipynb $(BUILD)/10_train_pool--%.ipynb ncrepro/features.py
 	@$(RUN) -p pool $*
 
-$(BUILD)/20_supervised.ipynb: notebooks/20_supervised.ipynb $(BUILD)/11_extract_features--supervised.ipynb $(METRICS) $(PLOTS) $(TABLES)
+define POOL_NOTEBOOK
+$(BUILD)/$(1).ipynb: notebooks/$(1).ipynb $(BUILD)/11_extract_features--$(call pool_of,$(1)).ipynb $(METRICS) $(PLOTS) $(TABLES)
+	@$$(RUN)
+endef
+$(foreach notebook,$(POOL_NOTEBOOKS),$(eval $(call POOL_NOTEBOOK,$(notebook))))
+
+$(addprefix $(BUILD)/,$(addsuffix .ipynb,$(ANALYSES))): $(BUILD)/%.ipynb: notebooks/%.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(POOL_NOTEBOOKS)))
 	@$(RUN)
 
-$(BUILD)/22_multi_source.ipynb: notebooks/22_multi_source.ipynb $(BUILD)/11_extract_features--multi_source.ipynb $(METRICS) $(PLOTS) $(TABLES)
-	@$(RUN)
-
-$(BUILD)/23_loss_functions.ipynb: notebooks/23_loss_functions.ipynb $(BUILD)/11_extract_features--loss_functions.ipynb $(METRICS) $(PLOTS) $(TABLES)
-	@$(RUN)
-
-$(BUILD)/90_figures.ipynb: notebooks/90_figures.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,00_start_here 02_metrics_from_equations 03_published_numbers 20_supervised 22_multi_source 23_loss_functions)) $(PLOTS) $(wildcard ncrepro/gallery/*.py)
+$(BUILD)/90_figures.ipynb: notebooks/90_figures.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(READINGS) $(POOL_NOTEBOOKS) $(ANALYSES))) $(PLOTS) $(wildcard ncrepro/gallery/*.py)
 	@$(RUN)
 
 .PRECIOUS: $(BUILD)/10_train_pool--%.ipynb $(BUILD)/11_extract_features--%.ipynb
