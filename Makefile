@@ -55,8 +55,7 @@ lab: | environment  ## open JupyterLab on the notebooks
 test: | environment  ## every test, then every notebook in the smoke profile
 	$(PYTHON) -m pytest tests
 	$(MAKE) PROFILE=smoke $(POOLS:%=build/smoke/11_extract_features--%.ipynb)
-	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks \
-	  --ignore notebooks/23_loss_functions.ipynb --ignore notebooks/90_figures.ipynb  # at smoke size two models may tie in a term; make all runs both
+	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks
 
 notebooks: all  ## put the executed notebooks of the demo, outputs and all, in place of the committed ones
 	test $(PROFILE) = demo
