@@ -1,0 +1,72 @@
+"""Small pools: what pre-training is worth to each model, and how well each metric foresees it."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from . import style
+from .names import label
+
+
+def worth(results: pd.DataFrame, scratch: dict[str, float], title: str) -> Figure:
+    """How well every model does after fine-tuning, beside the same training from random weights.
+
+    Parameters
+    ----------
+    results : DataFrame (model, measure, value)
+        One row per fine-tuning, per cent; a panel for each measure, the best model of the first one on top.
+    scratch : dict measure -> per cent
+        From random weights: the dashed lines.
+    """
+    measures = list(dict.fromkeys(results["measure"]))
+    means = results[results["measure"] == measures[0]].groupby("model")["value"].mean().sort_values()
+    height = 0.95 + 0.19 * len(means)
+    figure, axes = plt.subplots(1, len(measures), figsize=(style.PAGE, height), sharey=True, squeeze=False)
+    rows = {model: y for y, model in enumerate(means.index)}
+    for ax, measure in zip(axes[0], measures, strict=True):
+        group = results[results["measure"] == measure]
+        y = group["model"].map(rows)
+        ax.plot(group["value"], y, "o", ms=3.5, color=style.COLOURS[0], mec="white", mew=0.3, label="one fine-tuning")
+        mean = group.groupby("model")["value"].mean()
+        ax.plot(mean, mean.index.map(rows), "|", ms=9, color="black", label="their mean")
+        ax.axvline(scratch[measure], color=style.COLOURS[1], ls="--", lw=1, zorder=0, label="from random weights")
+        ax.set(xlabel=f"{measure} after fine-tuning (%)")
+        ax.grid(axis="y", color="0.92")
+    axes[0, 0].set_yticks(list(rows.values()), list(rows))
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.suptitle(title, size=9)
+    return figure
+
+
+def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: float, title: str) -> Figure:
+    """Weighted Kendall and Pearson of several metrics as bars, one colour for each ground truth.
+
+    Parameters
+    ----------
+    correlations : DataFrame (target, metric, weighted_kendall, pearson, low, high)
+        ``target`` names the ground truth; ``low`` and ``high`` become a line on the bars of the weighted Kendall.
+    methods : list of metrics, from left to right
+    chance : float
+        The weighted Kendall that one random ranking in twenty exceeds: the grey band ends there.
+    """
+    judges = list(dict.fromkeys(correlations["target"]))
+    figure, axes = plt.subplots(2, 1, figsize=(style.PAGE, 4.2), sharex=True)
+    width = 0.8 / len(judges)
+    for ax, statistic in zip(axes, ("weighted_kendall", "pearson"), strict=True):
+        for i, judge in enumerate(judges):
+            group = correlations[correlations["target"] == judge].set_index("metric").loc[methods]
+            x = np.arange(len(methods)) + (i - (len(judges) - 1) / 2) * width
+            ax.bar(x, group[statistic], 0.92 * width, color=style.COLOURS[i], label=judge)
+            if statistic == "weighted_kendall":
+                ax.vlines(x, group["low"], group["high"], color="0.25", lw=1)
+        ax.axhline(0, color="0.3", lw=0.8)
+        ax.set(ylabel=label(statistic), ylim=(-1.05, 1.05))
+    band = axes[0].axhspan(-chance, chance, color="0.9", lw=0, zorder=0)
+    axes[1].set_xticks(range(len(methods)), [label(m).replace(", ", ",\n").replace(" as", "\nas") for m in methods])
+    handles, labels = axes[0].get_legend_handles_labels()
+    names = [*labels, f"19 of 20 random rankings stay below {chance:.2f}"]
+    figure.legend([*handles, band], names, loc="outside lower center", ncols=3)
+    figure.suptitle(title, size=9)
+    return figure

@@ -1,0 +1,96 @@
+"""Warm-up, polynomial decay, clipped steps: how the networks of the segmentation and of the text pool are trained."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..profiles import unknown
+
+OPTIMISERS = ("adamw", "sgd")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+        Passes over the data; examples per step. What does not fill a batch at an epoch's end is left out.
+    learning_rate : float
+        The peak of the schedule, see `learning_rates`.
+    optimiser : {"adamw", "sgd"}
+        AdamW (Loshchilov & Hutter, 2019), or gradient descent with momentum 0.9.
+    weight_decay : float
+    warmup : float
+        Share of all steps over which the learning rate rises.
+    power : float
+        Of the decay: 1 is a line.
+    clip : float
+        Largest Euclidean norm of the gradient of all weights together.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimiser: str = "adamw"
+    weight_decay: float = 1e-4
+    warmup: float = 0.1
+    power: float = 0.9
+    clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        for field in ("epochs", "batch_size", "learning_rate", "power", "clip"):
+            if getattr(self, field) <= 0:
+                raise ValueError(f"recipe: {field} is {getattr(self, field)}; allowed is more than 0")
+        for field in ("weight_decay", "warmup"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ValueError(f"recipe: {field} is {getattr(self, field)}; allowed is 0 up to (not including) 1")
+        if self.optimiser not in OPTIMISERS:
+            raise ValueError("recipe: " + unknown("optimiser", self.optimiser, OPTIMISERS))
+
+
+def device() -> torch.device:
+    """Where networks are trained: the GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def learning_rates(recipe: Recipe, n_steps: int) -> list[float]:
+    """The learning rate of each step: a line up to the peak over the warm-up, then ``(1 - t) ** power`` down to 0."""
+    n_warmup = math.ceil(recipe.warmup * n_steps)
+    rising = [(step + 1) / n_warmup for step in range(n_warmup)]
+    falling = [(1 - step / (n_steps - n_warmup)) ** recipe.power for step in range(n_steps - n_warmup)]
+    return [recipe.learning_rate * factor for factor in rising + falling]
+
+
+def descend(network: nn.Module, losses: Iterable[Tensor], n_steps: int, recipe: Recipe) -> list[float]:
+    """Train ``network`` in place, one step for each of ``n_steps`` losses, and leave it in evaluation mode.
+
+    ``losses`` is asked for the next loss only after the step that the last one led to. Returns the mean loss of each
+    epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss of an epoch is not finite.
+    """
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    make = {"adamw": torch.optim.AdamW, "sgd": lambda *a, **k: torch.optim.SGD(*a, momentum=0.9, **k)}[recipe.optimiser]
+    optimiser = make(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    seen = []
+    network.train()
+    for rate, loss in zip(learning_rates(recipe, n_steps), losses, strict=True):
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, recipe.clip)
+        optimiser.step()
+        seen.append(loss.detach())
+    network.eval()
+    history = torch.stack(seen).view(recipe.epochs, -1).mean(1).tolist()
+    if not all(map(math.isfinite, history)):
+        raise FloatingPointError(f"the loss of the epochs is {history}: lower the learning rate or clip")
+    return history
