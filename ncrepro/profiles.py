@@ -41,7 +41,7 @@ class Pool:
     def models(self) -> tuple[Model, ...]:
         parts = (self.architectures, self.sources, self.losses)
         return tuple(
-            Model("@".join(value for value, values in zip(choice, parts, strict=True) if len(values) > 1), *choice)
+            Model("@".join(v for v, values in zip(choice, parts, strict=True) if len(values) > 1) or choice[0], *choice)
             for choice in product(*parts)
         )
 

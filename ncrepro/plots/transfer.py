@@ -60,13 +60,13 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
             x = np.arange(len(methods)) + (i - (len(judges) - 1) / 2) * width
             ax.bar(x, group[statistic], 0.92 * width, color=style.COLOURS[i], label=judge)
             if statistic == "weighted_kendall":
-                ax.vlines(x, group["low"], group["high"], color="0.25", lw=1)
+                lines = ax.vlines(x, group["low"], group["high"], color="0.25", lw=1)
         ax.axhline(0, color="0.3", lw=0.8)
         ax.set(ylabel=label(statistic), ylim=(-1.05, 1.05))
     band = axes[0].axhspan(-chance, chance, color="0.9", lw=0, zorder=0)
     axes[1].set_xticks(range(len(methods)), [label(m).replace(", ", ",\n").replace(" as", "\nas") for m in methods])
     handles, labels = axes[0].get_legend_handles_labels()
-    names = [*labels, f"19 of 20 random rankings stay below {chance:.2f}"]
-    figure.legend([*handles, band], names, loc="outside lower center", ncols=3)
+    names = [*labels, "95 % of resampled pools", f"19 of 20 random rankings stay below {chance:.2f}"]
+    figure.legend([*handles, lines, band], names, loc="outside lower center", ncols=4)
     figure.suptitle(title, size=9)
     return figure

@@ -1,0 +1,134 @@
+"""The figures of `24_segmentation`."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .. import artifacts, plots
+from ..experiment import Experiment, correlations, seed_noise, with_accuracies
+from ..plots import scenes as scene_plots
+from ..plots import transfer
+from ..tasks import segmentation
+from . import figure, is_best
+from .small_pools import FACE_METHODS, SHOWN, by_chance
+
+MEASURES = {"accuracy": "pixel accuracy", "mean_iou": "mean IoU"}  # columns of accuracies.csv -> the two ground truths
+
+
+def ranked(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What `Experiment.ranked` gives, with the two measures of the one target in the place of targets."""
+    study = Experiment("segmentation", profile)
+    scores, _ = study.ranked()
+    scores = scores[scores["metric"] != "n_parameters"]  # the networks differ in their heads alone
+    measured = study.read("accuracies").groupby("model")[list(MEASURES)].mean().rename(columns=MEASURES)
+    return pd.concat([scores.assign(target=measure) for measure in measured]), measured
+
+
+def judge(profile: str | None) -> pd.DataFrame:
+    """How well each metric ranks by pixel accuracy and by mean IoU: `experiment.correlations` of `ranked`, written."""
+    table = correlations(*ranked(profile)).query("target != 'average'").reset_index(drop=True)
+    path = Experiment("segmentation", profile).results / "correlations_by_measure.csv"
+    artifacts.write(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    return table
+
+
+def judged(profile: str | None) -> pd.DataFrame:
+    """The table that `judge` wrote."""
+    return Experiment("segmentation", profile).read("correlations_by_measure")
+
+
+def ceilings(profile: str | None) -> pd.DataFrame:
+    """How far two fine-tunings of the same models agree: `experiment.seed_noise`, with measures for targets."""
+    table = Experiment("segmentation", profile).read("accuracies")
+    noise = [seed_noise(table.assign(accuracy=table[column], target=name)) for column, name in MEASURES.items()]
+    return pd.concat(noise, ignore_index=True)
+
+
+def results(profile: str | None) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Every fine-tuning (model, measure, value), and what training from random weights reaches by each measure."""
+    table = Experiment("segmentation", profile).read("accuracies").rename(columns=MEASURES)
+    scratch = Experiment("segmentation_scratch", profile).read("accuracies").rename(columns=MEASURES)
+    long = table.melt(["model"], list(MEASURES.values()), "measure", "value")
+    return long, {name: scratch[name].mean() for name in MEASURES.values()}
+
+
+def claims(profile: str | None) -> list[tuple[str, str, bool]]:
+    """What FaCe Section 4.4 says of its Figure 5, what is found here, and whether it holds."""
+    table = judged(profile).pivot(index="metric", columns="target", values="weighted_kendall").loc[FACE_METHODS]
+    drop, by_iou = table["pixel accuracy"] - table["mean IoU"], table["mean IoU"]
+    fallen = f"{(drop > 0.1).sum()} of {len(drop)} lose more than 0.1; mean loss {drop.mean():.2f}"
+    return [
+        ("by mean IoU most methods do obviously worse", fallen, bool((drop > 0.1).sum() > len(drop) / 2)),
+        ("FaCe is best by mean IoU", *_best_by_iou(profile)),
+        ("LogME fails by mean IoU", f"τ_w {by_iou['logme']:.2f}", bool(by_iou["logme"] <= 0)),
+        ("LEEP, GBC and FaCe do alike by both", *_alike(profile)),
+    ]
+
+
+def _alike(profile: str | None) -> tuple[str, bool]:
+    table = judged(profile).pivot(index="metric", columns="target", values="weighted_kendall")
+    change = (table["pixel accuracy"] - table["mean IoU"])[["leep", "gbc", "face"]].abs()
+    return f"largest difference {change.max():.2f} ({plots.label(change.idxmax())})", bool(change.max() < 0.1)
+
+
+def _best_by_iou(profile: str | None) -> tuple[str, bool]:
+    text, holds = is_best(judged(profile).query("target == 'mean IoU'").set_index("metric"), "face", FACE_METHODS)
+    return text.replace("mean τ_w", "τ_w by mean IoU"), holds
+
+
+@figure(shows="scenes of the eight sources and of the target, with their labels", notebook="24_segmentation")
+def segmentation_scenes(profile: str) -> Figure:
+    pool = Experiment("segmentation", profile).pool
+    shown = [segmentation.load(name, "train") for name in (*sorted(pool.sources), *pool.targets)]
+    return scene_plots.scene_rows(shown, title="Eight sources and the target (last row): scenes and their labels")
+
+
+@figure(shows="accuracy after fine-tuning, beside training from random weights", notebook="24_segmentation")
+def segmentation_accuracies(profile: str) -> Figure:
+    return transfer.worth(*results(profile), "Which source prepares best for the target?")
+
+
+@figure(
+    shows="τ_w and ρ of each metric by pixel accuracy and by mean IoU",
+    notebook="24_segmentation",
+    claim="by mean IoU, FaCe ranks best of six metrics",
+    holds=_best_by_iou,
+)
+def face_fig5(profile: str) -> Figure:
+    table = judged(profile)
+    n = len(ranked(profile)[1])
+    title = f"FaCe Fig. 5, here: {n} segmentation networks, profile {Experiment('segmentation', profile).profile.name}"
+    return transfer.correlation_bars(table, SHOWN, by_chance(n), title)
+
+
+@figure(
+    shows="score against pixel accuracy and mean IoU, six metrics",
+    notebook="24_segmentation",
+    claim="LEEP, GBC and FaCe do alike by pixel accuracy and by mean IoU",
+    holds=_alike,
+)
+def face_fig5_scatter(profile: str) -> Figure:
+    scores, measured = ranked(profile)
+    points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], measured)
+    title = "Do networks with higher scores label more pixels right, and more of each class?"
+    return plots.method_scatter(points, judged(profile), FACE_METHODS, title)
+
+
+def _intervals_hold(profile: str) -> tuple[str, bool]:
+    table = judged(profile).query("target == 'pixel accuracy' and metric != 'source_accuracy'").set_index("metric")
+    above = [plots.label(m) for m in table.index if table.loc[m, "low"] > 0]
+    return f"intervals wholly above 0: {', '.join(above) or 'none'}", bool(above)
+
+
+@figure(
+    shows="weighted Kendall of every ranking by pixel accuracy, with its bootstrap interval",
+    notebook="24_segmentation",
+    claim="(ours) eight models are enough to tell some metric from luck",
+    holds=_intervals_hold,
+)
+def segmentation_intervals(profile: str) -> Figure:
+    table = judged(profile).query("target == 'pixel accuracy'").dropna(subset="weighted_kendall")
+    ceiling = ceilings(profile).query("target == 'pixel accuracy'")["weighted_kendall"].mean()
+    n = len(ranked(profile)[1])
+    drawn = plots.interval_plot(table, ceiling, f"How surely is pixel accuracy foreseen? {n} models")
+    drawn.axes[0].set_xlabel(r"weighted Kendall $\tau_w$, and 95 % of resampled pools")  # of one target, not a mean
+    return drawn
