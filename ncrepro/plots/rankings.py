@@ -166,6 +166,6 @@ def feature_matrix(features: np.ndarray, labels: np.ndarray, title: str) -> Figu
     image = ax.imshow(scaled[order], aspect="auto", cmap=style.SEQUENTIAL, interpolation="nearest")
     borders = np.flatnonzero(np.diff(labels[order])) + 0.5
     ax.hlines(borders, -0.5, features.shape[1] - 0.5, color="white", lw=0.4)
-    ax.set(xlabel="feature", ylabel="image", title=title)
+    ax.set(xlabel="feature", ylabel="sample", title=title)
     figure.colorbar(image, label="activation, scaled per feature")
     return figure

@@ -1,0 +1,16 @@
+"""What the data of a pool look like, whatever its task."""
+
+from matplotlib.figure import Figure
+
+from .. import datasets, plots
+from ..experiment import Experiment
+from ..plots import scenes as scene_plots
+
+
+def examples(study: Experiment) -> Figure:
+    """Some of every source and target of a pool, sources on top."""
+    names = (*study.pool.sources, *study.pool.targets)
+    title = "What the models are pre-trained on, and the targets they are fine-tuned for"
+    if study.pool.task == "segmentation":
+        return scene_plots.scene_rows([study.task.load(name, "train") for name in names], title=title)
+    return plots.examples([datasets.load(name, "train") for name in names], title=title)
