@@ -175,7 +175,8 @@ def _compare(reference: pd.DataFrame, mine: pd.DataFrame, tolerances: dict[str, 
     for column, tolerance in tolerances.items():
         distance = (reference[column] - mine[column]).abs()
         yield None, len(distance)
-        for i in distance.index[~(distance <= tolerance)]:
+        neither = reference[column].isna() & mine[column].isna()  # what has no source has no accuracy on it
+        for i in distance.index[~((distance <= tolerance) | neither)]:
             key = ", ".join(str(reference.at[i, k]) for k in keys)
             yield f"{table}: {column} of {key} is {mine.at[i, column]:.4g}, was {reference.at[i, column]:.4g} (tolerance {tolerance:g})", 0
 
