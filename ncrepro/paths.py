@@ -27,6 +27,11 @@ def datasets() -> Path:
     return root() / "data" / "cache" / "datasets"
 
 
+def downloads() -> Path:
+    """Data sets and checkpoints that others published, for all profiles: ``NCREPRO_DATA`` if set."""
+    return Path(os.environ.get("NCREPRO_DATA") or root() / "data" / "cache" / "downloads")
+
+
 def results(profile: str, pool: str = "") -> Path:
     """The tidy tables that the notebooks write."""
     return root() / "data" / "results" / profile / pool

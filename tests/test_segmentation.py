@@ -1,9 +1,11 @@
 """The segmentation pool: networks, measures, the drawing of pixels, training, and the paper's data sets on disk."""
 
 import json
+import re
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import datasets as torchvision_datasets
 
+from ncrepro import paths
 from ncrepro.datasets import local, scenes, segmentation_folders
+from ncrepro.gallery import segmentation as gallery
 from ncrepro.models import segmentation as models
 from ncrepro.tasks import optimise, segmentation
 
@@ -467,7 +471,8 @@ def test_a_folder_without_images_is_named(place):
 
 def test_without_a_place_named_data_are_looked_for_in_the_compendium(monkeypatch, root):
     monkeypatch.delenv("NCREPRO_DATA", raising=False)
-    assert local.place() == root / "data" / "local"
+    with pytest.raises(FileNotFoundError, match=re.escape(str(root / "data" / "cache" / "downloads"))):
+        local.require("LIP", "lip", "https://example.org")
 
 
 def test_kitti_and_camvid_are_split_without_overlap(place):
@@ -503,3 +508,39 @@ def test_an_unknown_data_set_is_answered_with_the_nearest_name():
         segmentation_folders.load("cityscape", "train")
     with pytest.raises(ValueError, match="unknown split 'val'"):
         segmentation_folders.load("cityscapes", "val")
+
+
+# What the notebook concludes ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tables(root):
+    """Three networks, of which mean IoU thinks the opposite of pixel accuracy; all scores side with the latter."""
+    folder = paths.results("smoke", "segmentation")
+    folder.mkdir(parents=True)
+    known = pd.DataFrame({"model": ["figures", "shadows", "roads"]})
+    measured = known.assign(target="street", seed=0, accuracy=[60.0, 70.0, 90.0], mean_iou=[60.0, 50.0, 40.0])
+    measured.to_csv(folder / "accuracies.csv", index=False)
+    known.assign(source_accuracy=[1.0, 2, 3], n_parameters=[5, 6, 7]).to_csv(folder / "pretraining.csv", index=False)
+    terms = [(metric, "total") for metric in ("leep", "nce", "logme", "h_score", "gbc")]
+    terms += [("face", term) for term in ("variance_collapse", "class_fairness")]
+    scores = [known.assign(target="street", metric=metric, term=term, score=[1.0, 2, 3]) for metric, term in terms]
+    pd.concat(scores).to_csv(folder / "scores.csv", index=False)
+
+
+def test_one_ranking_is_judged_by_both_measures(tables):
+    judged = gallery.judge("smoke")
+    found = judged.pivot(index="metric", columns="target", values="weighted_kendall").loc["leep"]
+    assert found.to_dict() == pytest.approx({"pixel accuracy": 1, "mean IoU": -1})
+    assert "n_parameters" not in set(judged["metric"])  # heads differ, networks do not
+    assert gallery.agreement("smoke") == pytest.approx(-1)
+    pd.testing.assert_frame_equal(gallery.judged("smoke"), judged, check_dtype=False)
+
+
+def test_claims_are_checked_against_what_was_found(tables):
+    gallery.judge("smoke")
+    found = {claim: (text, holds) for claim, text, holds in gallery.claims("smoke")}
+    assert found["by mean IoU most methods do obviously worse"] == ("6 of 6 lose more than 0.1; mean loss 2.00", True)
+    assert found["LogME fails by mean IoU"] == ("τ_w -1.00", True)
+    assert found["LEEP, GBC and FaCe do alike by both"][1] is False
+    assert found["FaCe is best by mean IoU"][1] is False  # all are equally bad

@@ -1,4 +1,4 @@
-"""What the notebooks on small pools share: luck as a yardstick, claims in a table, and figures that draw their tables."""
+"""What the notebooks on small pools share: luck as a yardstick, claims in a table, figures that draw their tables."""
 
 from itertools import permutations
 

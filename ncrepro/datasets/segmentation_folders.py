@@ -12,7 +12,7 @@ camvid      31      ``CamVid/{701_StillsRaw_full,LabeledApproved_full}``, ``labe
 cityscapes  19      ``cityscapes/{leftImg8bit,gtFine}`` (torchvision)                             test is val
 =========== ======= ============================================================================= ======================
 
-All folders lie below the one that ``NCREPRO_DATA`` names. Training images are scaled by 0.5 to 2, cropped to 480 x 480
+All folders lie below `paths.downloads`. Training images are scaled by 0.5 to 2, cropped to 480 x 480
 pixels and flipped at random; for tests and features the shorter side is scaled to 480 and the middle is taken.
 """
 
@@ -109,7 +109,11 @@ class Pairs(Sequence):
     """Images of one folder and the masks of another, in the order of their names."""
 
     def __init__(
-        self, images: Path, masks: Path, mask_name: str = "{}.png", keep: Callable[[int, str], bool] = lambda i, name: True
+        self,
+        images: Path,
+        masks: Path,
+        mask_name: str = "{}.png",
+        keep: Callable[[int, str], bool] = lambda i, name: True,
     ):
         found = sorted(path for path in images.iterdir() if path.suffix in (".jpg", ".png"))
         self.images = [path for i, path in enumerate(found) if keep(i, path.stem)]

@@ -44,7 +44,7 @@ def ceilings(profile: str | None) -> pd.DataFrame:
 
 
 def agreement(profile: str | None) -> float:
-    """The weighted Kendall between the two ground truths: 1 where pixel accuracy and mean IoU rank all networks alike."""
+    """The weighted Kendall between the two ground truths: 1 where they rank all networks alike."""
     _, measured = ranked(profile)
     return ranking.weighted_kendall(measured["pixel accuracy"], measured["mean IoU"])
 
@@ -62,12 +62,12 @@ def claims(profile: str | None) -> list[tuple[str, str, bool]]:
     table = judged(profile).pivot(index="metric", columns="target", values="weighted_kendall").loc[FACE_METHODS]
     by_pixels, by_iou = table["pixel accuracy"], table["mean IoU"]
     drop, luck = by_pixels - by_iou, by_chance(len(ranked(profile)[1]))
-    good, fallen = (by_pixels > luck).sum(), (drop > 0.1).sum()
+    good, fallen = int((by_pixels > luck).sum()), int((drop > 0.1).sum())
     worse = f"{fallen} of {len(drop)} lose more than 0.1; mean loss {drop.mean():.2f}"
     declines = f"NCE loses {drop['nce']:.2f}, H-score {drop['h_score']:.2f}"
     return [
-        ("by pixel accuracy most methods do well", f"{good} of {len(drop)} above {luck:.2f}", bool(good > len(drop) / 2)),
-        ("by mean IoU most methods do obviously worse", worse, bool(fallen > len(drop) / 2)),
+        ("by pixel accuracy most methods do well", f"{good} of {len(drop)} above {luck:.2f}", good > len(drop) / 2),
+        ("by mean IoU most methods do obviously worse", worse, fallen > len(drop) / 2),
         ("FaCe is best by mean IoU", *_best_by_iou(profile)),
         ("LogME fails by mean IoU", f"τ_w {by_iou['logme']:.2f}", bool(by_iou["logme"] <= 0)),
         ("NCE and H-score decline to some degree", declines, bool(drop["nce"] > 0 and drop["h_score"] > 0)),

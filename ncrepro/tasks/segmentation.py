@@ -219,7 +219,7 @@ def pixel_features(network: nn.Module, data: Data, places: np.ndarray) -> Arrays
                 logits = network(models.prepare(image[None].to(device())))  # (1, K_s, h, w)
                 height, width = mask.shape
                 where = torch.stack([2 * column / (width - 1), 2 * row / (height - 1)], -1).float() - 1  # (pixels, 2)
-                here = F.grid_sample(seen.pop(), where[None, None].to(device()), align_corners=True)  # (1, d, 1, pixels)
+                here = F.grid_sample(seen.pop(), where[None, None].to(device()), align_corners=True)  # (1, d, 1, m)
                 features.append(here[0, :, 0].T.cpu())  # (pixels, d)
                 probs.append(logits[0, :, row, column].T.softmax(1).cpu())  # (pixels, K_s)
                 labels.append(mask[row, column])
