@@ -38,14 +38,14 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
         Also written, as ``questions``.
     """
     parts = {ALL: study.read("correlations")}
-    parts |= {question: correlations(*_within(study, factor)) for question, factor in factors.items()}
+    parts |= {question: correlations(*within(study, factor)) for question, factor in factors.items()}
     of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
     table = pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
     artifacts.write(study.results / "questions.csv", table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
     return table
 
 
-def _within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and accuracies in which each value of ``factor`` has targets of its own, and models are named by the rest."""
     parts = pd.DataFrame(study.pool.models).set_index("name")  # architecture, source, loss
     varying = parts.columns[parts.nunique() > 1].drop(factor)
@@ -130,7 +130,7 @@ def source_table(study: Experiment) -> pd.DataFrame:
         Rows are sources, best on average first. Panel ``accuracy (%)``: mean over architectures. Panel of a metric: the
         source's rank among the sources, mean over architectures, 1 being the metric's first choice.
     """
-    scores, accuracies = _within(study, "architecture")  # sources x "architecture: target"
+    scores, accuracies = within(study, "architecture")  # sources x "architecture: target"
     tables = {"accuracy (%)": accuracies}
     for metric in SHOWN:
         of_metric = scores[scores["metric"] == metric].pivot(index="model", columns="target", values="score")

@@ -1,0 +1,162 @@
+"""The figures of `25_text`."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from .. import plots
+from ..experiment import Experiment, correlations, seed_noise, with_accuracies
+from ..plots import label, texts, transfer
+from ..tasks import text
+from . import figure
+from .multi_source import within
+from .small_pools import FACE_METHODS, SHOWN, by_chance
+
+
+def of_sources(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What `Experiment.ranked` gives, each source with its own six variants, sources in the place of targets.
+
+    This is the paper's experiment, six models of one source, as many times as there are sources.
+    """
+    scores, accuracies = within(Experiment("text", profile), "source")
+    return scores.assign(target=scores["target"].map(_source)), accuracies.rename(columns=_source)
+
+
+def _source(part: str) -> str:
+    return part.split(": ")[0]
+
+
+def judge(profile: str | None) -> pd.DataFrame:
+    """How well each metric ranks the variants of each source: `experiment.correlations` of `of_sources`, written."""
+    return Experiment("text", profile)._write("correlations_by_source", correlations(*of_sources(profile)))
+
+
+def judged(profile: str | None) -> pd.DataFrame:
+    """The table that `judge` wrote, without the average over sources."""
+    return Experiment("text", profile).read("correlations_by_source").query("target != 'average'")
+
+
+def ceilings(profile: str | None) -> pd.DataFrame:
+    """How far two fine-tunings of the same six variants agree: `experiment.seed_noise`, with sources for targets."""
+    study = Experiment("text", profile)
+    sources = {model.name: model.source for model in study.pool.models}
+    table = study.read("accuracies")
+    return seed_noise(table.assign(target=table["model"].map(sources)))
+
+
+def gains(profile: str | None) -> pd.DataFrame:
+    """Points that pre-training adds to the same variant's training from random weights: (architecture x source)."""
+    study, scratch = Experiment("text", profile), Experiment("text_scratch", profile)
+    names = pd.DataFrame(study.pool.models).set_index("name")[["architecture", "source"]]
+    means = study.read("accuracies").groupby("model")["accuracy"].mean()
+    table = names.assign(mean=means).pivot(index="architecture", columns="source", values="mean")
+    return table.sub(scratch.read("accuracies").groupby("model")["accuracy"].mean(), axis=0)[list(study.pool.sources)]
+
+
+def bag_of_words(profile: str | None) -> float:
+    """Accuracy (per cent) on the target of a logistic regression on word frequencies: no network, no word order."""
+    pool = Experiment("text", profile).pool
+    train, test = (text.load(pool.targets[0], split, pool.max_per_class) for split in ("train", "test"))
+    words = TfidfVectorizer(sublinear_tf=True).fit(train.texts)
+    model = LogisticRegression(C=30, max_iter=2000).fit(words.transform(train.texts), train.labels)
+    return 100 * float(model.score(words.transform(test.texts), test.labels))
+
+
+def examples(names: tuple[str, ...], title: str, n: int = 4) -> Figure:
+    """The first texts of some data sets, each of another class."""
+    rows = []
+    for name in names:
+        data = text.load(name, "train")
+        first = pd.Series(data.labels).drop_duplicates().index[:n]
+        rows += [{"dataset": name, "label": data.classes[data.labels[i]], "text": data.texts[i]} for i in first]
+    return texts.examples(pd.DataFrame(rows), title)
+
+
+def claims(profile: str | None) -> list[tuple[str, str, bool]]:
+    """What FaCe Section 4.5 says of its Figure 6, what is found here, and whether it holds."""
+    return [
+        ("LogME and FaCe rank six models perfectly, τ_w = 1", *_perfect(profile)),
+        ("LogME, GBC and FaCe are the best of six metrics", *_competitive(profile)),
+    ]
+
+
+def _perfect(profile: str | None) -> tuple[str, bool]:
+    table = judged(profile).pivot(index="target", columns="metric", values="weighted_kendall")[["logme", "face"]]
+    found = "; ".join(f"{label(m)} {table[m].min():.2f} to {table[m].max():.2f}" for m in table)
+    return f"{found}, by source", bool((table > 0.995).all(axis=None))
+
+
+def _competitive(profile: str | None) -> tuple[str, bool]:
+    means = judged(profile).groupby("metric")["weighted_kendall"].mean()[FACE_METHODS].sort_values(ascending=False)
+    found = ", ".join(f"{label(m)} {value:.2f}" for m, value in means.items())
+    return f"mean τ_w: {found}", set(means.index[:3]) == {"logme", "gbc", "face"}
+
+
+@figure(shows="texts of every source and of the target, with their labels", notebook="25_text")
+def text_examples(profile: str) -> Figure:
+    pool = Experiment("text", profile).pool
+    return examples((*pool.sources, *pool.targets), "Three sources and the target (last): docstrings of installed packages")
+
+
+def _helps(profile: str) -> tuple[str, bool]:
+    table = gains(profile)
+    found = [f"{s}: {table[s].mean():+.1f} points, {(table[s] > 0).sum()} of {len(table)} variants better" for s in table]
+    return "; ".join(found), bool((table > 0).all(axis=None))
+
+
+@figure(
+    shows="accuracy after fine-tuning, beside training from random weights",
+    notebook="25_text",
+    claim="(ours) pre-training on any source is better than none",
+    holds=_helps,
+)
+def text_accuracies(profile: str) -> Figure:
+    study = Experiment("text", profile)
+    results = study.read("accuracies").rename(columns={"accuracy": "value"}).assign(measure="accuracy")
+    scratch = Experiment("text_scratch", profile).read("accuracies")["accuracy"].mean()
+    return transfer.worth(results, {"accuracy": scratch}, "Which source, and which variant, prepares best for the target?")
+
+
+@figure(
+    shows="τ_w and ρ of each metric over six variants, for each of three sources",
+    notebook="25_text",
+    claim="LogME and FaCe rank six text models perfectly (τ_w = 1)",
+    holds=_perfect,
+)
+def face_fig6(profile: str) -> Figure:
+    n = len(Experiment("text", profile).pool.architectures)
+    title = f"FaCe Fig. 6, here: {n} text classifiers, once for each source they were pre-trained on"
+    return transfer.correlation_bars(judged(profile), SHOWN, by_chance(n), title)
+
+
+@figure(
+    shows="score against accuracy, six metrics, one row for each source",
+    notebook="25_text",
+    claim="LogME, GBC and FaCe are the best of six metrics",
+    holds=_competitive,
+)
+def face_fig6_scatter(profile: str) -> Figure:
+    scores, accuracies = of_sources(profile)
+    points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], accuracies)
+    title = "Do variants with higher scores classify more texts right?"
+    return plots.method_scatter(points, judged(profile), FACE_METHODS, title)
+
+
+def _intervals_hold(profile: str) -> tuple[str, bool]:
+    table = Experiment("text", profile).read("correlations").query("target == 'average'").set_index("metric")
+    above = [label(m) for m in table.index.difference(plots.TARGET_BLIND, sort=False) if table.loc[m, "low"] > 0]
+    return f"intervals wholly above 0: {', '.join(above) or 'none'}", bool(above)
+
+
+@figure(
+    shows="weighted Kendall of every ranking of all models, with its bootstrap interval",
+    notebook="25_text",
+    claim="(ours) variants and sources together are enough to tell some metric from luck",
+    holds=_intervals_hold,
+)
+def text_intervals(profile: str) -> Figure:
+    study = Experiment("text", profile)
+    table = study.read("correlations").query("target == 'average'").dropna(subset="weighted_kendall")
+    ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
+    return plots.interval_plot(table, ceiling, f"How surely is the accuracy foreseen? {len(study.pool.models)} text models")
