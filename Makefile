@@ -22,7 +22,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 # The notebooks, by what they work on: nothing but the package; one pool, named after it; the tables of all pools.
 READINGS := 00_start_here 02_metrics_from_equations 03_published_numbers
-POOL_NOTEBOOKS := 20_supervised 22_multi_source 23_loss_functions 24_segmentation
+POOL_NOTEBOOKS := 20_supervised 22_multi_source 23_loss_functions 24_segmentation 25_text
 ANALYSES :=
 pool_of = $(shell sed 's/^[0-9]*_//' <<< $(1))
 POOLS := $(foreach notebook,$(POOL_NOTEBOOKS),$(call pool_of,$(notebook)))

@@ -30,7 +30,7 @@ class Entry:
         return self.draw.__name__
 
 
-MODULES = ("published", "supervised", "multi_source", "loss_functions", "segmentation")  # one per notebook that has figures to save
+MODULES = ("published", "supervised", "multi_source", "loss_functions", "segmentation", "text")  # one per notebook that has figures to save
 FIGURES: list[Entry] = []
 
 

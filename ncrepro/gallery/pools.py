@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 from .. import datasets, plots
 from ..experiment import Experiment
 from ..plots import scenes as scene_plots
+from . import text
 
 
 def examples(study: Experiment) -> Figure:
@@ -13,4 +14,6 @@ def examples(study: Experiment) -> Figure:
     title = "What the models are pre-trained on, and the targets they are fine-tuned for"
     if study.pool.task == "segmentation":
         return scene_plots.scene_rows([study.task.load(name, "train") for name in names], title=title)
+    if study.pool.task == "text":
+        return text.examples([name for name in names if name != study.task.NOTHING], title)
     return plots.examples([datasets.load(name, "train") for name in names], title=title)

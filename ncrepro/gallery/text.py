@@ -1,5 +1,7 @@
 """The figures of `25_text`."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -63,7 +65,7 @@ def bag_of_words(profile: str | None) -> float:
     return 100 * float(model.score(words.transform(test.texts), test.labels))
 
 
-def examples(names: tuple[str, ...], title: str, n: int = 4) -> Figure:
+def examples(names: Sequence[str], title: str, n: int = 4) -> Figure:
     """The first texts of some data sets, each of another class."""
     rows = []
     for name in names:
@@ -139,8 +141,8 @@ def face_fig6(profile: str) -> Figure:
 def face_fig6_scatter(profile: str) -> Figure:
     scores, accuracies = of_sources(profile)
     points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], accuracies)
-    title = "Do variants with higher scores classify more texts right?"
-    return plots.method_scatter(points, judged(profile), FACE_METHODS, title)
+    points, found = (table.assign(target=table["target"].str.replace("_", "\n")) for table in (points, judged(profile)))
+    return plots.method_scatter(points, found, FACE_METHODS, "Do variants with higher scores classify more texts right?")
 
 
 def _intervals_hold(profile: str) -> tuple[str, bool]:

@@ -121,7 +121,7 @@ def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str) -> Fig
     ax.set_yticks(range(len(table)), [label(metric) for metric in table["metric"]])
     ax.set_xlabel("mean weighted Kendall $\\tau_w$ over targets, 95 % of resampled pools")
     figure.suptitle(title, size=9)
-    figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
+    figure.legend(loc="outside lower center", ncols=3, columnspacing=0.8, handlelength=1.5, handletextpad=0.3)
     return figure
 
 
