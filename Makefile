@@ -21,9 +21,9 @@ export SOURCE_DATE_EPOCH := 1700000000
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 # The notebooks, by what they work on: nothing but the package; one pool, named after it; the tables of all pools.
-READINGS := 00_start_here 02_metrics_from_equations 03_published_numbers
+READINGS := 00_start_here 01_neural_collapse 02_metrics_from_equations 03_published_numbers
 POOL_NOTEBOOKS := 20_supervised 22_multi_source 23_loss_functions 24_segmentation 25_text
-ANALYSES :=
+ANALYSES := 33_cost
 pool_of = $(shell sed 's/^[0-9]*_//' <<< $(1))
 POOLS := $(foreach notebook,$(POOL_NOTEBOOKS),$(call pool_of,$(notebook)))
 
@@ -100,6 +100,9 @@ $(BUILD)/02_metrics_from_equations.ipynb: notebooks/02_metrics_from_equations.ip
 	@$(RUN)
 
 $(BUILD)/03_published_numbers.ipynb: notebooks/03_published_numbers.ipynb ncrepro/published.py ncrepro/ranking.py $(PLOTS) $(wildcard data/published/*) | check
+	@$(RUN)
+
+$(BUILD)/01_neural_collapse.ipynb: notebooks/01_neural_collapse.ipynb $(BUILD)/10_train_pool--supervised.ipynb ncrepro/trajectories.py ncrepro/toy.py $(METRICS) $(PLOTS) $(TABLES)
 	@$(RUN)
 
 $(BUILD)/10_train_pool--%.ipynb: notebooks/10_train_pool.ipynb $(TRAIN) | check

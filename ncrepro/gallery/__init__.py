@@ -30,7 +30,9 @@ class Entry:
         return self.draw.__name__
 
 
-MODULES = ("published", "supervised", "multi_source", "loss_functions", "segmentation", "text")  # one per notebook that has figures to save
+MODULES = (  # one per notebook that has figures to save
+    "neural_collapse", "published", "supervised", "multi_source", "loss_functions", "segmentation", "text", "cost",
+)  # fmt: skip
 FIGURES: list[Entry] = []
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from . import style
@@ -18,16 +19,20 @@ def spaces(points: pd.DataFrame, captions: dict[str, str], title: str) -> Figure
     """
     figure, axes = plt.subplots(1, len(captions), figsize=(style.PAGE, 2.6), sharex=True, sharey=True, squeeze=False)
     for ax, (space, caption) in zip(axes[0], captions.items(), strict=True):
-        group = points[points["space"] == space]
-        for label, members in group.groupby("label"):
-            colour, marker = style.COLOURS[label], style.MARKERS[label]
-            ax.plot(members["x"], members["y"], marker, color=colour, ms=2.2, alpha=0.5, mew=0)
-            ax.plot(*members[["x", "y"]].mean(), marker, color=colour, ms=8, mec="black")
+        draw_space(ax, points[points["space"] == space])
         ax.set_title(space, weight="bold")
         ax.set_xlabel(caption)
-        ax.set(xticks=[], yticks=[], aspect="equal")
     figure.suptitle(title, size=9)
     return figure
+
+
+def draw_space(ax: Axes, points: pd.DataFrame, size: float = 8) -> None:
+    """Samples (label, x, y) of a few classes, each class in its colour and marker, and the mean of each at ``size`` points."""
+    for label, members in points.groupby("label"):
+        colour, marker = style.COLOURS[label], style.MARKERS[label]
+        ax.plot(members["x"], members["y"], marker, color=colour, ms=2.2, alpha=0.5, mew=0)
+        ax.plot(*members[["x", "y"]].mean(), marker, color=colour, ms=size, mec="black")
+    ax.set(xticks=[], yticks=[], aspect="equal")
 
 
 def terms(table: pd.DataFrame, title: str) -> Figure:

@@ -1,0 +1,76 @@
+"""The figures of `01_neural_collapse`."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .. import toy
+from ..plots import collapse
+from ..trajectories import MEASURES, TERMINAL, Trajectories, order_kept, terminal_epoch
+from . import figure
+
+KEPT = 0.75  # "mostly": three of four pairs of models
+
+
+def _face_fig1_holds(profile: str) -> tuple[str, bool]:
+    order = order_kept(Trajectories(profile).read("following"))
+    end = order.groupby("target", sort=False).last()
+    return ", ".join(f"{target} {100 * kept:.0f} %" for target, kept in end["pairs_kept"].items()), bool((end["pairs_kept"] >= KEPT).all())
+
+
+@figure(
+    shows="variance collapse of one model of each family, before and after every epoch of fine-tuning on two targets",
+    notebook="01_neural_collapse",
+    claim="the order of the models by collapse stays mostly the same (here: at least 75 % of the pairs on both targets)",
+    holds=_face_fig1_holds,
+)
+def face_fig1(profile: str) -> Figure:
+    following = Trajectories(profile).read("following")
+    return collapse.followed(following, order_kept(following), "Does the order of the pre-trained models by collapse survive fine-tuning?")
+
+
+def _face_fig2_holds(profile: str) -> tuple[str, bool]:
+    measures = Trajectories(profile).read("terminal_phase")
+    begins = terminal_epoch(measures)
+    if begins is None:
+        return "the terminal phase was not reached", False
+    start, end = measures.set_index("epoch").loc[begins], measures.iloc[-1]
+    rising = [name for name in MEASURES if end[name] > start[name]]
+    text = f"from epoch {begins} to {len(measures)}: NC1 {start['nc1']:.3f} to {end['nc1']:.3f}, NC3 {start['nc3']:.2f} to {end['nc3']:.2f}"
+    return text + (f"; not falling: {', '.join(rising)}" if rising else ""), not rising
+
+
+@figure(
+    shows="features of three classes in the plane while a network is trained far beyond its last mistake, NC1 to NC4 by epoch",
+    notebook="01_neural_collapse",
+    claim="in the terminal phase all four go towards 0 (here: none is larger at the end than at its start)",
+    holds=_face_fig2_holds,
+)
+def face_fig2(profile: str) -> Figure:
+    study = Trajectories(profile)
+    measures = study.read("terminal_phase")
+    title = f"{TERMINAL['architecture']} on {TERMINAL['dataset']}: three classes become a triangle (arrows: the classifier's weights)"
+    return collapse.terminal_phase(study.read("terminal_plane"), measures, terminal_epoch(measures), title)
+
+
+def _face_fig3_holds(profile: str) -> tuple[str, bool]:
+    ends = Trajectories(profile).read("equal_collapse").iloc[[0, -1]]
+    (even, biased), terms = ends.to_dict("records"), ("variance_collapse", "class_fairness")
+    text = f"C {even[terms[0]]:.3f} and {biased[terms[0]]:.3f}, F {even[terms[1]]:.2f} and {biased[terms[1]]:.2f}"
+    equal = abs(even["variance_collapse"] / biased["variance_collapse"] - 1) < 0.01
+    return text, equal and even["class_fairness"] > biased["class_fairness"]
+
+
+@figure(
+    shows="two built feature spaces of equal variance collapse, and all between them",
+    notebook="01_neural_collapse",
+    claim="spaces alike in variance collapse can differ in class fairness, which is larger where no class is set apart",
+    holds=_face_fig3_holds,
+)
+def face_fig3(profile: str) -> Figure:
+    sweep = Trajectories(profile).read("equal_collapse")
+    ends = {"even": sweep.iloc[0], "biased": sweep.iloc[-1]}
+    points = toy.as_table({name: toy.clouds(row["bias"], row["spread"]) for name, row in ends.items()})
+    captions = {name: f"C = {row['variance_collapse']:.3f},  F = {row['class_fairness']:.2f}\n"
+                      f"worst class {100 * row['worst']:.0f} % right" for name, row in ends.items()}  # fmt: skip
+    captions = {name: text.replace("-", "−") for name, text in captions.items()}
+    return collapse.fairness(points, captions, sweep, "Equally collapsed, not equally fair")

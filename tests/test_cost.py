@@ -1,0 +1,56 @@
+"""What is timed, and what the figure of the times shows."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from ncrepro import artifacts, cost, metrics, plots
+from ncrepro.experiment import Experiment
+from ncrepro.plots import cost as pictures
+
+matplotlib.use("agg")
+
+
+def test_the_relative_difference_is_the_largest_over_the_terms():
+    assert cost.relative_difference((2.0, 3.3, 4.0), metrics.NCTITerms(2.0, 3.0, 4.0)) == pytest.approx(3.3 / 3 - 1)
+    assert cost.relative_difference(-1.01, -1.0) == pytest.approx(0.01)
+
+
+@pytest.fixture
+def study(root):
+    """The smoke pool with made-up features in its cache and a made-up table of correlations."""
+    study, rng = Experiment("supervised"), np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    for model in study.pool.models:
+        for target in study.pool.targets:
+            job = study._extraction(model, target)
+            features = rng.standard_normal((30, 8)) + 2 * labels[:, None]
+            artifacts.save(job.path, {"features": features, "labels": labels, "source_probs": rng.dirichlet(np.ones(5), 30)}, job.spec)
+    rows = pd.DataFrame({"target": ["digits", "average"], "metric": "ncti", "weighted_kendall": [0.1, 0.7]})
+    artifacts.write(study.results / "correlations.csv", rows.to_csv(index=False))
+    return study
+
+
+def test_every_metric_is_timed_once_per_model_and_target(study):
+    table = cost.score_pool(study, {"h_score": lambda features, labels: 1.5 * metrics.h_score(features, labels)})
+    ours = table[table["implementation"] == cost.OURS].set_index("metric")
+    assert set(ours.index) == {*cost.METRICS, "leep", "nce", cost.TOGETHER}
+    assert set(table["runs"]) == {len(study.pool.models) * len(study.pool.targets)}
+    assert (table["seconds"] > 0).all()
+    assert ours.loc["ncti", "weighted_kendall"] == 0.7
+    plain = table[table["implementation"] == cost.PLAIN].iloc[0]
+    assert plain["metric"] == "h_score" and plain["difference"] == pytest.approx(0.5)
+    pd.testing.assert_frame_equal(study.read("seconds_cost"), table, rtol=1e-5)
+
+
+def test_the_figure_puts_each_metric_at_its_time_and_rank():
+    table = pd.DataFrame({"pool": "supervised", "implementation": ["this package", "this package", "plain"], "metric": ["ncti", "gbc", "ncti"],
+                          "seconds": [1.0, 2.0, 5.0], "weighted_kendall": [0.6, 0.5, 0.6]})  # fmt: skip
+    lines = pd.DataFrame({"pool": ["supervised"], "what": ["fine-tuning"], "seconds": [100.0]})
+    ax = pictures.time_against_ranking(table, lines, "title").axes[0]
+    drawn = {tuple(line.get_xydata()[0]): line.get_markerfacecolor() for line in ax.lines if len(line.get_xydata()) == 1}
+    assert drawn.keys() == {(1.0, 0.6), (2.0, 0.5), (5.0, 0.6)} and drawn[5.0, 0.6] == "white"
+    assert ax.get_xscale() == "log" and plots.label("supervised") in ax.get_title()
+    plt.close("all")
