@@ -102,7 +102,7 @@ $(BUILD)/02_metrics_from_equations.ipynb: notebooks/02_metrics_from_equations.ip
 $(BUILD)/03_published_numbers.ipynb: notebooks/03_published_numbers.ipynb ncrepro/published.py ncrepro/ranking.py $(PLOTS) $(wildcard data/published/*) | check
 	@$(RUN)
 
-$(BUILD)/01_neural_collapse.ipynb: notebooks/01_neural_collapse.ipynb $(BUILD)/10_train_pool--supervised.ipynb ncrepro/trajectories.py ncrepro/toy.py $(METRICS) $(PLOTS) $(TABLES)
+$(BUILD)/01_neural_collapse.ipynb: notebooks/01_neural_collapse.ipynb $(BUILD)/10_train_pool--supervised.ipynb ncrepro/trajectories.py ncrepro/toy.py ncrepro/features.py $(METRICS) $(PLOTS) $(TABLES)
 	@$(RUN)
 
 $(BUILD)/10_train_pool--%.ipynb: notebooks/10_train_pool.ipynb $(TRAIN) | check
@@ -119,6 +119,7 @@ $(foreach notebook,$(POOL_NOTEBOOKS),$(eval $(call POOL_NOTEBOOK,$(notebook))))
 
 $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(ANALYSES))): $(BUILD)/%.ipynb: notebooks/%.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(POOL_NOTEBOOKS)))
 	@$(RUN)
+$(BUILD)/33_cost.ipynb: ncrepro/cost.py bench/plain.py
 
 $(BUILD)/90_figures.ipynb: notebooks/90_figures.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(READINGS) $(POOL_NOTEBOOKS) $(ANALYSES))) $(PLOTS) $(wildcard ncrepro/gallery/*.py)
 	@$(RUN)

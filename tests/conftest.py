@@ -13,7 +13,7 @@ def checkout(tmp_path):
     """A copy of the sources, as a fresh clone would have them, to run `make` in."""
     folder = tmp_path / "checkout"
     ignored = shutil.ignore_patterns("cache", "results", "__pycache__", ".ipynb_checkpoints", "smoke")
-    for part in ("ncrepro", "notebooks", "data"):
+    for part in ("ncrepro", "bench", "notebooks", "data"):
         shutil.copytree(REPOSITORY / part, folder / part, ignore=ignored)
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(REPOSITORY / name, folder / name)

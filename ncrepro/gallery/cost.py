@@ -46,7 +46,7 @@ def ncti_fig4(profile: str) -> Figure:
     lines = [together] + [
         pd.DataFrame({"pool": [pool], "what": [what], "seconds": [Experiment(pool, profile).read(f"seconds_{stage}")["seconds"].sum()]})
         for pool in pools(profile)
-        for stage, what in (("extract", "extracting the features"), ("finetune", "fine-tuning every model"))
+        for stage, what in (("extract", "extracting the features (CPU)"), ("finetune", "fine-tuning every model (CPU)"))
     ]
     points = table[table["metric"] != TOGETHER]
     return cost.time_against_ranking(points, pd.concat(lines), "What a ranking costs, and how good it is")
