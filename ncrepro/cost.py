@@ -1,4 +1,4 @@
-"""What it costs to score a whole pool: the seconds of every metric, each from the features alone, over all models and targets."""
+"""What it costs to score a whole pool: the seconds of every metric, over all models and targets."""
 
 import time
 import warnings
@@ -20,10 +20,10 @@ OURS, PLAIN, TOGETHER = "this package", "plain", "all_scores"
 
 
 def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.ndarray], object]]) -> pd.DataFrame:
-    """Time every metric on the cached features of every model and target, on one thread, and write ``seconds_cost.csv``.
+    """Time every metric on the cached features of every model and target, and write ``seconds_cost.csv``.
 
-    All implementations take turns on the same features, so that whatever else the machine does meets them alike. Each runs
-    once on the first features before anything is timed.
+    One process, one thread. Each metric starts from the features alone. All take turns on the same features, so that
+    whatever else the machine does meets them alike; each runs once on the first features before anything is timed.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
     Returns
     -------
     DataFrame (implementation, metric, runs, seconds, cpu_seconds, difference, weighted_kendall)
-        ``seconds``: wall-clock time of all ``runs`` together; ``difference``: of a plain evaluation, the largest relative
-        difference from this package's score; ``weighted_kendall``: mean over targets, NaN for ``all_scores``, which is all
-        metrics at once with their statistics shared.
+        ``seconds``: wall-clock time of all ``runs`` together; ``difference``: largest relative difference of a plain
+        score from this package's; ``weighted_kendall``: mean over targets, NaN for ``all_scores``, which is all metrics
+        at once with their statistics shared.
     """
     pairs = list(product([model.name for model in study.pool.models], study.pool.targets))
     rows = []
@@ -58,7 +58,8 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
     table = pd.DataFrame(rows).groupby(["implementation", "metric"], sort=False).agg(columns).reset_index()
     average = study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
     table["weighted_kendall"] = table["metric"].map(average)
-    artifacts.write(study.results / "seconds_cost.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    artifacts.write(study.results / "seconds_cost.csv", text)
     return table
 
 

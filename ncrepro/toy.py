@@ -1,4 +1,4 @@
-"""Feature spaces that fit on a page: Gaussian clouds in the plane, standing for what different models make of one target."""
+"""Feature spaces that fit on a page: Gaussian clouds in the plane, for what different models make of one target."""
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,16 @@ CENTRES = {  # three classes each
 
 
 def centres_of(arrangement: str | float) -> np.ndarray:
-    """The centres (3, 2) of an arrangement of ``CENTRES``, or, for a number, so far on the way from even (0) to biased (1)."""
+    """The centres (3, 2) of an arrangement of ``CENTRES``; for a number, so far from even (0) to biased (1)."""
     if isinstance(arrangement, str):
         return CENTRES[arrangement]
     on_its_side = -CENTRES["even"][:, ::-1]  # the even triangle with its first corner at the left, where biased has it
     return (1 - arrangement) * on_its_side + arrangement * CENTRES["biased"]
 
 
-def clouds(arrangement: str | float, spread: float, per_class: int = 100, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def clouds(
+    arrangement: str | float, spread: float, per_class: int = 100, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Features (3 per_class, 2) and labels of three classes round the `centres_of` an arrangement."""
     rng = np.random.default_rng(seed)
     centres = centres_of(arrangement)
@@ -40,7 +42,7 @@ def spread_of_equal_collapse(collapse, arrangement: str | float, wanted: float) 
 
 
 def right_by_class(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Share of each class's samples that lie nearest to the mean of their own class: (K,), in [0, 1], higher is better."""
+    """Share of each class's samples whose nearest class mean is their own: (K,), in [0, 1], higher is better."""
     means = np.stack([features[labels == k].mean(axis=0) for k in range(labels.max() + 1)])  # (K, d)
     nearest = np.linalg.norm(features[:, None] - means, axis=2).argmin(axis=1)  # (n,)
     return np.array([(nearest[labels == k] == k).mean() for k in range(len(means))])

@@ -69,7 +69,7 @@ class Trajectories(Experiment):
     def follow(self) -> pd.DataFrame:
         """FaCe's terms on the target's train split, before fine-tuning (epoch 0) and after each of its epochs.
 
-        `families` of the pool on its last two targets, fine-tuned as for the ground truth: measuring changes nothing in it.
+        `families` of the pool on its last two targets, fine-tuned as for the ground truth: measuring changes nothing.
 
         Returns
         -------
@@ -123,9 +123,9 @@ def in_the_plane(H: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes
     r"""The features of three classes in the plane of their means, turned so that collapse shows as an upright triangle.
 
     With M (3, d) the three class means minus their centre and T (3, 2) the corners of an equilateral triangle, the
-    directions are the two columns of P = V Uᵀ from the singular value decomposition TᵀM = U S Vᵀ: of all orthonormal pairs
-    the one that brings M nearest to T (the orthogonal Procrustes problem). The unit of length is the mean length of the
-    projected means, so that collapsed means lie on T itself.
+    directions are the two columns of P = V Uᵀ from the singular value decomposition TᵀM = U S Vᵀ: of all orthonormal
+    pairs the one that brings M nearest to T (the orthogonal Procrustes problem). The unit of length is the mean length
+    of the projected means, so that collapsed means lie on T itself.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def in_the_plane(H: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes
 
 
 def terminal_epoch(measures: pd.DataFrame) -> int | None:
-    """The epoch at which the terminal phase begins: the first without a mistake on the training images, if there is one."""
+    """The epoch at which the terminal phase begins: the first without a mistake on the training images, or None."""
     perfect = measures.loc[measures["accuracy"] == 100, "epoch"]
     return None if perfect.empty else int(perfect.iloc[0])
 

@@ -27,7 +27,8 @@ def study(root):
         for target in study.pool.targets:
             job = study._extraction(model, target)
             features = rng.standard_normal((30, 8)) + 2 * labels[:, None]
-            artifacts.save(job.path, {"features": features, "labels": labels, "source_probs": rng.dirichlet(np.ones(5), 30)}, job.spec)
+            probs = rng.dirichlet(np.ones(5), 30)
+            artifacts.save(job.path, {"features": features, "labels": labels, "source_probs": probs}, job.spec)
     rows = pd.DataFrame({"target": ["digits", "average"], "metric": "ncti", "weighted_kendall": [0.1, 0.7]})
     artifacts.write(study.results / "correlations.csv", rows.to_csv(index=False))
     return study
@@ -46,11 +47,14 @@ def test_every_metric_is_timed_once_per_model_and_target(study):
 
 
 def test_the_figure_puts_each_metric_at_its_time_and_rank():
-    table = pd.DataFrame({"pool": "supervised", "implementation": ["this package", "this package", "plain"], "metric": ["ncti", "gbc", "ncti"],
-                          "seconds": [1.0, 2.0, 5.0], "weighted_kendall": [0.6, 0.5, 0.6]})  # fmt: skip
+    table = pd.DataFrame({
+        "pool": "supervised", "implementation": ["this package", "this package", "plain"],
+        "metric": ["ncti", "gbc", "ncti"], "seconds": [1.0, 2.0, 5.0], "weighted_kendall": [0.6, 0.5, 0.6],
+    })  # fmt: skip
     lines = pd.DataFrame({"pool": ["supervised"], "what": ["fine-tuning"], "seconds": [100.0]})
     ax = pictures.time_against_ranking(table, lines, "title").axes[0]
-    drawn = {tuple(line.get_xydata()[0]): line.get_markerfacecolor() for line in ax.lines if len(line.get_xydata()) == 1}
+    points = [line for line in ax.lines if len(line.get_xydata()) == 1]
+    drawn = {tuple(line.get_xydata()[0]): line.get_markerfacecolor() for line in points}
     assert drawn.keys() == {(1.0, 0.6), (2.0, 0.5), (5.0, 0.6)} and drawn[5.0, 0.6] == "white"
     assert ax.get_xscale() == "log" and plots.label("supervised") in ax.get_title()
     plt.close("all")

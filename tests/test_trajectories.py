@@ -33,15 +33,18 @@ def test_the_plane_hides_what_is_orthogonal_to_it_and_keeps_the_proportions_with
     normal, along = np.ones(3) / np.sqrt(3), SIMPLEX[0] / np.linalg.norm(SIMPLEX[0])
     out = trajectories.in_the_plane(SIMPLEX[LABELS] + NOISE * normal, LABELS, SIMPLEX).query("kind == 'sample'")
     np.testing.assert_allclose(out.groupby("label")[["x", "y"]].std(), 0, atol=1e-12)
-    within = trajectories.in_the_plane(SIMPLEX[LABELS] + 0.3 * NOISE * along, LABELS, SIMPLEX).query("kind == 'sample' and label == 0")
-    assert within["y"].tolist() == pytest.approx([1 + x * 0.3 / np.sqrt(2 / 3) for x in (1, -1, 0, 0)])  # means are √(2/3) long
+    table = trajectories.in_the_plane(SIMPLEX[LABELS] + 0.3 * NOISE * along, LABELS, SIMPLEX)
+    unit = np.sqrt(2 / 3)  # the length of each mean
+    expected = [1 + 0.3 / unit, 1 - 0.3 / unit, 1, 1]
+    assert table.query("kind == 'sample' and label == 0")["y"].tolist() == pytest.approx(expected)
 
 
 def test_classes_that_are_not_shown_do_not_matter():
     rng = np.random.default_rng(1)
     H, labels, weights = rng.standard_normal((40, 6)), np.arange(40) % 4, rng.standard_normal((4, 6))
     moved = np.where(labels[:, None] == 3, H + 100, H)
-    pd.testing.assert_frame_equal(trajectories.in_the_plane(H, labels, weights), trajectories.in_the_plane(moved, labels, weights))
+    tables = (trajectories.in_the_plane(features, labels, weights) for features in (H, moved))
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_the_terminal_phase_begins_with_the_first_epoch_without_a_mistake():
@@ -66,7 +69,8 @@ def test_families_are_told_by_their_names_and_the_last_named_stands_for_each():
 
 def test_following_a_fine_tuning_does_not_change_it(root):
     recipe = {"epochs": 2, "batch_size": 16, "learning_rate": 0.03}
-    origin = {"architecture": "resnet34", "source": "latin", "loss": "cross_entropy", "max_per_class": 2, "recipe": recipe, "seed": 0}
+    origin = {"architecture": "resnet34", "source": "latin", "loss": "cross_entropy", "max_per_class": 2, "seed": 0}
+    origin["recipe"] = recipe
     pretrained = classification.pretrain(origin)
     spec = {"target": "signs", "max_per_class": 3, "recipe": recipe, "seed": 0}
     followed = trajectories._follow(spec, origin, pretrained)
@@ -78,7 +82,8 @@ def test_following_a_fine_tuning_does_not_change_it(root):
 
 
 def test_measuring_after_every_epoch_does_not_change_the_training(root):
-    spec = {**trajectories.TERMINAL, "max_per_class": 3, "snapshots": [2], "recipe": {"epochs": 2, "batch_size": 8, "learning_rate": 0.05}}
+    recipe = {"epochs": 2, "batch_size": 8, "learning_rate": 0.05}
+    spec = {**trajectories.TERMINAL, "max_per_class": 3, "snapshots": [2], "recipe": recipe}
     seen = trajectories._train(spec)
     data = datasets.load(spec["dataset"], "train", 3)
     alone = models.build(spec["architecture"], data.n_classes, spec["seed"])

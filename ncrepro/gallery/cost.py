@@ -29,7 +29,8 @@ def _holds(profile: str) -> tuple[str, bool]:
         ranked = group[group["implementation"] == OURS].set_index("metric")["weighted_kendall"]
         better = ranked.index[ranked.index.isin(RIVALS) & (ranked > ranked["ncti"])]
         ratios = [seconds[way, "sfda"] / seconds[way, "ncti"] for way in (OURS, PLAIN)]
-        text = f"{label(pool)}: ranking better: {', '.join(map(label, better)) or 'none'}; SFDA / NCTI in time {ratios[0]:.1f}, plain {ratios[1]:.1f}"
+        text = f"{label(pool)}: ranking better: {', '.join(map(label, better)) or 'none'}"
+        text += f"; SFDA / NCTI in time {ratios[0]:.1f}, plain {ratios[1]:.1f}"
         found.append((text, not len(better) and ratios[0] > TIMES))
     return "; ".join(text for text, _ in found), all(holds for _, holds in found)
 
@@ -43,10 +44,12 @@ def _holds(profile: str) -> tuple[str, bool]:
 def ncti_fig4(profile: str) -> Figure:
     table = _table(profile)
     together = table[table["metric"] == TOGETHER].assign(what="all metrics at once")
-    lines = [together] + [
-        pd.DataFrame({"pool": [pool], "what": [what], "seconds": [Experiment(pool, profile).read(f"seconds_{stage}")["seconds"].sum()]})
+    stages = {"extract": "extracting the features (CPU)", "finetune": "fine-tuning every model (CPU)"}
+    others = pd.DataFrame([
+        {"pool": pool, "what": what, "seconds": Experiment(pool, profile).read(f"seconds_{stage}")["seconds"].sum()}
         for pool in pools(profile)
-        for stage, what in (("extract", "extracting the features (CPU)"), ("finetune", "fine-tuning every model (CPU)"))
-    ]
+        for stage, what in stages.items()
+    ])  # fmt: skip
     points = table[table["metric"] != TOGETHER]
-    return cost.time_against_ranking(points, pd.concat(lines), "What a ranking costs, and how good it is")
+    title = "What a ranking costs, and how good it is"
+    return cost.time_against_ranking(points, pd.concat([together, others]), title)

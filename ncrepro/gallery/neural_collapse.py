@@ -13,19 +13,21 @@ KEPT = 0.75  # "mostly": three of four pairs of models
 
 def _face_fig1_holds(profile: str) -> tuple[str, bool]:
     order = order_kept(Trajectories(profile).read("following"))
-    end = order.groupby("target", sort=False).last()
-    return ", ".join(f"{target} {100 * kept:.0f} %" for target, kept in end["pairs_kept"].items()), bool((end["pairs_kept"] >= KEPT).all())
+    kept = order.groupby("target", sort=False)["pairs_kept"].last()
+    text = ", ".join(f"{target} {100 * share:.0f} %" for target, share in kept.items())
+    return f"pairs kept: {text}", bool((kept >= KEPT).all())
 
 
 @figure(
     shows="variance collapse of one model of each family, before and after every epoch of fine-tuning on two targets",
     notebook="01_neural_collapse",
-    claim="the order of the models by collapse stays mostly the same (here: at least 75 % of the pairs on both targets)",
+    claim="the order of the models by collapse mostly stays (here: at least 75 % of the pairs on both targets)",
     holds=_face_fig1_holds,
 )
 def face_fig1(profile: str) -> Figure:
     following = Trajectories(profile).read("following")
-    return collapse.followed(following, order_kept(following), "Does the order of the pre-trained models by collapse survive fine-tuning?")
+    title = "Does the order of the pre-trained models by collapse survive fine-tuning?"
+    return collapse.followed(following, order_kept(following), title)
 
 
 def _face_fig2_holds(profile: str) -> tuple[str, bool]:
@@ -35,12 +37,13 @@ def _face_fig2_holds(profile: str) -> tuple[str, bool]:
         return "the terminal phase was not reached", False
     start, end = measures.set_index("epoch").loc[begins], measures.iloc[-1]
     rising = [name for name in MEASURES if end[name] > start[name]]
-    text = f"from epoch {begins} to {len(measures)}: NC1 {start['nc1']:.3f} to {end['nc1']:.3f}, NC3 {start['nc3']:.2f} to {end['nc3']:.2f}"
+    text = f"from epoch {begins} to {len(measures)}: NC1 {start['nc1']:.3f} to {end['nc1']:.3f}"
+    text += f", NC3 {start['nc3']:.2f} to {end['nc3']:.2f}"
     return text + (f"; not falling: {', '.join(rising)}" if rising else ""), not rising
 
 
 @figure(
-    shows="features of three classes in the plane while a network is trained far beyond its last mistake, NC1 to NC4 by epoch",
+    shows="three classes in the plane while a network is trained far beyond its last mistake, and NC1 to NC4 by epoch",
     notebook="01_neural_collapse",
     claim="in the terminal phase all four go towards 0 (here: none is larger at the end than at its start)",
     holds=_face_fig2_holds,
@@ -48,7 +51,8 @@ def _face_fig2_holds(profile: str) -> tuple[str, bool]:
 def face_fig2(profile: str) -> Figure:
     study = Trajectories(profile)
     measures = study.read("terminal_phase")
-    title = f"{TERMINAL['architecture']} on {TERMINAL['dataset']}: three classes become a triangle (arrows: the classifier's weights)"
+    what = "three classes become a triangle (arrows: the classifier's weights)"
+    title = f"{TERMINAL['architecture']} on {TERMINAL['dataset']}: {what}"
     return collapse.terminal_phase(study.read("terminal_plane"), measures, terminal_epoch(measures), title)
 
 

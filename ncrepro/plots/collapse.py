@@ -1,4 +1,4 @@
-"""Pictures of neural collapse: features in the plane, NC1 to NC4 by epoch, orders that hold, and fairness at equal collapse."""
+"""Pictures of neural collapse: NC1 to NC4 by epoch, orders that hold, and fairness at equal collapse."""
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ def terminal_phase(points: pd.DataFrame, measures: pd.DataFrame, begins: int | N
     Parameters
     ----------
     points : DataFrame (epoch, kind, label, x, y)
-        ``kind``: ``sample``, ``mean`` or ``weight``; collapsed means lie on the circle of radius 1, a third of it apart.
+        ``kind``: ``sample``, ``mean`` or ``weight``; collapsed means lie on the corners of the triangle.
     measures : DataFrame (epoch, nc1, nc2_equinorm, nc2_equiangularity, nc2_maximal_angle, nc3, nc4)
     begins : int or None
         The epoch at which the terminal phase begins.
@@ -72,7 +72,7 @@ def _plane(ax: Axes, points: pd.DataFrame) -> None:
 
 
 def followed(following: pd.DataFrame, order: pd.DataFrame, title: str) -> Figure:
-    """FaCe's variance collapse of several models before and during fine-tuning, and their order by it: a column per target.
+    """Variance collapse of several models before and during fine-tuning, and their order by it: a column per target.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ def followed(following: pd.DataFrame, order: pd.DataFrame, title: str) -> Figure
     styles = model_styles(dict.fromkeys(following["model"]))
     figure, axes = plt.subplots(2, len(targets), figsize=(style.PAGE, 4.3), sharex=True, squeeze=False)
     for (upper, lower), target in zip(axes.T, targets, strict=True):
-        table = following[following["target"] == target].pivot(index="epoch", columns="model", values="variance_collapse")
+        group = following[following["target"] == target]
+        table = group.pivot(index="epoch", columns="model", values="variance_collapse")
         ranks = table.rank(axis=1, ascending=False)
         for model in table.columns:
             colour, marker = styles[model]
@@ -118,7 +119,8 @@ def fairness(points: pd.DataFrame, captions: dict[str, str], sweep: pd.DataFrame
     captions : dict space -> what is written below its panel
     sweep : DataFrame (bias, variance_collapse, class_fairness, right, worst)
     """
-    figure, (*spaces, ax) = plt.subplots(1, len(captions) + 1, figsize=(style.PAGE, 2.6), width_ratios=[*[1] * len(captions), 1.25])
+    widths = [*[1] * len(captions), 1.25]
+    figure, (*spaces, ax) = plt.subplots(1, len(widths), figsize=(style.PAGE, 2.6), width_ratios=widths)
     for panel, (space, caption) in zip(spaces, captions.items(), strict=True):
         draw_space(panel, points[points["space"] == space])
         panel.set(xlim=(-2.1, 2.1), ylim=(-2.1, 2.1), xlabel=caption)

@@ -32,8 +32,8 @@ def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -
                 ax.plot(row.seconds, row.weighted_kendall, marker, color=colour, mfc=face, ms=6, mew=1)
         for line in lines[lines["pool"] == pool].itertuples():
             ax.axvline(line.seconds, color="0.6", lw=0.9, ls="--", zorder=0)
-            ax.annotate(line.what, (line.seconds, 0.01), (-2, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
-                        rotation=90, ha="right", va="bottom", size=6.5, color="0.35")  # fmt: skip
+            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "right"}
+            ax.annotate(line.what, (line.seconds, 0.01), (-2, 0), va="bottom", rotation=90, size=6.5, color="0.35", **where)
         ax.set(xscale="log", xlabel="seconds to score the pool, one thread", title=f"{label(pool)} pool")
     axes[0, 0].set_ylabel("mean weighted Kendall $\\tau_w$ over targets")
     handles = [plt.Line2D([], [], color=colour, marker=marker, ls="", ms=6) for colour, marker in looks.values()]
