@@ -1,7 +1,8 @@
 """The paper's text data, IFLYTEK and TNEWS (Xu et al., 2020), in the JSON-lines layout of the CLUE benchmark.
 
-A folder holds ``train.json`` and ``dev.json``, one object per line with ``label`` and ``sentence``, and ``labels.json``,
-one object per line with ``label`` and its name. CLUE keeps the labels of its own test set to itself: test is ``dev``.
+A folder holds ``train.json`` and ``dev.json``, one object per line with ``label`` and ``sentence``, and
+``labels.json``, one object per line with ``label`` and its name. CLUE keeps the labels of its own test set to itself:
+test is ``dev``.
 """
 
 import json
@@ -44,7 +45,9 @@ def load(name: str, split: str) -> Texts:
     rows = _rows(name, written)
     for number, row in enumerate(rows, 1):
         if row["label"] not in place:
-            raise ValueError(f"{name}, {written}, line {number}: label {row['label']!r} is not in labels.json; add it there")
+            raise ValueError(
+                f"{name}, {written}, line {number}: label {row['label']!r} is not in labels.json; add it there"
+            )
     labels = np.array([place[row["label"]] for row in rows], np.int64)
     return Texts(name, split, tuple(row["sentence"] for row in rows), labels, tuple(names[label] for label in place))
 

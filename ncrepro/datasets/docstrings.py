@@ -206,7 +206,12 @@ def load(name: str, split: str) -> Texts:
         raise ValueError(unknown("data set", name, CORPORA))
     if split not in ("train", "test"):
         raise ValueError(unknown("split", split, ("train", "test")))
-    spec = {"dataset": name, "split": split, "code": artifacts.fingerprint("datasets/docstrings"), "versions": versions()}
+    spec = {
+        "dataset": name,
+        "split": split,
+        "code": artifacts.fingerprint("datasets/docstrings"),
+        "versions": versions(),
+    }
     path = paths.datasets() / f"texts-{name}-{split}.safetensors"
     arrays = artifacts.cached(path, spec, lambda: _arrays(split_of(name, split)))
     texts, classes = json.loads(arrays["texts"].tobytes())

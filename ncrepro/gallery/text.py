@@ -98,12 +98,14 @@ def _competitive(profile: str | None) -> tuple[str, bool]:
 @figure(shows="texts of every source and of the target, with their labels", notebook="25_text")
 def text_examples(profile: str) -> Figure:
     pool = Experiment("text", profile).pool
-    return examples((*pool.sources, *pool.targets), "Three sources and the target (last): docstrings of installed packages")
+    title = "Three sources and the target (last): docstrings of installed packages"
+    return examples((*pool.sources, *pool.targets), title)
 
 
 def _helps(profile: str) -> tuple[str, bool]:
     table = gains(profile)
-    found = [f"{s}: {table[s].mean():+.1f} points, {(table[s] > 0).sum()} of {len(table)} variants better" for s in table]
+    better = (table > 0).sum()
+    found = [f"{s}: {table[s].mean():+.1f} points, {better[s]} of {len(table)} variants better" for s in table]
     return "; ".join(found), bool((table > 0).all(axis=None))
 
 
@@ -117,7 +119,8 @@ def text_accuracies(profile: str) -> Figure:
     study = Experiment("text", profile)
     results = study.read("accuracies").rename(columns={"accuracy": "value"}).assign(measure="accuracy")
     scratch = Experiment("text_scratch", profile).read("accuracies")["accuracy"].mean()
-    return transfer.worth(results, {"accuracy": scratch}, "Which source, and which variant, prepares best for the target?")
+    title = "Which source, and which variant, prepares best for the target?"
+    return transfer.worth(results, {"accuracy": scratch}, title)
 
 
 @figure(
@@ -142,7 +145,8 @@ def face_fig6_scatter(profile: str) -> Figure:
     scores, accuracies = of_sources(profile)
     points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], accuracies)
     points, found = (table.assign(target=table["target"].str.replace("_", "\n")) for table in (points, judged(profile)))
-    return plots.method_scatter(points, found, FACE_METHODS, "Do variants with higher scores classify more texts right?")
+    title = "Do variants with higher scores classify more texts right?"
+    return plots.method_scatter(points, found, FACE_METHODS, title)
 
 
 def _intervals_hold(profile: str) -> tuple[str, bool]:
@@ -161,4 +165,5 @@ def text_intervals(profile: str) -> Figure:
     study = Experiment("text", profile)
     table = study.read("correlations").query("target == 'average'").dropna(subset="weighted_kendall")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
-    return plots.interval_plot(table, ceiling, f"How surely is the accuracy foreseen? {len(study.pool.models)} text models")
+    title = f"How surely is the accuracy foreseen? {len(study.pool.models)} text models"
+    return plots.interval_plot(table, ceiling, title)
