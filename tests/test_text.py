@@ -562,6 +562,14 @@ def test_a_checkpoint_is_read_whatever_stands_before_its_names(prefix, tmp_path)
     assert written.keys() == read.keys() and all(torch.equal(written[key], read[key]) for key in written)
 
 
+def test_a_checkpoint_from_before_safetensors_is_read_too(tmp_path):
+    written = checkpoint(tmp_path, "bert.").state_dict()
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"bert." + key: value for key, value in written.items()}, tmp_path / "pytorch_model.bin")
+    read = models.from_checkpoint(str(tmp_path)).state_dict()
+    assert all(torch.equal(written[key], read[key]) for key in written)
+
+
 def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
     checkpoint(tmp_path, "bert.", without="attention.self.query")
     with pytest.raises(ValueError, match="2 weights are missing, encoder.layer.0.attention.self.query.weight"):

@@ -195,10 +195,11 @@ def _small_encoder() -> RobertaModel:
 
 
 def from_checkpoint(name: str) -> BertModel:
-    """A BERT-like encoder with the weights of ``model.safetensors`` in a folder or at Hugging Face.
+    """A BERT-like encoder with the weights of a folder or of a model at Hugging Face.
 
-    Reads any checkpoint that names its layers as BERT does, whatever stands before those names: RoBERTa-wwm's and
-    NEZHA's. NEZHA has no absolute positions: `build` takes them away.
+    Takes ``model.safetensors`` where there is one, else ``pytorch_model.bin``, of which nothing but tensors is read.
+    The layers have to be named as BERT's are, whatever stands before those names: RoBERTa-wwm's and NEZHA's are. NEZHA
+    has no absolute positions: `build` takes them away.
 
     Raises
     ------
@@ -211,7 +212,7 @@ def from_checkpoint(name: str) -> BertModel:
     encoder = BertModel(config, add_pooling_layer=False)
     given = {
         part: value
-        for key, value in load_file(cached_file(name, "model.safetensors")).items()
+        for key, value in _weights(name).items()
         for part in [key[max(key.find("embeddings."), key.find("encoder.")) :]]
     }
     given = {key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): value
@@ -221,6 +222,13 @@ def from_checkpoint(name: str) -> BertModel:
         raise ValueError(f"checkpoint {name}: {len(lacking)} weights are missing, {lacking[0]} the first; name another")
     encoder.load_state_dict({key: given[key] for key in encoder.state_dict() if key in given}, strict=False)
     return encoder
+
+
+def _weights(name: str) -> dict[str, Tensor]:
+    try:
+        return load_file(cached_file(name, "model.safetensors"))
+    except OSError:  # published before safetensors
+        return torch.load(cached_file(name, "pytorch_model.bin"), map_location="cpu", weights_only=True)
 
 
 def _make_relative(encoder: nn.Module) -> None:
