@@ -5,6 +5,7 @@ interrupted run goes on where it stopped. Each verb returns its tidy table and w
 """
 
 import importlib
+import json
 import resource
 import sys
 import time
@@ -59,14 +60,23 @@ class Experiment:
             ("loss", self.pool.losses, self.task.LOSSES),
             ("data set", (*self.pool.sources, *self.pool.targets), self.task.DATASETS),
         ):
-            for name in set(given) - set(known):
-                raise ValueError(profiles.unknown(kind, name, known))
+            for name in given:
+                if name not in known:
+                    raise ValueError(profiles.unknown(kind, name, known))
+        if hasattr(self.task, "check"):
+            self.task.check(self.pool)
+        # Data sets whose official download is gone, and that nobody put there by hand: what they are, and what to do.
+        needed = (*self.pool.sources, *self.pool.targets)
+        self.left_out = self.task.unobtainable(needed) if hasattr(self.task, "unobtainable") else {}
+        self.pool = self.pool.without(self.left_out)
         self.results = paths.results(self.profile.name, self.pool.name)
 
     # Ground truth -----------------------------------------------------------------------------------------------------
 
     def pretrain(self) -> pd.DataFrame:
         """Pre-train every model on its source: (model, architecture, source, n_parameters, n_features, source_accuracy)."""
+        for name, remedy in self.left_out.items():
+            print(f"{name} is left out: its official download is gone; to have it, {remedy}")
         jobs = [self._pretraining(model) for model in self.pool.models]
         made = self._run(f"{self.pool.name}: pre-train", jobs)
         rows = [
@@ -100,11 +110,10 @@ class Experiment:
     def extract(self) -> pd.DataFrame:
         """Features of every target's train split by every pre-trained model: (model, target, n_samples, n_features)."""
         runs = list(product(self.pool.models, self.pool.targets))
-        made = self._run(f"{self.pool.name}: extract", [self._extraction(*run) for run in runs])
+        made = self._run(f"{self.pool.name}: extract", [self._extraction(*run) for run in runs], keep=_outline)
         keys = [{"model": model.name, "target": target} for model, target in runs]
         self._write_seconds("extract", keys, made)
-        shapes = [dict(zip(("n_samples", "n_features"), arrays["features"].shape, strict=True)) for arrays in made]
-        return self._write("features", [{**key, **shape} for key, shape in zip(keys, shapes, strict=True)])
+        return self._write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
 
     def score(self) -> pd.DataFrame:
         """Every metric on every feature set: (model, target, metric, term, score), a metric's ``total`` among its terms."""
@@ -129,15 +138,21 @@ class Experiment:
         return self._write("correlations", correlations(*self.ranked()))
 
     def ranked(self, subset: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x targets)."""
-        accuracies = self.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target")
-        scores, pretraining = self.read("scores"), self.read("pretraining")
+        """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x targets).
+
+        Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
+        """
+        part = self.pool.subsets[subset] if subset else profiles.Subset(())
+        table = self.read("accuracies")
+        if part.truth not in table:
+            raise ValueError(f"subset {subset}: " + profiles.unknown("truth", part.truth, table.columns[3:]))
+        accuracies = table.groupby(["model", "target"])[part.truth].mean().unstack("target")
         if subset is not None:
-            members = self.pool.subset(subset)
-            accuracies = accuracies.loc[members]
-            scores, pretraining = (table[table["model"].isin(members)] for table in (scores, pretraining))
-        accuracies = accuracies[list(self.pool.targets)]
-        terms = scores[(scores["term"] != "total") | ~scores["metric"].isin(_TERMS)]
+            accuracies = accuracies.loc[self.pool.subset(subset)]
+        known = accuracies[list(part.targets or self.pool.targets)].dropna(axis=1, how="all")
+        accuracies = known.dropna(axis=1) if known.notna().all().any() else known.dropna(axis=0)
+        pretraining, scores = (t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores")))
+        terms = scores[((scores["term"] != "total") | ~scores["metric"].isin(_TERMS)) & scores["target"].isin(accuracies.columns)]
         return pd.concat([totals(terms), baselines(pretraining, accuracies)]), accuracies
 
     def features_of(self, model: str, target: str) -> Arrays:
@@ -184,6 +199,16 @@ class Experiment:
 
     # Jobs -------------------------------------------------------------------------------------------------------------
 
+    def jobs(self) -> dict[str, list[tuple[Model, str, Job]]]:
+        """Every artefact of this pool, made or not, by step: (model, the data set it is made with, job)."""
+        models, runs = self.pool.models, list(product(self.pool.models, self.pool.targets))
+        return {
+            "pretrain": [(m, m.source, self._pretraining(m)) for m in models],
+            "finetune": [(m, t, self._finetuning(m, t, seed)) for m, t in runs for seed in self.pool.seeds_of(t)],
+            "extract": [(m, t, self._extraction(m, t)) for m, t in runs],
+            "score": [(m, t, self._scoring(m, t)) for m, t in runs],
+        }
+
     def _pretraining(self, model: Model) -> Job:
         spec = {
             "architecture": model.architecture,
@@ -204,7 +229,7 @@ class Experiment:
             "pretrained": artifacts.digest(origin.spec),
             "target": target,
             "max_per_class": self.pool.max_per_class,
-            "recipe": self.pool.finetune,
+            "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
             "seed": seed,
         }
         step = partial(_from_pretrained, self.task.finetune, spec, origin.path, origin.spec)
@@ -218,6 +243,7 @@ class Experiment:
             "split": "train",
             "max_per_class": self.pool.max_per_class,
             "code": artifacts.fingerprint("features"),
+            **({"recipe": self.pool.extract} if self.pool.extract else {}),
         }
         step = partial(_from_pretrained, self.task.extract, spec, origin.path, origin.spec)
         return self._job("features", f"{model.name}-{target}", spec, step)
@@ -231,8 +257,8 @@ class Experiment:
         name = f"{label}-{artifacts.digest(spec)}.safetensors"
         return Job(label, paths.cache(self.profile.name) / kind / name, spec, compute)
 
-    def _run(self, title: str, jobs: list[Job]) -> list[Arrays]:
-        """Make what is missing, on as many processes as the profile says, and return every job's arrays in order."""
+    def _run(self, title: str, jobs: list[Job], keep: Callable[[Arrays], Arrays] = lambda arrays: arrays) -> list[Arrays]:
+        """Make what is missing, on as many processes as the profile says, and return what to ``keep`` of every job's arrays."""
         missing = [job for job in jobs if artifacts.load(job.path, job.spec) is None]
         with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, file=sys.stdout, mininterval=1) as bar:
             parallel = joblib.Parallel(n_jobs=self.profile.workers, return_as="generator_unordered")
@@ -242,7 +268,7 @@ class Experiment:
                 for label in parallel(joblib.delayed(_make)(job) for job in missing):
                     bar.set_postfix_str(label, refresh=False)
                     bar.update()
-        return [_require(job.path, job.spec, job.label, "this cell") for job in jobs]
+        return [keep(_require(job.path, job.spec, job.label, "this cell")) for job in jobs]
 
     # Tables -----------------------------------------------------------------------------------------------------------
 
@@ -268,6 +294,13 @@ def _make(job: Job) -> str:
     arrays |= {"seconds": np.array(time.process_time() - started), "peak_mb": np.array(peak_mb)}
     artifacts.save(job.path, arrays, job.spec)
     return job.label
+
+
+def _outline(arrays: Arrays) -> dict:
+    """What a table says of a feature set: its sizes, where it comes from, and what making it took; not the features."""
+    sizes = dict(zip(("n_samples", "n_features"), arrays["features"].shape, strict=True))
+    record = json.loads(arrays["provenance"].tobytes()) if "provenance" in arrays else {}
+    return {"outline": {**sizes, **record}, "seconds": arrays["seconds"], "peak_mb": arrays["peak_mb"]}
 
 
 def _score(origin: Path, origin_spec: dict) -> Arrays:
@@ -383,7 +416,7 @@ def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame
     rows = []
     for metric, group in scores.groupby("metric", sort=False):
         table = group.pivot(index="model", columns="target", values="score").loc[accuracies.index, accuracies.columns]
-        defined = [t for t in accuracies.columns if table[t].nunique() > 1 and accuracies[t].nunique() > 1]
+        defined = [t for t in accuracies.columns if table[t].notna().all() and table[t].nunique() > 1 and accuracies[t].nunique() > 1]
         for target in accuracies.columns:
             of_target = [target] if target in defined else []
             rows.append({"target": target, "metric": metric, **_agreement(table[of_target], accuracies[of_target])})

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 
 import yaml
@@ -21,6 +21,15 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Subset:
+    """A part of a pool that is ranked on its own, as a paper did."""
+
+    models: tuple[str, ...]  # architectures
+    targets: tuple[str, ...] = ()  # none: all of the pool's
+    truth: str = "accuracy"  # the column of accuracies.csv that it is judged by
+
+
+@dataclass(frozen=True)
 class Pool:
     """The models that are ranked together, the targets they are ranked for, and how both are trained."""
 
@@ -34,8 +43,10 @@ class Pool:
     losses: tuple[str, ...] = ("cross_entropy",)  # of the pre-training
     seeds: int = 1  # fine-tunings of each model on each target
     more_seeds: dict[str, int] = field(default_factory=dict)  # target -> seeds, where the budget allows more
-    subsets: dict[str, tuple[str, ...]] = field(default_factory=dict)  # a paper's own pool -> its architectures
+    subsets: dict[str, Subset] = field(default_factory=dict)  # a paper's own pool; in the file, its architectures are enough
     max_per_class: int | None = None  # images per class of every data set; None takes all
+    extract: dict = field(default_factory=dict)  # how features are taken, where the task leaves a choice
+    finetune_of: dict[str, dict] = field(default_factory=dict)  # target -> its own recipe, where that is not ``finetune``
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -47,7 +58,13 @@ class Pool:
 
     def subset(self, name: str) -> list[str]:
         """Names of the models whose architecture belongs to the subset ``name``."""
-        return [model.name for model in self.models if model.architecture in self.subsets[name]]
+        return [model.name for model in self.models if model.architecture in self.subsets[name].models]
+
+    def without(self, data_sets) -> "Pool":
+        """The same pool for fewer sources and targets."""
+        sources, targets = (tuple(d for d in kept if d not in data_sets) for kept in (self.sources, self.targets))
+        subsets = {name: replace(s, targets=tuple(t for t in s.targets if t in targets)) for name, s in self.subsets.items()}
+        return replace(self, sources=sources, targets=targets, subsets=subsets)
 
     def seeds_of(self, target: str) -> range:
         return range(self.more_seeds.get(target, self.seeds))
@@ -105,13 +122,20 @@ def load(name: str | None = None) -> Profile:
 def _pool(profile: str, name: str, entry: dict) -> Pool:
     _check_keys(f"{profile}.yaml, pool {name}", entry, Pool)
     entry = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    entry["subsets"] = {key: tuple(value) for key, value in entry.get("subsets", {}).items()}
+    entry["subsets"] = {key: _subset(profile, key, value) for key, value in entry.get("subsets", {}).items()}
     pool = Pool(name=name, **entry)
-    for subset, members in pool.subsets.items():
-        for member in members:
-            if member not in pool.architectures:
-                raise ValueError(f"{profile}.yaml, subset {subset}: " + unknown("model", member, pool.architectures))
+    for subset, part in pool.subsets.items():
+        for kind, given, known in (("model", part.models, pool.architectures), ("target", part.targets, pool.targets)):
+            for member in given:
+                if member not in known:
+                    raise ValueError(f"{profile}.yaml, subset {subset}: " + unknown(kind, member, known))
     return pool
+
+
+def _subset(profile: str, name: str, entry: list | dict) -> Subset:
+    entry = {"models": entry} if isinstance(entry, list) else entry
+    _check_keys(f"{profile}.yaml, subset {name}", entry, Subset)
+    return Subset(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
 
 
 def _check_keys(where: str, entry: dict, kind: type) -> None:

@@ -14,7 +14,7 @@ def rewrite(root, old, new):
 def test_every_profile_names_only_models_and_data_sets_that_exist(name):
     for pool in profiles.load(name).pools.values():
         experiment.Experiment(pool.name, name)  # refuses what its task does not know
-        assert {*pool.more_seeds} <= set(pool.targets)
+        assert {*pool.more_seeds, *pool.finetune_of} <= set(pool.targets)
 
 
 def test_the_demo_ranks_the_papers_own_pools():

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import artifacts, paths
 from ..profiles import unknown
-from . import builtin
+from . import builtin, torchvision_datasets
 from .images import Images
 
 
@@ -17,7 +17,12 @@ def names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=32)
 def load(name: str, split: str, max_per_class: int | None = None) -> Images:
-    """A data set's split ("train" or "test"), with at most ``max_per_class`` images of each class."""
+    """A data set's split ("train" or "test"), with at most ``max_per_class`` images of each class.
+
+    Data sets of the paper's scale come as `folders.Photos`, whose ``images`` are thumbnails.
+    """
+    if name in torchvision_datasets.names() or name.startswith(torchvision_datasets.FOLDER):
+        return torchvision_datasets.load(name, split, max_per_class=max_per_class)
     if name not in names():
         raise ValueError(unknown("data set", name, names()))
     spec = {"dataset": name, "split": split, "code": artifacts.fingerprint("datasets/builtin")}

@@ -98,6 +98,20 @@ def ranking_table(correlations: pd.DataFrame, methods: list[str], statistic: str
     return table.loc[[m for m in methods if m in table.index], order]
 
 
+def beside(printed: pd.DataFrame, ours: pd.DataFrame, titles: tuple[str, str]) -> dict[str, pd.DataFrame]:
+    """Panels: what is printed, what is found here and, if the targets are the paper's own, the difference cell by cell.
+
+    Cells that were not computed here stay empty; the average of the differences is over the others.
+    """
+    panels = dict(zip(titles, (printed, ours), strict=True))
+    targets = printed.columns.drop("average")
+    if set(ours.columns) & set(targets):
+        panels[titles[1]] = ours.reindex(columns=printed.columns)
+        difference = (ours.reindex(columns=targets) - printed[targets]).reindex(printed.index)
+        panels["here − printed"] = difference.assign(average=difference.mean(axis=1))
+    return panels
+
+
 def is_best(average: pd.DataFrame, metric: str, rivals: list[str], statistic: str = "weighted_kendall") -> tuple[str, bool]:
     value, others = average.loc[metric, statistic], average.loc[[r for r in rivals if r != metric], statistic]
     symbol = {"weighted_kendall": "τ_w", "pearson": "ρ"}[statistic]

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from .. import datasets, plots, published
 from ..experiment import BASELINES, Experiment, seed_noise, with_accuracies
 from ..plots import label
-from . import figure, is_best, ranking_table
+from . import beside, figure, is_best, ranking_table
 
 NCTI_METHODS = ["nce", "leep", "logme", "nleep", "sfda", "ncti"]  # the rows of NCTI Table 1
 FACE_METHODS = ["leep", "nce", "logme", "h_score", "gbc", "face"]  # the columns of FaCe Table 1
@@ -45,7 +45,7 @@ def ncti_table1(profile: str) -> Figure:
     study = Experiment("supervised", profile)
     ours = ranking_table(study.read("correlations_ncti"), [*NCTI_METHODS, "static_baseline"])
     n = len(study.pool.subset("ncti"))
-    panels = {"printed: 11 ImageNet models": published.wide("ncti_table1"), f"here: {n} models, profile {profile}": ours}
+    panels = beside(published.wide("ncti_table1"), ours, ("printed: 11 ImageNet models", f"here: {n} models, profile {profile}"))
     return plots.correlation_heatmap(panels, "NCTI Table 1: how well each metric ranks the models for each target")
 
 
@@ -107,7 +107,7 @@ def face_table1(profile: str) -> Figure:
     study = Experiment("supervised", profile)
     ours = ranking_table(study.read("correlations_face"), [*FACE_METHODS, "face_printed", "static_baseline"])
     n = len(study.pool.subset("face"))
-    panels = {"printed: 15 ImageNet models": published.wide("face_table1"), f"here: {n} models, profile {profile}": ours}
+    panels = beside(published.wide("face_table1"), ours, ("printed: 15 ImageNet models", f"here: {n} models, profile {profile}"))
     return plots.correlation_heatmap(panels, "FaCe Table 1: how well each metric ranks the models for each target")
 
 

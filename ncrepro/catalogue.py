@@ -1,0 +1,241 @@
+"""What a profile needs from outside, and what it is going to do: lists to read before days of computing begin.
+
+``python -m ncrepro.catalogue data`` lists every data set and checkpoint: is it there, how large, under which licence, from
+where. ``python -m ncrepro.catalogue plan`` says what will run, in what order, how long and how much disk that takes. Nothing
+is downloaded or computed by either.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+
+import pandas as pd
+import torch
+
+from . import paths, profiles
+from .datasets import torchvision_datasets as datasets
+from .experiment import Experiment
+from .models import torchvision_models as models
+
+# What the estimates rest on: a machine with one GPU. A network's published multiply-adds give its seconds per image.
+GIGAFLOPS_PER_S = 8_000.0  # of the GPU: ResNet-50 on 2,000 images/s
+TRAINING = 3  # a training step costs as much as so many forward passes
+DECODED_PER_S = 120  # photographs that one CPU core decodes and resizes in a second
+SCORED_PER_S = 400  # images per second and core that all metrics together get through
+CORES = 16
+N_FEATURES = 1_750  # of a network, on average over the papers' nineteen
+N_SOURCE_CLASSES = 1_000
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ncrepro.catalogue", description=__doc__)
+    parser.add_argument("what", choices=("data", "plan"), help="list what is needed | say what will run")
+    what = parser.parse_args(argv).what
+    try:
+        profile = profiles.load()
+        print(as_text(data(profile)) if what == "data" else plan(profile))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# What is needed -------------------------------------------------------------------------------------------------------
+
+
+def data(profile: profiles.Profile) -> pd.DataFrame:
+    """Every data set and checkpoint of a profile: (kind, name, what, state, megabytes, licence, source, how).
+
+    ``state`` is ``present``, ``missing`` (it will be downloaded) or ``by hand`` (its official download is gone). Data that
+    is drawn on the spot, as in the demo, needs nothing and is not listed.
+    """
+    rows = []
+    pools = [pool for pool in profile.pools.values() if pool.task == "imagenet"]
+    for name in dict.fromkeys(d for pool in pools for d in (*pool.sources, *pool.targets)):
+        if name in datasets.ENTRIES:
+            entry = datasets.ENTRIES[name]
+            state = "present" if entry.there else "missing" if entry.archives else "by hand"
+            how = " ".join(archive.url for archive in entry.archives) or entry.by_hand
+            rows.append(("data set", name, entry.title, state, entry.megabytes, entry.licence, entry.page, how))
+        elif name.startswith(datasets.FOLDER):
+            place = paths.downloads() / name.removeprefix(datasets.FOLDER)
+            how = f"put {place}/train/CLASS/*.jpg and {place}/test/CLASS/*.jpg there"
+            rows.append(("data set", name, "your images", _state(place.exists()), 0, "yours", str(place), how))
+    for pool in pools:
+        recipe = pool.pretrain
+        for name in pool.architectures:
+            found = models.checkpoint(name, recipe["weights"], recipe["transform"])
+            what = f"{found.weights}, top-1 {found.accuracy:.1f} %"
+            how = found.url or f"put its state dict at {found.file}"
+            size = found.megabytes if found.megabytes == found.megabytes else 0
+            rows.append(("checkpoint", name, what, _state(found.present), size, found.licence, found.url, how))
+    columns = ["kind", "name", "what", "state", "megabytes", "licence", "source", "how"]
+    return pd.DataFrame(rows, columns=columns).drop_duplicates(["kind", "name"], ignore_index=True)
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """The table of `data` to be read in a terminal."""
+    if table.empty:
+        return "This profile draws its data itself: nothing is downloaded."
+    lines = [f"Everything lies in {paths.downloads()} (NCREPRO_DATA says otherwise); nothing was downloaded now."]
+    for kind, group in table.groupby("kind", sort=False):
+        lines += ["", f"{kind}s", ""]
+        for row in group.itertuples():
+            size = f"{row.megabytes / 1000:.2f} GB" if row.megabytes else ""
+            lines.append(f"  {row.state:8} {row.name:20} {size:>9}  {row.what}; licence: {row.licence}")
+            if row.state != "present":
+                lines += textwrap.wrap(row.how, 110, initial_indent=" " * 11, subsequent_indent=" " * 11, break_on_hyphens=False, break_long_words=False)
+    by_state = table.groupby("state")["megabytes"].sum() / 1000
+    lines += ["", "In all: " + ", ".join(f"{state} {size:.1f} GB" for state, size in by_state.items()) + "."]
+    return "\n".join(lines)
+
+
+def _state(present: bool) -> str:
+    return "present" if present else "missing"
+
+
+# What will run --------------------------------------------------------------------------------------------------------
+
+
+def work(study: Experiment) -> pd.DataFrame:
+    """A pool's jobs: (step, model, data, done, images, hours, gigabytes), the last three estimated where that is possible.
+
+    ``images`` counts every time one goes through the network; ``hours`` are those of a machine with one GPU and 16 cores;
+    ``gigabytes`` is what the job leaves on disk.
+    """
+    rows = []
+    for step, jobs in study.jobs().items():
+        for model, data_set, job in jobs:
+            images, hours, gigabytes = _cost(study.pool, step, model, data_set)
+            rows.append((step, model.name, data_set, job.path.exists(), images, hours, gigabytes))
+    return pd.DataFrame(rows, columns=["step", "model", "data", "done", "images", "hours", "gigabytes"])
+
+
+def _cost(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
+    if pool.task != "imagenet" or data_set not in datasets.ENTRIES:
+        return 0, 0.0, 0.0
+    entry, network = datasets.ENTRIES[data_set], models.checkpoint(model.architecture, pool.pretrain["weights"], "own")
+    wide = 224 if pool.pretrain["transform"] == "released" else network.transform.crop
+    gigaflops = network.gigaflops * (wide / network.transform.crop) ** 2
+    n_train = _n_train(pool, data_set)
+    if step == "extract":
+        return n_train, _seconds(n_train, gigaflops) / 3600, 4e-9 * n_train * (N_FEATURES + N_SOURCE_CLASSES)
+    if step == "score":
+        return 0, n_train / SCORED_PER_S / 3600 / 2, 0.0  # two at a time
+    recipe = pool.pretrain if step == "pretrain" else pool.finetune_of.get(data_set, pool.finetune)
+    if "epochs" not in recipe:
+        return 0, 0.0, 0.0
+    seen = recipe["epochs"] * (n_train if pool.max_per_class else entry.n_train)
+    seconds = _seconds(seen, TRAINING * gigaflops) + _seconds(entry.n_test, gigaflops)
+    return seen + entry.n_test, seconds / 3600, network.megabytes / 1000 if step == "pretrain" else 0.0
+
+
+def _n_train(pool: profiles.Pool, data_set: str) -> int:
+    """Images of a target that are scored on."""
+    entry = datasets.ENTRIES[data_set]
+    lent = entry.n_train * 9 // 10 if data_set in datasets.NINE_TENTHS and pool.extract["split"] == "released" else entry.n_train
+    return min(lent, pool.max_per_class * entry.n_classes) if pool.max_per_class else lent
+
+
+def _seconds(images: float, gigaflops: float) -> float:
+    """Decoding on the CPU and the network on the GPU go on side by side."""
+    return images * max(1 / (DECODED_PER_S * CORES), gigaflops / GIGAFLOPS_PER_S)
+
+
+def plan(profile: profiles.Profile) -> str:
+    """What `make all` will do in this profile, as a protocol to be read and signed before it starts."""
+    return "\n".join(_plan(profile))
+
+
+_STEPS = {
+    "pretrain": ("10_train_pool", "load and check {n} networks", "pre-train {n} networks"),
+    "finetune": ("10_train_pool", "find the ground truth of {n} cells (model x target x seed), {trained} by fine-tuning", "fine-tune {n} times"),
+    "extract": ("11_extract_features", "extract {n} feature matrices (model x target)", "extract {n} feature matrices"),
+    "score": ("the pool's own notebook", "score {n} feature matrices by every metric", "score {n} feature matrices"),
+}
+
+
+def _plan(profile: profiles.Profile) -> Iterator[str]:
+    needed = data(profile)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    yield f"Plan for profile {profile.name!r}; this machine has {os.cpu_count()} CPU cores and {device}"
+    yield profile.description
+    yield ""
+    yield "1. Get what is needed (make data lists each with its licence)"
+    for kind, group in needed.groupby("kind", sort=False):
+        states = group.groupby("state")["megabytes"]
+        said = ", ".join(f"{len(sizes)} {state} ({sizes.sum() / 1000:.1f} GB)" for state, sizes in states)
+        yield f"   {len(group)} {kind}s: {said}"
+    if needed.empty:
+        yield "   nothing: the data are drawn on the spot"
+    for row in needed[needed["state"] == "by hand"].itertuples():
+        yield from textwrap.wrap(f"{row.name} is left out, its official download is gone; to have it {row.how}", 110,
+                                 initial_indent="   ! ", subsequent_indent="     ", break_on_hyphens=False, break_long_words=False)  # fmt: skip
+    totals = []
+    for number, pool in enumerate(profile.pools.values(), start=2):
+        study = Experiment(pool.name, profile.name)
+        table = work(study)
+        totals.append(table)
+        yield ""
+        yield f"{number}. Pool {pool.name}: {len(study.pool.models)} models, {len(study.pool.targets)} targets"
+        yield from _about(study)
+        for letter, (step, group) in zip("abcd", table.groupby("step", sort=False), strict=True):
+            yield _line(letter, step, group, pool.task == "imagenet")
+    table = pd.concat(totals)
+    left = table[~table["done"]]
+    download = needed.loc[needed["state"] == "missing", "megabytes"].sum() / 1000
+    yield ""
+    yield f"{len(profile.pools) + 2}. Draw every figure (90_figures): minutes"
+    yield ""
+    free = shutil.disk_usage(paths.root()).free / 1e9
+    yield (f"In all: {len(left):,} of {len(table):,} jobs to do; {download:.1f} GB to download, "
+           f"{download + left['gigabytes'].sum():.0f} GB more on disk, {free:.0f} GB are free.")  # fmt: skip
+    if needed.empty:
+        yield "How long it takes was measured, and is in the README."
+        return
+    yield from textwrap.wrap(
+        f"About {_duration(left['hours'].sum())} on one GPU and {CORES} cores. An estimate, good to a factor of two or three, from "
+        f"{GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the GPU, training at {TRAINING} forward passes, "
+        f"{DECODED_PER_S} photographs decoded and {SCORED_PER_S} images scored per core and second. An archive needs its size once "
+        "more while it is unpacked. A run may be stopped at any time and goes on where it stopped.", 110)  # fmt: skip
+    if not torch.cuda.is_available():
+        yield "This machine has no GPU: for a try, give the pool a max_per_class, fewer models, fewer targets."
+
+
+def _about(study: Experiment) -> Iterator[str]:
+    pool = study.pool
+    if pool.task != "imagenet":
+        return
+    trained = [t for t in pool.targets if pool.finetune_of.get(t, pool.finetune)["ground_truth"] == "finetune"]
+    recipe = pool.finetune
+    yield f"   weights {pool.pretrain['weights']}, transform {pool.pretrain['transform']!r}, sample set {pool.extract['split']!r}, {pool.extract['precision']}"
+    lent = [f"{t} {_n_train(pool, t):,} + {datasets.ENTRIES[t].n_test:,}" for t in pool.targets if t in datasets.ENTRIES]
+    yield from textwrap.wrap("images to score on + to judge by: " + ", ".join(lent), 110, initial_indent="   ", subsequent_indent="   ")
+    for name, subset in pool.subsets.items():
+        targets = subset.targets or pool.targets
+        truth = "published accuracies" if subset.truth == "published" else "accuracies fine-tuned here"
+        yield f"   {name}: {len(pool.subset(name))} models x {len(targets)} targets, judged by {truth}"
+    if trained:
+        rate, size = recipe["learning_rate"], recipe["batch_size"]
+        yield f"   fine-tuned here: {', '.join(trained)} ({recipe['epochs']} epochs, SGD {rate}, batch {size}, {len(pool.seeds_of(trained[0]))} seeds)"
+
+
+def _line(letter: str, step: str, jobs: pd.DataFrame, full_size: bool) -> str:
+    notebook, said, said_small = _STEPS[step]
+    left = jobs[~jobs["done"]]
+    what = (said if full_size else said_small).format(n=len(jobs), trained=(jobs["images"] > 0).sum())
+    cost = f", about {_duration(left['hours'].sum())}" if left["hours"].sum() else ""
+    passes = f", {left['images'].sum() / 1e6:.1f} million images through a network" if left["images"].sum() else ""
+    disk = f", {left['gigabytes'].sum():.1f} GB" if left["gigabytes"].sum() else ""
+    return f"   {letter}. {notebook}: {what}; {len(jobs) - len(left)} done{passes}{cost}{disk}"
+
+
+def _duration(hours: float) -> str:
+    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

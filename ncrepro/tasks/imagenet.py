@@ -1,0 +1,311 @@
+"""Image classification at full size: networks that others pre-trained on ImageNet, and photographs as targets.
+
+``pretrain`` loads published weights, and records what they are. A pool whose sources are other data sets trains the ImageNet
+network on them first, as FaCe's second and third pool were made. The ground truth of a target is ``published`` (fine-tuned
+accuracies that others printed) or ``finetune`` (FaCe's recipe, run here).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .. import extraction, losses, published
+from ..artifacts import Arrays
+from ..datasets import torchvision_datasets as datasets
+from ..datasets.folders import Photos
+from ..models import torchvision_models as models
+from ..models.torchvision_models import Transform
+from ..profiles import Pool, unknown
+
+
+class _Names(tuple):
+    """Known names, and any that begin with ``prefix``: those are looked up when they are used."""
+
+    prefix = ""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or str(name).startswith(self.prefix)
+
+
+class _Architectures(_Names):
+    prefix = models.TIMM
+
+
+class _Datasets(_Names):
+    prefix = datasets.FOLDER
+
+
+ARCHITECTURES = _Architectures(models.names())
+LOSSES = tuple(losses.LOSSES)
+DATASETS = _Datasets(datasets.names())
+unobtainable = datasets.unobtainable  # what a pool has to do without
+CODE = ("models/torchvision_models", "extraction", "losses", "tasks/imagenet")  # what loads and trains: a change there does so again
+GROUND_TRUTHS = ("published", "finetune")
+_WEIGHTS = "weights."  # what the names of a network's arrays begin with
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent at a constant learning rate.
+
+    FaCe prints epochs, batch size and learning rate (20, 64, 0.01; 100 epochs on a source); momentum, weight decay and the
+    random crop and mirroring of the images are ours. A list of learning rates or weight decays is a grid, as in the
+    fine-tuning behind NCTI's table: the pair that does best on a tenth of the training images is then trained on all.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float | list[float]
+    momentum: float = 0.9
+    weight_decay: float | list[float] = 0.0
+    precision: str = "float32"
+
+    def grid(self) -> list[tuple[float, float]]:
+        """Pairs of a learning rate and a weight decay."""
+        return list(product(*(x if isinstance(x, (list, tuple)) else [x] for x in (self.learning_rate, self.weight_decay))))
+
+
+def check(pool: Pool) -> None:
+    """Refuse a pool whose recipes name what is not known, before any work.
+
+    Raises
+    ------
+    ValueError
+        If a key is unknown or missing, or there are no such weights, transform, split, precision or ground truth.
+    """
+    where, training = f"pool {pool.name}", [f.name for f in fields(Recipe)]
+    _check_keys(f"{where}, pretrain", pool.pretrain, ["weights", "transform"], training)
+    _check_keys(f"{where}, extract", pool.extract, ["split", "precision"])
+    for name in pool.architectures:
+        models.checkpoint(name, pool.pretrain["weights"], pool.pretrain["transform"])
+    for kind, known in (("split", datasets.SPLITS), ("precision", extraction.PRECISIONS)):
+        if pool.extract[kind] not in known:
+            raise ValueError(f"{where}, extract: " + unknown(kind, pool.extract[kind], known))
+    for recipe in (pool.finetune, *pool.finetune_of.values()):
+        _check_keys(f"{where}, finetune", recipe, ["ground_truth"], training)
+        if recipe["ground_truth"] not in GROUND_TRUTHS:
+            raise ValueError(f"{where}, finetune: " + unknown("ground_truth", recipe["ground_truth"], GROUND_TRUTHS))
+    trained = [r for r in (pool.finetune, *pool.finetune_of.values()) if r["ground_truth"] == "finetune"]
+    for recipe in trained + [pool.pretrain] * (set(pool.sources) != {datasets.IMAGENET}):
+        _check_keys(f"{where}, training", recipe, ["epochs", "batch_size", "learning_rate"], list(recipe))
+
+
+def _check_keys(where: str, recipe: dict, required: list[str], optional: Sequence[str] = ()) -> None:
+    for key in recipe:
+        if key not in (*required, *optional):
+            raise ValueError(f"{where}: " + unknown("key", key, (*required, *optional)))
+    for key in required:
+        if key not in recipe:
+            raise ValueError(f"{where}: the key {key!r} is missing; needed are {', '.join(required)}")
+
+
+# The three steps ------------------------------------------------------------------------------------------------------
+
+
+def pretrain(spec: dict) -> Arrays:
+    """Published weights, checked and recorded; or those weights after training on another source.
+
+    ``spec["recipe"]``: ``weights`` and ``transform`` as for `models.torchvision_models.checkpoint`; the rest is a `Recipe`,
+    for sources other than ImageNet. ``accuracy`` is the published one, or that on the source's test images.
+    """
+    recipe = dict(spec["recipe"])
+    weights, transform = recipe.pop("weights"), recipe.pop("transform")
+    network, transform, record = models.load(spec["architecture"], weights, transform)
+    arrays = {}
+    if spec["source"] != datasets.IMAGENET:
+        train, test = (datasets.load(spec["source"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
+        models.replace_head(network, train.n_classes, spec["seed"])
+        train_photos(network, transform, train, Recipe(**recipe), spec["seed"], spec["loss"])
+        record["accuracy"], _ = measure(network, transform, test)
+        record["weights"] += f", then {spec['source']}"
+        record["n_classes"] = train.n_classes
+        record["n_parameters"] = sum(p.numel() for p in network.parameters())
+        arrays = {_WEIGHTS + key: value.cpu().numpy() for key, value in network.state_dict().items()}
+    numbers = ("accuracy", "n_parameters", "n_features", "n_classes")
+    return {**{key: np.array(record[key]) for key in numbers}, "provenance": _as_bytes(record), **arrays}
+
+
+def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
+    """The ground truth of one model on one target, per cent: ``accuracy``, and ``published`` where the literature has one.
+
+    ``spec["recipe"]["ground_truth"]`` decides what ``accuracy`` is: ``published``, or ``finetune`` with the `Recipe` that the
+    other keys make: all weights trained on the target's images for training and validation, judged on its test images by
+    the measure that the benchmarks use for it. ``top1`` is the plain accuracy. What is not known is NaN.
+    """
+    recipe = dict(spec["recipe"])
+    truth = recipe.pop("ground_truth")
+    printed = published_accuracy(pretrained_spec["architecture"], pretrained_spec["source"], spec["target"])
+    if truth == "published":
+        return {"accuracy": np.array(printed), "published": np.array(printed), "top1": np.array(np.nan)}
+    train, test = (datasets.load(spec["target"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
+    network, transform = restore(pretrained_spec, pretrained)
+    models.replace_head(network, train.n_classes, spec["seed"])
+    history = train_photos(network, transform, train, Recipe(**recipe), spec["seed"])
+    accuracy, top1 = measure(network, transform, test)
+    return {
+        "accuracy": np.array(accuracy), "published": np.array(printed), "top1": np.array(top1), "loss": np.array(history)
+    }  # fmt: skip
+
+
+def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
+    """What the metrics see of a target: features, labels, source probabilities, and where all of it comes from.
+
+    ``spec["recipe"]``: ``split`` as for `datasets.torchvision_datasets.load`, ``precision`` as for `extraction.extract`.
+    """
+    photos = datasets.load(spec["target"], spec["split"], spec["recipe"]["split"], spec["max_per_class"])
+    network, transform = restore(pretrained_spec, pretrained)
+    features, source_probs, made = extraction.extract(network, photos, transform, spec["recipe"]["precision"])
+    record = json.loads(pretrained["provenance"].tobytes())
+    record = {key: record[key] for key in ("weights", "sha256", "transform")}
+    record |= {"split": spec["recipe"]["split"], "samples": photos.samples, "classes": photos.n_classes, **made}
+    arrays = {"features": features, "labels": photos.labels, "source_probs": source_probs, "provenance": _as_bytes(record)}
+    return arrays if photos.present is None else {**arrays, "present": photos.present}
+
+
+def restore(spec: dict, arrays: Arrays) -> tuple[nn.Module, Transform]:
+    """The network that `pretrain` loaded or left in ``arrays``, and its preprocessing."""
+    recipe, record = spec["recipe"], json.loads(arrays["provenance"].tobytes())
+    if spec["source"] == datasets.IMAGENET:
+        network, transform, now = models.load(spec["architecture"], recipe["weights"], recipe["transform"])
+        if now["sha256"] != record["sha256"]:
+            raise ValueError(
+                f"the weights of {spec['architecture']} have changed since 10_train_pool recorded them (SHA-256 "
+                f"{record['sha256'][:8]}, now {now['sha256'][:8]}): remove data/cache/*/pretrained, and run it again"
+            )
+        return network, transform
+    network = models.build(spec["architecture"], int(arrays["n_classes"]))
+    weights = {key.removeprefix(_WEIGHTS): value for key, value in arrays.items() if key.startswith(_WEIGHTS)}
+    own = network.state_dict()
+    for key, value in weights.items():
+        own[key].copy_(torch.from_numpy(value))
+    return network.eval(), models.checkpoint(spec["architecture"], recipe["weights"], recipe["transform"]).transform
+
+
+def published_accuracy(architecture: str, source: str, target: str) -> float:
+    """The fine-tuned accuracy that NCTI was judged by, per cent; NaN where it has none."""
+    table = published.load("supervised_finetuned_accuracy")
+    known = source == datasets.IMAGENET and architecture in table.index and target in table.columns
+    return float(table.at[architecture, target]) if known else np.nan
+
+
+# Training and judging -------------------------------------------------------------------------------------------------
+
+
+def train_photos(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int,
+                 loss: str = "cross_entropy") -> list[float]:
+    """Train all weights of ``network`` in place on randomly cropped and mirrored ``photos``; returns each epoch's mean loss.
+
+    Where an image can show several classes the loss is the binary cross-entropy of each. The same seed gives the same order
+    and crops; on a GPU results still differ in the last digits.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss of an epoch is not finite.
+    """
+    grid = recipe.grid()
+    if len(grid) > 1:
+        grid = [_best(network, transform, photos, recipe, seed, loss)]
+    return _fit(network, transform, photos, recipe, *grid[0], seed, loss)
+
+
+def _best(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str) -> tuple[float, float]:
+    """The learning rate and weight decay that do best on a tenth of the images, trained on the others."""
+    start = {key: value.clone() for key, value in network.state_dict().items()}
+    order = np.random.default_rng(seed).permutation(len(photos))
+    held_out, others = np.sort(order[: len(order) // 10]), np.sort(order[len(order) // 10 :])
+    found = {}
+    for pair in recipe.grid():
+        _fit(network, transform, photos.take(others), recipe, *pair, seed, loss)
+        found[pair], _ = measure(network, transform, photos.take(held_out))
+        network.load_state_dict(start)
+    return max(found, key=found.get)
+
+
+def _fit(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, learning_rate: float, weight_decay: float,
+         seed: int, loss: str) -> list[float]:
+    place = extraction.device()
+    network.to(place, memory_format=torch.channels_last).train()
+    optimiser = torch.optim.SGD(network.parameters(), learning_rate, recipe.momentum, weight_decay=weight_decay)
+    truth = torch.from_numpy(photos.labels if photos.present is None else photos.present.astype(np.float32)).to(place)
+    half = torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    n_batches = max(1, len(photos) // recipe.batch_size)  # what does not fill a batch at an epoch's end is left out
+    history = []
+    with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=True):
+        torch.manual_seed(seed)  # for losses that mix images
+        for epoch in range(recipe.epochs):
+            order = np.random.default_rng([seed, epoch]).permutation(len(photos))[: n_batches * recipe.batch_size]
+
+            def prepare(i: int) -> np.ndarray:
+                return transform.augmented(photos.image(i), np.random.default_rng([seed, epoch, i]), photos.flip)
+
+            total = torch.zeros((), device=place)
+            images = extraction.batches(prepare, order, recipe.batch_size, place)
+            for step, batch in enumerate(images):
+                y = truth[torch.from_numpy(order[step * recipe.batch_size :][: len(batch)]).to(place)]
+                with half:
+                    value = _loss(network, transform.normalise(batch), y, (epoch + step / n_batches) / recipe.epochs, loss)
+                optimiser.zero_grad()
+                value.backward()
+                optimiser.step()
+                total += value.detach()
+            history.append(total.item() / n_batches)
+            if not np.isfinite(history[-1]):
+                raise FloatingPointError(f"loss is {history[-1]} in epoch {epoch + 1}: lower the learning rate")
+    network.eval()
+    return history
+
+
+def _loss(network: nn.Module, images: Tensor, truth: Tensor, progress: float, loss: str) -> Tensor:
+    if truth.is_floating_point():  # (b, K): which classes each image shows
+        return functional.binary_cross_entropy_with_logits(network(images), truth)
+    return losses.get(loss)(network, images, truth, progress)[0]
+
+
+def measure(network: nn.Module, transform: Transform, photos: Photos) -> tuple[float, float]:
+    """How well ``network`` classifies, per cent, higher is better: by the benchmarks' measure, and by plain accuracy.
+
+    The measure is ``photos.measure``: accuracy, the mean over classes of each class's accuracy, or `mean_average_precision`.
+    Plain accuracy is NaN where images show several classes.
+    """
+    _, logits = extraction.forward(network, photos, transform, "float32", extraction.device())  # (n, K)
+    if photos.measure == "map":
+        return mean_average_precision(logits.numpy(), photos.present), np.nan
+    right = logits.argmax(1).numpy() == photos.labels  # (n,)
+    accuracy = 100 * float(right.mean())
+    if photos.measure == "mean_per_class":
+        return 100 * float(np.mean([right[photos.labels == k].mean() for k in np.unique(photos.labels)])), accuracy
+    return accuracy, accuracy
+
+
+def mean_average_precision(scores: np.ndarray, present: np.ndarray) -> float:
+    r"""PASCAL VOC 2007's own measure: 11-point interpolated average precision, mean over classes, per cent.
+
+    .. math:: \frac{1}{K} \sum_k \frac{1}{11} \sum_{r \in \{0, 0.1, \dots, 1\}} \max_{r' \ge r} p_k(r')
+
+    with :math:`p_k(r')` the precision of class k among the images ranked so high that a share r' of its images is found.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, K)
+        Only their order within a class matters.
+    present : ndarray of shape (n, K), bool
+        Which classes each image shows. A class that none shows does not count.
+    """
+    shown = present.any(axis=0)
+    scores, present = scores[:, shown], present[:, shown]
+    order = np.argsort(-scores, axis=0, kind="stable")
+    hits = np.take_along_axis(present, order, axis=0).cumsum(axis=0)  # (n, K)
+    recall, precision = hits / hits[-1], hits / np.arange(1, len(hits) + 1)[:, None]
+    points = [np.where(recall >= r - 1e-12, precision, 0).max(axis=0) for r in np.linspace(0, 1, 11)]  # 11 x (K,)
+    return 100 * float(np.mean(points))
+
+
+def _as_bytes(record: dict) -> np.ndarray:
+    return np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
