@@ -172,27 +172,27 @@ disk_gb: 0.1
 pools:
   supervised:
     task: imagenet
-    architectures: [shufflenet_v2_x1_0, mobilenet_v3_small, shufflenet_v2_x0_5]
+    architectures: [timm/test_resnet, timm/test_byobnet, timm/test_efficientnet]
     sources: [imagenet]
     targets: [folder/colours, folder/more, folder/last, cars]
     subsets:
-      ncti: {models: [shufflenet_v2_x1_0, mobilenet_v3_small], targets: [folder/more, folder/last, cars], truth: published}
-      face: [shufflenet_v2_x1_0, mobilenet_v3_small, shufflenet_v2_x0_5]
+      ncti: {models: [timm/test_resnet, timm/test_byobnet], targets: [folder/more, folder/last, cars], truth: published}
+      face: [timm/test_resnet, timm/test_byobnet, timm/test_efficientnet]
     pretrain: {weights: local, transform: own}
     extract: {split: released, precision: float32}
-    finetune: {ground_truth: finetune, epochs: 2, batch_size: 4, learning_rate: 0.001}
+    finetune: {ground_truth: finetune, epochs: 2, batch_size: 30, learning_rate: 0.001}
     finetune_of:
       folder/last: {ground_truth: published}
     seeds: 1
     more_seeds: {folder/colours: 2}
   sources:
     task: imagenet
-    architectures: [shufflenet_v2_x0_5]
+    architectures: [timm/test_efficientnet]
     sources: [folder/colours, folder/more]
     targets: [folder/colours]
-    pretrain: {weights: local, transform: own, epochs: 2, batch_size: 4, learning_rate: 0.001}
+    pretrain: {weights: local, transform: own, epochs: 2, batch_size: 30, learning_rate: 0.001}
     extract: {split: trainval, precision: float32}
-    finetune: {ground_truth: finetune, epochs: 2, batch_size: 4, learning_rate: 0.001}
+    finetune: {ground_truth: finetune, epochs: 2, batch_size: 30, learning_rate: 0.001}
 """
 
 
@@ -200,17 +200,17 @@ pools:
 def standins(tmp_path_factory):
     """Folders of painted images, and random networks whose statistics fit them, as if they were published."""
     place = tmp_path_factory.mktemp("standins")
-    for name, n_train in (("colours", 12), ("more", 15), ("last", 12)):
-        for part, n in (("train", n_train), ("test", 12)):
+    for name, n_train in (("colours", 90), ("more", 105), ("last", 90)):
+        for part, n in (("train", n_train), ("test", 15)):
             photos = patches(n, seed=n + len(name))
             for i, k in enumerate(photos.labels):
-                file = place / name / part / "abc"[k] / f"{i}.png"
+                file = place / name / part / "abc"[(k + (i % 5 == 0)) % 3] / f"{i}.png"  # every fifth in the wrong folder
                 file.parent.mkdir(parents=True, exist_ok=True)
                 photos.image(i).save(file)
-    (place / "checkpoints").mkdir()
+    (place / "checkpoints/timm").mkdir(parents=True)
     images = [np.asarray(patches().image(i).resize((32, 32))) for i in range(8)]
     images = TINY.normalise(torch.tensor(np.stack(images)).permute(0, 3, 1, 2))
-    for i, name in enumerate(("shufflenet_v2_x1_0", "mobilenet_v3_small", "shufflenet_v2_x0_5")):
+    for i, name in enumerate(("timm/test_resnet", "timm/test_byobnet", "timm/test_efficientnet")):
         torch.manual_seed(i)
         network = models.build(name, 5)
         for module in network.modules():
@@ -229,7 +229,7 @@ def settle(root: Path, downloads: Path, patch: pytest.MonkeyPatch) -> None:
     (root / "notebooks" / "profiles").mkdir(parents=True)
     (root / "notebooks" / "profiles" / "standin.yaml").write_text(PROFILE)
     shutil.copytree(REPOSITORY / "data" / "published", root / "data" / "published")
-    table = pd.DataFrame({"model": ["shufflenet_v2_x1_0", "mobilenet_v3_small"], "folder/more": [81.25, 79.5], "folder/last": [60.5, 70.25]})
+    table = pd.DataFrame({"model": ["timm/test_resnet", "timm/test_byobnet"], "folder/more": [81.25, 79.5], "folder/last": [60.5, 70.25]})
     table.to_csv(root / "data" / "published" / "supervised_finetuned_accuracy.csv", index=False)
     patch.setenv("NCREPRO_ROOT", str(root))
     patch.setenv("NCREPRO_DATA", str(downloads))
@@ -256,8 +256,8 @@ def test_published_networks_are_recorded(finished):
     _, study, tables = finished
     assert list(study.left_out) == ["cars"] and study.pool.targets == ("folder/colours", "folder/more", "folder/last")
     pretraining = tables["pretrain"].set_index("model")
-    assert pretraining["source_accuracy"].to_dict() == {"shufflenet_v2_x1_0": 60, "mobilenet_v3_small": 61, "shufflenet_v2_x0_5": 62}
-    assert pretraining["n_features"].to_dict() == {"shufflenet_v2_x1_0": 1024, "mobilenet_v3_small": 1024, "shufflenet_v2_x0_5": 1024}
+    assert pretraining["source_accuracy"].to_dict() == {"timm/test_resnet": 60, "timm/test_byobnet": 61, "timm/test_efficientnet": 62}
+    assert pretraining["n_features"].to_dict() == {"timm/test_resnet": 96, "timm/test_byobnet": 256, "timm/test_efficientnet": 256}
 
 
 def test_the_ground_truth_is_tuned_here_or_published_and_says_which(finished):
@@ -266,22 +266,22 @@ def test_the_ground_truth_is_tuned_here_or_published_and_says_which(finished):
     tuned = accuracies[accuracies["target"] == "folder/colours"]
     assert tuned["seed"].tolist() == [0, 1] * 3 and tuned["accuracy"].between(0, 100).all() and tuned["published"].isna().all()
     both = accuracies[accuracies["target"] == "folder/more"].set_index("model")
-    assert both["published"].dropna().to_dict() == {"shufflenet_v2_x1_0": 81.25, "mobilenet_v3_small": 79.5} and both["accuracy"].notna().all()
+    assert both["published"].dropna().to_dict() == {"timm/test_resnet": 81.25, "timm/test_byobnet": 79.5} and both["accuracy"].notna().all()
     printed = accuracies[accuracies["target"] == "folder/last"].set_index("model")
-    assert printed["accuracy"].dropna().to_dict() == {"shufflenet_v2_x1_0": 60.5, "mobilenet_v3_small": 70.25}
-    assert printed["published"].equals(printed["accuracy"]) and np.isnan(printed.at["shufflenet_v2_x0_5", "accuracy"])
+    assert printed["accuracy"].dropna().to_dict() == {"timm/test_resnet": 60.5, "timm/test_byobnet": 70.25}
+    assert printed["published"].equals(printed["accuracy"]) and np.isnan(printed.at["timm/test_efficientnet", "accuracy"])
 
 
 def test_every_feature_matrix_says_where_it_comes_from(finished):
     _, study, tables = finished
-    assert tables["extract"]["n_samples"].tolist() == [12, 15, 12] * 3
+    assert tables["extract"]["n_samples"].tolist() == [90, 105, 90] * 3
     said = tables["extract"].iloc[0]
     assert said["samples"] == "all images in train/" and said["split"] == "released"
     assert said["transform"] == "shorter side to 32 px, bicubic, centre 32 px"
-    assert said["weights"] == "local (shufflenet_v2_x1_0.pth)" and len(said["sha256"]) == 64 and said["torch"] == torch.__version__
-    arrays = study.features_of("mobilenet_v3_small", "folder/more")
-    assert arrays["labels"].tolist() == [0] * 5 + [1] * 5 + [2] * 5
-    assert np.allclose(arrays["source_probs"].sum(axis=1), 1, atol=1e-5) and arrays["source_probs"].shape == (15, 5)
+    assert said["weights"] == "local (test_resnet.pth)" and len(said["sha256"]) == 64 and said["torch"] == torch.__version__
+    arrays = study.features_of("timm/test_byobnet", "folder/more")
+    assert arrays["labels"].tolist() == [0] * 35 + [1] * 35 + [2] * 35
+    assert np.allclose(arrays["source_probs"].sum(axis=1), 1, atol=1e-5) and arrays["source_probs"].shape == (105, 5)
 
 
 def test_each_subset_is_ranked_on_its_own_targets_by_its_own_truth(finished, monkeypatch):
@@ -294,7 +294,7 @@ def test_each_subset_is_ranked_on_its_own_targets_by_its_own_truth(finished, mon
     assert set(ncti.index.levels[0]) == {"folder/more", "folder/last", "average"}  # cars is missing, colours is not NCTI's
     assert set(face.index.levels[0]) == {"folder/colours", "folder/more", "average"}  # last has no accuracy of all three
     sizes = study.read("pretraining").set_index("model")["n_parameters"]
-    larger = sizes["shufflenet_v2_x1_0"] > sizes["mobilenet_v3_small"]
+    larger = sizes["timm/test_resnet"] > sizes["timm/test_byobnet"]
     assert ncti.at[("folder/more", "n_parameters"), "weighted_kendall"] == (1 if larger else -1)
     assert ncti.at[("folder/last", "n_parameters"), "weighted_kendall"] == (-1 if larger else 1)
 
@@ -331,14 +331,14 @@ def test_a_pool_with_several_sources_trains_on_them_first(place):
     assert pretraining["source_accuracy"].between(0, 100).all()
     jobs = study.jobs()
     assert {step: len(made) for step, made in jobs.items()} == {"pretrain": 2, "finetune": 2, "extract": 2, "score": 2}
-    assert study.extract()["weights"].tolist() == [f"local (shufflenet_v2_x0_5.pth), then {s}" for s in study.pool.sources]
+    assert study.extract()["weights"].tolist() == [f"local (test_efficientnet.pth), then {s}" for s in study.pool.sources]
     _, _, job = jobs["pretrain"][1]
     arrays = artifacts.load(job.path, job.spec)
     network, transform = imagenet.restore(job.spec, arrays)
     assert models.head(network).out_features == int(arrays["n_classes"]) == 3
     photos = datasets.load("folder/more", "test")
     assert imagenet.measure(network, transform, photos)[0] == pytest.approx(float(arrays["accuracy"]))
-    assert study.features_of("folder/more", "folder/colours")["source_probs"].shape == (12, 3)
+    assert study.features_of("folder/more", "folder/colours")["source_probs"].shape == (90, 3)
 
 
 def test_weights_that_changed_after_they_were_recorded_are_refused(place, standins, tmp_path, monkeypatch):
@@ -348,11 +348,11 @@ def test_weights_that_changed_after_they_were_recorded_are_refused(place, standi
     copy.mkdir()
     for name in ("colours", "more", "last"):
         (copy / name).symlink_to(standins / name)
-    (copy / "checkpoints").mkdir()
+    (copy / "checkpoints/timm").mkdir(parents=True)
     monkeypatch.setenv("NCREPRO_DATA", str(copy))
-    for name in ("shufflenet_v2_x1_0", "mobilenet_v3_small", "shufflenet_v2_x0_5"):
+    for name in ("timm/test_resnet", "timm/test_byobnet", "timm/test_efficientnet"):
         torch.save(models.build(name, 5).state_dict(), copy / "checkpoints" / f"{name}.pth")
-    with pytest.raises(ValueError, match="the weights of shufflenet_v2_x1_0 have changed since 10_train_pool recorded them"):
+    with pytest.raises(ValueError, match="the weights of timm/test_resnet have changed since 10_train_pool recorded them"):
         study.extract()
     assert not list(place.rglob("features/**/*.safetensors"))  # nothing was stored
 
@@ -361,7 +361,6 @@ def test_weights_that_changed_after_they_were_recorded_are_refused(place, standi
     ("old", "new", "said"),
     [
         ("{ground_truth: published}", "{ground_truth: publishd}", "unknown ground_truth 'publishd': .*did you mean 'published'"),
-        ("weights: local, transform: own}", "weights: V1, transform: own}", "shufflenet_v2_x1_0: unknown weights 'V1'"),
         ("transform: own}", "transform: ownn}", "unknown transform 'ownn'.*did you mean 'own'"),
         ("split: released", "split: trainvl", "pool supervised, extract: unknown split 'trainvl'"),
         ("precision: float32", "precision: float16", "pool supervised, extract: unknown precision 'float16'"),
@@ -378,7 +377,7 @@ def test_a_mistyped_recipe_is_refused_before_any_work(place, old, new, said):
 
 def test_a_pool_that_trains_on_its_sources_says_how(place):
     path = place / "notebooks" / "profiles" / "standin.yaml"
-    path.write_text(PROFILE.replace("transform: own, epochs: 2, batch_size: 4", "transform: own, epochs: 2"))
+    path.write_text(PROFILE.replace("transform: own, epochs: 2, batch_size: 30", "transform: own, epochs: 2"))
     with pytest.raises(ValueError, match="pool sources, training: the key 'batch_size' is missing"):
         Experiment("sources")
 
@@ -393,7 +392,7 @@ def test_a_subset_with_a_target_that_is_not_in_the_pool_is_refused(place):
 def test_names_are_checked_before_any_work(place):
     path = place / "notebooks" / "profiles" / "standin.yaml"
     for old, new, said in (
-        ("architectures: [shufflenet_v2_x1_0,", "architectures: [shufflenet_v2_x1_0, resnet5,", "unknown architecture 'resnet5'"),
+        ("architectures: [timm/test_resnet,", "architectures: [timm/test_resnet, resnet5,", "unknown architecture 'resnet5'"),
         ("folder/last, cars]\n    subsets", "folder/last, cars, crs]\n    subsets", "unknown data set 'crs'"),
     ):
         path.write_text(PROFILE.replace(old, new))

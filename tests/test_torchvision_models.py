@@ -6,7 +6,6 @@ import pickle
 import re
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +26,6 @@ WIDTHS = {
     "inception_v3": 2048, "efficientnet_b0": 1280, "efficientnet_b1": 1280, "efficientnet_b2": 1408, "efficientnet_b3": 1536,
     "vgg16": 4096, "vgg19": 4096,
 }  # fmt: skip
-TIMM = find_spec("timm") is not None
-needs_timm = pytest.mark.skipif(not TIMM, reason="timm is not installed")
 OTHERS = {"squeezenet1_1": 512, "shufflenet_v2_x1_0": 1024, "convnext_tiny": 768, "vit_b_16": 768, "swin_t": 768, "alexnet": 4096,
           "timm/resnet18.a1_in1k": 512, "timm/vit_tiny_patch16_224": 192}  # fmt: skip
 SMALL = "mobilenet_v3_small"
@@ -54,10 +51,7 @@ def checkpoints(tmp_path, monkeypatch):
 # Names and widths -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "width"),
-    [pytest.param(*it, marks=needs_timm) if it[0].startswith(("timm", "mobilenet_v1")) else it for it in (WIDTHS | OTHERS).items()],
-)
+@pytest.mark.parametrize(("name", "width"), (WIDTHS | OTHERS).items())
 def test_a_network_built_by_name_gives_features_of_its_own_width(name, width, monkeypatch):
     for initialise in ("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_"):
         monkeypatch.setattr(nn.init, initialise, lambda tensor, *args, **kwargs: tensor)
@@ -91,7 +85,6 @@ def test_weights_are_pinned_to_those_of_the_papers_time():
     assert models.checkpoint("resnet50").file.name == "resnet50-0676ba61.pth"
 
 
-@needs_timm
 def test_mobilenet_v1_is_that_of_timm():
     found = models.checkpoint("mobilenet_v1")
     assert found.url == "https://huggingface.co/timm/mobilenetv1_100.ra4_e3600_r224_in1k"
@@ -120,7 +113,7 @@ def test_a_new_head_has_as_many_outputs_as_asked_for_and_the_same_weights_for_a_
     ("name", "said"),
     [
         ("resnet5", r"unknown model 'resnet5'.*did you mean 'resnet\d+'\?; for a model of timm write timm/resnet5"),
-        pytest.param("timm/resnet5", r"timm has no model 'resnet5'; near it: .*resnet50", marks=needs_timm),
+        ("timm/resnet5", r"timm has no model 'resnet5'; near it: .*resnet50"),
     ],
 )
 def test_a_mistyped_name_is_answered_with_near_ones(name, said):
@@ -165,7 +158,6 @@ def test_each_network_sees_what_torchvision_shows_it(name, photo):
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-@needs_timm
 def test_a_network_of_timm_sees_what_timm_shows_it(photo):
     import timm
 
@@ -306,7 +298,6 @@ def test_a_file_that_holds_anything_but_weights_is_refused_and_never_run(checkpo
         models.load(SMALL, "local")
 
 
-@needs_timm
 def test_a_file_of_timm_is_found_in_its_cache_and_checked_by_its_name_there(checkpoints):
     network = models.build("mobilenet_v1").eval()
     save_file(network.state_dict(), checkpoints / "weights")
