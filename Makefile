@@ -25,6 +25,9 @@ READINGS := 00_start_here 01_neural_collapse 02_metrics_from_equations 03_publis
 POOL_NOTEBOOKS := 20_supervised 22_multi_source 23_loss_functions 24_segmentation 25_text
 ANALYSES := 33_cost
 pool_of = $(shell sed 's/^[0-9]*_//' <<< $(1))
+# Not every profile has every pool: the keys one step below `pools:`.
+POOLS_OF_PROFILE := $(shell sed -n 's/^  \([a-z_]*\):.*/\1/p' notebooks/profiles/$(PROFILE).yaml)
+POOL_NOTEBOOKS := $(foreach notebook,$(POOL_NOTEBOOKS),$(if $(filter $(call pool_of,$(notebook)),$(POOLS_OF_PROFILE)),$(notebook)))
 POOLS := $(foreach notebook,$(POOL_NOTEBOOKS),$(call pool_of,$(notebook)))
 
 PIPELINE = $(PYTHON) -W ignore -m ncrepro.pipeline
@@ -41,6 +44,12 @@ TABLES  := ncrepro/experiment.py ncrepro/ranking.py $(wildcard ncrepro/gallery/*
 ##@ Results
 all: $(BUILD)/90_figures.ipynb  ## train, score and draw everything of PROFILE (default: demo)
 figures: all  ## the same: every figure into figures/$(PROFILE)
+
+plan: | environment  ## what PROFILE will run, in what order, how long it takes and how much disk; runs nothing
+	@$(PYTHON) -W ignore -m ncrepro.catalogue plan
+
+data: | environment  ## the data sets and checkpoints that PROFILE needs: there or not, size, licence, how to get it
+	@$(PYTHON) -W ignore -m ncrepro.catalogue data
 
 verify: | environment  ## compare this machine's tables with the committed ones
 	@$(PIPELINE) verify
@@ -77,9 +86,9 @@ environment: $(if $(filter .venv/%,$(PYTHON)),.venv/requirements.txt)  ## create
 
 help:
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nOptions: PROFILE=demo|smoke  PYTHON=python (an environment of your own)\n'
+	@printf '\nOptions: PROFILE=demo|smoke|paper  PYTHON=python (an environment of your own)\n'
 
-.PHONY: all figures verify bench lab test notebooks reference clean distclean environment check help
+.PHONY: all figures plan data verify bench lab test notebooks reference clean distclean environment check help
 
 # The environment: the lock is copied into it last, so an interrupted installation is started again.
 .venv/requirements.txt: requirements.txt
@@ -108,7 +117,7 @@ $(BUILD)/01_neural_collapse.ipynb: notebooks/01_neural_collapse.ipynb $(BUILD)/1
 $(BUILD)/10_train_pool--%.ipynb: notebooks/10_train_pool.ipynb $(TRAIN) | check
 	@$(RUN) -p pool $*
 
-$(BUILD)/11_extract_features--%.ipynb: notebooks/11_extract_features.ipynb $(BUILD)/10_train_pool--%.ipynb ncrepro/features.py
+$(BUILD)/11_extract_features--%.ipynb: notebooks/11_extract_features.ipynb $(BUILD)/10_train_pool--%.ipynb ncrepro/features.py ncrepro/extraction.py
 	@$(RUN) -p pool $*
 
 define POOL_NOTEBOOK

@@ -226,7 +226,10 @@ def _about(study: Experiment) -> Iterator[str]:
 def _line(letter: str, step: str, jobs: pd.DataFrame, full_size: bool) -> str:
     notebook, said, said_small = _STEPS[step]
     left = jobs[~jobs["done"]]
-    what = (said if full_size else said_small).format(n=len(jobs), trained=(jobs["images"] > 0).sum())
+    trained = (jobs["images"] > 0).sum()
+    what = (said if full_size else said_small).format(n=len(jobs), trained=trained)
+    if step == "pretrain" and trained:
+        what += f", train {trained} of them on their source"
     cost = f", about {_duration(left['hours'].sum())}" if left["hours"].sum() else ""
     passes = f", {left['images'].sum() / 1e6:.1f} million images through a network" if left["images"].sum() else ""
     disk = f", {left['gigabytes'].sum():.1f} GB" if left["gigabytes"].sum() else ""

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from conftest import REPOSITORY
 
 from ncrepro import catalogue, paths, profiles
 from ncrepro.datasets import torchvision_datasets as datasets
@@ -122,6 +123,12 @@ def test_an_error_is_one_line(root, monkeypatch, capsys):
     monkeypatch.setenv("NCREPRO_PROFILE", "papr")
     assert catalogue.main(["plan"]) == 1
     assert capsys.readouterr().err.startswith("error: unknown profile 'papr'")
+
+
+def test_the_table_of_the_readme_tells_the_same_facts():
+    said = (REPOSITORY / "data" / "README.md").read_text()
+    for name, entry in datasets.ENTRIES.items():
+        assert f"| {name} | [{entry.title}]({entry.page}) | {entry.n_classes} | {entry.n_train:,} | {entry.n_test:,} |" in said
 
 
 def test_the_facts_of_a_data_set_are_all_stated():

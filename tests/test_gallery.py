@@ -3,6 +3,7 @@
 import matplotlib
 import pandas as pd
 import pytest
+import yaml
 from matplotlib import pyplot as plt
 
 from ncrepro import gallery, plots
@@ -62,3 +63,23 @@ def test_an_interval_plot_draws_the_numbers_of_its_table():
     points = {tuple(xy) for line in ax.lines if line.get_marker() in "oD" for xy in line.get_xydata()}
     assert points == {(0.2, 0.0), (0.6, 1.0)}
     assert [text.get_text() for text in ax.get_yticklabels()] == ["NCTI", "static baseline"]
+
+
+def test_where_the_targets_are_the_papers_own_the_difference_is_shown_cell_by_cell():
+    printed = pd.DataFrame({"pets": [0.5, 0.6], "cub": [0.1, 0.2], "average": [0.3, 0.4]}, index=["ncti", "leep"])
+    ours = pd.DataFrame({"pets": [0.75], "average": [0.75]}, index=["ncti"])
+    panels = gallery.beside(printed, ours, ("printed", "here", "difference"))
+    assert panels["difference"].loc["ncti", ["pets", "average"]].tolist() == pytest.approx([0.75 - 0.5] * 2)
+    assert panels["difference"].isna().sum().sum() == 1 + 3 and panels["here"].columns.tolist() == printed.columns.tolist()
+    elsewhere = ours.rename(columns={"pets": "digits"})
+    assert list(gallery.beside(printed, elsewhere, ("printed", "here", "difference"))) == ["printed", "here"]
+
+
+def test_figures_of_pools_that_a_profile_lacks_are_left_out(root):
+    folder = root / "notebooks" / "profiles"
+    smoke = yaml.safe_load((folder / "smoke.yaml").read_text())
+    smoke["pools"] = {"supervised": smoke["pools"]["supervised"]}
+    (folder / "one.yaml").write_text(yaml.safe_dump(smoke))
+    left = {entry.name for entry in gallery.of_profile("one")}
+    assert {"ncti_table1", "data_gallery"} <= left and "face_table2" not in left
+    assert "face_table2" in {entry.name for entry in gallery.of_profile("smoke")}

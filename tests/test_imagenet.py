@@ -16,9 +16,11 @@ from PIL import Image
 from torch import nn
 
 from ncrepro import artifacts, extraction, pipeline, published, ranking
+from ncrepro import models as reduced
 from ncrepro.datasets import torchvision_datasets as datasets
 from ncrepro.datasets.folders import Photos
 from ncrepro.experiment import Experiment
+from ncrepro.gallery import loss_functions
 from ncrepro.models import FACE_POOL, NCTI_POOL
 from ncrepro.models import torchvision_models as models
 from ncrepro.tasks import imagenet
@@ -398,6 +400,11 @@ def test_names_are_checked_before_any_work(place):
         path.write_text(PROFILE.replace(old, new))
         with pytest.raises(ValueError, match=said):
             Experiment("supervised")
+
+
+def test_losses_that_alter_images_are_shown_on_photographs_too():
+    seen = loss_functions._as_seen(reduced.build("mobilenet_v1", 3, seed=0), "mixup", patches(6))
+    assert seen.images.shape == (6, 3, 32, 32) and seen.labels.tolist() == [0, 1, 2, 0, 1, 2]
 
 
 # The profile of the paper itself --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from .. import artifacts, paths
+from .. import artifacts, paths, profiles
 from ..plots import label, style
 
 
@@ -53,10 +53,16 @@ def everything() -> list[Entry]:
     return FIGURES
 
 
+def of_profile(profile: str) -> list[Entry]:
+    """The entries that a profile has results for: not every profile has every pool of the demo."""
+    lacking = profiles.load("demo").pools.keys() - profiles.load(profile).pools.keys()
+    return [entry for entry in everything() if entry.notebook.partition("_")[2] not in lacking]
+
+
 def draw_all(profile: str) -> pd.DataFrame:
     """Save every figure of a profile, write the index, and return it: (figure, shows, notebook, claim, here, holds)."""
     rows = []
-    for entry in everything():
+    for entry in of_profile(profile):
         drawn = entry.draw(profile)
         style.save(drawn, entry.name, paths.figures(profile))
         plt.close(drawn)
@@ -98,18 +104,17 @@ def ranking_table(correlations: pd.DataFrame, methods: list[str], statistic: str
     return table.loc[[m for m in methods if m in table.index], order]
 
 
-def beside(printed: pd.DataFrame, ours: pd.DataFrame, titles: tuple[str, str]) -> dict[str, pd.DataFrame]:
+def beside(printed: pd.DataFrame, ours: pd.DataFrame, titles: tuple[str, str, str]) -> dict[str, pd.DataFrame]:
     """Panels: what is printed, what is found here and, if the targets are the paper's own, the difference cell by cell.
 
     Cells that were not computed here stay empty; the average of the differences is over the others.
     """
-    panels = dict(zip(titles, (printed, ours), strict=True))
     targets = printed.columns.drop("average")
-    if set(ours.columns) & set(targets):
-        panels[titles[1]] = ours.reindex(columns=printed.columns)
-        difference = (ours.reindex(columns=targets) - printed[targets]).reindex(printed.index)
-        panels["here − printed"] = difference.assign(average=difference.mean(axis=1))
-    return panels
+    if not set(ours.columns) & set(targets):
+        return dict(zip(titles, (printed, ours), strict=False))
+    difference = (ours.reindex(columns=targets) - printed[targets]).reindex(printed.index)
+    difference["average"] = difference.mean(axis=1)
+    return dict(zip(titles, (printed, ours.reindex(columns=printed.columns), difference), strict=True))
 
 
 def is_best(average: pd.DataFrame, metric: str, rivals: list[str], statistic: str = "weighted_kendall") -> tuple[str, bool]:

@@ -6,10 +6,11 @@ import torch
 from matplotlib.figure import Figure
 
 from .. import datasets, losses, models, plots, published, training
+from ..datasets.folders import Photos
 from ..datasets.images import Images
 from ..experiment import Experiment
 from ..plots import label, sources
-from . import figure, ranking_table
+from . import beside, figure, ranking_table
 from .multi_source import ALL, EXTRA, METHODS, averages, intervals, intervals_hold, shade
 
 SAME_SOURCE = "same source: which loss?"
@@ -25,12 +26,13 @@ def loss_functions_images(profile: str) -> Figure:
     return plots.examples(shown, source_rows=1, title="What the network is shown: cross-entropy and all other losses leave images alone")
 
 
-def _as_seen(network: torch.nn.Module, loss: str, batch: Images) -> Images:
-    seen = []
+def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Images:
+    images = batch.images[np.arange(len(batch))]  # (n, 3, h, w)
+    step, seen = images.shape[-1] // training.SIZE, []
     hook = network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(9)
-        losses.get(loss)(network, training.prepare(batch.images), torch.from_numpy(batch.labels), 0.0)
+        losses.get(loss)(network, training.prepare(images[..., ::step, ::step]), torch.from_numpy(batch.labels), 0.0)
     hook.remove()
     images = (seen[0] * 63.75 + 127.5).round().to(torch.uint8).numpy()  # undoes training.prepare
     return Images(loss, batch.split, images, batch.labels, batch.classes)
@@ -84,8 +86,8 @@ def face_table3(profile: str) -> Figure:
     ours, n = study.read("correlations"), len(study.pool.models)
     panels = {}
     for statistic, symbol in (("weighted_kendall", "$\\tau_w$"), ("pearson", "ρ")):
-        panels[f"{symbol}, printed: 21 models"] = published.wide("face_table3", statistic)
-        panels[f"{symbol}, here: {n} models, profile {profile}"] = ranking_table(ours, METHODS + EXTRA, statistic)
+        titles = (f"{symbol}, printed: 21 models", f"{symbol}, here: {n} models, profile {profile}", f"{symbol}, here − printed")
+        panels |= beside(published.wide("face_table3", statistic), ranking_table(ours, METHODS + EXTRA, statistic), titles)
     return plots.correlation_heatmap(panels, "FaCe Table 3: how well each metric ranks models trained by several losses", "correlation")
 
 

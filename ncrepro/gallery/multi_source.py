@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from .. import artifacts, plots, published
 from ..experiment import BASELINES, Experiment, baselines, correlations, seed_noise, totals
 from ..plots import label, sources
-from . import figure, is_best, ranking_table
+from . import beside, figure, is_best, ranking_table
 
 METHODS = ["leep", "nce", "logme", "h_score", "gbc", "face"]  # the columns of FaCe Tables 2 and 3
 EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
@@ -113,11 +113,9 @@ def _face_table2_holds(profile: str) -> tuple[str, bool]:
 def face_table2(profile: str) -> Figure:
     study = Experiment("multi_source", profile)
     ours, n = study.read("correlations"), len(study.pool.models)
-    panels = {
-        "ρ, printed: 30 models": published.wide("face_table2", "pearson"),
-        f"ρ, here: {n} models, profile {profile}": ranking_table(ours, METHODS + EXTRA, "pearson"),
-        "$\\tau_w$, here (the printed block repeats ρ)": ranking_table(ours, METHODS + EXTRA),
-    }
+    titles = ("ρ, printed: 30 models", f"ρ, here: {n} models, profile {profile}", "ρ, here − printed")
+    panels = beside(published.wide("face_table2", "pearson"), ranking_table(ours, METHODS + EXTRA, "pearson"), titles)
+    panels["$\\tau_w$, here (the printed block repeats ρ)"] = ranking_table(ours, METHODS + EXTRA)
     return plots.correlation_heatmap(panels, "FaCe Table 2: how well each metric ranks models from several sources", "correlation")
 
 

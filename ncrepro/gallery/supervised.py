@@ -45,7 +45,8 @@ def ncti_table1(profile: str) -> Figure:
     study = Experiment("supervised", profile)
     ours = ranking_table(study.read("correlations_ncti"), [*NCTI_METHODS, "static_baseline"])
     n = len(study.pool.subset("ncti"))
-    panels = beside(published.wide("ncti_table1"), ours, ("printed: 11 ImageNet models", f"here: {n} models, profile {profile}"))
+    titles = ("printed: 11 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
+    panels = beside(published.wide("ncti_table1"), ours, titles)
     return plots.correlation_heatmap(panels, "NCTI Table 1: how well each metric ranks the models for each target")
 
 
@@ -107,7 +108,8 @@ def face_table1(profile: str) -> Figure:
     study = Experiment("supervised", profile)
     ours = ranking_table(study.read("correlations_face"), [*FACE_METHODS, "face_printed", "static_baseline"])
     n = len(study.pool.subset("face"))
-    panels = beside(published.wide("face_table1"), ours, ("printed: 15 ImageNet models", f"here: {n} models, profile {profile}"))
+    titles = ("printed: 15 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
+    panels = beside(published.wide("face_table1"), ours, titles)
     return plots.correlation_heatmap(panels, "FaCe Table 1: how well each metric ranks the models for each target")
 
 
