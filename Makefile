@@ -54,7 +54,7 @@ data: | environment  ## the data sets and checkpoints that PROFILE needs: there 
 verify: | environment  ## compare this machine's tables with the committed ones
 	@$(PIPELINE) verify
 
-bench: | environment  ## time and memory of every metric, against one X.T @ X and a plain implementation
+bench: | environment  ## time and memory of every metric and of feature extraction, beside plain ways to do the same
 	$(PYTHON) -m bench
 
 ##@ Working with it

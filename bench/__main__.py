@@ -31,17 +31,17 @@ from ncrepro.metrics._gaussians import bhattacharyya
 SIZES = {
     "smoke": dict(
         base=(400, 24, 4), n=(200, 400), d=(12, 24), K=(2, 4), corners=[(400, 24, 4)], plain=(300, 70, 3), pairs=(6, 4),
-        map=(1000, 2000, 16, 4), nleep=(200, 8, 2), repeats=1,
+        map=(1000, 2000, 16, 4), nleep=(200, 8, 2), repeats=1, extraction=(("squeezenet1_1",), 1, 4),
     ),
     "quick": dict(
         base=(8000, 256, 40), n=(2000, 4000, 8000, 16000), d=(64, 128, 256, 512), K=(10, 20, 40, 80),
         corners=[(10000, 1024, 100)], plain=(5000, 512, 50), pairs=(150, 64),
-        map=(50000, 400000, 128, 20), nleep=(2000, 32, 5), repeats=2,
+        map=(50000, 400000, 128, 20), nleep=(2000, 32, 5), repeats=2, extraction=(("mobilenet_v2",), 2),
     ),
     "full": dict(
         base=(20000, 1024, 100), n=(5000, 10000, 20000, 50000), d=(256, 512, 1024, 2048), K=(10, 30, 100, 397),
         corners=[(50000, 2048, 100), (50000, 2048, 397)], plain=(50000, 2048, 100), pairs=(397, 64),
-        map=(125000, 1000000, 2048, 100), nleep=(5000, 64, 10), repeats=3,
+        map=(125000, 1000000, 2048, 100), nleep=(5000, 64, 10), repeats=3, extraction=(("resnet50", "mobilenet_v2"), 3),
     ),
 }  # fmt: skip
 METRICS = ("ncti", "face", "logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc")
@@ -182,12 +182,23 @@ def on_the_gpu(size: dict) -> Iterator[dict]:
     }  # fmt: skip
 
 
+def feature_extraction(size: dict) -> Iterator[dict]:
+    """Images per second through published networks, with random weights: our loop, the network alone, the released way."""
+    if find_spec("torchvision") is None:
+        print("  no torchvision")
+        return
+    from bench import extraction  # needs what the metrics do without
+
+    yield from extraction.measure(*size["extraction"]).to_dict("records")
+
+
 SECTIONS = {
     "scaling": scaling,
     "against_plain": against_plain,
     "pairs": pairs,
     "out_of_core": out_of_core,
     "on_the_gpu": on_the_gpu,
+    "extraction": feature_extraction,
 }
 
 # ------------------------------------------------------------------------------------------------------ the summary
@@ -245,6 +256,12 @@ def goals(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         gpu = tables["on_the_gpu"].iloc[0]
         add(f"all_scores on {gpu['device']}, {_shape(gpu)}", "s", 0.5, gpu["seconds"])
         add("largest relative difference between GPU and CPU", "", 1e-3, gpu["largest_relative_difference"])
+    if "extraction" in tables:
+        for name, group in tables["extraction"].groupby("model", sort=False):
+            loops = group.set_index("loop")["of_network"]
+            add(f"extraction by {name} against the forward pass alone", "of its speed", 0.95, loops["ours"], True)
+            if "cuda" in set(group["device"]):
+                add(f"extraction by {name} on the GPU over the released way", "times", 2, loops["ours"] / loops["released_way"], True)
     return pd.DataFrame(rows)
 
 

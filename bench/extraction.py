@@ -1,22 +1,24 @@
 """Images per second of feature extraction: the package's loop against the network alone, and against the released way.
 
-``python -m bench.extraction FOLDER``: FOLDER holds images in one folder per class, below ``train/``.
+The images are tiles of scikit-learn's two sample photographs, as JPEG files.
 """
 
-import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
 from torch.utils.data import DataLoader, Dataset
 
 from ncrepro import extraction
 from ncrepro.datasets import folders
 from ncrepro.models import torchvision_models as models
 
-N_IMAGES = {"cuda": 4096, "cpu": 64}
+N_IMAGES = {"cuda": 4096, "cpu": 64}  # a small GPU batch would measure only how the loops start
 
 
 class _Prepared(Dataset):
@@ -69,14 +71,35 @@ def ours(network, photos, transform, place):
     return lambda: extraction.extract(network, photos, transform, on=place)
 
 
-def measure(folder: Path, names=("resnet50", "mobilenet_v2"), rounds: int = 3, place: torch.device | None = None) -> pd.DataFrame:
-    """Medians over rounds in which the loops take turns, random weights: (model, loop, images_per_s, images_per_cpu_s, of_network)."""
-    place = place or extraction.device()
-    photos = folders.tree(folder, folder.name, "train")
+def write_photos(folder: Path, n: int = 64) -> folders.Photos:
+    """Tiles of 256 x 256 pixels, cut anywhere, one class per photograph."""
+    draws, pictures = np.random.default_rng(0), load_sample_images().images
+    for i in range(n):
+        picture = pictures[i % 2]
+        top, left = (draws.integers(side - 256) for side in picture.shape[:2])
+        file = folder / "train" / str(i % 2) / f"{i}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture[top : top + 256, left : left + 256]).save(file, quality=90)
+    return folders.tree(folder, "tiles", "train")
+
+
+def measure(names: tuple[str, ...], rounds: int, n_images: int | None = None) -> pd.DataFrame:
+    """Medians over rounds in which the loops take turns, random weights.
+
+    Returns
+    -------
+    DataFrame (model, device, loop, images_per_s, images_per_cpu_s, of_network)
+        ``of_network``: speed, as a share of that of the network alone.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return _measure(write_photos(Path(folder)), names, rounds, n_images, extraction.device())
+
+
+def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_images: int | None, place: torch.device) -> pd.DataFrame:
     rows = []
     for name in names:
         network, transform = models.build(name).eval(), models.checkpoint(name).transform
-        few = photos.take(np.linspace(0, len(photos) - 1, N_IMAGES[place.type]).astype(int) % len(photos))
+        few = photos.take(np.arange(n_images or N_IMAGES[place.type]) % len(photos))
         taken = {loop.__name__: [] for loop in (network_alone, ours, released_way)}
         for turn in range(rounds + 1):
             for loop in (network_alone, ours, released_way):
@@ -90,11 +113,7 @@ def measure(folder: Path, names=("resnet50", "mobilenet_v2"), rounds: int = 3, p
         wall, cpu = ({loop: np.median([t[i] for t in times]) for loop, times in taken.items()} for i in (0, 1))
         cost = wall if place.type == "cuda" else cpu  # on a CPU that others use too, seconds of it say more than the clock
         rows += [
-            {"model": name, "loop": loop, "images_per_s": len(few) / wall[loop], "images_per_cpu_s": len(few) / cpu[loop],
+            {"model": name, "device": place.type, "loop": loop, "images_per_s": len(few) / wall[loop], "images_per_cpu_s": len(few) / cpu[loop],
              "of_network": cost["network_alone"] / cost[loop]} for loop in taken
         ]  # fmt: skip
     return pd.DataFrame(rows)
-
-
-if __name__ == "__main__":
-    print(measure(Path(sys.argv[1])).round(3).to_string(index=False))

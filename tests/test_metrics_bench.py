@@ -35,7 +35,8 @@ def test_a_run_of_the_bench_writes_every_table_and_the_figure(tmp_path):
     matplotlib.use("Agg")
     cli.main(["--size", "smoke", "--results", str(tmp_path), "--figures", str(tmp_path)])
     tables = {path.stem: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
-    assert set(tables) - {"on_the_gpu"} == {"scaling", "against_plain", "pairs", "out_of_core", "goals", "exponents"}
+    assert set(tables) - {"on_the_gpu"} == {"scaling", "against_plain", "pairs", "out_of_core", "extraction", "goals", "exponents"}
+    assert set(tables["extraction"]["loop"]) == {"network_alone", "ours", "released_way"}
     assert set(tables["scaling"]["metric"]) == {*cli.METRICS, "all_scores", "nleep"}
     assert not tables["goals"].isna().any(axis=None) and len(tables["goals"]) >= 9
     assert set(tables["exponents"]["axis"]) == {"n_samples", "n_features", "n_classes"}
