@@ -92,11 +92,11 @@ def measure(names: tuple[str, ...], rounds: int, n_images: int | None = None) ->
         ``of_network``: speed, as a share of that of the network alone.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return _measure(write_photos(Path(folder)), names, rounds, n_images, extraction.device())
+        return _measure(write_photos(Path(folder)), names, rounds, n_images)
 
 
-def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_images: int | None, place: torch.device) -> pd.DataFrame:
-    rows = []
+def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_images: int | None) -> pd.DataFrame:
+    rows, place = [], extraction.device()
     for name in names:
         network, transform = models.build(name).eval(), models.checkpoint(name).transform
         few = photos.take(np.arange(n_images or N_IMAGES[place.type]) % len(photos))
@@ -113,7 +113,7 @@ def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_imag
         wall, cpu = ({loop: np.median([t[i] for t in times]) for loop, times in taken.items()} for i in (0, 1))
         cost = wall if place.type == "cuda" else cpu  # on a CPU that others use too, seconds of it say more than the clock
         rows += [
-            {"model": name, "device": place.type, "loop": loop, "images_per_s": len(few) / wall[loop], "images_per_cpu_s": len(few) / cpu[loop],
-             "of_network": cost["network_alone"] / cost[loop]} for loop in taken
+            {"model": name, "device": place.type, "loop": loop, "images_per_s": len(few) / wall[loop],
+             "images_per_cpu_s": len(few) / cpu[loop], "of_network": cost["network_alone"] / cost[loop]} for loop in taken
         ]  # fmt: skip
     return pd.DataFrame(rows)

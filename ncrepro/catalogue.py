@@ -87,10 +87,15 @@ def as_text(table: pd.DataFrame) -> str:
             size = f"{row.megabytes / 1000:.2f} GB" if row.megabytes else ""
             lines.append(f"  {row.state:8} {row.name:20} {size:>9}  {row.what}; licence: {row.licence}")
             if row.state != "present":
-                lines += textwrap.wrap(row.how, 110, initial_indent=" " * 11, subsequent_indent=" " * 11, break_on_hyphens=False, break_long_words=False)
+                lines += _wrapped(row.how, " " * 11, " " * 11)
     by_state = table.groupby("state")["megabytes"].sum() / 1000
     lines += ["", "In all: " + ", ".join(f"{state} {size:.1f} GB" for state, size in by_state.items()) + "."]
     return "\n".join(lines)
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    """Lines of at most 110 characters; addresses and paths stay whole."""
+    return textwrap.wrap(text, 110, initial_indent=first, subsequent_indent=others, break_on_hyphens=False, break_long_words=False)
 
 
 def _state(present: bool) -> str:
@@ -136,7 +141,8 @@ def _cost(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) 
 def _n_train(pool: profiles.Pool, data_set: str) -> int:
     """Images of a target that are scored on."""
     entry = datasets.ENTRIES[data_set]
-    lent = entry.n_train * 9 // 10 if data_set in datasets.NINE_TENTHS and pool.extract["split"] == "released" else entry.n_train
+    released = data_set in datasets.NINE_TENTHS and pool.extract["split"] == "released"
+    lent = entry.n_train * 9 // 10 if released else entry.n_train
     return min(lent, pool.max_per_class * entry.n_classes) if pool.max_per_class else lent
 
 
@@ -152,7 +158,9 @@ def plan(profile: profiles.Profile) -> str:
 
 _STEPS = {
     "pretrain": ("10_train_pool", "load and check {n} networks", "pre-train {n} networks"),
-    "finetune": ("10_train_pool", "find the ground truth of {n} cells (model x target x seed), {trained} by fine-tuning", "fine-tune {n} times"),
+    "finetune": (
+        "10_train_pool", "find the ground truth of {n} cells (model x target x seed), {trained} by fine-tuning", "fine-tune {n} times",
+    ),
     "extract": ("11_extract_features", "extract {n} feature matrices (model x target)", "extract {n} feature matrices"),
     "score": ("the pool's own notebook", "score {n} feature matrices by every metric", "score {n} feature matrices"),
 }
@@ -172,8 +180,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
     if needed.empty:
         yield "   nothing: the data are drawn on the spot"
     for row in needed[needed["state"] == "by hand"].itertuples():
-        yield from textwrap.wrap(f"{row.name} is left out, its official download is gone; to have it {row.how}", 110,
-                                 initial_indent="   ! ", subsequent_indent="     ", break_on_hyphens=False, break_long_words=False)  # fmt: skip
+        yield from _wrapped(f"{row.name} is left out, its official download is gone; to have it {row.how}", "   ! ", "     ")
     totals = []
     for number, pool in enumerate(profile.pools.values(), start=2):
         study = Experiment(pool.name, profile.name)
@@ -196,11 +203,11 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
     if needed.empty:
         yield "How long it takes was measured, and is in the README."
         return
-    yield from textwrap.wrap(
+    yield from _wrapped(
         f"About {_duration(left['hours'].sum())} on one GPU and {CORES} cores. An estimate, good to a factor of two or three, from "
         f"{GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the GPU, training at {TRAINING} forward passes, "
         f"{DECODED_PER_S} photographs decoded and {SCORED_PER_S} images scored per core and second. An archive needs its size once "
-        "more while it is unpacked. A run may be stopped at any time and goes on where it stopped.", 110)  # fmt: skip
+        "more while it is unpacked. A run may be stopped at any time and goes on where it stopped.", "", "")  # fmt: skip
     if not torch.cuda.is_available():
         yield "This machine has no GPU: for a try, give the pool a max_per_class, fewer models, fewer targets."
 
@@ -211,16 +218,17 @@ def _about(study: Experiment) -> Iterator[str]:
         return
     trained = [t for t in pool.targets if pool.finetune_of.get(t, pool.finetune)["ground_truth"] == "finetune"]
     recipe = pool.finetune
-    yield f"   weights {pool.pretrain['weights']}, transform {pool.pretrain['transform']!r}, sample set {pool.extract['split']!r}, {pool.extract['precision']}"
+    weights, transform = pool.pretrain["weights"], pool.pretrain["transform"]
+    yield f"   weights {weights}, transform {transform!r}, sample set {pool.extract['split']!r}, {pool.extract['precision']}"
     lent = [f"{t} {_n_train(pool, t):,} + {datasets.ENTRIES[t].n_test:,}" for t in pool.targets if t in datasets.ENTRIES]
-    yield from textwrap.wrap("images to score on + to judge by: " + ", ".join(lent), 110, initial_indent="   ", subsequent_indent="   ")
+    yield from _wrapped("images to score on + to judge by: " + ", ".join(lent), "   ", "   ")
     for name, subset in pool.subsets.items():
         targets = subset.targets or pool.targets
         truth = "published accuracies" if subset.truth == "published" else "accuracies fine-tuned here"
         yield f"   {name}: {len(pool.subset(name))} models x {len(targets)} targets, judged by {truth}"
     if trained:
-        rate, size = recipe["learning_rate"], recipe["batch_size"]
-        yield f"   fine-tuned here: {', '.join(trained)} ({recipe['epochs']} epochs, SGD {rate}, batch {size}, {len(pool.seeds_of(trained[0]))} seeds)"
+        rate, size, seeds = recipe["learning_rate"], recipe["batch_size"], len(pool.seeds_of(trained[0]))
+        yield f"   fine-tuned here: {', '.join(trained)} ({recipe['epochs']} epochs, SGD {rate}, batch {size}, {seeds} seeds)"
 
 
 def _line(letter: str, step: str, jobs: pd.DataFrame, full_size: bool) -> str:

@@ -416,7 +416,8 @@ def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame
     rows = []
     for metric, group in scores.groupby("metric", sort=False):
         table = group.pivot(index="model", columns="target", values="score").loc[accuracies.index, accuracies.columns]
-        defined = [t for t in accuracies.columns if table[t].notna().all() and table[t].nunique() > 1 and accuracies[t].nunique() > 1]
+        complete = table.columns[table.notna().all()]
+        defined = [t for t in complete if table[t].nunique() > 1 and accuracies[t].nunique() > 1]
         for target in accuracies.columns:
             of_target = [target] if target in defined else []
             rows.append({"target": target, "metric": metric, **_agreement(table[of_target], accuracies[of_target])})

@@ -420,7 +420,8 @@ def _fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
         "unexpected": sorted(state.keys() - own.keys()),
         "of another shape": sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape),
     }
-    said = [f"{kind}: {', '.join(keys[:5])}{f' and {len(keys) - 5} more' if len(keys) > 5 else ''}" for kind, keys in problems.items() if keys]
+    more = {kind: f" and {len(keys) - 5} more" if len(keys) > 5 else "" for kind, keys in problems.items()}
+    said = [f"{kind}: {', '.join(keys[:5])}{more[kind]}" for kind, keys in problems.items() if keys]
     if said:
         raise ValueError(
             f"{file} does not fit {_name(network)} ({'; '.join(said)}): it holds another network; save the state dict of a "

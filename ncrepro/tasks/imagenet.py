@@ -45,7 +45,8 @@ ARCHITECTURES = _Architectures(models.names())
 LOSSES = tuple(losses.LOSSES)
 DATASETS = _Datasets(datasets.names())
 unobtainable = datasets.unobtainable  # what a pool has to do without
-CODE = ("models/torchvision_models", "extraction", "losses", "tasks/imagenet")  # what loads and trains: a change there does so again
+# What loads and trains: a change there does so again.
+CODE = ("models/torchvision_models", "extraction", "losses", "tasks/imagenet")
 GROUND_TRUTHS = ("published", "finetune")
 _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
