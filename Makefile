@@ -25,7 +25,10 @@ READINGS := 00_start_here 01_neural_collapse 02_metrics_from_equations 03_publis
 POOL_NOTEBOOKS := 20_supervised 22_multi_source 23_loss_functions 24_segmentation 25_text
 ANALYSES := 33_cost
 pool_of = $(shell sed 's/^[0-9]*_//' <<< $(1))
-# Not every profile has every pool: the keys one step below `pools:`.
+# A profile says which notebooks it does without; and not every profile has every pool: the keys one step below `pools:`.
+WITHOUT := $(shell sed -n 's/^without: \[\(.*\)\].*/\1/p' notebooks/profiles/$(PROFILE).yaml | tr -d ,)
+READINGS := $(filter-out $(WITHOUT),$(READINGS))
+ANALYSES := $(filter-out $(WITHOUT),$(ANALYSES))
 POOLS_OF_PROFILE := $(shell sed -n 's/^  \([a-z_]*\):.*/\1/p' notebooks/profiles/$(PROFILE).yaml)
 POOL_NOTEBOOKS := $(foreach notebook,$(POOL_NOTEBOOKS),$(if $(filter $(call pool_of,$(notebook)),$(POOLS_OF_PROFILE)),$(notebook)))
 POOLS := $(foreach notebook,$(POOL_NOTEBOOKS),$(call pool_of,$(notebook)))

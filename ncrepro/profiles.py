@@ -79,6 +79,7 @@ class Profile:
     workers: int  # processes side by side, one thread each
     disk_gb: float  # free space that a cold run needs
     pools: dict[str, Pool]
+    without: tuple[str, ...] = ()  # notebooks that make no sense at this scale
 
     def pool(self, name: str) -> Pool:
         if name not in self.pools:
@@ -114,6 +115,7 @@ def load(name: str | None = None) -> Profile:
     if name not in names():
         raise ValueError(unknown("profile", name, names()))
     raw = yaml.safe_load((paths.profiles() / f"{name}.yaml").read_text())
+    raw["without"] = tuple(raw.get("without", ()))
     pools = {pool: _pool(name, pool, entry) for pool, entry in raw.pop("pools").items()}
     _check_keys(f"{name}.yaml", raw, Profile)
     return Profile(name=name, pools=pools, **raw)

@@ -1,4 +1,5 @@
 import pytest
+from conftest import REPOSITORY
 
 from ncrepro import experiment, models, profiles
 
@@ -15,6 +16,11 @@ def test_every_profile_names_only_models_and_data_sets_that_exist(name):
     for pool in profiles.load(name).pools.values():
         experiment.Experiment(pool.name, name)  # refuses what its task does not know
         assert {*pool.more_seeds, *pool.finetune_of} <= set(pool.targets)
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_a_profile_does_without_notebooks_that_exist(name):
+    assert all((REPOSITORY / "notebooks" / f"{stem}.ipynb").exists() for stem in profiles.load(name).without)
 
 
 def test_the_demo_ranks_the_papers_own_pools():

@@ -54,9 +54,11 @@ def everything() -> list[Entry]:
 
 
 def of_profile(profile: str) -> list[Entry]:
-    """The entries that a profile has results for: not every profile has every pool of the demo."""
-    lacking = profiles.load("demo").pools.keys() - profiles.load(profile).pools.keys()
-    return [entry for entry in everything() if entry.notebook.partition("_")[2] not in lacking]
+    """The entries that a profile has results for: not every profile has every pool of the demo, nor every notebook."""
+    chosen = profiles.load(profile)
+    lacking = profiles.load("demo").pools.keys() - chosen.pools.keys()
+    entries = [entry for entry in everything() if entry.notebook not in chosen.without]
+    return [entry for entry in entries if entry.notebook.partition("_")[2] not in lacking]
 
 
 def draw_all(profile: str) -> pd.DataFrame:
