@@ -41,7 +41,7 @@ BUILD := build/$(PROFILE)
 BASICS  := $(addprefix ncrepro/,__init__.py paths.py profiles.py artifacts.py) notebooks/profiles/$(PROFILE).yaml requirements.txt
 METRICS := $(wildcard ncrepro/metrics/*.py)
 PLOTS   := $(wildcard ncrepro/plots/*.py)
-TRAIN   := $(BASICS) ncrepro/training.py $(wildcard ncrepro/models/*.py ncrepro/datasets/*.py ncrepro/datasets/*/*.py ncrepro/tasks/*.py)
+TRAIN   := $(BASICS) ncrepro/training.py $(wildcard ncrepro/objectives/*.py ncrepro/models/*.py ncrepro/datasets/*.py ncrepro/datasets/*/*.py ncrepro/tasks/*.py)
 TABLES  := ncrepro/experiment.py ncrepro/ranking.py $(wildcard ncrepro/gallery/*.py)
 
 ##@ Results

@@ -74,7 +74,12 @@ class Experiment:
     # Ground truth -----------------------------------------------------------------------------------------------------
 
     def pretrain(self) -> pd.DataFrame:
-        """Pre-train every model on its source: (model, architecture, source, n_parameters, n_features, source_accuracy)."""
+        """Pre-train every model on its source.
+
+        Returns
+        -------
+        DataFrame (model, architecture, source, n_parameters, n_features, source_accuracy), then what else the task measures
+        """
         for name, remedy in self.left_out.items():
             print(f"{name} is left out: its official download is gone; to have it, {remedy}")
         jobs = [self._pretraining(model) for model in self.pool.models]
@@ -87,6 +92,7 @@ class Experiment:
                 "n_parameters": int(arrays["n_parameters"]),
                 "n_features": int(arrays["n_features"]),
                 "source_accuracy": float(arrays["accuracy"]),
+                **{key: value for key, value in _measured(arrays).items() if key not in _ALWAYS and "." not in key},
             }
             for model, arrays in zip(self.pool.models, made, strict=True)
         ]
@@ -338,6 +344,9 @@ _SPLIT = {f"{metric}_{term}": (metric, term) for metric, terms in _TERMS.items()
 def _by_metric(arrays: Arrays):
     """(metric, term) -> value, for every score of `metrics.all_scores`; a metric of one term has only its total."""
     return [(_SPLIT.get(name, (name, "total")), value) for name, value in _measured(arrays).items()]
+
+
+_ALWAYS = ("n_parameters", "n_features", "n_classes", "accuracy")  # what every pre-training gives
 
 
 def _measured(arrays: Arrays) -> dict[str, float]:

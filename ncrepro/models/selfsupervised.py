@@ -1,0 +1,253 @@
+"""The twelve self-supervised ResNet-50 checkpoints of NCTI's second pool, from the files their authors publish.
+
+Every release names the same network in its own way. `translate` turns each into torchvision's ``resnet50``, drops what
+is not the backbone (projection heads, prototypes, queues, momentum copies), and refuses whatever it does not know.
+"""
+
+import hashlib
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet50
+from torchvision.transforms import v2
+
+from .. import paths
+from ..profiles import unknown
+
+
+@dataclass(frozen=True)
+class Release:
+    """One published checkpoint: where it comes from, and how its file is laid out."""
+
+    paper: str
+    url: str  # the authors' own place for it
+    file: str  # what the loader looks for; a converted file where a converter is named
+    licence: str  # of the repository that publishes it; none of them states one for the weights alone
+    prefix: str = ""  # what the backbone's keys begin with
+    dropped: tuple[str, ...] = ()  # beginnings of the keys that are not the backbone's
+    converter: str = ""  # what makes ``file`` from the published one, where that is no PyTorch file
+    md5: str = ""  # its first digits, where the authors publish them
+    imagenet_scaled: bool = True  # trained on images less ImageNet's mean, divided by its deviation; else on 0 to 1
+
+
+_MOCO = {"prefix": "module.encoder_q.", "dropped": ("module.encoder_q.fc.", "module.encoder_k.", "module.queue")}
+_PYCONTRAST = {"prefix": "module.encoder.", "dropped": ("module.head.", "module.head_jig."), "licence": "BSD-2-Clause"}
+_SWAV = {"prefix": "module.", "dropped": ("module.projection_head.", "module.prototypes."), "licence": "CC BY-NC 4.0"}
+_MOCO_URL = "https://dl.fbaipublicfiles.com/moco/moco_checkpoints"
+_PCL_URL = "https://storage.googleapis.com/sfr-pcl-data-research/PCL_checkpoint"
+_SWAV_URL = "https://dl.fbaipublicfiles.com/deepcluster"
+_PYCONTRAST_URL = "https://www.dropbox.com/sh/87d24jqsl6ra7t2"
+
+RELEASES: dict[str, Release] = {  # named as in data/published/selfsupervised_finetuned_accuracy.csv
+    "byol": Release(
+        "Grill et al., NeurIPS 2020", "https://storage.googleapis.com/deepmind-byol/checkpoints/pretrain_res50x1.pkl",
+        "pretrain_res50x1.pth.tar", "Apache-2.0", dropped=("fc.",),
+        converter="https://github.com/ajtejankar/byol-convert",
+    ),
+    "deepcluster-v2": Release(
+        "Caron et al., NeurIPS 2020, appendix", f"{_SWAV_URL}/deepclusterv2_800ep_pretrain.pth.tar",
+        "deepclusterv2_800ep_pretrain.pth.tar", **_SWAV,
+    ),
+    "infomin": Release(
+        "Tian et al., NeurIPS 2020", f"{_PYCONTRAST_URL}/AAAzMTynP3Qc8mIE4XWkgILUa/InfoMin_800.pth", "InfoMin_800.pth",
+        **_PYCONTRAST,
+    ),
+    "insdis": Release(
+        "Wu et al., CVPR 2018", f"{_PYCONTRAST_URL}/AACcsSIt1_Njv7GsmsuzZ6Sta/InsDis.pth", "InsDis.pth", **_PYCONTRAST
+    ),
+    "moco-v1": Release(
+        "He et al., CVPR 2020", f"{_MOCO_URL}/moco_v1_200ep/moco_v1_200ep_pretrain.pth.tar",
+        "moco_v1_200ep_pretrain.pth.tar", "CC BY-NC 4.0", md5="b251726a", **_MOCO,
+    ),
+    "moco-v2": Release(
+        "Chen et al., 2020", f"{_MOCO_URL}/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
+        "moco_v2_800ep_pretrain.pth.tar", "CC BY-NC 4.0", md5="a04e12f8", **_MOCO,
+    ),
+    "pcl-v1": Release(
+        "Li et al., ICLR 2021", f"{_PCL_URL}/PCL_v1_epoch200.pth.tar", "PCL_v1_epoch200.pth.tar", "MIT", **_MOCO
+    ),
+    "pcl-v2": Release(
+        "Li et al., ICLR 2021", f"{_PCL_URL}/PCL_v2_epoch200.pth.tar", "PCL_v2_epoch200.pth.tar", "MIT", **_MOCO
+    ),
+    "sela-v2": Release(
+        "Caron et al., NeurIPS 2020, appendix", f"{_SWAV_URL}/selav2_400ep_pretrain.pth.tar",
+        "selav2_400ep_pretrain.pth.tar", **_SWAV,
+    ),
+    "simclr-v1": Release(
+        "Chen et al., ICML 2020", "https://storage.cloud.google.com/simclr-gcs/checkpoints/ResNet50_1x.zip",
+        "resnet50-1x.pth", "Apache-2.0", dropped=("fc.",), converter="https://github.com/tonylins/simclr-converter",
+        imagenet_scaled=False,
+    ),
+    "simclr-v2": Release(
+        "Chen et al., NeurIPS 2020",
+        "https://console.cloud.google.com/storage/browser/simclr-checkpoints/simclrv2/pretrained/r50_1x_sk0",
+        "r50_1x_sk0.pth", "Apache-2.0", dropped=("fc.",), converter="https://github.com/Separius/SimCLRv2-Pytorch",
+        imagenet_scaled=False,
+    ),
+    "swav": Release(
+        "Caron et al., NeurIPS 2020", f"{_SWAV_URL}/swav_800ep_pretrain.pth.tar", "swav_800ep_pretrain.pth.tar", **_SWAV
+    ),
+}  # fmt: skip
+
+
+def folder() -> Path:
+    """Where `load` looks for the files, and `download` puts them."""
+    return paths.cache("paper") / "checkpoints"
+
+
+def load(name: str, path: Path | None = None) -> nn.Module:
+    """A published self-supervised network.
+
+    Parameters
+    ----------
+    name : str
+        One of `RELEASES`: ``byol``, ``moco-v2``, ...
+    path : Path, optional
+        The file; by default the one in `folder`.
+
+    Returns
+    -------
+    torch.nn.Module
+        torchvision's ``resnet50`` on the CPU, in evaluation mode. Its last layer has the random weights of seed 0: none
+        of these models has a classifier.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not there; the message says what to put where.
+    ValueError
+        If there is no such release, or the file is not it: other digest, unreadable without running code from it, keys
+        or shapes that do not belong there.
+    """
+    release = _release(name)
+    path = folder() / release.file if path is None else Path(path)
+    if not path.exists():
+        raise FileNotFoundError(_what_to_do(name, path))
+    if release.md5 and not (found := _md5(path)).startswith(release.md5):
+        raise ValueError(
+            f"{path.name} has MD5 {found}, that of {name} begins with {release.md5}: "
+            f"download it again from {release.url}"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError(
+            f"{path.name} holds more than tensors, and reading it could run any code; allowed is a file of weights: "
+            f"{_source(release)}"
+        ) from None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = resnet50()
+    head = {f"fc.{key}": value for key, value in network.fc.state_dict().items()}
+    network.load_state_dict(translate(name, checkpoint) | head)
+    network.name = name
+    return network.eval()
+
+
+def download(name: str) -> Path:
+    """Fetch a release from its authors into `folder` and return the file; ``ValueError`` if it needs a converter."""
+    release = _release(name)
+    path = folder() / release.file
+    if release.converter:
+        raise ValueError(
+            f"{name} is published for another framework: {_source(release)}, "
+            f"and put the result at {paths.relative(path)}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.hub.download_url_to_file(release.url, str(path))  # to a temporary name first
+    return path
+
+
+def preprocessing(name: str) -> v2.Transform:
+    """What a release expects of an image: 224 x 224 pixels from the middle of 256, scaled as in its training."""
+    steps = [v2.ToImage(), v2.Resize(256, antialias=True), v2.CenterCrop(224), v2.ToDtype(torch.float32, scale=True)]
+    if _release(name).imagenet_scaled:
+        steps.append(v2.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]))
+    return v2.Compose(steps)
+
+
+def translate(name: str, checkpoint: Mapping) -> dict[str, Tensor]:
+    """The backbone of a release under the names of torchvision's ``resnet50``, without its last layer.
+
+    Parameters
+    ----------
+    name : str
+        One of `RELEASES`.
+    checkpoint : mapping
+        What the file holds: the weights, or a mapping with them under ``state_dict``, ``model`` or ``resnet``.
+
+    Raises
+    ------
+    ValueError
+        If a key is unknown or missing, or an array has another shape: the message names the first of them.
+    """
+    release = _release(name)
+    state = next((checkpoint[key] for key in ("state_dict", "model", "resnet") if key in checkpoint), checkpoint)
+    kept = {key: value for key, value in state.items() if not key.startswith(release.dropped or ("\0",))}
+    ours = {key: _torchvision(key.removeprefix(release.prefix)) for key in kept if key.startswith(release.prefix)}
+    backbone = {ours[key]: kept[key] for key in ours}
+    with torch.device("meta"):
+        expected = {key: value.shape for key, value in resnet50().state_dict().items() if not key.startswith("fc.")}
+    optional = {key for key in expected if key.endswith("num_batches_tracked")}
+    problems = {
+        "unknown": [key for key in kept if ours.get(key) not in expected],
+        "missing": sorted(expected.keys() - backbone.keys() - optional),
+        "of another shape": [key for key in backbone.keys() & expected.keys() if backbone[key].shape != expected[key]],
+    }
+    for problem, keys in problems.items():
+        if keys:
+            raise ValueError(
+                f"not the ResNet-50 of {name}: {len(keys)} keys {problem}, the first is {sorted(keys)[0]!r}; allowed "
+                f"are the keys of torchvision's resnet50 after {release.prefix!r}: is this the file of another model?"
+            )
+    return {key: backbone.get(key, torch.tensor(0)) for key in expected}
+
+
+_SIMCLR_V2 = (  # the converted SimCLR v2 numbers layers in the order of their use
+    (r"net\.0\.0\.", "conv1."),
+    (r"net\.0\.1\.0\.", "bn1."),
+    (r"net\.(\d)\.blocks\.(\d+)\.projection\.shortcut\.", r"layer\1.\2.downsample.0."),
+    (r"net\.(\d)\.blocks\.(\d+)\.projection\.bn\.0\.", r"layer\1.\2.downsample.1."),
+    (r"net\.(\d)\.blocks\.(\d+)\.net\.0\.", r"layer\1.\2.conv1."),
+    (r"net\.(\d)\.blocks\.(\d+)\.net\.1\.0\.", r"layer\1.\2.bn1."),
+    (r"net\.(\d)\.blocks\.(\d+)\.net\.2\.", r"layer\1.\2.conv2."),
+    (r"net\.(\d)\.blocks\.(\d+)\.net\.3\.0\.", r"layer\1.\2.bn2."),
+    (r"net\.(\d)\.blocks\.(\d+)\.net\.4\.", r"layer\1.\2.conv3."),
+    (r"net\.(\d)\.blocks\.(\d+)\.net\.5\.0\.", r"layer\1.\2.bn3."),
+)
+
+
+def _torchvision(key: str) -> str:
+    for pattern, replacement in _SIMCLR_V2:
+        key, n = re.subn(f"^{pattern}", replacement, key)
+        if n:
+            break
+    return key
+
+
+def _release(name: str) -> Release:
+    if name not in RELEASES:
+        raise ValueError(unknown("release", name, RELEASES))
+    return RELEASES[name]
+
+
+def _source(release: Release) -> str:
+    converted = f" and convert it with {release.converter}" if release.converter else ""
+    return f"download {release.url}{converted}"
+
+
+def _what_to_do(name: str, path: Path) -> str:
+    release = RELEASES[name]
+    itself = "" if release.converter else f", or call download({name!r})"
+    do = f"{_source(release)}, and put it in {path.parent}{itself}"
+    return f"there is no {path.name} for {name} ({release.licence}): {do}"
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
