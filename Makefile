@@ -22,7 +22,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 # The notebooks, by what they work on: nothing but the package; one pool, named after it; the tables of all pools.
 READINGS := 00_start_here 01_neural_collapse 02_metrics_from_equations 03_published_numbers
-POOL_NOTEBOOKS := 20_supervised 22_multi_source 23_loss_functions 24_segmentation 25_text
+POOL_NOTEBOOKS := 20_supervised 21_selfsupervised 22_multi_source 23_loss_functions 24_segmentation 25_text
 ANALYSES := 33_cost
 pool_of = $(shell sed 's/^[0-9]*_//' <<< $(1))
 # A profile says which notebooks it does without; and not every profile has every pool: the keys one step below `pools:`.
@@ -128,6 +128,7 @@ $(BUILD)/$(1).ipynb: notebooks/$(1).ipynb $(BUILD)/11_extract_features--$(call p
 	@$$(RUN)
 endef
 $(foreach notebook,$(POOL_NOTEBOOKS),$(eval $(call POOL_NOTEBOOK,$(notebook))))
+$(BUILD)/21_selfsupervised.ipynb: $(BUILD)/20_supervised.ipynb  # whose pool it compares with
 
 $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(ANALYSES))): $(BUILD)/%.ipynb: notebooks/%.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(POOL_NOTEBOOKS)))
 	@$(RUN)

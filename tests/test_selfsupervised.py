@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import re
 
 import numpy as np
@@ -112,7 +114,8 @@ def test_the_backbone_comes_out_of_each_release_unchanged(name, original):
 def test_a_loaded_network_computes_what_the_original_did(name, original, tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pth"
     torch.save(LAYOUTS[name](backbone(original)), path)
-    monkeypatch.setattr(releases, "_md5", lambda path: releases.RELEASES[name].md5)
+    unsigned = dataclasses.replace(releases.RELEASES[name], md5="")
+    monkeypatch.setitem(releases.RELEASES, name, unsigned)
     network = releases.load(name, path)
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
@@ -163,6 +166,25 @@ def test_a_file_with_another_digest_than_the_authors_publish_is_refused(tmp_path
     torch.save({}, path)
     with pytest.raises(ValueError, match="that of moco-v2 begins with a04e12f8: download it again"):
         releases.load("moco-v2", path)
+
+
+def test_the_first_load_records_the_digest_and_later_ones_refuse_another_content(original, tmp_path):
+    path = tmp_path / "swav.pth.tar"
+    torch.save(swav_layout(backbone(original)), path)
+    releases.load("swav", path)
+    recorded = (tmp_path / "swav.pth.tar.sha256").read_text().strip()
+    assert recorded == hashlib.sha256(path.read_bytes()).hexdigest()
+    torch.save(swav_layout(backbone(original) | {"bn1.bias": torch.ones(64)}), path)
+    with pytest.raises(ValueError, match="another than swav.pth.tar.sha256 recorded when it was first loaded"):
+        releases.load("swav", path)
+
+
+def test_a_file_that_is_refused_leaves_no_record(tmp_path):
+    path = tmp_path / "swav.pth.tar"
+    torch.save({}, path)
+    with pytest.raises(ValueError, match="keys missing"):
+        releases.load("swav", path)
+    assert not (tmp_path / "swav.pth.tar.sha256").exists()
 
 
 class Code:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet50
 from torchvision.transforms import v2
 
-from .. import paths
+from .. import artifacts, paths
 from ..profiles import unknown
 
 
@@ -54,11 +54,12 @@ RELEASES: dict[str, Release] = {  # named as in data/published/selfsupervised_fi
         "deepclusterv2_800ep_pretrain.pth.tar", **_SWAV,
     ),
     "infomin": Release(
-        "Tian et al., NeurIPS 2020", f"{_PYCONTRAST_URL}/AAAzMTynP3Qc8mIE4XWkgILUa/InfoMin_800.pth", "InfoMin_800.pth",
-        **_PYCONTRAST,
+        "Tian et al., NeurIPS 2020", f"{_PYCONTRAST_URL}/AAAzMTynP3Qc8mIE4XWkgILUa/InfoMin_800.pth?dl=1",
+        "InfoMin_800.pth", **_PYCONTRAST,
     ),
     "insdis": Release(
-        "Wu et al., CVPR 2018", f"{_PYCONTRAST_URL}/AACcsSIt1_Njv7GsmsuzZ6Sta/InsDis.pth", "InsDis.pth", **_PYCONTRAST
+        "Wu et al., CVPR 2018", f"{_PYCONTRAST_URL}/AACcsSIt1_Njv7GsmsuzZ6Sta/InsDis.pth?dl=1",
+        "InsDis.pth", **_PYCONTRAST,
     ),
     "moco-v1": Release(
         "He et al., CVPR 2020", f"{_MOCO_URL}/moco_v1_200ep/moco_v1_200ep_pretrain.pth.tar",
@@ -123,15 +124,26 @@ def load(name: str, path: Path | None = None) -> nn.Module:
     ValueError
         If there is no such release, or the file is not it: other digest, unreadable without running code from it, keys
         or shapes that do not belong there.
+
+    Notes
+    -----
+    Most authors publish no digest. The first load that succeeds writes the file's SHA-256 beside it, as
+    ``<file>.sha256``; from then on another content is refused.
     """
     release = _release(name)
     path = folder() / release.file if path is None else Path(path)
     if not path.exists():
         raise FileNotFoundError(_what_to_do(name, path))
-    if release.md5 and not (found := _md5(path)).startswith(release.md5):
+    if release.md5 and not (found := _digest(path, "md5")).startswith(release.md5):
         raise ValueError(
             f"{path.name} has MD5 {found}, that of {name} begins with {release.md5}: "
             f"download it again from {release.url}"
+        )
+    record, found = path.with_name(f"{path.name}.sha256"), _digest(path, "sha256")
+    if record.exists() and record.read_text().strip() != found:
+        raise ValueError(
+            f"{path.name} has SHA-256 {found}, another than {record.name} recorded when it was first loaded: "
+            f"download it again from {release.url}, or delete the record if the change is meant"
         )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -146,6 +158,7 @@ def load(name: str, path: Path | None = None) -> nn.Module:
     head = {f"fc.{key}": value for key, value in network.fc.state_dict().items()}
     network.load_state_dict(translate(name, checkpoint) | head)
     network.name = name
+    artifacts.write(record, f"{found}\n")
     return network.eval()
 
 
@@ -248,6 +261,6 @@ def _what_to_do(name: str, path: Path) -> str:
     return f"there is no {path.name} for {name} ({release.licence}): {do}"
 
 
-def _md5(path: Path) -> str:
+def _digest(path: Path, algorithm: str) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -12,6 +12,9 @@ LABELS = {
     "aircraft": "Aircraft", "caltech101": "Caltech", "cars": "Cars", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
     "dtd": "DTD", "flowers": "Flowers", "food": "Food", "pets": "Pets", "sun397": "SUN", "voc2007": "VOC",
     "cub": "CUB", "gtsrb": "GTSRB", "stl10": "STL-10", "ncti_table1": "NCTI Table 1", "ncti_table2": "NCTI Table 2",
+    "insdis": "InsDis", "moco_v1": "MoCo v1", "moco_v2": "MoCo v2", "pcl_v1": "PCL v1", "pcl_v2": "PCL v2", "infomin": "InfoMin",
+    "simclr_v1": "SimCLR v1", "simclr_v2": "SimCLR v2", "byol": "BYOL", "swav": "SwAV", "deepcluster_v2": "DeepCluster-v2",
+    "sela_v2": "SeLa-v2",
     "face_table1": "FaCe Table 1", "face_table2": "FaCe Table 2", "face_table3": "FaCe Table 3",
 }  # names in the tables -> names on the page; other names are shown as they are
 

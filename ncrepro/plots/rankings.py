@@ -17,8 +17,9 @@ def model_styles(models) -> dict[str, tuple[str, str]]:
     families: dict[str, list[str]] = {}
     for model in models:
         families.setdefault(model.rstrip("0123456789").split("_")[0], []).append(model)
+    n = len(style.COLOURS)
     return {
-        model: (style.COLOURS[i % len(style.COLOURS)], style.MARKERS[j % len(style.MARKERS)])
+        model: (style.COLOURS[i % n], style.MARKERS[(j + 4 * (i // n)) % len(style.MARKERS)])
         for i, members in enumerate(families.values())
         for j, model in enumerate(sorted(members, key=lambda name: (len(name), name)))
     }
@@ -42,7 +43,7 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
         _trend(ax, group)
         for model, row in group.set_index("model").iterrows():
             colour, marker = styles[model]
-            ax.plot(row["score"], row["accuracy"], marker, color=colour, ms=5, mec="white", mew=0.4, label=model)
+            ax.plot(row["score"], row["accuracy"], marker, color=colour, ms=5, mec="white", mew=0.4, label=label(model))
         found = correlations.set_index("target").loc[target]
         ax.set_title(f"{target}: $\\tau_w$ = {found['weighted_kendall']:.2f}, $\\rho_s$ = {found['spearman']:.2f}", size=7.5)
     for ax in axes.flat[len(targets) :]:

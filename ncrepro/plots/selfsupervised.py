@@ -98,7 +98,7 @@ def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
         ax.plot(values[~alive], y[~alive], "X", color=style.COLOURS[1], ms=6, label="collapsed")
         ax.set_xlim(left=0)
     left.axvline(random_accuracy, color="0.35", ls="--", lw=1)
-    left.text(random_accuracy, len(table) - 0.4, " random weights", size=7, color="0.35", va="bottom", ha="center")
+    left.text(random_accuracy, len(table) - 0.4, " random weights", size=7, color="0.35", va="bottom")
     left.set_yticks(y, [label(model) for model in table["model"]])
     left.set(xlabel="accuracy of a linear probe on the source (%)", ylim=(-0.6, len(table) + 0.4))
     right.set_xlabel("directions that the features use\n(effective rank)")

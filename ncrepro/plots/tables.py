@@ -21,7 +21,8 @@ def correlation_heatmap(panels: pd.DataFrame | dict[str, pd.DataFrame], title: s
     ----------
     panels : DataFrame (metrics x targets), or dict panel title -> DataFrame
         Panels stand one above the other, for instance ``{"printed": ..., "ours": ...}``; their rows and columns may
-        differ. A column ``average`` is set apart at the right. Missing values stay blank.
+        differ. A column ``average`` is set apart at the right. Missing values stay blank; a row of
+        nothing else says that its metric is not applicable.
     title : str
         What is seen.
     statistic : str
@@ -58,6 +59,8 @@ def _panel(ax: Axes, table: pd.DataFrame, decimals: int):
             if np.isfinite(value):
                 ax.text(x + 0.5, row + 0.5, f"{value:.{decimals}f}".replace("-", "−"), ha="center", va="center",
                         fontsize=7, fontweight="bold" if value == np.nanmax(values) else "normal")
+    for row in np.flatnonzero(table.isna().all(axis=1)):
+        ax.text((left[-1] + 1) / 2, row + 0.5, "not applicable", ha="center", va="center", fontsize=7, color="0.4")
     ax.set(xlim=(0, left[-1] + 1), ylim=(len(table), 0))
     crowded = table.shape[1] > 9
     ax.set_xticks(left + 0.5, [label(name).replace("-", "\n") if crowded else label(name) for name in table])
