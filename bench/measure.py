@@ -1,12 +1,12 @@
 """Seeded features to measure on, and the time and memory that a call takes."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+
+from ncrepro.memory import peak_mb, reset_peak
 
 
 class Cost(NamedTuple):
@@ -45,25 +45,3 @@ def cost(call: Callable[[], object], repeats: int = 1) -> Cost:
         cpu_seconds.append(time.process_time() - cpu_start)
         peaks.append(peak_mb() - before)
     return Cost(min(seconds), min(cpu_seconds), max(peaks))
-
-
-def peak_mb() -> float:
-    """The most memory this process has held since :func:`reset_peak`, in MB."""
-    if sys.platform == "linux":
-        return _status("VmHWM")
-    unit = 1e6 if sys.platform == "darwin" else 1e3
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def reset_peak() -> float:
-    """Start a new peak (on Linux; elsewhere it is that of the whole process) and return the memory held now, in MB."""
-    if sys.platform != "linux":
-        return peak_mb()
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
-    return _status("VmRSS")
-
-
-def _status(field: str) -> float:
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(field + ":")) / 1e3

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.measure import cost, peak_mb
+from bench.measure import cost
 from ncrepro import metrics
+from ncrepro.memory import peak_mb
 
 
 def main(folder: str, n_samples: str) -> None:

@@ -1,3 +1,12 @@
 """Which pre-trained model should I fine-tune? Neural-collapse transferability metrics, their baselines and their experiments."""
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    """``ncrepro.rank``, imported when it is asked for: it needs torch, the metrics do not."""
+    if name == "rank":
+        from .advice import rank
+
+        return rank
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -171,6 +171,13 @@ class Experiment:
         job = self._extraction(entry, target)
         return _require(job.path, job.spec, f"features of {model} on {target}", "11_extract_features")
 
+    def checkpoint(self, model: str) -> Path:
+        """The file that holds a pre-trained model's weights."""
+        entry = next((m for m in self.pool.models if m.name == model), None)
+        if entry is None:
+            raise ValueError(profiles.unknown("model", model, [m.name for m in self.pool.models]))
+        return self._pretraining(entry).path
+
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
         """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig. 2).
 

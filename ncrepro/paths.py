@@ -47,5 +47,6 @@ def figures(profile: str) -> Path:
 
 
 def relative(path: Path) -> str:
-    """``path`` as a reader should see it: below the compendium's folder, with forward slashes."""
-    return Path(path).resolve().relative_to(root().resolve()).as_posix()
+    """``path`` as a reader should see it: below the compendium's folder if it lies there, with forward slashes."""
+    path = Path(path).resolve()
+    return (path.relative_to(root().resolve()) if path.is_relative_to(root().resolve()) else path).as_posix()

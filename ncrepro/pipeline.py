@@ -1,6 +1,6 @@
 """What ``make`` calls: look before leaping, run one notebook, compare with the reference.
 
-``python -m ncrepro.pipeline check | run | verify``; every failure is one clear line and a non-zero exit.
+``python -m ncrepro.pipeline check | run | rank | verify``; every failure is one clear line and a non-zero exit.
 """
 
 import argparse
@@ -24,6 +24,10 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("notebook", type=Path)
     run.add_argument("output", type=Path)
     run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    yours = commands.add_parser("rank", help="rank models on data of one's own")
+    for name, kind in OF_RANK.items():
+        yours.add_argument(f"--{name}", type=kind)
+    yours.add_argument("--out", type=Path)
     commands.add_parser("verify", help="compare the results with the committed reference")
     arguments = parser.parse_args(argv)
     try:
@@ -32,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
             check(profile)
         elif arguments.command == "run":
             run_notebook(arguments.notebook, arguments.output, dict(arguments.parameter))
+        elif arguments.command == "rank":
+            rank({name: getattr(arguments, name) for name in OF_RANK if getattr(arguments, name) is not None}, arguments.out)
         else:
             return verify(profile.name)
     except (ValueError, OSError, NotebookFailed) as error:
@@ -63,8 +69,8 @@ class NotebookFailed(RuntimeError):
     """A notebook stopped with an error; what it got to is kept beside the output's place as ``*.failed.ipynb``."""
 
 
-def run_notebook(notebook: Path, output: Path, parameters: dict[str, str]) -> None:
-    """Execute ``notebook`` into ``output``, which exists afterwards only if every cell ran.
+def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: Path | None = None) -> None:
+    """Execute ``notebook`` in the folder ``cwd`` (its own, if None) into ``output``, which exists only if every cell ran.
 
     Raises
     ------
@@ -85,12 +91,12 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str]) -> No
     output.parent.mkdir(parents=True, exist_ok=True)
     for old in (failed, output, partial):
         old.unlink(missing_ok=True)
-    print(f"{notebook.stem} {' '.join(parameters.values())}".strip(), flush=True)
+    print(f"{notebook.stem} {' '.join(map(str, parameters.values()))}".strip(), flush=True)
     try:
         with tempfile.TemporaryDirectory() as sockets:
             private = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})  # no open network ports
             papermill.execute_notebook(
-                notebook, partial, parameters, cwd=notebook.parent, kernel_name="python3",
+                notebook, partial, parameters, cwd=cwd or notebook.parent, kernel_name="python3",
                 progress_bar=False, stdout_file=sys.stdout, config=private,
             )  # fmt: skip
     except papermill.PapermillExecutionError as error:
@@ -133,6 +139,36 @@ def _join_streams(outputs: list[dict]) -> list[dict]:
             lines = output["text"].split("\n")
             output["text"] = "\n".join(line.rstrip("\r").split("\r")[-1] for line in lines)
     return joined
+
+
+# A ranking on one's own data ------------------------------------------------------------------------------------------
+
+# The parameters of 41_rank that can be given to make, and what they are.
+OF_RANK = {name: str for name in ("images", "text", "features", "models", "metrics", "text_column", "label_column", "on_error")} | {
+    "max_per_class": int, "batch_size": int, "n_bootstrap": int,
+}  # fmt: skip
+
+
+def rank(parameters: dict[str, str | int], out: Path | None = None) -> None:
+    """Execute 41_rank on data of one's own: notebook and table into ``out`` or ``data/results/rank/NAME``, and the figure.
+
+    Paths are those of the folder that this is called in.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one of ``images``, ``text`` and ``features`` is given.
+    NotebookFailed
+        If it cannot be done: the message says why.
+    """
+    data = [parameters[kind] for kind in ("images", "text", "features") if kind in parameters]
+    if len(data) != 1:
+        raise ValueError(f"{len(data)} data sets are named; name one: make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv "
+                         "MODELS='bert-base-uncased ...', or FEATURES='one.npz two.npz'")
+    results, figures = (out, out) if out else (paths.results("rank", Path(data[0].split()[0]).stem), paths.figures("rank"))
+    places = {"results": str(Path(results).resolve()), "figures": str(Path(figures).resolve())}
+    run_notebook(paths.root() / "notebooks" / "41_rank.ipynb", Path(results).resolve() / "rank.ipynb", parameters | places, Path.cwd())
+    print(f"written: {paths.relative(results)}/ranking.csv, rank.ipynb; {paths.relative(figures)}/{Path(results).resolve().name}.png, .pdf")
 
 
 # After the work -------------------------------------------------------------------------------------------------------
