@@ -23,7 +23,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 # The notebooks, by what they work on: nothing but the package; one pool, named after it; the tables of all pools.
 READINGS := 00_start_here 01_neural_collapse 02_metrics_from_equations 03_published_numbers
 POOL_NOTEBOOKS := 20_supervised 21_selfsupervised 22_multi_source 23_loss_functions 24_segmentation 25_text
-ANALYSES := 33_cost
+ANALYSES := 33_cost 40_rank_your_own 41_rank
 pool_of = $(shell sed 's/^[0-9]*_//' <<< $(1))
 # A profile says which notebooks it does without; and not every profile has every pool: the keys one step below `pools:`.
 WITHOUT := $(shell sed -n 's/^without: \[\(.*\)\].*/\1/p' notebooks/profiles/$(PROFILE).yaml | tr -d ,)
@@ -60,6 +60,13 @@ verify: | environment  ## compare this machine's tables with the committed ones
 bench: | environment  ## time and memory of every metric and of feature extraction, beside plain ways to do the same
 	$(PYTHON) -m bench
 
+##@ Your own data
+# As many threads as there are cores: the networks are large and there is one process.
+rank: | environment  ## rank MODELS="resnet50 ..." on IMAGES=folder, TEXT=file.csv or FEATURES="one.npz two.npz"
+	@env -u OMP_NUM_THREADS -u OPENBLAS_NUM_THREADS -u MKL_NUM_THREADS $(PIPELINE) rank $(foreach option,$(OF_RANK),$(if $(filter command,$(firstword $(origin $(option)))),--$(call lower,$(option)) '$($(option))'))
+OF_RANK := IMAGES TEXT FEATURES MODELS METRICS TEXT_COLUMN LABEL_COLUMN MAX_PER_CLASS BATCH_SIZE N_BOOTSTRAP ON_ERROR OUT
+lower = $(shell tr A-Z a-z <<< $(1))
+
 ##@ Working with it
 lab: | environment  ## open JupyterLab on the notebooks
 	$(PYTHON) -m jupyterlab notebooks
@@ -91,7 +98,7 @@ help:
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nOptions: PROFILE=demo|smoke|paper  PYTHON=python (an environment of your own)\n'
 
-.PHONY: all figures plan data verify bench lab test notebooks reference clean distclean environment check help
+.PHONY: all figures rank plan data verify bench lab test notebooks reference clean distclean environment check help
 
 # The environment: the lock is copied into it last, so an interrupted installation is started again.
 .venv/requirements.txt: requirements.txt

@@ -9,6 +9,7 @@ import hashlib
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -212,19 +213,15 @@ def _load_trained_here(name: str, path: Path, spec: dict) -> "ImageModel":
 
 
 def _load_file(name: str, architecture: str, path: Path) -> "ImageModel":
-    state = published._renamed(read_weights(path))
-    network = published.build(architecture)
-    rows = state.get(f"{published.head_path(network)}.weight")
-    if rows is not None and len(rows) != published.N_IMAGENET:
-        network = published.build(architecture, len(rows))
-    published._fill(network, state, path)
+    network = published.restore(architecture, read_weights(path), path)
     return ImageModel(name, network, published.checkpoint(architecture).transform)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict in a file, also where a training run nested it; nothing but weights is ever unpickled."""
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of what is no file of torch's
+            state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{path} does not hold weights ({type(error).__name__}: {str(error).splitlines()[0][:120]}): save "
                          "network.state_dict() there, with torch.save or safetensors") from None
@@ -257,7 +254,7 @@ class Wrapped:
     transform: Callable
 
     def __call__(self, image) -> np.ndarray:
-        tensor = torch.as_tensor(np.asarray(self.transform(image)))
+        tensor = torch.as_tensor(np.array(self.transform(image)))
         if tensor.ndim != 3:
             raise ValueError(f"the transform gives shape {tuple(tensor.shape)}; allowed is (3, height, width)")
         return tensor.permute(1, 2, 0).float().numpy()  # (h, w, 3)

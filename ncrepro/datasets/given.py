@@ -129,7 +129,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return dict(file)
     except (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a .npz file of plain arrays ({error}): save it with np.savez, labels as integers or strings") from None

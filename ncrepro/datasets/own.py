@@ -229,7 +229,7 @@ def _of_folder(folder: Path) -> Photos:
         raise ValueError(f"{folder} is a file, not a folder; allowed are a folder with one folder of images per class, a table of "
                          f"texts ({', '.join(TABLES)}) and features (.npz)")
     inside = _folders(folder)
-    split = "train" if "train" in inside and set(inside) <= {"train", *HELD_OUT} else ""
+    split = "train" if "train" in inside and (len(inside) == 1 or set(inside) & set(HELD_OUT)) else ""
     classes = _folders(folder / split)
     if len(classes) < 2:
         raise ValueError(f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
@@ -288,7 +288,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".csv":
             return pd.read_csv(path, dtype=str, keep_default_na=False)
-        return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+        return pd.read_json(path, lines=True, dtype=False)
     except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as {path.suffix[1:]} ({error}): save it as UTF-8, one row or line per text") from None
 

@@ -178,12 +178,7 @@ def load(name: str, weights: str = WEIGHTS, transform: str = "own") -> tuple[nn.
     """
     found = checkpoint(name, weights, transform)
     digest = fetch(found)
-    state = _renamed(read(found.file))
-    network = build(name)
-    rows = state.get(f"{head_path(network)}.weight")
-    if rows is not None and len(rows) != N_IMAGENET:
-        network = build(name, len(rows))
-    _fill(network, state, found.file)
+    network = restore(name, read(found.file), found.file)
     record = {
         "model": name,
         "weights": f"{found.weights} ({found.file.name})",
@@ -196,6 +191,22 @@ def load(name: str, weights: str = WEIGHTS, transform: str = "own") -> tuple[nn.
         "transform": describe(found.transform),
     }
     return network.eval(), found.transform, record
+
+
+def restore(name: str, state: dict[str, Tensor], file: Path) -> nn.Module:
+    """The network called ``name`` with the weights ``state``, and as many outputs as these have; ``file`` is where they are from.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit: then their names are given.
+    """
+    state, network = _renamed(state), build(name)
+    rows = state.get(f"{head_path(network)}.weight")
+    if rows is not None and len(rows) != N_IMAGENET:
+        network = build(name, len(rows))
+    _fill(network, state, file)
+    return network.eval()
 
 
 def describe(transform: Transform) -> str:
@@ -275,7 +286,7 @@ def _of_torchvision(name: str, weights: str) -> Checkpoint:
         name=name,
         weights=entry.name,
         url=entry.url,
-        file=_folder() / file,
+        file=_place(file),
         sha256=re.search(r"-([0-9a-f]{8,})\.", file).group(1),
         transform=transform,
         licence="BSD-3-Clause (torchvision); trained on ImageNet: research",
@@ -340,6 +351,12 @@ def _timm_knowing(name: str) -> ModuleType:
 
 def _folder() -> Path:
     return paths.downloads() / "checkpoints"
+
+
+def _place(file: str) -> Path:
+    """Where torchvision's weights lie: in our folder, or in torch.hub's if another program has put them there."""
+    ours, hub = _folder() / file, Path(torch.hub.get_dir()) / "checkpoints" / file
+    return hub if hub.exists() and not ours.exists() else ours
 
 
 def fetch(found: Checkpoint) -> str:

@@ -1,0 +1,86 @@
+"""The figure of `40_rank_your_own`, and the demo's models and images as a reader's own."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .. import advice, artifacts, datasets, paths, plots, ranking
+from ..datasets.images import Images
+from ..experiment import BASELINES, Experiment
+from ..plots import advice as drawn
+from ..plots import label
+from . import figure
+
+ADVICE = ("total", "ncti", "face", "logme")  # what a ranking can be followed by: all metrics, or one
+FREE = "any model"
+
+
+def images(study: Experiment, target: str) -> Images:
+    """What the models of a pool are ranked for."""
+    return datasets.load(target, "train", study.pool.max_per_class)
+
+
+def example(profile: str | None) -> tuple[Images, dict[str, Path]]:
+    """Data and models for those who bring none: the first target of the demo and five of its networks."""
+    study = Experiment("supervised", profile)
+    return images(study, study.pool.targets[0]), {model.name: study.checkpoint(model.name) for model in study.pool.models[:5]}
+
+
+def with_accuracies(study: Experiment, target: str, table: pd.DataFrame) -> pd.DataFrame:
+    """A ranking with what fine-tuning gives (per cent), also written as ``ranking.csv``."""
+    accuracies = study.read("accuracies").query("target == @target").groupby("model")["accuracy"].mean()
+    table = table.assign(target=target, accuracy=table["model"].map(accuracies))
+    _write(study.profile.name, "ranking", table.drop(columns=["seconds", "peak_mb"]))
+    return table
+
+
+def regrets(study: Experiment) -> pd.DataFrame:
+    """What each advice gives up on each target, in points: (advice, target, regret), also written as ``regrets.csv``."""
+    rows = []
+    scores, accuracies = study.ranked()
+    for target in study.pool.targets:
+        arrays = {model: study.features_of(model, target) for model in accuracies.index}
+        features = {model: (a["features"], a["labels"]) for model, a in arrays.items()}
+        table = advice.rank(features, n_bootstrap=0, progress=False).set_index("model")
+        truth = accuracies[target]
+        rows += [(name, target, ranking.regret(table[name], truth)) for name in ADVICE if table[name].nunique() > 1]
+        for name, group in scores[(scores["target"] == target) & scores["metric"].isin(BASELINES)].groupby("metric", sort=False):
+            rows.append((name, target, ranking.regret(group.set_index("model")["score"], truth)))
+        rows.append((FREE, target, truth.max() - truth.mean()))
+    found = pd.DataFrame(rows, columns=["advice", "target", "regret"])
+    order = [*ADVICE, *BASELINES, FREE]
+    found = found.sort_values("advice", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
+    _write(study.profile.name, "regrets", found)
+    return found
+
+
+def _write(profile: str, name: str, table: pd.DataFrame) -> None:
+    text = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    artifacts.write(paths.results(profile, "rank_your_own") / f"{name}.csv", text)
+
+
+def _read(profile: str, name: str) -> pd.DataFrame:
+    path = paths.results(profile, "rank_your_own") / f"{name}.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{paths.relative(path)} is missing: run `make all PROFILE={profile}`, or 40_rank_your_own")
+    return pd.read_csv(path)
+
+
+def _holds(profile: str) -> tuple[str, bool]:
+    mean = _read(profile, "regrets").groupby("advice")["regret"].mean()
+    rivals = mean[[name for name in (*BASELINES, FREE) if name in mean]]
+    text = f"mean regret {mean['total']:.1f} points; {label(rivals.idxmin())} {rivals.min():.1f}, {FREE} {mean[FREE]:.1f}"
+    return text, bool(mean["total"] < rivals.min())
+
+
+@figure(
+    shows="a ranking by `ncrepro.rank` beside the fine-tuned accuracies, and what following it costs on each target",
+    notebook="40_rank_your_own",
+    claim="(ours) the model ranked first costs less accuracy than one chosen without looking at the target's features",
+    holds=_holds,
+)
+def rank_your_own(profile: str) -> Figure:
+    table, costs = _read(profile, "ranking"), _read(profile, "regrets")
+    titles = (f"Ranked for {table['target'][0]}; at the right, fine-tuned", "What does following it cost?")
+    return drawn.advice_plot(table, advice.by_metric(table), costs, titles)
