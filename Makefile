@@ -61,9 +61,9 @@ bench: | environment  ## time and memory of every metric and of feature extracti
 	$(PYTHON) -m bench
 
 ##@ Your own data
-# As many threads as there are cores: the networks are large and there is one process.
+# As many threads as there are cores, since there is one process; but none that waits at full speed for its turn.
 rank: | environment  ## rank MODELS="resnet50 ..." on IMAGES=folder, TEXT=file.csv or FEATURES="one.npz two.npz"
-	@env -u OMP_NUM_THREADS -u OPENBLAS_NUM_THREADS -u MKL_NUM_THREADS $(PIPELINE) rank $(foreach option,$(OF_RANK),$(if $(filter command,$(firstword $(origin $(option)))),--$(call lower,$(option)) '$($(option))'))
+	@env -u OMP_NUM_THREADS OMP_WAIT_POLICY=passive $(PIPELINE) rank $(foreach option,$(OF_RANK),$(if $(filter command,$(firstword $(origin $(option)))),--$(call lower,$(option)) '$($(option))'))
 OF_RANK := IMAGES TEXT FEATURES MODELS METRICS TEXT_COLUMN LABEL_COLUMN MAX_PER_CLASS BATCH_SIZE N_BOOTSTRAP ON_ERROR OUT
 lower = $(shell tr A-Z a-z <<< $(1))
 

@@ -39,6 +39,7 @@ SOME_TEXT_MODELS = (
     "roberta-large", "albert-base-v2", "microsoft/deberta-v3-base", "google/electra-base-discriminator", "xlm-roberta-base",
     "sentence-transformers/all-MiniLM-L6-v2", "gpt2",
 )  # fmt: skip
+CONVOLUTIONAL = ("torchvision.models.", "timm.")  # whose networks may end in a convolution that is the classifier (SqueezeNet)
 LONGEST = 512  # tokens of a text that are read, where the tokenizer names no smaller number
 
 Load = Callable[[], "ImageModel | TextModel"]
@@ -176,6 +177,8 @@ def _of_path(name: str, what: str, right: str) -> Callable[[], Candidate]:
     if not path.is_file():
         raise ValueError(f"model {name!r}: there is no file {path}")
     spec = _spec_inside(path)
+    if spec and colon and architecture != spec["architecture"]:
+        raise ValueError(f"model {name!r}: {path.name} says of itself that it is a {spec['architecture']}, not a {architecture}; leave the name out")
     if spec is None:
         if architecture not in published.names() and not architecture.startswith(TIMM):
             near = difflib.get_close_matches(architecture, published.names(), n=3)
@@ -293,6 +296,8 @@ class ImageModel:
             head = published.head(self.network)
         except ValueError:
             return None
+        if isinstance(head, nn.Conv2d) and not type(self.network).__module__.startswith(CONVOLUTIONAL):
+            return None  # a body without its classifier ends in a convolution, too
         return head.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
 
 

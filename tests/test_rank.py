@@ -263,8 +263,9 @@ def test_the_features_are_those_of_the_penultimate_layer_under_the_models_own_tr
     x = torch.stack([torch.tensor(SIZE(target.data.image(i))) for i in range(15)]).permute(0, 3, 1, 2)
     with torch.inference_mode():
         H = network.body(SIZE.normalise(x))
+        probs = network.fc(H).softmax(1)
     np.testing.assert_allclose(arrays["features"], H, atol=1e-5)
-    np.testing.assert_allclose(arrays["source_probs"], network.fc(H).softmax(1).detach(), atol=1e-5)
+    np.testing.assert_allclose(arrays["source_probs"], probs, atol=1e-5)
 
 
 def test_a_network_without_a_classifier_gives_what_it_returns(pictures):
@@ -276,7 +277,7 @@ def test_a_network_without_a_classifier_gives_what_it_returns(pictures):
 
 def test_any_callable_from_an_image_to_a_tensor_is_a_transform(pictures):
     def transform(image):
-        return torch.from_numpy(np.asarray(image.resize((32, 32)))).permute(2, 0, 1) / 255
+        return torch.tensor(np.array(image.resize((32, 32)))).permute(2, 0, 1) / 255
 
     pool = {name: (network, transform) for name, (network, _) in tiny().items()}
     assert len(rank(pictures, pool)) == 2
@@ -440,6 +441,8 @@ def test_a_file_that_the_demo_trained_says_its_own_architecture(pictures, root):
     advice.artifacts.save(job.path, arrays | {"n_classes": np.array(7)}, job.spec)
     candidate, other = candidates.resolve([study.checkpoint("resnet34"), f"mine={job.path}"], "images")
     assert (candidate.name, other.name) == ("resnet34-source-cross_entropy", "mine")
+    with pytest.raises(ValueError, match="says of itself that it is a resnet34, not a resnet50"):
+        candidates.resolve([f"mine=resnet50:{job.path}"], "images")
     loaded = candidate.load().network.state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in network.state_dict().items())
 
