@@ -176,7 +176,9 @@ class Experiment:
         entry = next((m for m in self.pool.models if m.name == model), None)
         if entry is None:
             raise ValueError(profiles.unknown("model", model, [m.name for m in self.pool.models]))
-        return self._pretraining(entry).path
+        job = self._pretraining(entry)
+        _require(job.path, job.spec, f"weights of {model}", "10_train_pool")
+        return job.path
 
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
         """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig. 2).

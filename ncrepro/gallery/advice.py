@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .. import advice, artifacts, datasets, paths, plots, ranking
-from ..datasets.images import Images
+from ..datasets import own
+from ..datasets.folders import Photos
 from ..experiment import BASELINES, Experiment
 from ..plots import advice as drawn
 from ..plots import label
@@ -16,15 +17,26 @@ ADVICE = ("total", "ncti", "face", "logme")  # what a ranking can be followed by
 FREE = "any model"
 
 
-def images(study: Experiment, target: str) -> Images:
-    """What the models of a pool are ranked for."""
-    return datasets.load(target, "train", study.pool.max_per_class)
+def own_data(study: Experiment, target: str) -> tuple[Path | Photos, str]:
+    """A target as a reader would have it, a folder of images, and that in words; photographs that are files stay where they are."""
+    data = datasets.load(target, "train", study.pool.max_per_class)
+    text = f"{len(data)} images of {data.n_classes} classes"
+    if isinstance(data, Photos):
+        return data, text
+    folder = paths.cache("rank") / "example" / study.profile.name / target
+    return own.write(data, folder / "train").parent, f"{text} in {paths.relative(folder)}/train"
 
 
-def example(profile: str | None) -> tuple[Images, dict[str, Path]]:
+def own_models(study: Experiment) -> dict[str, Path | str]:
+    """A pool's models: files of weights where they were trained here, published names otherwise."""
+    trained = study.pool.task == "classification"
+    return {model.name: study.checkpoint(model.name) if trained else model.architecture for model in study.pool.models}
+
+
+def example(profile: str | None) -> tuple[Path | Photos, dict[str, Path | str]]:
     """Data and models for those who bring none: the first target of the demo and five of its networks."""
     study = Experiment("supervised", profile)
-    return images(study, study.pool.targets[0]), {model.name: study.checkpoint(model.name) for model in study.pool.models[:5]}
+    return own_data(study, study.pool.targets[0])[0], dict(list(own_models(study).items())[:5])
 
 
 def with_accuracies(study: Experiment, target: str, table: pd.DataFrame) -> pd.DataFrame:
