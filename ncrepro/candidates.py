@@ -257,7 +257,8 @@ class Wrapped:
     transform: Callable
 
     def __call__(self, image) -> np.ndarray:
-        tensor = torch.as_tensor(np.array(self.transform(image)))
+        made = self.transform(image)
+        tensor = made if isinstance(made, Tensor) else torch.tensor(np.array(made))
         if tensor.ndim != 3:
             raise ValueError(f"the transform gives shape {tuple(tensor.shape)}; allowed is (3, height, width)")
         return tensor.permute(1, 2, 0).float().numpy()  # (h, w, 3)
