@@ -1,11 +1,11 @@
 """How the names in the tables read on the page."""
 
 LABELS = {
-    "ncti": "NCTI", "face": "FaCe", "face_printed": "FaCe as printed", "face_printed": "FaCe, Eq. 6 as printed", "logme": "LogME", "sfda": "SFDA",
+    "ncti": "NCTI", "face": "FaCe", "face_printed": "FaCe, Eq. 6 as printed", "logme": "LogME", "sfda": "SFDA",
     "leep": "LEEP", "nce": "NCE", "nleep": "NLEEP", "gbc": "GBC", "h_score": "H-score", "transrate": "TransRate",
     "regularized_h_score": "regularised H-score", "static_baseline": "static baseline",
     "static_baseline_listed": "static, listed models", "source_accuracy": "source accuracy",
-    "n_parameters": "number of parameters", "source_accuracy": "source accuracy", "n_parameters": "number of parameters",
+    "n_parameters": "number of parameters",
     "variance_collapse": "VC alone", "class_fairness": "CF alone",
     "nc2_a": "NC2(A)", "selfsupervised": "self-supervised",
     "weighted_kendall": r"weighted Kendall $\tau_w$", "pearson": r"Pearson $\rho$", "spearman": r"Spearman $\rho_s$",
