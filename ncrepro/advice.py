@@ -1,8 +1,8 @@
 """Which of my models should I fine-tune on my data? One call, `rank`, and the table that answers.
 
-The work is a list of models. Each one's features are taken, scored, and scored again on resamples, by ``joblib``: in this process,
-or wherever ``joblib.parallel_config`` says. What a model gave is kept as soon as it is there, so an interrupted ranking goes on
-where it stopped.
+The work is a list of models. Each one's features are taken, scored, and scored again on resamples, by ``joblib``: in
+this process, or wherever ``joblib.parallel_config`` says. What a model gave is kept as soon as it is there, so an
+interrupted ranking goes on where it stopped.
 """
 
 import sys
@@ -32,7 +32,9 @@ from .profiles import unknown
 METRICS = {  # metric -> its terms; of one term, it is the score itself
     "ncti": ("seli", "ncc", "log_vc"),
     "face": ("variance_collapse", "class_fairness"),
-} | {name: () for name in ("logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc", "nleep", "leep", "nce")}
+} | {
+    name: () for name in ("logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc", "nleep", "leep", "nce")
+}
 OF_STATISTICS = ("logme", "h_score", "regularized_h_score")  # what can be had from merged shards
 OF_SOURCE = ("leep", "nce")  # what needs a source classifier
 
@@ -74,18 +76,20 @@ def rank(
     Parameters
     ----------
     data : path, data set or arrays
-        *Images:* a folder with one folder of images per class (``train/`` is taken if there are ``train/`` and ``test/``), a data set in
-        torchvision's manner without transform, or uint8 images (n, height, width, 3) with ``labels``.
+        *Images:* a folder with one folder of images per class (``train/`` is taken if there are ``train/`` and
+        ``test/``), a data set in torchvision's manner without transform, or uint8 images (n, height, width, 3) with
+        ``labels``.
         *Texts:* a ``.csv`` or JSON-lines file, a DataFrame, or a list with ``labels``.
-        *Features*, taken elsewhere: ``.npz`` files or a folder of them, each with ``features`` and ``labels``; or a dict of one entry
-        per model: features (n, d) with ``labels``, a pair (features, labels), a path, a `metrics.ClassStatistics`, or a list of shards.
+        *Features*, taken elsewhere: ``.npz`` files or a folder of them, each with ``features`` and ``labels``; or a
+        dict of one entry per model: features (n, d) with ``labels``, a pair (features, labels), a path, a
+        `metrics.ClassStatistics`, or a list of shards.
     models : list, dict of name -> model, or names separated by blanks
         *Images:* names of torchvision (``resnet50``) and timm (``timm/vit_small_patch16_224``), weights of your own
-        (``resnet50=weights.pth``, or ``mine=resnet50:weights.safetensors``), `torch.nn.Module`, or a pair of a module and its
-        transform. *Texts:* Hugging Face names and folders. *Features:* none.
+        (``resnet50=weights.pth``, or ``mine=resnet50:weights.safetensors``), `torch.nn.Module`, or a pair of a module
+        and its transform. *Texts:* Hugging Face names and folders. *Features:* none.
     metrics : list of str
-        Of ``ncti, face, logme, sfda, h_score, regularized_h_score, transrate, gbc, nleep, leep, nce``; the last two need models with
-        a source classifier.
+        Of ``ncti, face, logme, sfda, h_score, regularized_h_score, transrate, gbc, nleep, leep, nce``; the last two
+        need models with a source classifier.
     labels : array of n labels, optional
         Integers or strings, for data that carry none.
     text, label : str
@@ -103,32 +107,36 @@ def rank(
     seed : int
         Draws the sub-sample and the resamples.
     cache : bool or path
-        Where features and scores are kept: True for ``data/cache/rank``, False for nowhere. They are found again by the content of
-        samples and weights. (Not by the code of a module's ``forward``: with a module that you are changing, use False.)
+        Where features and scores are kept: True for ``data/cache/rank``, False for nowhere. They are found again by
+        the content of samples and weights. (Not by the code of a module's ``forward``: with a module that you are
+        changing, use False.)
     progress : bool
         Show a bar per model, with samples per second, and the cautions at the end, on standard error.
 
     Returns
     -------
     DataFrame, best model first
-        ``rank``; ``model``; one column per metric, higher is better; ``total`` in [0, 1]; ``low`` and ``high``, 95 % of the total by
-        bootstrap; ``agreement`` between metrics about this model (1: all give it the same rank, 0: first and last); ``n_samples``,
-        ``n_features``; ``seconds`` and ``peak_mb`` (most memory held by the process, or by the GPU) it took to extract and score;
-        ``caution``. ``table.attrs`` holds ``cautions`` (of the whole pool), ``meaning``, ``agreement`` (mean weighted Kendall
-        between metrics) and ``terms`` (models x terms, before min-max).
+        ``rank``; ``model``; one column per metric, higher is better; ``total`` in [0, 1]; ``low`` and ``high``, 95 %
+        of the total by bootstrap; ``agreement`` between metrics about this model (1: all give it the same rank, 0:
+        first and last); ``n_samples``, ``n_features``; ``seconds`` and ``peak_mb`` (most memory held by the process,
+        or by the GPU) it took to extract and score; ``caution``. ``table.attrs`` holds ``cautions`` (of the whole
+        pool), ``meaning``, ``agreement`` (mean weighted Kendall between metrics) and ``terms`` (models x terms, before
+        min-max).
 
     Raises
     ------
     ValueError
-        For data, models or metrics that cannot be: the message says what is allowed. All of this is answered before any long work.
+        For data, models or metrics that cannot be: the message says what is allowed. All of this is answered before
+        any long work.
     OSError
         If weights are missing and cannot be downloaded; the message says which file to put where.
 
     Notes
     -----
-    The interval is the total plus and minus 1.96 standard errors, from totals of resamples under the min-max of the full data; terms
-    are centred on those of the full data first, since a resample holds samples twice and so looks more separable than it is. Of more
-    than 4,000 samples a resample takes so many, and its deviations shrink by the square root of the share.
+    The interval is the total plus and minus 1.96 standard errors, from totals of resamples under the min-max of the
+    full data; terms are centred on those of the full data first, since a resample holds samples twice and so looks
+    more separable than it is. Of more than 4,000 samples a resample takes so many, and its deviations shrink by the
+    square root of the share.
 
     Examples
     --------
@@ -145,12 +153,16 @@ def rank(
         counts, target = np.unique(pool[0].labels, return_counts=True)[1], None
         shards = [model.name for model in pool if model.statistics is not None]
         if shards and set(names) - set(OF_STATISTICS):
-            raise ValueError(f"of {shards[0]} there are statistics only, from which metrics={list(OF_STATISTICS)} can be computed, not "
-                             f"{sorted(set(names) - set(OF_STATISTICS))}")
+            raise ValueError(
+                f"of {shards[0]} there are statistics only, from which metrics={list(OF_STATISTICS)} can be computed, not "
+                f"{sorted(set(names) - set(OF_STATISTICS))}"
+            )
     else:
         target = own.open_target(data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed)
         if target.kind == "texts" and set(names) & set(OF_SOURCE):
-            raise ValueError(f"metric {(set(names) & set(OF_SOURCE)).pop()!r} needs a source classifier, which models of texts do not have")
+            raise ValueError(
+                f"metric {(set(names) & set(OF_SOURCE)).pop()!r} needs a source classifier, which models of texts do not have"
+            )
         candidates.device(device)
         pool = candidates.resolve(models, target.kind)
         _check_pool(len(pool))
@@ -207,7 +219,9 @@ def _run(settings: Settings, pool: list[Candidate | Features], target: Target | 
     alone = joblib.effective_n_jobs(None) == 1  # then the bars of the models themselves can be seen
     parallel = joblib.Parallel(return_as="generator_unordered")
     jobs = (joblib.delayed(_work)(i, settings, pool[i], target, progress and alone) for i in missing)
-    with tqdm(total=len(pool), initial=len(pool) - len(missing), desc="rank", unit="model", disable=alone or not progress) as bar:
+    with tqdm(
+        total=len(pool), initial=len(pool) - len(missing), desc="rank", unit="model", disable=alone or not progress
+    ) as bar:
         for i, arrays in parallel(jobs):
             made[i] = arrays
             if files[i]:
@@ -235,7 +249,9 @@ def _scores_file(settings: Settings, model: Candidate | Features, target: Target
     return settings.folder / "scores" / f"{artifacts.digest(spec)}.safetensors", spec
 
 
-def _work(i: int, settings: Settings, model: Candidate | Features, target: Target | None, show: bool) -> tuple[int, Arrays]:
+def _work(
+    i: int, settings: Settings, model: Candidate | Features, target: Target | None, show: bool
+) -> tuple[int, Arrays]:
     """One model's terms, those of its resamples, and what they cost."""
     memory.reset_peak()
     started = time.perf_counter()
@@ -247,8 +263,10 @@ def _work(i: int, settings: Settings, model: Candidate | Features, target: Targe
         spent, peak = float(arrays["seconds"]), float(arrays["peak_mb"])
         started = time.perf_counter()
     if probs is None and set(settings.metrics) & set(OF_SOURCE):
-        raise ValueError(f"{model.name} has no source classifier, which metric {(set(settings.metrics) & set(OF_SOURCE)).pop()!r} needs; "
-                         "leave out one of the two")
+        raise ValueError(
+            f"{model.name} has no source classifier, which metric {(set(settings.metrics) & set(OF_SOURCE)).pop()!r} needs; "
+            "leave out one of the two"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: said in the table
         if H is None:
@@ -259,7 +277,13 @@ def _work(i: int, settings: Settings, model: Candidate | Features, target: Targe
         else:
             shape = H.shape
             terms = _terms(settings.metrics, H, y, probs)
-            draws = tqdm(_resamples(y, settings), total=settings.n_bootstrap, desc=f"{model.name}: resamples", leave=False, disable=not show)
+            draws = tqdm(
+                _resamples(y, settings),
+                total=settings.n_bootstrap,
+                desc=f"{model.name}: resamples",
+                leave=False,
+                disable=not show,
+            )
             resampled = [_terms(settings.metrics, H[d], y[d], None if probs is None else probs[d]) for d in draws]
             resampled = np.array(resampled).reshape(-1, len(terms))  # (n_bootstrap, terms)
     return i, {
@@ -275,7 +299,11 @@ def _work(i: int, settings: Settings, model: Candidate | Features, target: Targe
 def _features(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
     """Features of one model, from the cache if it has them."""
     spec = _features_spec(model, target)
-    path = settings.folder / "features" / f"{artifacts.digest(spec)}.safetensors" if settings.folder and model.spec else None
+    path = (
+        settings.folder / "features" / f"{artifacts.digest(spec)}.safetensors"
+        if settings.folder and model.spec
+        else None
+    )
     known = artifacts.load(path, spec) if path else None
     if known is not None:
         return known
@@ -323,7 +351,9 @@ def _share(n_samples: int) -> float:
 # The table ------------------------------------------------------------------------------------------------------------
 
 
-def _table(made: list[Arrays], pool: list, metrics: tuple[str, ...], counts: np.ndarray, target: Target | None) -> pd.DataFrame:
+def _table(
+    made: list[Arrays], pool: list, metrics: tuple[str, ...], counts: np.ndarray, target: Target | None
+) -> pd.DataFrame:
     names = [model.name for model in pool]
     columns = [(metric, term) for metric in metrics for term in METRICS[metric] or (metric,)]
     terms = pd.DataFrame([arrays["terms"] for arrays in made], index=names, columns=pd.MultiIndex.from_tuples(columns))
@@ -353,7 +383,9 @@ def _table(made: list[Arrays], pool: list, metrics: tuple[str, ...], counts: np.
         "cautions": _cautions(table["model"].tolist(), counts, agreement, tied, constant, error.isna().any(), target),
         "meaning": MEANING,
         "agreement": agreement,
-        "terms": {name: {".".join(dict.fromkeys(c)): v for c, v in row.items()} for name, row in terms.T.to_dict().items()},
+        "terms": {
+            name: {".".join(dict.fromkeys(c)): v for c, v in row.items()} for name, row in terms.T.to_dict().items()
+        },
     }
     return table
 
@@ -418,20 +450,32 @@ def _caution(model: Candidate | Features, arrays: Arrays) -> str:
 
 
 def _cautions(
-    models: list[str], counts: np.ndarray, agreement: float, tied: list[str], constant: list[str], no_errors: bool, target: Target | None
+    models: list[str],
+    counts: np.ndarray,
+    agreement: float,
+    tied: list[str],
+    constant: list[str],
+    no_errors: bool,
+    target: Target | None,
 ) -> list[str]:
     """Why the evidence may be thin, in sentences; ``models`` best first."""
     said = []
     if len(models) < FEW_MODELS:
-        said.append(f"there are {len(models)} models only: totals are relative to the pool, and one model more or less can move them all")
+        said.append(
+            f"there are {len(models)} models only: totals are relative to the pool, and one model more or less can move them all"
+        )
     if counts.min() < FEW_SAMPLES:
         said.append(f"the smallest class has {counts.min()} samples (under {FEW_SAMPLES}): scores of so few wobble")
     if tied:
-        said.append(f"{models[0]} leads, but within the interval it is tied with {', '.join(m for m in models if m in tied)}")
+        said.append(
+            f"{models[0]} leads, but within the interval it is tied with {', '.join(m for m in models if m in tied)}"
+        )
     if no_errors:
         said.append("there are no intervals, so it is not known which distances between totals mean anything")
     if agreement < LOW_AGREEMENT:
-        said.append(f"the metrics disagree (mean weighted Kendall between them {agreement:.2f}): look at their own columns")
+        said.append(
+            f"the metrics disagree (mean weighted Kendall between them {agreement:.2f}): look at their own columns"
+        )
     if constant:
         said.append(f"the same for all models, and so left out of the totals: {', '.join(constant)}")
     if target and target.skipped:

@@ -1,7 +1,8 @@
-"""Models of a reader's own choice: a name, a file of weights or a network -> something that turns samples into features.
+"""Models of a reader's own choice: a name, a file of weights or a network -> something that turns samples into
+features.
 
-`resolve` answers everything that can be wrong with a model (a mistyped name, weights that are missing, a file that is no weights
-or another network's) before any sample is looked at.
+`resolve` answers everything that can be wrong with a model (a mistyped name, weights that are missing, a file that is
+no weights or another network's) before any sample is looked at.
 """
 
 import difflib
@@ -39,7 +40,10 @@ SOME_TEXT_MODELS = (
     "roberta-large", "albert-base-v2", "microsoft/deberta-v3-base", "google/electra-base-discriminator", "xlm-roberta-base",
     "sentence-transformers/all-MiniLM-L6-v2", "gpt2",
 )  # fmt: skip
-CONVOLUTIONAL = ("torchvision.models.", "timm.")  # whose networks may end in a convolution that is the classifier (SqueezeNet)
+CONVOLUTIONAL = (
+    "torchvision.models.",
+    "timm.",
+)  # whose networks may end in a convolution that is the classifier (SqueezeNet)
 LONGEST = 512  # tokens of a text that are read, where the tokenizer names no smaller number
 
 Load = Callable[[], "ImageModel | TextModel"]
@@ -53,7 +57,8 @@ class Candidate:
     ----------
     name : str
     spec : dict or None
-        What its features depend on: weights, architecture, preprocessing. None if that cannot be told, and then nothing is kept.
+        What its features depend on: weights, architecture, preprocessing. None if that cannot be told, and then
+        nothing is kept.
     load : callable
         Returns the model.
     caution : str
@@ -112,8 +117,10 @@ def _named(given: Any) -> dict[str, Any]:
     for what in given or []:
         name = _name_of(what)
         if name in named:
-            raise ValueError(f"two models are called {name!r}: give each a name of its own, as in models={{'first': ..., 'second': ...}}, "
-                             "or 'first=resnet50:first.pth'")
+            raise ValueError(
+                f"two models are called {name!r}: give each a name of its own, as in models={{'first': ..., 'second': ...}}, "
+                "or 'first=resnet50:first.pth'"
+            )
         named[name] = what
     return named
 
@@ -135,8 +142,10 @@ def _image_model(name: str, what: Any) -> Callable[[], Candidate]:
     if isinstance(what, tuple) and isinstance(what[0], nn.Module):
         return partial(_of_network, name, *what)
     if not isinstance(what, (str, Path)):
-        raise ValueError(f"model {name!r} is a {type(what).__name__}; allowed are a name, 'ARCHITECTURE=FILE', a torch.nn.Module, and a "
-                         "pair of a module and its transform")
+        raise ValueError(
+            f"model {name!r} is a {type(what).__name__}; allowed are a name, 'ARCHITECTURE=FILE', a torch.nn.Module, and a "
+            "pair of a module and its transform"
+        )
     _, is_file, right = str(what).partition("=")
     if is_file or Path(str(what)).suffix in FILES:
         return _of_path(name, str(what), right if is_file else str(what))
@@ -178,19 +187,25 @@ def _of_path(name: str, what: str, right: str) -> Callable[[], Candidate]:
         raise ValueError(f"model {name!r}: there is no file {path}")
     spec = _spec_inside(path)
     if spec and colon and architecture != spec["architecture"]:
-        raise ValueError(f"model {name!r}: {path.name} says of itself that it is a {spec['architecture']}, not a {architecture}; leave the name out")
+        raise ValueError(
+            f"model {name!r}: {path.name} says of itself that it is a {spec['architecture']}, not a {architecture}; leave the name out"
+        )
     if spec is None:
         if architecture not in published.names() and not architecture.startswith(TIMM):
             near = difflib.get_close_matches(architecture, published.names(), n=3)
-            raise ValueError(f"model {name!r}: which architecture do the weights in {path.name} belong to? {architecture!r} is none"
-                             f"{'; did you mean ' + ' or '.join(map(repr, near)) + '?' if near else ''}; write resnet50={path.name}, or "
-                             f"NAME=resnet50:{path.name}")
+            raise ValueError(
+                f"model {name!r}: which architecture do the weights in {path.name} belong to? {architecture!r} is none"
+                f"{'; did you mean ' + ' or '.join(map(repr, near)) + '?' if near else ''}; write resnet50={path.name}, or "
+                f"NAME=resnet50:{path.name}"
+            )
         _check_architecture(architecture)
     return partial(_of_file, name, architecture, path, spec)
 
 
 def _of_file(name: str, architecture: str, path: Path, spec: dict | None) -> Candidate:
-    load = partial(_load_file, name, architecture, path) if spec is None else partial(_load_trained_here, name, path, spec)
+    load = (
+        partial(_load_file, name, architecture, path) if spec is None else partial(_load_trained_here, name, path, spec)
+    )
     transform = load().transform  # reads the file once, so that one that does not fit is found before the work
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -224,10 +239,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict in a file, also where a training run nested it; nothing but weights is ever unpickled."""
     try:
         with warnings.catch_warnings(action="ignore"):  # of what is no file of torch's
-            state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+            state = (
+                load_file(path)
+                if path.suffix == ".safetensors"
+                else torch.load(path, map_location="cpu", weights_only=True)
+            )
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"{path} does not hold weights ({type(error).__name__}: {str(error).splitlines()[0][:120]}): save "
-                         "network.state_dict() there, with torch.save or safetensors") from None
+        raise ValueError(
+            f"{path} does not hold weights ({type(error).__name__}: {str(error).splitlines()[0][:120]}): save "
+            "network.state_dict() there, with torch.save or safetensors"
+        ) from None
     for key in NESTED:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -287,7 +308,9 @@ class ImageModel:
                 hook.remove()
         if not isinstance(out, Tensor) or out.ndim not in (2, 4):
             shape = f" of shape {tuple(out.shape)}" if isinstance(out, Tensor) else ""
-            raise ValueError(f"{self.name} returns a {type(out).__name__}{shape}; allowed are logits (n, classes) or features (n, d)")
+            raise ValueError(
+                f"{self.name} returns a {type(out).__name__}{shape}; allowed are logits (n, classes) or features (n, d)"
+            )
         if seen and _is_classifier(*seen[-1], out):
             return published.penultimate(seen[-1][0]), out.softmax(1)
         return published.penultimate(out), None  # it has no classifier: what it returns are its features
@@ -312,7 +335,9 @@ def _is_classifier(inputs: Tensor, output: Tensor, out: Tensor) -> bool:
 
 def _text_model(name: str, what: Any) -> Callable[[], Candidate]:
     if not isinstance(what, (str, Path)):
-        raise ValueError(f"model {name!r} is a {type(what).__name__}; for texts allowed are Hugging Face names and folders")
+        raise ValueError(
+            f"model {name!r} is a {type(what).__name__}; for texts allowed are Hugging Face names and folders"
+        )
     where = str(what).partition("=")[2] or str(what)
     return partial(_of_hub, name, where)
 
@@ -403,12 +428,18 @@ def device(name: str | None = None) -> torch.device:
         return torch.device(next(kind for kind, is_there in there.items() if is_there))
     kind = str(name).split(":")[0]
     if not there.get(kind, False):
-        raise ValueError(f"device is {name!r}; there is {', '.join(kind for kind, is_there in there.items() if is_there)} here")
+        raise ValueError(
+            f"device is {name!r}; there is {', '.join(kind for kind, is_there in there.items() if is_there)} here"
+        )
     return torch.device(name)
 
 
 def extract(
-    model: ImageModel | TextModel, data: Photos | Texts, place: torch.device, batch_size: int | None, on_batch: Callable[[int], None]
+    model: ImageModel | TextModel,
+    data: Photos | Texts,
+    place: torch.device,
+    batch_size: int | None,
+    on_batch: Callable[[int], None],
 ) -> Arrays:
     """Features (n, d), float32, and source probabilities (n, K_s) if the model has a classifier.
 
@@ -444,8 +475,10 @@ def extract(
     features = torch.cat([H for H, _ in parts])  # (n, d)
     bad = (~features.isfinite()).any(1)
     if bad.any():
-        raise ValueError(f"{model.name}: features of {int(bad.sum())} of {len(bad)} samples are NaN or infinite, the first of sample "
-                         f"{int(bad.nonzero()[0, 0])}; look at that sample, and at the model's weights")
+        raise ValueError(
+            f"{model.name}: features of {int(bad.sum())} of {len(bad)} samples are NaN or infinite, the first of sample "
+            f"{int(bad.nonzero()[0, 0])}; look at that sample, and at the model's weights"
+        )
     arrays = {"features": features.numpy()}
     if parts[0][1] is not None:
         arrays["source_probs"] = torch.cat([p for _, p in parts]).numpy()  # (n, K_s)

@@ -87,7 +87,9 @@ def test_the_total_is_the_mean_of_the_metrics_each_from_0_to_1_over_the_pool(poo
     table = rank(features, labels=y, metrics=["ncti", "logme"]).set_index("model")
     ncti = ranking.total({name: metrics.ncti(H, y) for name, H in features.items()})
     logme = pd.Series({name: metrics.logme(H, y) for name, H in features.items()})
-    expected = ((ncti - ncti.min()) / (ncti.max() - ncti.min()) + (logme - logme.min()) / (logme.max() - logme.min())) / 2
+    expected = (
+        (ncti - ncti.min()) / (ncti.max() - ncti.min()) + (logme - logme.min()) / (logme.max() - logme.min())
+    ) / 2
     np.testing.assert_allclose(table["ncti"], ncti[table.index], rtol=1e-6)
     np.testing.assert_allclose(table["logme"], logme[table.index], rtol=1e-6)
     np.testing.assert_allclose(table["total"], expected[table.index], rtol=1e-6)
@@ -115,7 +117,9 @@ def test_the_interval_is_the_total_and_1_96_standard_errors_to_either_side(pool)
 def test_the_interval_is_narrower_with_more_samples():
     def width(n):
         y = classes(n)[1]
-        table = rank({f"m{i}": classes(n, spread=i, seed=i)[0] for i in range(3)}, labels=y, metrics="logme", n_bootstrap=30)
+        table = rank(
+            {f"m{i}": classes(n, spread=i, seed=i)[0] for i in range(3)}, labels=y, metrics="logme", n_bootstrap=30
+        )
         return (table["high"] - table["low"]).mean()
 
     assert width(1600) < 0.7 * width(100)
@@ -147,7 +151,10 @@ def test_a_clear_winner_is_not_called_tied():
 
 
 def test_a_term_that_is_the_same_for_all_models_is_left_out_and_said(pool):
-    shifted = {"a": pool[0]["model1"], "b": pool[0]["model1"] + 3}  # every metric but NLEEP's and TransRate's rounding is equal
+    shifted = {
+        "a": pool[0]["model1"],
+        "b": pool[0]["model1"] + 3,
+    }  # every metric but NLEEP's and TransRate's rounding is equal
     with pytest.raises(ValueError, match="every metric gives all models the same score"):
         rank(shifted, labels=pool[1], metrics=["face"])
     far = {f"m{i}": classes(spread=100 * (i + 1))[0] for i in range(3)}  # posteriors are all 1: ncc is constant
@@ -203,7 +210,9 @@ def test_npz_files_a_folder_of_them_and_arrays_give_the_same_table(pool, tmp_pat
 def test_source_probabilities_in_a_file_make_leep_possible(tmp_path):
     H, y = classes()
     for i in range(2):
-        np.savez(tmp_path / f"m{i}.npz", features=H, labels=y, source_probs=np.eye(4)[(y + i * (np.arange(60) % 2)) % 4])
+        np.savez(
+            tmp_path / f"m{i}.npz", features=H, labels=y, source_probs=np.eye(4)[(y + i * (np.arange(60) % 2)) % 4]
+        )
     table = rank(tmp_path, metrics=["leep", "nce"]).set_index("model")
     assert table.loc["m0", "nce"] == pytest.approx(0) and table["nce"].idxmax() == "m0"
 
@@ -214,7 +223,11 @@ def test_shards_merge_to_the_scores_of_the_whole(pool, tmp_path):
     shards = {}
     for name, H in features.items():
         np.savez(tmp_path / f"{name}.npz", features=H[:20], labels=y[:20])
-        shards[name] = [tmp_path / f"{name}.npz", (H[20:45], y[20:45]), ClassStatistics("float64").update(H[45:], y[45:])]
+        shards[name] = [
+            tmp_path / f"{name}.npz",
+            (H[20:45], y[20:45]),
+            ClassStatistics("float64").update(H[45:], y[45:]),
+        ]
     table = rank(shards, metrics=advice.OF_STATISTICS)
     assert table["model"].tolist() == expected["model"].tolist() and table["n_samples"].tolist() == [60] * 4
     np.testing.assert_allclose(table["total"], expected["total"], rtol=1e-6)
@@ -289,7 +302,10 @@ def test_a_bare_module_gets_imagenets_transform_and_a_caution(pictures):
     first, second = Tiny(0), Tiny(1)
     first.name, second.name, second.transform = "first", "second", SIZE
     cautions = rank(pictures, [first, second]).set_index("model")["caution"]
-    assert cautions["first"] == "no transform was given with it, so ImageNet's was used (224 pixels)" and cautions["second"] == ""
+    assert (
+        cautions["first"] == "no transform was given with it, so ImageNet's was used (224 pixels)"
+        and cautions["second"] == ""
+    )
 
 
 def test_a_data_set_arrays_and_the_folder_give_the_same_features(pictures):
@@ -309,7 +325,9 @@ def test_an_unreadable_image_stops_the_ranking_before_any_network_sees_one(pictu
     broken.write_bytes(broken.read_bytes()[:300])
     (pictures / "train" / "class2" / "0.jpg").write_text("not an image")
     monkeypatch.setattr(candidates, "extract", lambda *_: pytest.fail("a network was run"))
-    with pytest.raises(ValueError, match="2 of 15 images cannot be read, the first is .*class1/3.jpg .*on_error='skip'"):
+    with pytest.raises(
+        ValueError, match="2 of 15 images cannot be read, the first is .*class1/3.jpg .*on_error='skip'"
+    ):
         rank(pictures, tiny())
 
 
@@ -320,7 +338,9 @@ def test_unreadable_images_are_left_out_and_counted_if_asked(pictures):
     assert "1 images could not be read and were left out, the first" in "\n".join(table.attrs["cautions"])
     for path in (pictures / "train" / "class2").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="no image of class 'class2' can be read; the first that cannot: .*class2/0.jpg"):
+    with pytest.raises(
+        ValueError, match="no image of class 'class2' can be read; the first that cannot: .*class2/0.jpg"
+    ):
         rank(pictures, tiny(), on_error="skip")
 
 
@@ -360,7 +380,11 @@ def resnet(tmp_path):
 
 
 def test_a_misspelt_model_is_answered_with_near_names(pictures):
-    for name, near in (("resnet5O", "'resnet50'"), ("mobilenetv3_large", "'mobilenet_v3_large'"), ("timm/vit_smal_patch16_224", "vit_small_patch16_224")):
+    for name, near in (
+        ("resnet5O", "'resnet50'"),
+        ("mobilenetv3_large", "'mobilenet_v3_large'"),
+        ("timm/vit_smal_patch16_224", "vit_small_patch16_224"),
+    ):
         with pytest.raises(ValueError, match=near):
             rank(pictures, ["resnet18", name])
     with pytest.raises(ValueError, match="two models are called 'resnet18'"):
@@ -371,14 +395,22 @@ def test_a_misspelt_model_is_answered_with_near_names(pictures):
 
 def test_weights_in_files_are_read_whatever_holds_them(pictures, resnet, tmp_path):
     state = torch.load(resnet, weights_only=True)
-    torch.save({"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}, tmp_path / "nested.pt")
+    torch.save(
+        {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}, tmp_path / "nested.pt"
+    )
     save_file(state, tmp_path / "safe.safetensors")
-    pool = [f"resnet18={resnet}", f"nested=resnet18:{tmp_path / 'nested.pt'}", f"safe=resnet18:{tmp_path / 'safe.safetensors'}"]
+    pool = [
+        f"resnet18={resnet}",
+        f"nested=resnet18:{tmp_path / 'nested.pt'}",
+        f"safe=resnet18:{tmp_path / 'safe.safetensors'}",
+    ]
     loaded = [candidate.load().network.state_dict() for candidate in candidates.resolve(pool, "images")]
     assert all(torch.equal(one[key], state[key]) for one in loaded for key in state)
 
 
-def test_files_that_hold_no_weights_of_that_network_are_refused_before_the_work(pictures, resnet, tmp_path, monkeypatch):
+def test_files_that_hold_no_weights_of_that_network_are_refused_before_the_work(
+    pictures, resnet, tmp_path, monkeypatch
+):
     monkeypatch.setattr(advice.own.Target, "checked", lambda *_: pytest.fail("images were read"))
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(print))
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pth")
@@ -406,7 +438,9 @@ def test_missing_weights_without_a_network_say_which_files_to_put_where(pictures
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     monkeypatch.setenv("TORCH_HOME", str(root / "hub"))
-    with pytest.raises(OSError, match="(?s)put it at .*resnet18-f37072fd.pth by hand.*put it at .*squeezenet1_1-b8a52dc0.pth by hand"):
+    with pytest.raises(
+        OSError, match="(?s)put it at .*resnet18-f37072fd.pth by hand.*put it at .*squeezenet1_1-b8a52dc0.pth by hand"
+    ):
         rank(pictures, ["resnet18", "squeezenet1_1"])
 
 
@@ -414,10 +448,15 @@ def test_published_weights_are_found_where_torch_hub_keeps_them(pictures, root, 
     monkeypatch.setenv("TORCH_HOME", str(root / "torch"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_: pytest.fail("a download was tried"))
     original = published._of_torchvision
-    monkeypatch.setattr(published, "_of_torchvision", lambda *a: replace(original(*a), sha256=""))  # random weights have another hash
+    monkeypatch.setattr(
+        published, "_of_torchvision", lambda *a: replace(original(*a), sha256="")
+    )  # random weights have another hash
     (root / "torch/hub/checkpoints").mkdir(parents=True)
     for name in ("resnet18", "squeezenet1_1"):
-        torch.save(published.build(name).state_dict(), root / "torch/hub/checkpoints" / original(name, "IMAGENET1K_V1").file.name)
+        torch.save(
+            published.build(name).state_dict(),
+            root / "torch/hub/checkpoints" / original(name, "IMAGENET1K_V1").file.name,
+        )
     table = rank(pictures, "resnet18 squeezenet1_1", max_per_class=2).set_index("model")
     assert table["n_features"].to_dict() == {"resnet18": 512, "squeezenet1_1": 512}
 
@@ -556,7 +595,9 @@ def berts(tmp_path_factory):
     (folder / "vocab.txt").write_text("\n".join(words))
     for i in range(2):
         torch.manual_seed(i)
-        config = transformers.BertConfig(vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+        config = transformers.BertConfig(
+            vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+        )
         transformers.BertModel(config).save_pretrained(folder / f"bert{i}")
         transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder / f"bert{i}")
     return [f"bert{i}={folder / f'bert{i}'}" for i in range(2)]
@@ -580,7 +621,9 @@ def test_a_table_of_texts_is_ranked_from_csv_json_lines_and_lists(berts, tmp_pat
 def test_the_feature_of_a_text_does_not_depend_on_the_texts_beside_it(berts):
     model = candidates.resolve(berts, "texts")[0].load()
     texts = advice.own.open_target(TEXTS, LABELS).data
-    one, all_ = (candidates.extract(model, texts, torch.device("cpu"), size, lambda n: None)["features"] for size in (1, 6))
+    one, all_ = (
+        candidates.extract(model, texts, torch.device("cpu"), size, lambda n: None)["features"] for size in (1, 6)
+    )
     np.testing.assert_allclose(one, all_, atol=1e-5)
 
 
@@ -608,7 +651,9 @@ def test_a_text_model_that_cannot_be_had_says_what_to_do(berts, tmp_path, monkey
     monkeypatch.setattr(pytest.importorskip("huggingface_hub").constants, "HF_HUB_OFFLINE", True)
     (tmp_path / "hollow").mkdir()
     (tmp_path / "hollow" / "config.json").write_text("{}")
-    with pytest.raises(OSError, match="bert-base-uncasd: neither a folder here.*did you mean 'bert-base-uncased'.*hf download"):
+    with pytest.raises(
+        OSError, match="bert-base-uncasd: neither a folder here.*did you mean 'bert-base-uncased'.*hf download"
+    ):
         rank(TEXTS, [berts[0], "bert-base-uncasd"], labels=LABELS)
     with pytest.raises(OSError, match="hollow: this folder holds no model that transformers can read"):
         rank(TEXTS, [berts[0], f"hollow={tmp_path / 'hollow'}"], labels=LABELS)

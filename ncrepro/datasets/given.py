@@ -35,7 +35,9 @@ def are_features(data: Any) -> bool:
     if not isinstance(data, (str, Path)):
         return False
     path = Path(data).expanduser()
-    return path.suffix == ".npz" or (path.is_dir() and not any(p.is_dir() for p in path.iterdir()) and any(path.glob("*.npz")))
+    return path.suffix == ".npz" or (
+        path.is_dir() and not any(p.is_dir() for p in path.iterdir()) and any(path.glob("*.npz"))
+    )
 
 
 def features(data: Any, labels: Any = None, *, max_per_class: int | None = None, seed: int = 0) -> list[Features]:
@@ -44,10 +46,10 @@ def features(data: Any, labels: Any = None, *, max_per_class: int | None = None,
     Parameters
     ----------
     data : path, list of paths, or dict
-        ``.npz`` files, or a folder of them. A file holds ``labels`` and either ``features`` (and ``source_probs``, if there are
-        any) of the model that the file is called after, or one array per model. A dict has one entry per model: an array
-        (n, d) with ``labels`` given beside, a pair (features, labels), a path, a `ClassStatistics`, or a list of those that
-        are shards of one data set.
+        ``.npz`` files, or a folder of them. A file holds ``labels`` and either ``features`` (and ``source_probs``, if
+        there are any) of the model that the file is called after, or one array per model. A dict has one entry per
+        model: an array (n, d) with ``labels`` given beside, a pair (features, labels), a path, a `ClassStatistics`, or
+        a list of those that are shards of one data set.
     labels : array of n labels, optional
     max_per_class, seed
         As for `ncrepro.rank`.
@@ -63,8 +65,10 @@ def features(data: Any, labels: Any = None, *, max_per_class: int | None = None,
     for model in found[1:]:
         same = np.array_equal(model.labels, found[0].labels)
         if model.statistics is None and found[0].statistics is None and not same:
-            raise ValueError(f"{model.name} and {found[0].name} have different labels; extract features of the same samples in the "
-                             "same order, so that models can be compared")
+            raise ValueError(
+                f"{model.name} and {found[0].name} have different labels; extract features of the same samples in the "
+                "same order, so that models can be compared"
+            )
     if max_per_class is None:
         return found
     if any(model.statistics is not None for model in found):
@@ -105,7 +109,9 @@ def _statistics(name: str, shard: Any) -> ClassStatistics:
         arrays = read_npz(Path(shard).expanduser())
         missing = {"features", "labels"} - arrays.keys()
         if missing:
-            raise ValueError(f"shard {shard} of {name} holds no {' and no '.join(sorted(missing))}; save both arrays in it")
+            raise ValueError(
+                f"shard {shard} of {name} holds no {' and no '.join(sorted(missing))}; save both arrays in it"
+            )
         shard = arrays["features"], arrays["labels"]
     return ClassStatistics("float64").update(*shard)
 
@@ -115,7 +121,9 @@ def _of_file(name: str, path: Path, labels: Any) -> list[Features]:
     labels = arrays.pop("labels", labels)
     probs = arrays.pop("source_probs", None)
     if labels is None:
-        raise ValueError(f"labels are missing: {path} holds {', '.join(arrays) or 'nothing'}; save an array called labels with them")
+        raise ValueError(
+            f"labels are missing: {path} holds {', '.join(arrays) or 'nothing'}; save an array called labels with them"
+        )
     if not arrays:
         raise ValueError(f"{path} holds no features; save them as an array called features, or one array per model")
     named = {name: arrays["features"]} if "features" in arrays else arrays
@@ -132,4 +140,6 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return dict(file)
     except (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not a .npz file of plain arrays ({error}): save it with np.savez, labels as integers or strings") from None
+        raise ValueError(
+            f"{path} is not a .npz file of plain arrays ({error}): save it with np.savez, labels as integers or strings"
+        ) from None

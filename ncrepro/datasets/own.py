@@ -1,7 +1,7 @@
 """A reader's own data: a folder of images, a data set in torchvision's manner, or a table of texts.
 
-`open_target` finds samples and labels and refuses, before anything long is started, what cannot be ranked for; `Target.checked`
-then reads every image once, so that an unreadable one is named before any network sees it.
+`open_target` finds samples and labels and refuses, before anything long is started, what cannot be ranked for;
+`Target.checked` then reads every image once, so that an unreadable one is named before any network sees it.
 """
 
 from __future__ import annotations
@@ -143,11 +143,19 @@ class Target:
         for i, (digest, _) in enumerate(found):
             if i not in broken:
                 hasher.update(digest.encode())
-        return replace(self, data=data, key=hasher.hexdigest(), skipped=tuple(_called(self.data, i) for i in sorted(broken)))
+        return replace(
+            self, data=data, key=hasher.hexdigest(), skipped=tuple(_called(self.data, i) for i in sorted(broken))
+        )
 
 
 def open_target(
-    data: Any, labels: Any = None, *, text: str = "text", label: str = "label", max_per_class: int | None = None, seed: int = 0
+    data: Any,
+    labels: Any = None,
+    *,
+    text: str = "text",
+    label: str = "label",
+    max_per_class: int | None = None,
+    seed: int = 0,
 ) -> Target:
     """Find samples and labels in what a reader calls data; nothing long is done.
 
@@ -164,11 +172,15 @@ def open_target(
     if len(found) == 0:
         raise ValueError(f"{found.name} holds no samples; give at least two of each class")
     if (counts > 0).sum() < 2:
-        raise ValueError(f"all {len(found)} samples of {found.name} are of class {found.classes[counts.argmax()]!r}; a score "
-                         "compares classes: give samples of at least two")
+        raise ValueError(
+            f"all {len(found)} samples of {found.name} are of class {found.classes[counts.argmax()]!r}; a score "
+            "compares classes: give samples of at least two"
+        )
     for k in np.flatnonzero(counts < 2)[:1]:
-        raise ValueError(f"class {found.classes[k]!r} of {found.name} has {counts[k]} sample(s); give at least two of each class, "
-                         "or leave the class out")
+        raise ValueError(
+            f"class {found.classes[k]!r} of {found.name} has {counts[k]} sample(s); give at least two of each class, "
+            "or leave the class out"
+        )
     if max_per_class is not None:
         found = found.take(subset(found.labels, max_per_class, seed))
     return Target("texts" if isinstance(found, Texts) else "images", found)
@@ -211,7 +223,9 @@ def _find(data: Any, labels: Any, text: str, label: str) -> Photos | Texts:
         return _of_arrays(data, labels)
     if isinstance(data, (list, tuple, np.ndarray, pd.Series)) and len(data) and all(isinstance(x, str) for x in data):
         require_labels(labels, len(data), "texts")
-        return _of_table(pd.DataFrame({text: list(data), label: [str(x) for x in labels]}), text, label, "the list of texts")
+        return _of_table(
+            pd.DataFrame({text: list(data), label: [str(x) for x in labels]}), text, label, "the list of texts"
+        )
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (list, tuple, np.ndarray)):
         return _of_dataset(data)
     raise ValueError(
@@ -223,18 +237,26 @@ def _find(data: Any, labels: Any, text: str, label: str) -> Photos | Texts:
 
 def _of_folder(folder: Path) -> Photos:
     if not folder.exists():
-        near = unknown("folder", folder.name, [p.name for p in folder.parent.iterdir()][:50]) if folder.parent.is_dir() else ""
+        near = (
+            unknown("folder", folder.name, [p.name for p in folder.parent.iterdir()][:50])
+            if folder.parent.is_dir()
+            else ""
+        )
         raise ValueError(f"there is no folder {folder}{': ' + near if near else ''}")
     if not folder.is_dir():
-        raise ValueError(f"{folder} is a file, not a folder; allowed are a folder with one folder of images per class, a table of "
-                         f"texts ({', '.join(TABLES)}) and features (.npz)")
+        raise ValueError(
+            f"{folder} is a file, not a folder; allowed are a folder with one folder of images per class, a table of "
+            f"texts ({', '.join(TABLES)}) and features (.npz)"
+        )
     inside = _folders(folder)
     split = "train" if "train" in inside and (len(inside) == 1 or set(inside) & set(HELD_OUT)) else ""
     classes = _folders(folder / split)
     if len(classes) < 2:
-        raise ValueError(f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
-                         f"{'there is one class' if classes else 'there are no classes'}: put the images of each class into a folder "
-                         "of its own, two classes at least")
+        raise ValueError(
+            f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
+            f"{'there is one class' if classes else 'there are no classes'}: put the images of each class into a folder "
+            "of its own, two classes at least"
+        )
     return replace(folders.tree(folder, folder.name, split), split="train")
 
 
@@ -247,7 +269,9 @@ def _of_arrays(images: np.ndarray, labels: Any) -> Photos:
     if images.shape[1] == 3 != images.shape[3]:
         images = images.transpose(0, 2, 3, 1)  # (n, height, width, 3)
     if images.dtype != np.uint8 or images.shape[3] != 3:
-        raise ValueError(f"images are {images.dtype} of shape {images.shape}; allowed is uint8 of shape (n, height, width, 3)")
+        raise ValueError(
+            f"images are {images.dtype} of shape {images.shape}; allowed is uint8 of shape (n, height, width, 3)"
+        )
     codes, classes = codes_of(labels)
     return Photos("the images", "train", images, codes, classes, "all")
 
@@ -258,7 +282,9 @@ def _of_dataset(dataset: Any) -> Photos:
         raise ValueError(f"{name} is empty; give at least two samples of each class")
     first = dataset[0]
     if not isinstance(first, (tuple, list)) or len(first) < 2:
-        raise ValueError(f"labels are missing: item 0 of {name} is a {type(first).__name__}; allowed are pairs of an image and a label")
+        raise ValueError(
+            f"labels are missing: item 0 of {name} is a {type(first).__name__}; allowed are pairs of an image and a label"
+        )
     _as_image(first[0], f"item 0 of {name}")
     given = next((getattr(dataset, a) for a in ("targets", "labels", "_labels") if hasattr(dataset, a)), None)
     if given is None or len(given) != len(dataset):
@@ -290,18 +316,26 @@ def _read_table(path: Path) -> pd.DataFrame:
             return pd.read_csv(path, dtype=str, keep_default_na=False)
         return pd.read_json(path, lines=True, dtype=False)
     except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as {path.suffix[1:]} ({error}): save it as UTF-8, one row or line per text") from None
+        raise ValueError(
+            f"{path} cannot be read as {path.suffix[1:]} ({error}): save it as UTF-8, one row or line per text"
+        ) from None
 
 
 def _of_table(table: pd.DataFrame, text: str, label: str, name: str) -> Texts:
     for kind, column in (("text", text), ("label", label)):
         if column not in table.columns:
-            raise ValueError(f"{name}: " + unknown(f"{kind} column", column, map(str, table.columns)) + f"; say which with {kind}=...")
+            raise ValueError(
+                f"{name}: "
+                + unknown(f"{kind} column", column, map(str, table.columns))
+                + f"; say which with {kind}=..."
+            )
     for kind, column in (("text", text), ("label", label)):
         empty = table[column].isna() | (table[column].astype(str).str.strip() == "")
         if empty.any():
-            raise ValueError(f"{name}: {int(empty.sum())} of {len(table)} rows have no {kind}, the first is row {int(empty.argmax()) + 1}; "
-                             "fill them in or remove them")
+            raise ValueError(
+                f"{name}: {int(empty.sum())} of {len(table)} rows have no {kind}, the first is row {int(empty.argmax()) + 1}; "
+                "fill them in or remove them"
+            )
     codes, classes = codes_of(table[label])
     return Texts(name, table[text].astype(str).to_numpy(dtype=object), codes, classes)
 

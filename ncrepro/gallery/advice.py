@@ -57,7 +57,9 @@ def regrets(study: Experiment) -> pd.DataFrame:
         table = advice.rank(features, n_bootstrap=0, progress=False).set_index("model")
         truth = accuracies[target]
         rows += [(name, target, ranking.regret(table[name], truth)) for name in ADVICE if table[name].nunique() > 1]
-        for name, group in scores[(scores["target"] == target) & scores["metric"].isin(BASELINES)].groupby("metric", sort=False):
+        for name, group in scores[(scores["target"] == target) & scores["metric"].isin(BASELINES)].groupby(
+            "metric", sort=False
+        ):
             rows.append((name, target, ranking.regret(group.set_index("model")["score"], truth)))
         rows.append((FREE, target, truth.max() - truth.mean()))
     found = pd.DataFrame(rows, columns=["advice", "target", "regret"])
@@ -75,14 +77,18 @@ def _write(profile: str, name: str, table: pd.DataFrame) -> None:
 def _read(profile: str, name: str) -> pd.DataFrame:
     path = paths.results(profile, "rank_your_own") / f"{name}.csv"
     if not path.exists():
-        raise FileNotFoundError(f"{paths.relative(path)} is missing: run `make all PROFILE={profile}`, or 40_rank_your_own")
+        raise FileNotFoundError(
+            f"{paths.relative(path)} is missing: run `make all PROFILE={profile}`, or 40_rank_your_own"
+        )
     return pd.read_csv(path)
 
 
 def _holds(profile: str) -> tuple[str, bool]:
     mean = _read(profile, "regrets").groupby("advice")["regret"].mean()
     rivals = mean[[name for name in (*BASELINES, FREE) if name in mean]]
-    text = f"mean regret {mean['total']:.1f} points; {label(rivals.idxmin())} {rivals.min():.1f}, {FREE} {mean[FREE]:.1f}"
+    text = (
+        f"mean regret {mean['total']:.1f} points; {label(rivals.idxmin())} {rivals.min():.1f}, {FREE} {mean[FREE]:.1f}"
+    )
     return text, bool(mean["total"] < rivals.min())
 
 

@@ -40,7 +40,15 @@ def advice_plot(table: pd.DataFrame, parts: pd.DataFrame, regrets: pd.DataFrame,
     mean = regrets.groupby("advice")["regret"].mean()
     for i, advice in enumerate(order):
         found = regrets[regrets["advice"] == advice]
-        right.plot(found["regret"], [i] * len(found), "o", ms=3.5, color=style.COLOURS[5], alpha=0.8, label="one target" if i == 0 else None)
+        right.plot(
+            found["regret"],
+            [i] * len(found),
+            "o",
+            ms=3.5,
+            color=style.COLOURS[5],
+            alpha=0.8,
+            label="one target" if i == 0 else None,
+        )
         right.plot(mean[advice], i, "|", ms=13, mew=2, color=style.COLOURS[1], label="mean" if i == 0 else None)
     right.set_yticks(range(len(order)), [label(advice) for advice in order])
     right.invert_yaxis()
@@ -56,7 +64,16 @@ def _totals(ax: plt.Axes, table: pd.DataFrame, parts: pd.DataFrame) -> None:
     ax.hlines(list(rows.values()), table["low"], table["high"], color=style.COLOURS[0], lw=1.6, alpha=0.5)
     for i, (metric, group) in enumerate(parts.groupby("metric", sort=False)):
         marker, colour = style.MARKERS[1:][i % 11], style.COLOURS[1:][i % 7]
-        ax.plot(group["share"], group["model"].map(rows), marker, ms=3.5, mfc="none", color=colour, mew=0.9, label=f"{label(metric)} alone")
+        ax.plot(
+            group["share"],
+            group["model"].map(rows),
+            marker,
+            ms=3.5,
+            mfc="none",
+            color=colour,
+            mew=0.9,
+            label=f"{label(metric)} alone",
+        )
     ax.plot(table["total"], list(rows.values()), "o", ms=5, color=style.COLOURS[0], label="total, 95 % by bootstrap")
     ax.set_yticks(list(rows.values()), list(rows))
     ax.invert_yaxis()
