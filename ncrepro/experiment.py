@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -29,6 +29,9 @@ from .profiles import Model
 
 # What a ranking is compared with, beside the metrics: rankings that never look at the target's features.
 BASELINES = ("static_baseline", "source_accuracy", "n_parameters")
+
+
+Step = Callable[[Arrays, list[dict]], list[dict[str, float]]]  # features and settings -> what is found under each
 
 
 class Job(NamedTuple):
@@ -179,6 +182,23 @@ class Experiment:
         job = self._pretraining(entry)
         _require(job.path, job.spec, f"weights of {model}", "10_train_pool")
         return job.path
+    def measure(self, step: Step, settings: list[dict], targets: Sequence[str] | None = None) -> pd.DataFrame:
+        """What ``step`` finds in every model's features of the targets, under every setting; found once, then cached.
+
+        Parameters
+        ----------
+        step : function (arrays of `features_of`, settings) -> list of dict term -> float, one per setting
+            A function of a module in `ncrepro.analyses`, on whose code, and the metrics', the cached result depends.
+        settings : list of dict, all with the same keys
+        targets : sequence of str, optional
+            None takes all of the pool's.
+
+        Returns
+        -------
+        DataFrame (model, target, *settings, term, score)
+        """
+        runs = product(self.pool.models, targets or self.pool.targets)
+        return self._measure(step, settings, [(model.name, target, self._extraction(model, target)) for model, target in runs])
 
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
         """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig. 2).
@@ -268,6 +288,27 @@ class Experiment:
         spec = {"features": artifacts.digest(origin.spec), "code": artifacts.fingerprint("metrics")}
         return self._job("scores", f"{model.name}-{target}", spec, partial(_score, origin.path, origin.spec))
 
+    def _measure(self, step: Step, settings: list[dict], origins: list[tuple[str, str, Job]]) -> pd.DataFrame:
+        module = step.__module__.removeprefix(f"{__package__}.").replace(".", "/")
+        jobs = []
+        for model, data, origin in origins:
+            spec = {
+                "features": artifacts.digest(origin.spec),
+                "step": step.__name__,
+                "settings": settings,
+                "code": artifacts.fingerprint("metrics", module),
+            }
+            compute = partial(_take_step, step, settings, origin.path, origin.spec)
+            jobs.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute))
+        made = self._run(f"{self.pool.name}: {step.__name__.replace('_', ' ')}", jobs)
+        rows = [
+            {"model": model, "target": data, **setting, "term": term, "score": float(arrays[term][i])}
+            for (model, data, _), arrays in zip(origins, made, strict=True)
+            for i, setting in enumerate(settings)
+            for term in arrays if arrays[term].ndim
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
     def _job(self, kind: str, label: str, spec: dict, compute: Callable[[], Arrays]) -> Job:
         name = f"{label}-{artifacts.digest(spec)}.safetensors"
         return Job(label, paths.cache(self.profile.name) / kind / name, spec, compute)
@@ -327,6 +368,14 @@ def _score(origin: Path, origin_spec: dict) -> Arrays:
         scores["face_printed_variance_collapse"] = scores["face_variance_collapse"]
         scores["face_printed_class_fairness"] = metrics.face(H, y, include_self=True).class_fairness
     return {name: np.array(value) for name, value in scores.items()}
+
+
+def _take_step(step: Step, settings: list[dict], origin: Path, origin_spec: dict) -> Arrays:
+    arrays = _require(origin, origin_spec, origin.stem, "11_extract_features")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no more samples than features: what some analyses are about
+        found = step(arrays, settings)
+    return {term: np.array([of[term] for of in found]) for term in found[0]}
 
 
 def _from_pretrained(step: Callable[[dict, dict, Arrays], Arrays], spec: dict, origin: Path, origin_spec: dict) -> Arrays:

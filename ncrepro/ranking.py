@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 __all__ = ["total", "normalise", "weighted_kendall", "pearson", "spearman", "regret", "static_baseline",
-           "bootstrap_interval"]
+           "bootstrap", "bootstrap_interval"]
 
 LOWER_IS_BETTER = {"log_vc": -1.0}  # NCTI's within-class variability; every other term of NCTI and FaCe counts +1
 ROUNDING = 1e-12  # a term that varies by less, relative to its size, varies by rounding only
@@ -195,11 +195,21 @@ def bootstrap_interval(statistic: Callable, scores, accuracies, n: int = 2000, s
     ValueError
         Another statistic, a level outside (0, 1), and all that the statistic itself refuses.
     """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}, but must lie between 0 and 1; the usual choice is 0.95")
+    low, high = np.quantile(bootstrap(statistic, scores, accuracies, n, seed), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bootstrap(statistic: Callable, scores, accuracies, n: int = 2000, seed: int = 0) -> np.ndarray:
+    """A statistic in each of ``n`` pools drawn from the models of this one, with replacement: array (n,).
+
+    The same seed draws the same models for any scores of the same pool, so two metrics can be compared draw by draw.
+    Parameters and errors as for `bootstrap_interval`, which says what is kept fixed.
+    """
     if statistic not in _KERNELS:
         raise ValueError(f"statistic {getattr(statistic, '__name__', statistic)!r} is not known here; use one of "
                          f"ranking.{', ranking.'.join(f.__name__ for f in _KERNELS)}")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}, but must lie between 0 and 1; the usual choice is 0.95")
     s, a = _pool(scores, accuracies, several_targets=True)  # (targets, models)
     rng = np.random.default_rng(seed)
     drawn = rng.integers(s.shape[-1], size=(n, s.shape[-1]))  # (n, models)
@@ -207,9 +217,7 @@ def bootstrap_interval(statistic: Callable, scores, accuracies, n: int = 2000, s
         redo = again.any(axis=0)
         drawn[redo] = rng.integers(s.shape[-1], size=(redo.sum(), s.shape[-1]))
     kernel = _KERNELS[statistic]
-    values = np.mean([kernel(s_t[drawn], a_t[drawn]) for s_t, a_t in zip(s, a)], axis=0)  # (n,)
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return np.mean([kernel(s_t[drawn], a_t[drawn]) for s_t, a_t in zip(s, a)], axis=0)
 
 
 # ---- the statistics themselves, on arrays (..., models) ------------------------------------------------------------

@@ -31,7 +31,8 @@ class Entry:
 
 
 MODULES = (  # one per notebook that has figures to save
-    "neural_collapse", "published", "supervised", "selfsupervised", "multi_source", "loss_functions", "segmentation", "text", "cost", "advice",
+    "neural_collapse", "published", "supervised", "selfsupervised", "multi_source", "loss_functions", "segmentation", "text", "cost", "advice", "ablations", "stability",
+)  # fmt: skip
 )  # fmt: skip
 FIGURES: list[Entry] = []
 
@@ -85,6 +86,14 @@ def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
         notebook = f"[{row.notebook}](../notebooks/{row.notebook}.ipynb)" if folder else row.notebook
         lines.append(f"| {figure} | {row.shows} | {notebook} | {row.claim} | {row.here} | {row.holds} |")
     return "\n".join(lines)
+
+
+def verdicts(notebook: str, profile: str) -> str:
+    """One line of Markdown for each claim that a notebook's figures check: what is claimed, what is found, does it hold."""
+    checked = [(entry, *entry.holds(profile)) for entry in everything() if entry.notebook == notebook and entry.holds]
+    return "\n".join(
+        f"- **{'Holds' if holds else 'Does not hold'}** (`{entry.name}`): {entry.claim}. Found: {here}." for entry, here, holds in checked
+    )
 
 
 def _write_readme() -> None:

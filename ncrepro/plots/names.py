@@ -7,6 +7,7 @@ LABELS = {
     "static_baseline_listed": "static, listed models", "source_accuracy": "source accuracy",
     "n_parameters": "number of parameters",
     "variance_collapse": "VC alone", "class_fairness": "CF alone",
+    "random": "a choice by lot", "other_truth": "the other table",
     "nc2_a": "NC2(A)", "selfsupervised": "self-supervised",
     "weighted_kendall": r"weighted Kendall $\tau_w$", "pearson": r"Pearson $\rho$", "spearman": r"Spearman $\rho_s$",
     "aircraft": "Aircraft", "caltech101": "Caltech", "cars": "Cars", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",

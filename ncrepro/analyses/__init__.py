@@ -1,0 +1,97 @@
+"""What is asked of pools that are already trained, extracted and scored: tables in, tidy tables out.
+
+Each module answers one notebook's questions. What needs features is a *step*, run and cached by
+`ncrepro.experiment.Experiment.measure`; the rest is arithmetic on tables.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from .. import artifacts, paths, profiles, ranking
+from ..experiment import Experiment
+
+
+def over_pools(profile: str, paper: str, ask: Callable[[Experiment, str | None], pd.DataFrame]) -> pd.DataFrame:
+    """What ``ask`` answers for every pool of a profile, one table below the other.
+
+    Parameters
+    ----------
+    profile : str
+    paper : {"ncti", "face"}
+        A pool that names this paper's own models is cut down to them.
+    ask : function (experiment, subset) -> DataFrame
+
+    Returns
+    -------
+    DataFrame (pool, n_models, ...)
+    """
+    tables = []
+    for name in profiles.load(profile).pools:
+        study = Experiment(name, profile)
+        subset = paper if paper in study.pool.subsets else None
+        answer = ask(study, subset)
+        models = study.pool.subset(subset) if subset else study.pool.models
+        answer.insert(0, "pool", name)
+        answer.insert(1, "n_models", len(models))
+        tables.append(answer)
+    return pd.concat(tables, ignore_index=True)
+
+
+def terms_of(study: Experiment, subset: str | None, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A metric's terms (model, target, term, score) and the accuracies (models x targets) of a pool or a part of it."""
+    _, accuracies = study.ranked(subset)
+    terms = study.read("scores").query("metric == @metric and term != 'total'")
+    return terms[terms["model"].isin(accuracies.index)].drop(columns="metric"), accuracies
+
+
+def most_samples(study: Experiment, n: int) -> list[str]:
+    """The ``n`` targets that have the most samples in their smallest class."""
+    first = study.pool.models[0].name
+    smallest = {t: np.unique(study.features_of(first, t)["labels"], return_counts=True)[1].min() for t in study.pool.targets}
+    return sorted(smallest, key=smallest.get, reverse=True)[:n]
+
+
+def agreement(scores: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Weighted Kendall of scores and accuracies, for each group of ``by`` and each target.
+
+    Parameters
+    ----------
+    scores : DataFrame (model, target, score, *by)
+    accuracies : DataFrame, models x targets
+        Decides which models are ranked.
+
+    Returns
+    -------
+    DataFrame (*by, target, weighted_kendall)
+        NaN where all models have the same score.
+    """
+    rows = []
+    for keys, group in scores.groupby([*by, "target"], sort=False, dropna=False):
+        of_models, truth = group.set_index("model")["score"].loc[accuracies.index], accuracies[keys[-1]]
+        defined = of_models.notna().all() and of_models.nunique() > 1 and truth.nunique() > 1
+        rows.append((*keys, ranking.weighted_kendall(of_models, truth) if defined else np.nan))
+    return pd.DataFrame(rows, columns=[*by, "target", "weighted_kendall"])
+
+
+def total(terms: pd.DataFrame, weights: dict[str, float] | None = None) -> pd.Series:
+    """`ranking.total`, NaN where a term that counts is the same for all models, so that no min-max exists."""
+    used = terms[[term for term in terms if (weights or {}).get(term, 1.0) != 0]]
+    constant = np.ptp(used, axis=0) <= ranking.ROUNDING * used.abs().max()
+    return pd.Series(np.nan, index=terms.index) if constant.any() else ranking.total(terms, weights)
+
+
+def write(profile: str, topic: str, table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Write a table of an analysis, ``data/results/<profile>/<topic>/<table>.csv``, and return it."""
+    text = frame.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    artifacts.write(paths.results(profile, topic) / f"{table}.csv", text)
+    return frame
+
+
+def read(profile: str, topic: str, table: str) -> pd.DataFrame:
+    """A table that `write` has written."""
+    path = paths.results(profile, topic) / f"{table}.csv"
+    if not path.exists():
+        raise FileNotFoundError(f"{paths.relative(path)} is missing: run `make all PROFILE={profile}`, or the notebook that writes it")
+    return pd.read_csv(path)

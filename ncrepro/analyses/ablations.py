@@ -1,0 +1,176 @@
+"""NCTI and FaCe taken apart: single terms, weights, and the choices that the papers leave open (`30_ablations`)."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+
+from .. import metrics
+from ..artifacts import Arrays
+from ..experiment import Experiment, correlations
+from ..metrics import collapse
+from ..metrics._samples import samples
+from . import agreement, terms_of, total
+
+NCTI_TERMS = {"seli": "seli", "ncc": "ncc", "log_vc": "−vc"}  # names in the tables -> names on the page
+FACE_TERMS = {"variance_collapse": "VC", "class_fairness": "CF"}
+WEIGHTS = (0.1, 0.4, 0.8, 1.0, 1.2, 1.6, 2.0)  # NCTI Fig. 6 a-c, and its default 1
+DEFAULT = {"covariance": "diagonal", "n_components": 64, "temperature": 0.05, "include_self": False}
+TEMPERATURES = tuple(float(t) for t in np.geomspace(0.005, 5, 7).round(4))  # three decades around the paper's 0.05
+
+# Full covariances without PCA, as printed, would take ten times as long as all the others together.
+COVARIANCES = [
+    {"covariance": covariance, "n_components": n, "include_self": itself}
+    for covariance, n, itself in product(("diagonal", "spherical", "full"), (16, 32, 64, None), (False, True))
+    if (covariance != "full" or n) and (not itself or n == 64)
+]
+VARIANTS = [DEFAULT | choice for choice in COVARIANCES] + [
+    DEFAULT | {"temperature": t, "include_self": itself} for t, itself in product(TEMPERATURES, (False, True)) if t != 0.05
+]
+# The whole target; then classes from n down to n / ratio images, and as a control the same number of images, evenly.
+IMBALANCES = [{"ratio": 1.0, "balanced": True, "draw": 0}] + [
+    {"ratio": ratio, "balanced": balanced, "draw": draw} for ratio, balanced, draw in product((3.0, 10.0), (True, False), range(3))
+]
+
+
+# Steps: what is measured on features ----------------------------------------------------------------------------------
+
+
+def face_variants(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
+    """FaCe's terms under each setting, keyword arguments of `metrics.face`."""
+    data = samples(arrays["features"], arrays["labels"])  # statistics and principal components, once for all settings
+    return [metrics.face(data, None, **setting)._asdict() for setting in settings]
+
+
+def equiangularity(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
+    """−NC2(A) (FaCe A.2), so that higher is better; there is nothing to set."""
+    return [{"nc2_a": -collapse.nc2_a(arrays["features"], arrays["labels"])} for _ in settings]
+
+
+def imbalanced(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
+    """FaCe, NCTI and LogME on a part of the target; every model sees the same images."""
+    found = []
+    for setting in settings:
+        kept = thinned(arrays["labels"], **setting)
+        data = samples(arrays["features"][kept], arrays["labels"][kept])
+        face, ncti = metrics.face(data, None), metrics.ncti(data, None)
+        found.append(face._asdict() | ncti._asdict() | {"logme": metrics.logme(data, None)})
+    return found
+
+
+def thinned(labels: np.ndarray, ratio: float, balanced: bool, draw: int) -> np.ndarray:
+    """Indices of a part of the samples, drawn at random.
+
+    Parameters
+    ----------
+    labels : array (n,)
+    ratio : float
+        The smallest class keeps 1 / ratio of the share that the largest keeps, the others lie between on a geometric
+        scale; which class is which is drawn. At least two samples of each class are kept.
+    balanced : bool
+        True keeps as many samples in all, but the same share of every class.
+    draw : int
+        Which of many draws.
+    """
+    rng = np.random.default_rng(draw)
+    classes = np.unique(labels)
+    shares = ratio ** -np.linspace(0, 1, len(classes))[rng.permutation(len(classes))]  # (K,)
+    if balanced:
+        shares[:] = shares.mean()
+    members = (np.flatnonzero(labels == k) for k in classes)
+    return np.sort(np.concatenate([
+        rng.permutation(of)[: max(2, round(share * len(of)))] for of, share in zip(members, shares, strict=True)
+    ]))  # fmt: skip
+
+
+# Of one pool ----------------------------------------------------------------------------------------------------------
+
+
+def ncti_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """NCTI Fig. 5: `experiment.correlations` of every subset of NCTI's terms."""
+    terms, accuracies = terms_of(study, subset, "ncti")
+    return correlations(term_subsets(terms, NCTI_TERMS), accuracies)
+
+
+def ncti_weights(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """NCTI Fig. 6 a-c: (term, weight, target, weighted_kendall)."""
+    return weight_scores(*terms_of(study, subset, "ncti"))
+
+
+def face_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """FaCe Tables 4 and 5: `experiment.correlations` of VC, CF, both, and −NC2(A)."""
+    terms, accuracies = terms_of(study, subset, "face")
+    nc2 = study.measure(equiangularity, [{}]).rename(columns={"term": "metric"})
+    scores = pd.concat([term_subsets(terms, FACE_TERMS), nc2[nc2["model"].isin(accuracies.index)]])
+    return correlations(scores, accuracies)
+
+
+def face_choices(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """`variant_agreement` of the `VARIANTS` of FaCe."""
+    _, accuracies = study.ranked(subset)
+    return variant_agreement(study.measure(face_variants, VARIANTS), accuracies, list(DEFAULT))
+
+
+# Tables in, tables out ------------------------------------------------------------------------------------------------
+
+
+def term_subsets(terms: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """Scores by each term alone, by each pair, ... and by all, each min-max normalised and summed as the metric does.
+
+    Parameters
+    ----------
+    terms : DataFrame (model, target, term, score)
+    names : dict term -> its name on the page
+
+    Returns
+    -------
+    DataFrame (model, target, metric, score)
+        ``metric``: the names of the terms, joined.
+    """
+    tables = []
+    for size in range(1, len(names) + 1):
+        for chosen in combinations(names, size):
+            weights = {term: 0.0 for term in names if term not in chosen}
+            label = " + ".join(names[term] for term in chosen).replace("+ −", "− ")
+            tables.append(_totals(terms[terms["term"].isin(names)], weights).assign(metric=label))
+    return pd.concat(tables, ignore_index=True)
+
+
+def weight_scores(terms: pd.DataFrame, accuracies: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
+    """NCTI with one term's weight changed and the others left at 1: (term, weight, target, weighted_kendall)."""
+    tables = [
+        _totals(terms, {term: -value if term == "log_vc" else value}).assign(term=term, weight=value)
+        for term, value in product(NCTI_TERMS, values)
+    ]
+    return agreement(pd.concat(tables), accuracies, ["term", "weight"])
+
+
+def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """How well FaCe, each of its terms, and whatever else was measured rank, under each setting.
+
+    Parameters
+    ----------
+    measured : DataFrame (model, target, *by, term, score)
+    by : list of the settings' names
+
+    Returns
+    -------
+    DataFrame (*by, metric, target, weighted_kendall)
+    """
+    measured = measured[measured["model"].isin(accuracies.index)]
+    scores = [measured.rename(columns={"term": "metric"})]
+    for metric, names in (("face", FACE_TERMS), ("ncti", NCTI_TERMS)):
+        if set(names) <= set(measured["term"]):
+            terms = measured[measured["term"].isin(names)]
+            for keys, group in terms.groupby(by, sort=False, dropna=False):
+                scores.append(_totals(group).assign(metric=metric, **dict(zip(by, keys, strict=True))))
+    return agreement(pd.concat(scores), accuracies, [*by, "metric"])
+
+
+def _totals(terms: pd.DataFrame, weights: dict[str, float] | None = None) -> pd.DataFrame:
+    """(model, target, score): min-max and sum, target by target."""
+    rows = []
+    for target, group in terms.groupby("target", sort=False):
+        by_model = group.pivot(index="model", columns="term", values="score")
+        rows.append(total(by_model, weights).rename("score").reset_index().assign(target=target))
+    return pd.concat(rows, ignore_index=True)

@@ -1,0 +1,152 @@
+"""How far a result could have been another: other models, other images, another fine-tuning, another ground truth (`34_stability`)."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from .. import published, ranking
+from ..experiment import Experiment, totals
+from . import agreement, draws
+
+RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
+MIN_MAX = ("ncti", "face", "face_printed")  # metrics whose total depends on which models are in the pool
+
+
+# Of one pool ----------------------------------------------------------------------------------------------------------
+
+
+def choices(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """What following each ranking gives, target by target: `choice_quality` of a pool."""
+    return choice_quality(*study.ranked(subset))
+
+
+def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall); "" leaves out none."""
+    scores, accuracies = study.ranked(subset)
+    terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
+    tables = []
+    for name in ("", *accuracies.index):
+        rest = accuracies.drop(index=name or [])
+        again = totals(terms[terms["model"].isin(rest.index)])
+        kept = scores[~scores["metric"].isin(MIN_MAX) & scores["model"].isin(rest.index)]
+        tables.append(agreement(pd.concat([kept, again]), rest, ["metric"]).assign(left_out=name))
+    return pd.concat(tables).groupby(["left_out", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+
+
+def contests(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """`beats` of a pool."""
+    return beats(*study.ranked(subset))
+
+
+def other_images(study: Experiment, targets: list[str]) -> pd.DataFrame:
+    """Mean weighted Kendall of every metric on resampled images of some targets: (draw, metric, weighted_kendall)."""
+    _, accuracies = study.ranked()
+    measured = study.measure(draws.scored_but_nleep, RESAMPLES, targets)
+    scores = draws.total_scores(measured, list(accuracies.index), ["draw"])
+    found = agreement(scores, accuracies[targets], ["draw", "metric"])
+    return found.groupby(["draw", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+
+
+def other_seeds(study: Experiment) -> pd.DataFrame:
+    """Mean weighted Kendall against each single fine-tuning, over the targets that have several: (seed, metric, weighted_kendall)."""
+    runs = study.read("accuracies")
+    several = runs.groupby("target")["seed"].nunique()
+    runs = runs[runs["target"].isin(several.index[several > 1]) & (runs["seed"] < 2)]
+    scores, _ = study.ranked()
+    tables = []
+    for seed, group in runs.groupby("seed"):
+        truth = group.pivot(index="model", columns="target", values="accuracy")
+        tables.append(agreement(scores[scores["target"].isin(truth.columns)], truth, ["metric"]).assign(seed=seed))
+    return pd.concat(tables).groupby(["seed", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+
+
+def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Each metric's mean weighted Kendall and how far it moves, doubt by doubt: (doubt, metric, weighted_kendall, low, high).
+
+    ``models``: 95 % of resampled pools; ``left_out``, ``images``, ``seeds``: the range of what `left_out`, `other_images`
+    and `other_seeds` found.
+    """
+    average = study.read("correlations").query("target == 'average'")
+    tables = [average[["metric", "weighted_kendall", "low", "high"]].assign(doubt="models")]
+    for doubt, table in (("left_out", left[left["left_out"] != ""]), ("images", images), ("seeds", other_seeds(study))):
+        of_metric = table.groupby("metric", sort=False)["weighted_kendall"]
+        tables.append(of_metric.agg(weighted_kendall="mean", low="min", high="max").reset_index().assign(doubt=doubt))
+    return pd.concat(tables, ignore_index=True)[["doubt", "metric", "weighted_kendall", "low", "high"]]
+
+
+# Tables in, tables out ------------------------------------------------------------------------------------------------
+
+
+def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """What one gets who fine-tunes the model that a ranking puts first.
+
+    Parameters
+    ----------
+    scores : DataFrame (model, target, metric, score)
+    accuracies : DataFrame, models x targets, per cent
+
+    Returns
+    -------
+    DataFrame (metric, target, regret, top1, top3)
+        ``regret``: points given up to the best model (`ranking.regret`). ``top1``, ``top3``: 1.0 if the best model has the
+        highest score, or one of the three highest, else 0.0. The metric ``random`` stands for a choice by lot.
+    """
+    rows = []
+    for (metric, target), group in scores.groupby(["metric", "target"], sort=False):
+        score, truth = group.set_index("model")["score"].loc[accuracies.index], accuracies[target]
+        if score.nunique() > 1:
+            place = int((score > score[truth.idxmax()]).sum())  # models that are preferred to the best one
+            rows.append((metric, target, ranking.regret(score, truth), float(place < 1), float(place < 3)))
+    n = len(accuracies)
+    rows += [("random", t, accuracies[t].max() - accuracies[t].mean(), 1 / n, min(3, n) / n) for t in accuracies]
+    return pd.DataFrame(rows, columns=["metric", "target", "regret", "top1", "top3"])
+
+
+def beats(scores: pd.DataFrame, accuracies: pd.DataFrame, n: int = 500) -> pd.DataFrame:
+    """How surely one ranking is better than another: (metric, rival, probability).
+
+    ``probability``: share of ``n`` pools, drawn from the models with replacement, in which the metric's mean weighted
+    Kendall over targets is higher than its rival's; equal values count half.
+    """
+    values = {}
+    for metric, group in scores.groupby("metric", sort=False):
+        table = group.pivot(index="model", columns="target", values="score").loc[accuracies.index, accuracies.columns]
+        if (table.nunique() > 1).all():
+            values[metric] = ranking.bootstrap(ranking.weighted_kendall, table, accuracies, n)  # (n,)
+    rows = [
+        (one, other, np.mean((values[one] > values[other]) + 0.5 * (values[one] == values[other])))
+        for one, other in product(values, values) if one != other
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["metric", "rival", "probability"])
+
+
+# The published ground truth -------------------------------------------------------------------------------------------
+
+
+def published_truths() -> pd.DataFrame:
+    """Published scores judged by two published tables of accuracies of the same models.
+
+    Returns
+    -------
+    DataFrame (score, target, truth, weighted_kendall)
+        ``truth``: "sfda" (on which NCTI's tables rest) or "tllib". ``score``: those that the Transfer Learning Library
+        prints, NCTI as the blog prints it for CIFAR-10, the static baseline from the accuracies of the same table, and
+        ``other_truth``: how far the two tables agree.
+    """
+    tllib, sfda = published.load("tllib_finetuned_accuracy"), published.load("supervised_finetuned_accuracy")
+    truths = {"sfda": sfda.loc[tllib.index, tllib.columns], "tllib": tllib}
+    blog = published.load("ncti_cifar10_blog")["ncti"].loc[tllib.index]
+    printed = published.load("tllib_scores").reset_index()
+    shared = pd.concat([
+        printed.rename(columns={"metric": "name"}),
+        pd.DataFrame({"model": blog.index, "target": "cifar10", "name": "ncti", "score": blog.to_numpy()}),
+    ])  # fmt: skip
+    tables = []
+    for truth, accuracies in truths.items():
+        other = truths["tllib" if truth == "sfda" else "sfda"]
+        own = {"static_baseline": ranking.static_baseline(accuracies), "other_truth": other}
+        long = [table.rename_axis("model").melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(name=name)
+                for name, table in own.items()]
+        tables.append(agreement(pd.concat([shared, *long]), accuracies, ["name"]).assign(truth=truth))
+    return pd.concat(tables, ignore_index=True).rename(columns={"name": "score"})

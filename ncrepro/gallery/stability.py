@@ -1,0 +1,147 @@
+"""The figures of `34_stability`."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..analyses import read
+from ..experiment import BASELINES
+from ..plots import label, panels, stability
+from . import figure
+from .ablations import panel_names
+
+POOL = "supervised"  # the pool whose images are resampled and whose metrics meet each other
+DOUBTS = {
+    "models": "other models", "left_out": "one model fewer", "images": "other images of the target", "seeds": "another fine-tuning",
+}  # fmt: skip
+
+
+def _doubts(profile: str) -> pd.DataFrame:
+    """Mean weighted Kendall and its range under each doubt: (doubt, metric, weighted_kendall, low, high)."""
+    return read(profile, "stability", "doubts")
+
+
+def _doubts_hold(profile: str) -> tuple[str, bool]:
+    table = _doubts(profile)[lambda t: ~t["metric"].isin(BASELINES)]
+    width = (table["high"] - table["low"]).groupby(table["doubt"]).median()[list(DOUBTS)]
+    return "median width: " + ", ".join(f"{DOUBTS[doubt]} {value:.2f}" for doubt, value in width.items()), width.idxmax() == "models"
+
+
+@figure(
+    shows="how far each metric's mean weighted Kendall moves with other models, one model fewer, other images, another fine-tuning",
+    notebook="34_stability",
+    claim="(ours) what a metric is worth hangs on which models are in the pool, more than on images or seeds",
+    holds=_doubts_hold,
+)
+def stability_doubts(profile: str) -> Figure:
+    table = _doubts(profile)
+    order = table[table["doubt"] == "models"].sort_values("weighted_kendall", ascending=False)["metric"]
+    table = pd.concat([table[table["metric"] == metric] for metric in order]).sort_values("doubt", key=lambda d: d.map(list(DOUBTS).index), kind="stable")
+    table = table.assign(panel=table["doubt"].map(DOUBTS), row=table["metric"])
+    return panels.rows(table, "The supervised pool: what could have been different?", panels.TAU + "; lines: see the notebook")
+
+
+def _left_out(profile: str) -> pd.DataFrame:
+    """(pool, n_models, metric, weighted_kendall, low, high, worst): with all models, and the range with each left out."""
+    table = read(profile, "stability", "left_out").fillna({"left_out": ""})
+    whole = table[table["left_out"] == ""].set_index(["pool", "n_models", "metric"])["weighted_kendall"]
+    rest = table[table["left_out"] != ""].set_index("left_out").groupby(["pool", "n_models", "metric"], sort=False)["weighted_kendall"]
+    found = pd.DataFrame({"weighted_kendall": whole, "low": rest.min(), "high": rest.max()})
+    return found.dropna().loc[whole.dropna().index].reset_index()
+
+
+def _left_out_holds(profile: str) -> tuple[str, bool]:
+    table = _left_out(profile)[lambda t: ~t["metric"].isin(BASELINES)]
+    moved = np.maximum(table["high"] - table["weighted_kendall"], table["weighted_kendall"] - table["low"])
+    row = table.loc[moved.idxmax()]
+    return f"largest: {label(row.metric)} on {row.pool} from {row.weighted_kendall:.2f} to between {row.low:.2f} and {row.high:.2f}", bool(moved.max() <= 0.1)
+
+
+@figure(
+    shows="mean weighted Kendall with all models, and its range when each model is left out in turn, on every pool",
+    notebook="34_stability",
+    claim="(ours) no single model moves a metric's mean τ_w by more than 0.1",
+    holds=_left_out_holds,
+)
+def stability_leave_one_out(profile: str) -> Figure:
+    table = _left_out(profile)
+    first = table[table["pool"] == table["pool"].iloc[0]].sort_values("weighted_kendall", ascending=False)["metric"]
+    table = table.assign(panel=panel_names(table), row=table["metric"]).sort_values("row", key=lambda m: m.map(list(first).index), kind="stable")
+    table = table.sort_values("pool", key=lambda p: p.map(list(dict.fromkeys(read(profile, "stability", "left_out")["pool"])).index), kind="stable")
+    return panels.rows(table, "Does one model decide? Lines: each model left out in turn", panels.TAU + " over targets", columns=3)
+
+
+def _contests(profile: str) -> pd.DataFrame:
+    return read(profile, "stability", "contests")
+
+
+def _contests_hold(profile: str) -> tuple[str, bool]:
+    table = _contests(profile)[lambda t: ~t["metric"].isin(BASELINES) & ~t["rival"].isin(BASELINES)]
+    sure = (table["probability"] > 0.95).groupby(table["pool"]).sum()
+    pairs = table.groupby("pool").size() // 2
+    text = "decided: " + "; ".join(f"{pool} {sure[pool]} of {pairs[pool]} pairs" for pool in pairs.index)
+    return text, bool((sure > pairs / 2).all())
+
+
+@figure(
+    shows="probability that one metric ranks better than another, supervised pool, and better than the static baseline, every pool",
+    notebook="34_stability",
+    claim="(ours) most pairs of metrics can be told apart: one is better in 95 % of resampled pools",
+    holds=_contests_hold,
+)
+def stability_contests(profile: str) -> Figure:
+    table = _contests(profile)
+    square = table[table["pool"] == POOL].pivot(index="metric", columns="rival", values="probability")
+    order = square.mean(axis=1).sort_values(ascending=False).index
+    against = table[table["rival"] == "static_baseline"].pivot(index="metric", columns="pool", values="probability")
+    against = against.reindex(index=order, columns=table["pool"].unique()).rename(columns=lambda pool: pool.replace("_", " "))
+    return stability.contests(square.loc[order, order], against, "static_baseline", "How surely is one ranking better than another?")
+
+
+def _choices(profile: str) -> pd.DataFrame:
+    """Means over targets: (pool, n_models, metric, regret, top1, top3)."""
+    return read(profile, "stability", "choices").groupby(["pool", "n_models", "metric"], sort=False)[["regret", "top1", "top3"]].mean().reset_index()
+
+
+def _choices_hold(profile: str) -> tuple[str, bool]:
+    texts, found = [], []
+    for pool, group in _choices(profile).groupby("pool", sort=False):
+        regret = group.set_index("metric")["regret"]
+        of_metrics = regret.drop([*BASELINES, "random"], errors="ignore")
+        reference = regret.get("static_baseline", regret["random"])
+        found.append(of_metrics.min() < reference)
+        texts.append(f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, static {reference:.1f}, by lot {regret['random']:.1f} points")
+    return "; ".join(texts), all(found)
+
+
+@figure(
+    shows="accuracy given up by following each ranking, and how often it finds the best model, every pool",
+    notebook="34_stability",
+    claim="(ours) on every pool some metric's first choice is better than the static baseline's",
+    holds=_choices_hold,
+)
+def stability_regret(profile: str) -> Figure:
+    table = _choices(profile)
+    return stability.regrets(table.assign(panel=panel_names(table), row=table["metric"]), "What does following a ranking cost?")
+
+
+JUDGES = {"sfda": "accuracies that NCTI's tables rest on (SFDA)", "tllib": "accuracies of the Transfer Learning Library"}
+
+
+def _truths_hold(profile: str) -> tuple[str, bool]:
+    table = read(profile, "stability", "published_truths").pivot(index=["score", "target"], columns="truth", values="weighted_kendall")
+    agree = table.loc["other_truth", "sfda"]
+    moved = (table["sfda"] - table["tllib"]).drop("other_truth").abs()
+    text = f"the two tables agree at τ_w {agree.min():.2f} ({label(agree.idxmin())}) to {agree.max():.2f} ({label(agree.idxmax())})"
+    return text + f"; scores move by {moved.mean():.2f} on average, at most {moved.max():.2f}", bool(moved.mean() < 0.1)
+
+
+@figure(
+    shows="published scores of the same ten models judged by two published tables of accuracies",
+    notebook="34_stability",
+    claim="(ours) what a score is worth does not depend on whose accuracies judge it",
+    holds=_truths_hold,
+)
+def stability_ground_truth(profile: str) -> Figure:
+    table = read(profile, "stability", "published_truths")
+    return stability.two_judges(table, JUDGES, "The same ten ImageNet models, the same scores, two published ground truths")

@@ -1,0 +1,97 @@
+"""The metrics taken apart: which models a subset of terms prefers, and what is left of a thinned target."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ncrepro import analyses, metrics
+from ncrepro.analyses import ablations
+
+MODELS = ["a", "b", "c", "d"]
+TRUTH = pd.DataFrame({"t": [4.0, 3.0, 2.0, 1.0]}, index=pd.Index(MODELS, name="model"))
+
+
+def terms(**columns):
+    table = pd.DataFrame(columns, index=MODELS).rename_axis("model").reset_index()
+    return table.melt("model", var_name="term", value_name="score").assign(target="t")
+
+
+NCTI = terms(seli=[0.0, 1, 2, 4], ncc=[4.0, 3, 2, 0], log_vc=[1.0, 1, 2, 3])
+
+
+def test_a_subset_of_terms_adds_only_its_own_and_subtracts_log_vc():
+    scores = ablations.term_subsets(NCTI, ablations.NCTI_TERMS).set_index(["metric", "model"])["score"]
+    assert scores["seli"].to_dict() == {"a": 0 / 4, "b": 1 / 4, "c": 2 / 4, "d": 4 / 4}
+    assert scores["−vc"].to_dict() == {"a": -0.0, "b": -0.0, "c": -1 / 2, "d": -2 / 2}
+    assert scores["seli − vc"].to_dict() == {"a": 0.0, "b": 1 / 4, "c": 2 / 4 - 1 / 2, "d": 1 - 1}
+    assert scores["seli + ncc − vc"].to_dict() == pytest.approx({"a": 1.0, "b": 1.0, "c": 1 - 1 / 2, "d": 1 - 1})
+
+
+def test_three_terms_have_seven_subsets_and_two_have_three():
+    assert ablations.term_subsets(NCTI, ablations.NCTI_TERMS)["metric"].nunique() == 2**3 - 1
+    two = {"seli": "seli", "ncc": "ncc"}
+    assert list(dict.fromkeys(ablations.term_subsets(NCTI, two)["metric"])) == ["seli", "ncc", "seli + ncc"]
+
+
+def test_a_term_that_is_the_same_for_all_models_has_no_total_but_the_others_have():
+    scores = ablations.term_subsets(terms(seli=[1.0, 1, 1, 1], ncc=[4.0, 3, 2, 0]), {"seli": "seli", "ncc": "ncc"})
+    by_subset = scores.set_index(["metric", "model"])["score"].unstack("metric")
+    assert by_subset["seli"].isna().all() and by_subset["seli + ncc"].isna().all()
+    assert by_subset["ncc"].tolist() == [1.0, 3 / 4, 2 / 4, 0.0]
+
+
+def test_a_weight_decides_between_two_terms_that_contradict_each_other():
+    contradicting = terms(seli=[1.0, 2, 3, 4], ncc=[4.0, 3, 2, 1], log_vc=[0.0, 0, 0, 1])
+    found = ablations.weight_scores(contradicting, TRUTH, values=(0.1, 2.0)).set_index(["term", "weight"])["weighted_kendall"]
+    assert found["ncc", 2.0] == 1.0 and found["seli", 0.1] == 1.0
+    assert found["ncc", 0.1] < 0
+
+
+def test_agreement_ranks_the_models_of_the_accuracies_and_no_others():
+    scores = pd.DataFrame({"model": [*MODELS, "other"], "target": "t", "score": [4.0, 3, 2, 1, 99], "draw": 0})
+    assert analyses.agreement(scores, TRUTH, ["draw"])["weighted_kendall"].tolist() == [1.0]
+    reverse = analyses.agreement(scores.assign(score=-scores["score"]), TRUTH, ["draw"])
+    assert reverse["weighted_kendall"].tolist() == [-1.0]
+
+
+def test_agreement_of_equal_scores_is_not_a_number():
+    scores = pd.DataFrame({"model": MODELS, "target": "t", "score": 1.0, "draw": 0})
+    assert analyses.agreement(scores, TRUTH, ["draw"])["weighted_kendall"].isna().all()
+
+
+def test_variants_are_ranked_by_each_term_and_by_their_normalised_sum():
+    found = pd.concat([
+        terms(variance_collapse=[4.0, 3, 2, 1], class_fairness=[1.0, 2, 3, 4]).assign(temperature=t) for t in (0.1, 1.0)
+    ])  # fmt: skip
+    table = ablations.variant_agreement(found, TRUTH, ["temperature"]).set_index(["temperature", "metric"])["weighted_kendall"]
+    assert table[0.1, "variance_collapse"] == 1.0 and table[1.0, "class_fairness"] == -1.0
+    assert np.isnan(table[0.1, "face"])  # the two terms cancel
+
+
+def test_an_unevenly_thinned_target_keeps_classes_on_a_geometric_scale():
+    labels = np.repeat([0, 1, 2], 100)
+    kept = ablations.thinned(labels, ratio=4.0, balanced=False, draw=0)
+    assert sorted(np.bincount(labels[kept])) == [100 // 4, 100 // 2, 100]
+    assert len(set(kept)) == len(kept)
+
+
+def test_its_control_keeps_as_many_samples_evenly():
+    labels = np.repeat([0, 1, 2], 120)
+    counts = np.bincount(labels[ablations.thinned(labels, ratio=4.0, balanced=True, draw=0)])
+    assert counts.tolist() == [(120 + 60 + 30) // 3] * 3
+
+
+def test_thinning_leaves_two_of_every_class_and_ratio_one_leaves_all():
+    labels = np.repeat([0, 1, 2], 5)
+    assert np.bincount(labels[ablations.thinned(labels, 100.0, False, 0)]).min() == 2
+    assert ablations.thinned(labels, 1.0, True, 0).tolist() == list(range(15))
+
+
+def test_the_steps_find_what_the_metrics_find():
+    rng = np.random.default_rng(0)
+    arrays = {"features": rng.normal(size=(60, 5)), "labels": np.repeat([0, 1, 2], 20)}
+    setting = {"covariance": "full", "temperature": 0.5}
+    assert ablations.face_variants(arrays, [setting]) == [metrics.face(*arrays.values(), **setting)._asdict()]
+    whole = ablations.imbalanced(arrays, [{"ratio": 1.0, "balanced": True, "draw": 0}])[0]
+    assert whole["seli"] == metrics.ncti(*arrays.values()).seli and whole["logme"] == metrics.logme(*arrays.values())
+    assert ablations.equiangularity(arrays, [{}]) == [{"nc2_a": -metrics.collapse.nc2_a(*arrays.values())}]
