@@ -200,6 +200,15 @@ class Experiment:
         runs = product(self.pool.models, targets or self.pool.targets)
         return self._measure(step, settings, [(model.name, target, self._extraction(model, target)) for model, target in runs])
 
+    def measure_source(self, step: Step, settings: list[dict], per_class: int) -> pd.DataFrame:
+        """As `measure`, on features of ``per_class`` training images of every class of each model's own source.
+
+        The features are extracted when first asked for; the column ``target`` names the source.
+        """
+        origins = [(model.name, model.source, self._source_extraction(model, per_class)) for model in self.pool.models]
+        self._run(f"{self.pool.name}: extract the source", [job for _, _, job in origins])
+        return self._measure(step, settings, origins)
+
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
         """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig. 2).
 
@@ -282,6 +291,13 @@ class Experiment:
         }
         step = partial(_from_pretrained, self.task.extract, spec, origin.path, origin.spec)
         return self._job("features", f"{model.name}-{target}", spec, step)
+
+    def _source_extraction(self, model: Model, per_class: int) -> Job:
+        origin = self._extraction(model, model.source)
+        spec = origin.spec | {"max_per_class": min(per_class, self.pool.max_per_class or per_class)}
+        pretrained = self._pretraining(model)
+        step = partial(_from_pretrained, self.task.extract, spec, pretrained.path, pretrained.spec)
+        return self._job("features", f"{model.name}-{model.source}", spec, step)
 
     def _scoring(self, model: Model, target: str) -> Job:
         origin = self._extraction(model, target)

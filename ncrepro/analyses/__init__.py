@@ -39,6 +39,12 @@ def over_pools(profile: str, paper: str, ask: Callable[[Experiment, str | None],
     return pd.concat(tables, ignore_index=True)
 
 
+def each(by_pool: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables one below the other, each with its pool in the first column."""
+    return pd.concat([table.assign(pool=pool)[["pool", *table.columns.drop("pool", errors="ignore")]] for pool, table in by_pool.items()],
+                     ignore_index=True)
+
+
 def terms_of(study: Experiment, subset: str | None, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A metric's terms (model, target, term, score) and the accuracies (models x targets) of a pool or a part of it."""
     _, accuracies = study.ranked(subset)

@@ -12,7 +12,7 @@ from .ablations import panel_names
 
 POOL = "supervised"  # the pool whose images are resampled and whose metrics meet each other
 DOUBTS = {
-    "models": "other models", "left_out": "one model fewer", "images": "other images of the target", "seeds": "another fine-tuning",
+    "models": "other models", "left_out": "one model fewer", "images": "other images", "seeds": "another fine-tuning",
 }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def stability_doubts(profile: str) -> Figure:
     order = table[table["doubt"] == "models"].sort_values("weighted_kendall", ascending=False)["metric"]
     table = pd.concat([table[table["metric"] == metric] for metric in order]).sort_values("doubt", key=lambda d: d.map(list(DOUBTS).index), kind="stable")
     table = table.assign(panel=table["doubt"].map(DOUBTS), row=table["metric"])
-    return panels.rows(table, "The supervised pool: what could have been different?", panels.TAU + "; lines: see the notebook")
+    return panels.rows(table, "The supervised pool: what could have been different?", panels.TAU + "; lines: how far it moves")
 
 
 def _left_out(profile: str) -> pd.DataFrame:

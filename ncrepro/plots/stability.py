@@ -81,10 +81,10 @@ def two_judges(table: pd.DataFrame, judges: dict[str, str], title: str) -> Figur
         for (judge, name), colour, marker in zip(judges.items(), style.COLOURS, style.MARKERS):
             ax.plot(wide[judge], y, marker, color=colour, ms=4.5, label=name)
         ax.axvline(0, color="0.85", lw=0.8, zorder=0)
-        ax.set_title(label(score))
+        ax.set_title(label(score).replace(" ", "\n"))
         ax.set_yticks(y, [label(target) for target in targets])
     axes[0].invert_yaxis()
-    figure.supxlabel(r"weighted Kendall $\tau_w$", size=8)
+    axes[len(axes) // 2].set_xlabel(r"weighted Kendall $\tau_w$")
     figure.suptitle(title, size=9)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure

@@ -1,0 +1,101 @@
+"""What a choice costs, who beats whom, and which samples a draw takes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ncrepro import metrics, ranking
+from ncrepro.analyses import draws, stability
+
+MODELS = ["a", "b", "c", "d"]
+ACCURACIES = pd.DataFrame({"t": [90.0, 80.0, 70.0, 60.0], "u": [50.0, 40.0, 30.0, 20.0]}, index=pd.Index(MODELS, name="model"))
+
+
+def scored(**by_metric):
+    rows = [(model, target, metric, score) for metric, values in by_metric.items() for target in ACCURACIES
+            for model, score in zip(MODELS, values, strict=True)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["model", "target", "metric", "score"])
+
+
+def test_a_choice_costs_the_distance_between_the_best_model_and_the_first():
+    table = stability.choice_quality(scored(right=[4.0, 3, 2, 1], second=[2.0, 3, 1, 0], wrong=[1.0, 2, 3, 4]), ACCURACIES)
+    of_t = table[table["target"] == "t"].set_index("metric")
+    assert of_t.loc["right"].drop("target").to_list() == [0, 1, 1]
+    assert of_t.loc["second"].drop("target").to_list() == [90 - 80, 0, 1]
+    assert of_t.loc["wrong"].drop("target").to_list() == [90 - 60, 0, 0]
+
+
+def test_a_choice_by_lot_costs_the_distance_to_the_mean():
+    table = stability.choice_quality(scored(any=[4.0, 3, 2, 1]), ACCURACIES).set_index(["metric", "target"])
+    assert table.loc[("random", "t")].to_list() == [90 - (90 + 80 + 70 + 60) / 4, 1 / 4, 3 / 4]
+
+
+def test_a_ranking_that_is_always_right_beats_one_that_is_always_wrong_and_ties_with_its_double():
+    found = stability.beats(scored(right=[4.0, 3, 2, 1], double=[8.0, 6, 4, 2], wrong=[1.0, 2, 3, 4]), ACCURACIES, n=50)
+    probability = found.set_index(["metric", "rival"])["probability"]
+    assert probability["right", "wrong"] == 1 and probability["wrong", "right"] == 0
+    assert probability["right", "double"] == probability["double", "right"] == 1 / 2
+
+
+def test_a_ranking_without_an_order_takes_no_part():
+    found = stability.beats(scored(right=[4.0, 3, 2, 1], other=[4.0, 3, 1, 2], flat=[1.0, 1, 1, 1]), ACCURACIES, n=20)
+    assert set(found["metric"]) == {"right", "other"}
+
+
+def test_the_same_seed_resamples_the_same_models_for_every_score():
+    scores = ACCURACIES["t"]
+    one = ranking.bootstrap(ranking.pearson, scores, ACCURACIES["t"] ** 2, n=40, seed=3)
+    other = ranking.bootstrap(ranking.pearson, 2 * scores + 1, ACCURACIES["t"] ** 2, n=40, seed=3)
+    assert one == pytest.approx(other) and len(set(one.round(9))) > 5
+
+
+def test_an_interval_is_made_of_the_quantiles_of_the_bootstrap():
+    values = ranking.bootstrap(ranking.spearman, [1, 2, 4, 3], ACCURACIES["t"].to_numpy(), n=100, seed=1)
+    interval = ranking.bootstrap_interval(ranking.spearman, [1, 2, 4, 3], ACCURACIES["t"].to_numpy(), n=100, seed=1, level=0.5)
+    assert interval == pytest.approx((np.quantile(values, 0.25), np.quantile(values, 0.75)))
+
+
+LABELS = np.repeat([0, 1, 2], [10, 6, 3])
+
+
+def test_a_draw_takes_so_many_of_every_class_and_none_twice():
+    kept = draws.drawn(LABELS, per_class=4, replace=False, draw=0)
+    assert np.bincount(LABELS[kept]).tolist() == [4, 4, 3] and len(set(kept)) == 4 + 4 + 3
+    assert set(kept) != set(draws.drawn(LABELS, 4, False, draw=1))
+
+
+def test_a_draw_of_all_is_the_whole_target():
+    assert sorted(draws.drawn(LABELS, 0, False, 5)) == list(range(10 + 6 + 3))
+
+
+def test_a_bootstrap_sample_is_as_large_as_the_target_with_two_different_images_of_each_class():
+    kept = draws.drawn(LABELS, 0, True, draw=2)
+    assert np.bincount(LABELS[kept]).tolist() == [10, 6, 3] and len(set(kept)) < len(kept)
+    assert all(len(set(kept[LABELS[kept] == k])) >= 2 for k in range(3))
+
+
+def test_terms_that_were_measured_become_one_score_per_metric():
+    rows = [(m, "t", 0, term, v) for term, values in {
+        "ncti_seli": [0, 1, 2], "ncti_ncc": [0, 0, 1], "ncti_log_vc": [0, 4, 4], "logme": [5, 6, 7]}.items()
+        for m, v in zip("abc", values, strict=True)]  # fmt: skip
+    measured = pd.DataFrame(rows, columns=["model", "target", "draw", "term", "score"])
+    found = draws.total_scores(measured, ["a", "b", "c"], ["draw"]).set_index(["metric", "model"])["score"]
+    assert found["logme"].to_list() == [5, 6, 7]
+    assert found["ncti"].to_list() == [0 + 0 - 0, 1 / 2 + 0 - 1, 1 + 1 - 1]
+
+
+def test_a_step_finds_what_the_metrics_find():
+    rng = np.random.default_rng(0)
+    arrays = {"features": rng.normal(size=(60, 5)), "labels": np.repeat([0, 1, 2], 20)}
+    found = draws.scored_but_nleep(arrays, [{"per_class": 5, "replace": False, "draw": 1}])[0]
+    kept = draws.drawn(arrays["labels"], 5, False, 1)
+    assert found == metrics.all_scores(arrays["features"][kept], arrays["labels"][kept], nleep=False)
+    assert "leep" not in found
+
+
+def test_the_two_published_ground_truths_disagree_as_stated():
+    table = stability.published_truths().set_index(["score", "truth", "target"])["weighted_kendall"].sort_index()
+    assert table["other_truth", "sfda", "aircraft"] == pytest.approx(0.12, abs=0.005)
+    assert table["other_truth", "sfda", "cifar10"] == pytest.approx(0.81, abs=0.005)
+    pd.testing.assert_series_equal(table["other_truth", "sfda"], table["other_truth", "tllib"])
+    assert round(table["h_score", "tllib", "sun397"], 3) == 0.918 and round(table["leep", "tllib", "caltech101"], 3) == 0.127  # as printed
