@@ -31,7 +31,7 @@ class Entry:
 
 
 MODULES = (  # one per notebook that has figures to save
-    "neural_collapse", "published", "supervised", "selfsupervised", "multi_source", "loss_functions", "segmentation", "text", "cost", "advice", "ablations", "stability", "source_features",
+    "neural_collapse", "published", "supervised", "selfsupervised", "multi_source", "loss_functions", "segmentation", "text", "cost", "advice", "ablations", "stability", "source_features", "low_shot",
 )  # fmt: skip
 )  # fmt: skip
 FIGURES: list[Entry] = []

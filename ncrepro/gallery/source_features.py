@@ -33,5 +33,5 @@ def ncti_fig7(profile: str) -> Figure:
     names = source_features.TERMS | {name: label(name) for name in ROWS if name not in source_features.TERMS}
     table = pd.concat([table[table["metric"] == metric] for metric in ROWS])
     panel = table["pool"] + ", " + table["features"].map({"source": "on the source", "target": "on the target"})
-    table = table.assign(panel=panel, row=table["metric"].map(names)).sort_values(["pool", "features"], ascending=[False, True], kind="stable")
+    table = table.assign(panel=panel, row=table["metric"].map(names).str.replace("−S_vc", "$-S_{vc}$")).sort_values(["pool", "features"], ascending=[False, True], kind="stable")
     return panels.rows(table, "Terms measured on what a model was trained on: do they tell how it transfers?", columns=2)
