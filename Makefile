@@ -23,7 +23,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 # The notebooks, by what they work on: nothing but the package; one pool, named after it; the tables of all pools.
 READINGS := 00_start_here 01_neural_collapse 02_metrics_from_equations 03_published_numbers
 POOL_NOTEBOOKS := 20_supervised 21_selfsupervised 22_multi_source 23_loss_functions 24_segmentation 25_text
-ANALYSES := 30_ablations 32_source_features 33_cost 34_stability 40_rank_your_own 41_rank
+ANALYSES := 30_ablations 31_low_shot 32_source_features 33_cost 34_stability 40_rank_your_own 41_rank
 pool_of = $(shell sed 's/^[0-9]*_//' <<< $(1))
 # A profile says which notebooks it does without; and not every profile has every pool: the keys one step below `pools:`.
 WITHOUT := $(shell sed -n 's/^without: \[\(.*\)\].*/\1/p' notebooks/profiles/$(PROFILE).yaml | tr -d ,)
