@@ -13,6 +13,11 @@ from .. import artifacts, paths, profiles, ranking
 from ..experiment import Experiment
 
 
+def pools(profile: str | None) -> list[str]:
+    """The pools of a profile whose models are ranked: not those that start from random weights, as a comparison."""
+    return [name for name, pool in profiles.load(profile).pools.items() if "nothing" not in pool.sources]
+
+
 def over_pools(profile: str, paper: str, ask: Callable[[Experiment, str | None], pd.DataFrame]) -> pd.DataFrame:
     """What ``ask`` answers for every pool of a profile, one table below the other.
 
@@ -28,7 +33,7 @@ def over_pools(profile: str, paper: str, ask: Callable[[Experiment, str | None],
     DataFrame (pool, n_models, ...)
     """
     tables = []
-    for name in profiles.load(profile).pools:
+    for name in pools(profile):
         study = Experiment(name, profile)
         subset = paper if paper in study.pool.subsets else None
         answer = ask(study, subset)
@@ -81,11 +86,27 @@ def agreement(scores: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> 
     return pd.DataFrame(rows, columns=[*by, "target", "weighted_kendall"])
 
 
-def total(terms: pd.DataFrame, weights: dict[str, float] | None = None) -> pd.Series:
-    """`ranking.total`, NaN where a term that counts is the same for all models, so that no min-max exists."""
-    used = terms[[term for term in terms if (weights or {}).get(term, 1.0) != 0]]
-    constant = np.ptp(used, axis=0) <= ranking.ROUNDING * used.abs().max()
-    return pd.Series(np.nan, index=terms.index) if constant.any() else ranking.total(terms, weights)
+def totals(terms: pd.DataFrame, by: list[str], weights: dict[str, float] | None = None) -> pd.DataFrame:
+    """`ranking.total` of the models of each group.
+
+    Parameters
+    ----------
+    terms : DataFrame (model, *by, term, score)
+    weights : dict term -> weight, optional
+
+    Returns
+    -------
+    DataFrame (model, *by, score)
+        NaN where a term that counts is the same for all models, so that no min-max exists.
+    """
+    tables = []
+    for keys, group in terms.groupby(by, sort=False, dropna=False):
+        by_model = group.pivot(index="model", columns="term", values="score")
+        used = by_model[[term for term in by_model if (weights or {}).get(term, 1.0) != 0]]
+        constant = (np.ptp(used, axis=0) <= ranking.ROUNDING * used.abs().max()).any()
+        score = np.nan if constant else ranking.total(by_model, weights)
+        tables.append(pd.DataFrame({"model": by_model.index, "score": score}).assign(**dict(zip(by, keys, strict=True))))
+    return pd.concat(tables, ignore_index=True)
 
 
 def write(profile: str, topic: str, table: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from ..artifacts import Arrays
 from ..experiment import Experiment, correlations
 from ..metrics import collapse
 from ..metrics._samples import samples
-from . import agreement, terms_of, total
+from . import agreement, terms_of, totals
 
 NCTI_TERMS = {"seli": "seli", "ncc": "ncc", "log_vc": "−vc"}  # names in the tables -> names on the page
 FACE_TERMS = {"variance_collapse": "VC", "class_fairness": "CF"}
@@ -132,14 +132,14 @@ def term_subsets(terms: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
         for chosen in combinations(names, size):
             weights = {term: 0.0 for term in names if term not in chosen}
             label = " + ".join(names[term] for term in chosen).replace("+ −", "− ")
-            tables.append(_totals(terms[terms["term"].isin(names)], weights).assign(metric=label))
+            tables.append(totals(terms[terms["term"].isin(names)], ["target"], weights).assign(metric=label))
     return pd.concat(tables, ignore_index=True)
 
 
 def weight_scores(terms: pd.DataFrame, accuracies: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
     """NCTI with one term's weight changed and the others left at 1: (term, weight, target, weighted_kendall)."""
     tables = [
-        _totals(terms, {term: -value if term == "log_vc" else value}).assign(term=term, weight=value)
+        totals(terms, ["target"], {term: -value if term == "log_vc" else value}).assign(term=term, weight=value)
         for term, value in product(NCTI_TERMS, values)
     ]
     return agreement(pd.concat(tables), accuracies, ["term", "weight"])
@@ -161,16 +161,5 @@ def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list
     scores = [measured.rename(columns={"term": "metric"})]
     for metric, names in (("face", FACE_TERMS), ("ncti", NCTI_TERMS)):
         if set(names) <= set(measured["term"]):
-            terms = measured[measured["term"].isin(names)]
-            for keys, group in terms.groupby(by, sort=False, dropna=False):
-                scores.append(_totals(group).assign(metric=metric, **dict(zip(by, keys, strict=True))))
+            scores.append(totals(measured[measured["term"].isin(names)], [*by, "target"]).assign(metric=metric))
     return agreement(pd.concat(scores), accuracies, [*by, "metric"])
-
-
-def _totals(terms: pd.DataFrame, weights: dict[str, float] | None = None) -> pd.DataFrame:
-    """(model, target, score): min-max and sum, target by target."""
-    rows = []
-    for target, group in terms.groupby("target", sort=False):
-        by_model = group.pivot(index="model", columns="term", values="score")
-        rows.append(total(by_model, weights).rename("score").reset_index().assign(target=target))
-    return pd.concat(rows, ignore_index=True)

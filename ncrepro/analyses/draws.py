@@ -5,7 +5,7 @@ import pandas as pd
 
 from .. import metrics
 from ..artifacts import Arrays
-from . import total
+from . import totals
 
 
 def scored(arrays: Arrays, settings: list[dict], nleep: bool = True) -> list[dict[str, float]]:
@@ -60,9 +60,5 @@ def total_scores(measured: pd.DataFrame, models: list[str], by: list[str]) -> pd
     measured = measured[measured["model"].isin(models)]
     several = measured["term"].str.extract(r"^(ncti|face)_(.+)$")
     terms = measured.assign(metric=several[0].fillna(measured["term"]), term=several[1].fillna("total"))
-    tables = [terms[terms["term"] == "total"].drop(columns="term")]
-    keys = [*by, "target", "metric"]
-    for found, group in terms[terms["term"] != "total"].groupby(keys, sort=False):
-        by_model = group.pivot(index="model", columns="term", values="score")
-        tables.append(total(by_model).rename("score").reset_index().assign(**dict(zip(keys, found, strict=True))))
-    return pd.concat(tables, ignore_index=True)
+    single = terms["term"] == "total"
+    return pd.concat([terms[single].drop(columns="term"), totals(terms[~single], [*by, "target", "metric"])], ignore_index=True)

@@ -2,11 +2,10 @@
 
 import pandas as pd
 
-from .. import metrics
+from .. import metrics, ranking
 from ..artifacts import Arrays
 from ..experiment import BASELINES, Experiment, correlations, with_accuracies
 from ..metrics._samples import samples
-from . import total
 
 POOLS = ("supervised", "selfsupervised")  # one source for all models: only then are its terms comparable
 PER_CLASS = 20  # images of each source class
@@ -45,10 +44,12 @@ def of_pool(study: Experiment) -> pd.DataFrame:
 
 def with_totals(terms: pd.DataFrame) -> pd.DataFrame:
     """``terms`` (models x `TERMS`) with columns ``ncti`` and ``face``: their totals over these models."""
-    return terms.assign(**{
-        metric: total(terms.filter(like=f"{metric}_").rename(columns=lambda name, metric=metric: name.removeprefix(f"{metric}_")))
-        for metric in ("ncti", "face")
-    })  # fmt: skip
+    return terms.assign(**{metric: ranking.total(_of(metric, terms)) for metric in ("ncti", "face")})
+
+
+def _of(metric: str, terms: pd.DataFrame) -> pd.DataFrame:
+    """The columns of one metric, named as its terms."""
+    return terms.filter(like=f"{metric}_").rename(columns=lambda name: name.removeprefix(f"{metric}_"))
 
 
 def agreement(scores: pd.DataFrame) -> pd.DataFrame:

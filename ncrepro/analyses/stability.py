@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from .. import published, ranking
-from ..experiment import Experiment, totals
-from . import agreement, draws
+from ..experiment import Experiment
+from . import agreement, draws, totals
 
 RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
 MIN_MAX = ("ncti", "face", "face_printed")  # metrics whose total depends on which models are in the pool
@@ -28,7 +28,7 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
     tables = []
     for name in ("", *accuracies.index):
         rest = accuracies.drop(index=name or [])
-        again = totals(terms[terms["model"].isin(rest.index)])
+        again = totals(terms[terms["model"].isin(rest.index)], ["target", "metric"])
         kept = scores[~scores["metric"].isin(MIN_MAX) & scores["model"].isin(rest.index)]
         tables.append(agreement(pd.concat([kept, again]), rest, ["metric"]).assign(left_out=name))
     return pd.concat(tables).groupby(["left_out", "metric"], sort=False)["weighted_kendall"].mean().reset_index()

@@ -74,7 +74,7 @@ def _metrics_hold(profile: str) -> tuple[str, bool]:
     holds=_metrics_hold,
 )
 def low_shot_metrics(profile: str) -> Figure:
-    return plots.correlation_heatmap(_table(profile), "Every metric with a few images per class: mean weighted Kendall")
+    return plots.correlation_heatmap(_table(profile), "Every metric with a few images per class: mean weighted Kendall. Blank: one score for all models")
 
 
 def _regimes_hold(profile: str) -> tuple[str, bool]:
@@ -86,12 +86,12 @@ def _regimes_hold(profile: str) -> tuple[str, bool]:
 @figure(
     shows="NCTI's ncc, its spread over the models, and whether NCTI still ranks as on the whole target, by the number of samples",
     notebook="31_low_shot",
-    claim="(ours) below 64 samples, the dimensions of its PCA, NCTI's ranking is another one",
+    claim="(ours) below 64 samples, the dimensions of its PCA, NCTI agrees less with its own ranking on all images",
     holds=_regimes_hold,
 )
 def low_shot_regimes(profile: str) -> Figure:
     table = read(profile, "low_shot", "regimes")
-    shown = {"ncc": "ncc, mean over models", "spread": "ncc, standard deviation over models", "consistency": r"$\tau_w$ of NCTI with itself on all images"}
+    shown = {"ncc": "mean of ncc over models", "spread": "standard deviation of ncc", "consistency": r"$\tau_w$ with NCTI on all images"}
     parts = [table.assign(panel=panel, y=table[column]) for column, panel in shown.items()]
     table = pd.concat(parts).assign(line=lambda t: t["target"], x=lambda t: t["n_samples"])
     title = "What happens to NCTI with few samples? (dashed: n = 64, the dimensions of its PCA)"
