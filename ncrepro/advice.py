@@ -134,8 +134,8 @@ def rank(
     Notes
     -----
     The interval is the total plus and minus 1.96 standard errors, from totals of resamples under the min-max of the
-    full data; terms are centred on those of the full data first, since a resample holds samples twice and so looks
-    more separable than it is. Of more than 4,000 samples a resample takes so many, and its deviations shrink by the
+    full data. It is centred on the total of the full data, not on the resamples' mean: a resample holds samples twice and
+    so looks more separable than it is. Of more than 4,000 samples a resample takes so many, and its deviations shrink by the
     square root of the share.
 
     Examples
