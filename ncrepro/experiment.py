@@ -182,6 +182,7 @@ class Experiment:
         job = self._pretraining(entry)
         _require(job.path, job.spec, f"weights of {model}", "10_train_pool")
         return job.path
+
     def measure(self, step: Step, settings: list[dict], targets: Sequence[str] | None = None) -> pd.DataFrame:
         """What ``step`` finds in every model's features of the targets, under every setting; found once, then cached.
 

@@ -31,8 +31,8 @@ class Entry:
 
 
 MODULES = (  # one per notebook that has figures to save
-    "neural_collapse", "published", "supervised", "selfsupervised", "multi_source", "loss_functions", "segmentation", "text", "cost", "advice", "ablations", "stability", "source_features", "low_shot",
-)  # fmt: skip
+    "neural_collapse", "published", "supervised", "selfsupervised", "multi_source", "loss_functions", "segmentation", "text",
+    "ablations", "low_shot", "source_features", "cost", "stability", "advice",
 )  # fmt: skip
 FIGURES: list[Entry] = []
 
