@@ -205,7 +205,7 @@ def selfsupervised_probes(profile: str) -> Figure:
 
 @figure(shows="accuracy after fine-tuning, every objective on every target", notebook="21_selfsupervised")
 def selfsupervised_accuracies(profile: str) -> Figure:
-    _, accuracies = _study(profile).ranked()
+    accuracies = _study(profile).read("accuracies").pivot_table("accuracy", "model", "target", sort=False)
     return plots.accuracy_heatmap(accuracies.rename(label), "Accuracy (%) after fine-tuning: the order to foresee")
 
 
