@@ -13,6 +13,10 @@ endif
 
 export NCREPRO_PROFILE := $(PROFILE)
 export PYTHONPATH := $(CURDIR)
+# Two notebooks at a time, so that one computes while the other starts or draws; make -j1 runs them one by one.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j2
+endif
 # Two worker processes of one thread each use both cores; more threads per process would only get in each other's way.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -72,7 +76,7 @@ lab: | environment  ## open JupyterLab on the notebooks
 	$(PYTHON) -m jupyterlab notebooks
 
 test: | environment  ## every test, then every notebook in the smoke profile
-	$(PYTHON) -m pytest tests
+	env -u MAKEFLAGS $(PYTHON) -m pytest tests
 	$(MAKE) PROFILE=smoke $(POOLS:%=build/smoke/11_extract_features--%.ipynb)
 	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks
 
@@ -130,6 +134,10 @@ $(BUILD)/10_train_pool--%.ipynb: notebooks/10_train_pool.ipynb $(TRAIN) | check
 $(BUILD)/11_extract_features--%.ipynb: notebooks/11_extract_features.ipynb $(BUILD)/10_train_pool--%.ipynb ncrepro/features.py ncrepro/extraction.py
 	@$(RUN) -p pool $*
 
+ifneq ($(filter multi_source,$(POOLS)),)
+$(BUILD)/10_train_pool--loss_functions.ipynb: | $(BUILD)/10_train_pool--multi_source.ipynb  # some of whose models it shares
+endif
+
 define POOL_NOTEBOOK
 $(BUILD)/$(1).ipynb: notebooks/$(1).ipynb $(BUILD)/11_extract_features--$(call pool_of,$(1)).ipynb $(METRICS) $(PLOTS) $(TABLES)
 	@$$(RUN)
@@ -139,7 +147,7 @@ $(BUILD)/21_selfsupervised.ipynb: $(BUILD)/20_supervised.ipynb  # whose pool it 
 
 $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(ANALYSES))): $(BUILD)/%.ipynb: notebooks/%.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(POOL_NOTEBOOKS))) $(wildcard ncrepro/analyses/*.py)
 	@$(RUN)
-$(BUILD)/33_cost.ipynb: ncrepro/cost.py bench/plain.py
+$(BUILD)/33_cost.ipynb: ncrepro/cost.py bench/plain.py | $(patsubst %,$(BUILD)/%.ipynb,$(READINGS) $(filter-out 33_cost,$(ANALYSES)))  # timed when nothing else runs
 
 $(BUILD)/90_figures.ipynb: notebooks/90_figures.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(READINGS) $(POOL_NOTEBOOKS) $(ANALYSES))) $(PLOTS) $(wildcard ncrepro/gallery/*.py)
 	@$(RUN)
