@@ -13,10 +13,6 @@ endif
 
 export NCREPRO_PROFILE := $(PROFILE)
 export PYTHONPATH := $(CURDIR)
-# Two notebooks at a time, so that one computes while the other starts or draws; make -j1 runs them one by one.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
-MAKEFLAGS += -j2
-endif
 # Two worker processes of one thread each use both cores; more threads per process would only get in each other's way.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -76,7 +72,7 @@ lab: | environment  ## open JupyterLab on the notebooks
 	$(PYTHON) -m jupyterlab notebooks
 
 test: | environment  ## every test, then every notebook in the smoke profile
-	env -u MAKEFLAGS $(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest tests
 	$(MAKE) PROFILE=smoke $(POOLS:%=build/smoke/11_extract_features--%.ipynb)
 	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks
 
