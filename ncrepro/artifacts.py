@@ -13,8 +13,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as _serialise
+
+from . import paths
 
 Arrays = dict[str, np.ndarray]
 
@@ -69,6 +72,19 @@ def write(path: Path, content: bytes | str) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OSError(error.errno, f"cannot write {path.name} ({len(content) / 1e6:.1f} MB): {error.strerror}") from None
+
+
+def write_table(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """Write a results table, the same bytes on every system for the same numbers, and return it."""
+    write(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    return table
+
+
+def read_table(path: Path, profile: str, notebook: str = "the notebook that writes it") -> pd.DataFrame:
+    """A table that `write_table` wrote; if it is missing, the error says what makes it."""
+    if not path.exists():
+        raise FileNotFoundError(f"{paths.relative(path)} is missing: run `make all PROFILE={profile}`, or {notebook}")
+    return pd.read_csv(path)
 
 
 def digest(spec: dict) -> str:

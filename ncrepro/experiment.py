@@ -100,7 +100,7 @@ class Experiment:
             for model, arrays in zip(self.pool.models, made, strict=True)
         ]
         self._write_seconds("pretrain", [{"model": model.name} for model in self.pool.models], made)
-        return self._write("pretraining", rows)
+        return self.write("pretraining", rows)
 
     def finetune(self) -> pd.DataFrame:
         """Fine-tune every model on every target: per cent, (model, target, seed, accuracy), then what else the task measures."""
@@ -112,7 +112,7 @@ class Experiment:
         made = self._run(f"{self.pool.name}: fine-tune", [self._finetuning(*run) for run in runs])
         keys = [{"model": model.name, "target": target, "seed": seed} for model, target, seed in runs]
         self._write_seconds("finetune", keys, made)
-        return self._write("accuracies", [{**key, **_measured(arrays)} for key, arrays in zip(keys, made, strict=True)])
+        return self.write("accuracies", [{**key, **_measured(arrays)} for key, arrays in zip(keys, made, strict=True)])
 
     # Scores -----------------------------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class Experiment:
         made = self._run(f"{self.pool.name}: extract", [self._extraction(*run) for run in runs], keep=_outline)
         keys = [{"model": model.name, "target": target} for model, target in runs]
         self._write_seconds("extract", keys, made)
-        return self._write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
+        return self.write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
 
     def score(self) -> pd.DataFrame:
         """Every metric on every feature set: (model, target, metric, term, score), a metric's ``total`` among its terms."""
@@ -134,7 +134,7 @@ class Experiment:
             for (metric, term), value in _by_metric(arrays)
         ]
         terms = pd.DataFrame(rows)
-        return self._write("scores", pd.concat([terms[terms["term"] != "total"], totals(terms)]))
+        return self.write("scores", pd.concat([terms[terms["term"] != "total"], totals(terms)]))
 
     def correlate(self) -> pd.DataFrame:
         """How well each metric ranks: (target, metric, weighted_kendall, pearson, spearman, low, high), and on average.
@@ -143,8 +143,8 @@ class Experiment:
         paper's own list of models) is ranked on its own, min-max included, and written as ``correlations_<subset>``.
         """
         for subset in self.pool.subsets:
-            self._write(f"correlations_{subset}", correlations(*self.ranked(subset)))
-        return self._write("correlations", correlations(*self.ranked()))
+            self.write(f"correlations_{subset}", correlations(*self.ranked(subset)))
+        return self.write("correlations", correlations(*self.ranked()))
 
     def ranked(self, subset: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
         """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x targets).
@@ -166,9 +166,7 @@ class Experiment:
 
     def features_of(self, model: str, target: str) -> Arrays:
         """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split."""
-        entry = next((m for m in self.pool.models if m.name == model), None)
-        if entry is None:
-            raise ValueError(profiles.unknown("model", model, [m.name for m in self.pool.models]))
+        entry = self._model(model)
         if target not in self.pool.targets:
             raise ValueError(profiles.unknown("target", target, self.pool.targets))
         job = self._extraction(entry, target)
@@ -176,10 +174,7 @@ class Experiment:
 
     def checkpoint(self, model: str) -> Path:
         """The file that holds a pre-trained model's weights."""
-        entry = next((m for m in self.pool.models if m.name == model), None)
-        if entry is None:
-            raise ValueError(profiles.unknown("model", model, [m.name for m in self.pool.models]))
-        job = self._pretraining(entry)
+        job = self._pretraining(self._model(model))
         _require(job.path, job.spec, f"weights of {model}", "10_train_pool")
         return job.path
 
@@ -231,16 +226,15 @@ class Experiment:
             seli, ncc, log_vc = (scores[model, term] for term in _TERMS["ncti"])
             caption = f"{model}: {accuracy:.1f} %\nseli {seli:.0f}, ncc {ncc:.2f}, log vc {log_vc:.2f}"
             tables.append(pd.DataFrame({"model": model, "label": y, "x": xy[:, 0], "y": xy[:, 1], "caption": caption}))
-        return self._write("embedding", pd.concat(tables))
+        return self.write("embedding", pd.concat(tables))
 
     def read(self, table: str) -> pd.DataFrame:
         """A table that this pool's notebooks have written."""
-        path = self.results / f"{table}.csv"
-        if not path.exists():
-            raise FileNotFoundError(
-                f"{paths.relative(path)} is missing: run `make all PROFILE={self.profile.name}`, or the notebook that writes it"
-            )
-        return pd.read_csv(path)
+        return artifacts.read_table(self.results / f"{table}.csv", self.profile.name)
+
+    def write(self, table: str, rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
+        """Write a table of this pool, for `read`, and return it."""
+        return artifacts.write_table(self.results / f"{table}.csv", pd.DataFrame(rows).reset_index(drop=True))
 
     # Jobs -------------------------------------------------------------------------------------------------------------
 
@@ -253,6 +247,12 @@ class Experiment:
             "extract": [(m, t, self._extraction(m, t)) for m, t in runs],
             "score": [(m, t, self._scoring(m, t)) for m, t in runs],
         }
+
+    def _model(self, name: str) -> Model:
+        by_name = {model.name: model for model in self.pool.models}
+        if name not in by_name:
+            raise ValueError(profiles.unknown("model", name, list(by_name)))
+        return by_name[name]
 
     def _pretraining(self, model: Model) -> Job:
         spec = {
@@ -345,15 +345,10 @@ class Experiment:
 
     # Tables -----------------------------------------------------------------------------------------------------------
 
-    def _write(self, table: str, rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
-        frame = pd.DataFrame(rows).reset_index(drop=True)
-        artifacts.write(self.results / f"{table}.csv", frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
-        return frame
-
     def _write_seconds(self, stage: str, keys: list[dict], made: list[Arrays]) -> None:
         """What each job took when it was made: CPU seconds, and its process's peak memory in MB."""
         rows = [{**key, "seconds": float(a["seconds"]), "peak_mb": float(a["peak_mb"])} for key, a in zip(keys, made, strict=True)]
-        self._write(f"seconds_{stage}", rows)
+        self.write(f"seconds_{stage}", rows)
 
 
 # What the jobs do, in processes of their own --------------------------------------------------------------------------

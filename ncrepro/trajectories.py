@@ -64,7 +64,7 @@ class Trajectories(Experiment):
             for epoch in spec["snapshots"]
         ]
         plane = pd.concat(plane)[["epoch", "kind", "label", "x", "y"]]
-        return self._write("terminal_phase", measures), self._write("terminal_plane", plane)
+        return self.write("terminal_phase", measures), self.write("terminal_plane", plane)
 
     def follow(self) -> pd.DataFrame:
         """FaCe's terms on the target's train split, before fine-tuning (epoch 0) and after each of its epochs.
@@ -82,7 +82,7 @@ class Trajectories(Experiment):
                           **{term: arrays[term] for term in metrics.FaCeTerms._fields}})
             for (model, target), arrays in zip(runs, made, strict=True)
         ]  # fmt: skip
-        return self._write("following", pd.concat(tables))
+        return self.write("following", pd.concat(tables))
 
     def _following(self, model: Model, target: str):
         origin, finetuning = self._pretraining(model), self._finetuning(model, target, 0)

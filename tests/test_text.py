@@ -447,7 +447,7 @@ def test_gains_are_points_over_the_same_variant_from_random_weights(root):
     after = [(m.name, k, 50.0 + 10 * i + k) for i, m in enumerate(study.pool.models) for k in (0, 1)]
     before = [(m.name, k, 40.0 + i + k) for i, m in enumerate(scratch.pool.models) for k in (0, 1)]
     for of, rows in ((study, after), (scratch, before)):
-        of._write("accuracies", pd.DataFrame(rows, columns=["model", "seed", "accuracy"]))
+        of.write("accuracies", pd.DataFrame(rows, columns=["model", "seed", "accuracy"]))
     found = gallery.gains("smoke")
     assert list(found.columns) == list(study.pool.sources)
     for i, model in enumerate(study.pool.models):
@@ -460,11 +460,11 @@ def test_each_source_is_ranked_on_its_own_variants_alone(root):
     names = [model.name for model in study.pool.models]
     values = dict(zip(names, np.random.default_rng(0).permutation(len(names)).astype(float), strict=True))
     on = {"target": "parameters_scipy"}
-    study._write("accuracies", [{"model": m, **on, "seed": 0, "accuracy": values[m]} for m in names])
-    study._write("pretraining", [{"model": m, "source_accuracy": -values[m], "n_parameters": values[m]} for m in names])
+    study.write("accuracies", [{"model": m, **on, "seed": 0, "accuracy": values[m]} for m in names])
+    study.write("pretraining", [{"model": m, "source_accuracy": -values[m], "n_parameters": values[m]} for m in names])
     total = {"metric": "logme", "term": "total"}
     scores = {m: values[m] if "sklearn" in m else -values[m] for m in names}
-    study._write("scores", [{"model": m, **on, **total, "score": scores[m]} for m in names])
+    study.write("scores", [{"model": m, **on, **total, "score": scores[m]} for m in names])
     gallery.judge("smoke")
     found = gallery.judged("smoke").pivot(index="metric", columns="target", values="weighted_kendall")
     assert list(found.columns) == ["parameters_sklearn", "sections_numpy"]

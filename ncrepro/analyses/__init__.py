@@ -111,14 +111,9 @@ def totals(terms: pd.DataFrame, by: list[str], weights: dict[str, float] | None 
 
 def write(profile: str, topic: str, table: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Write a table of an analysis, ``data/results/<profile>/<topic>/<table>.csv``, and return it."""
-    text = frame.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    artifacts.write(paths.results(profile, topic) / f"{table}.csv", text)
-    return frame
+    return artifacts.write_table(paths.results(profile, topic) / f"{table}.csv", frame)
 
 
 def read(profile: str, topic: str, table: str) -> pd.DataFrame:
     """A table that `write` has written."""
-    path = paths.results(profile, topic) / f"{table}.csv"
-    if not path.exists():
-        raise FileNotFoundError(f"{paths.relative(path)} is missing: run `make all PROFILE={profile}`, or the notebook that writes it")
-    return pd.read_csv(path)
+    return artifacts.read_table(paths.results(profile, topic) / f"{table}.csv", profile)

@@ -35,6 +35,7 @@ MODULES = (  # one per notebook that has figures to save
     "ablations", "low_shot", "source_features", "cost", "stability", "advice",
 )  # fmt: skip
 FIGURES: list[Entry] = []
+FACE_METHODS = ["leep", "nce", "logme", "h_score", "gbc", "face"]  # those of FaCe's tables and figures
 
 
 def figure(**said) -> Callable:

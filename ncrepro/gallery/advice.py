@@ -70,17 +70,12 @@ def regrets(study: Experiment) -> pd.DataFrame:
 
 
 def _write(profile: str, name: str, table: pd.DataFrame) -> None:
-    text = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    artifacts.write(paths.results(profile, "rank_your_own") / f"{name}.csv", text)
+    artifacts.write_table(paths.results(profile, "rank_your_own") / f"{name}.csv", table)
 
 
 def _read(profile: str, name: str) -> pd.DataFrame:
     path = paths.results(profile, "rank_your_own") / f"{name}.csv"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{paths.relative(path)} is missing: run `make all PROFILE={profile}`, or 40_rank_your_own"
-        )
-    return pd.read_csv(path)
+    return artifacts.read_table(path, profile, "40_rank_your_own")
 
 
 def _holds(profile: str) -> tuple[str, bool]:

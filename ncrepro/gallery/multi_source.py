@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from .. import artifacts, plots, published
 from ..experiment import BASELINES, Experiment, baselines, correlations, seed_noise, totals
 from ..plots import label, sources
-from . import beside, figure, is_best, ranking_table
+from . import FACE_METHODS, beside, figure, is_best, ranking_table
 
-METHODS = ["leep", "nce", "logme", "h_score", "gbc", "face"]  # the columns of FaCe Tables 2 and 3
+METHODS = FACE_METHODS  # the columns of FaCe Tables 2 and 3 too
 EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
 SHOWN = ["face", "ncti", "logme", "leep"]  # the metrics that the matrix of sources has room for
 
@@ -41,8 +41,7 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
     parts |= {question: correlations(*within(study, factor)) for question, factor in factors.items()}
     of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
     table = pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
-    artifacts.write(study.results / "questions.csv", table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
-    return table
+    return artifacts.write_table(study.results / "questions.csv", table)
 
 
 def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -3,13 +3,13 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .. import artifacts, plots, ranking
+from .. import plots, ranking
 from ..experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..plots import scenes as scene_plots
 from ..plots import transfer
 from ..tasks import segmentation
-from . import figure, is_best
-from .small_pools import FACE_METHODS, SHOWN, by_chance
+from . import FACE_METHODS, figure, is_best
+from .small_pools import SHOWN, by_chance
 
 MEASURES = {"accuracy": "pixel accuracy", "mean_iou": "mean IoU"}  # columns of accuracies.csv -> the two ground truths
 
@@ -26,9 +26,7 @@ def ranked(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
 def judge(profile: str | None) -> pd.DataFrame:
     """How well each metric ranks by pixel accuracy and by mean IoU: `experiment.correlations` of `ranked`, written."""
     table = correlations(*ranked(profile)).query("target != 'average'").reset_index(drop=True)
-    path = Experiment("segmentation", profile).results / "correlations_by_measure.csv"
-    artifacts.write(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
-    return table
+    return Experiment("segmentation", profile).write("correlations_by_measure", table)
 
 
 def judged(profile: str | None) -> pd.DataFrame:

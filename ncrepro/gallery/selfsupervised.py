@@ -305,9 +305,7 @@ def which_term(profile: str | None = None) -> pd.DataFrame:
         average = correlations(pd.concat(scores), accuracies).query("target == 'average'")
         parts.append(average.rename(columns={"metric": "terms"}).assign(pool=title))
     table = pd.concat(parts, ignore_index=True)[["pool", "terms", "weighted_kendall", "low", "high"]]
-    text = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    artifacts.write(_study(profile).results / "terms.csv", text)
-    return table
+    return artifacts.write_table(_study(profile).results / "terms.csv", table)
 
 
 def agreement(profile: str | None = None) -> pd.DataFrame:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from .. import ranking
 from ..plots import label
+from . import FACE_METHODS
 
-FACE_METHODS = ["leep", "nce", "logme", "h_score", "gbc", "face"]  # those of FaCe's figures
 SHOWN = [*FACE_METHODS, "face_printed", "ncti"]
 
 

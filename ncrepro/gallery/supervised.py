@@ -6,10 +6,9 @@ from matplotlib.figure import Figure
 from .. import datasets, plots, published
 from ..experiment import BASELINES, Experiment, seed_noise, with_accuracies
 from ..plots import label
-from . import beside, figure, is_best, ranking_table
+from . import FACE_METHODS, beside, figure, is_best, ranking_table
 
 NCTI_METHODS = ["nce", "leep", "logme", "nleep", "sfda", "ncti"]  # the rows of NCTI Table 1
-FACE_METHODS = ["leep", "nce", "logme", "h_score", "gbc", "face"]  # the columns of FaCe Table 1
 
 
 def _average(profile: str, table: str = "correlations") -> pd.DataFrame:

@@ -11,9 +11,9 @@ from .. import plots
 from ..experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..plots import label, texts, transfer
 from ..tasks import text
-from . import figure
+from . import FACE_METHODS, figure
 from .multi_source import within
-from .small_pools import FACE_METHODS, SHOWN, by_chance
+from .small_pools import SHOWN, by_chance
 
 
 def of_sources(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -31,7 +31,7 @@ def _source(part: str) -> str:
 
 def judge(profile: str | None) -> pd.DataFrame:
     """How well each metric ranks the variants of each source: `experiment.correlations` of `of_sources`, written."""
-    return Experiment("text", profile)._write("correlations_by_source", correlations(*of_sources(profile)))
+    return Experiment("text", profile).write("correlations_by_source", correlations(*of_sources(profile)))
 
 
 def judged(profile: str | None) -> pd.DataFrame:
