@@ -13,6 +13,10 @@ endif
 
 export NCREPRO_PROFILE := $(PROFILE)
 export PYTHONPATH := $(CURDIR)
+# Two notebooks at a time, one that trains and one that does not, so that a core is not idle while a notebook starts or draws.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j2
+endif
 # Two worker processes of one thread each use both cores; more threads per process would only get in each other's way.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -72,7 +76,7 @@ lab: | environment  ## open JupyterLab on the notebooks
 	$(PYTHON) -m jupyterlab notebooks
 
 test: | environment  ## every test, then every notebook in the smoke profile
-	$(PYTHON) -m pytest tests
+	env -u MAKEFLAGS $(PYTHON) -m pytest tests
 	$(MAKE) PROFILE=smoke $(POOLS:%=build/smoke/11_extract_features--%.ipynb)
 	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks
 
@@ -130,9 +134,9 @@ $(BUILD)/10_train_pool--%.ipynb: notebooks/10_train_pool.ipynb $(TRAIN) | check
 $(BUILD)/11_extract_features--%.ipynb: notebooks/11_extract_features.ipynb $(BUILD)/10_train_pool--%.ipynb ncrepro/features.py ncrepro/extraction.py
 	@$(RUN) -p pool $*
 
-ifneq ($(filter multi_source,$(POOLS)),)
-$(BUILD)/10_train_pool--loss_functions.ipynb: | $(BUILD)/10_train_pool--multi_source.ipynb  # some of whose models it shares
-endif
+# Pools are trained one after the other: each uses all cores, and loss_functions shares models with multi_source.
+previous :=
+$(foreach pool,$(POOLS),$(if $(previous),$(eval $(BUILD)/10_train_pool--$(pool).ipynb: | $(BUILD)/11_extract_features--$(previous).ipynb))$(eval previous := $(pool)))
 
 define POOL_NOTEBOOK
 $(BUILD)/$(1).ipynb: notebooks/$(1).ipynb $(BUILD)/11_extract_features--$(call pool_of,$(1)).ipynb $(METRICS) $(PLOTS) $(TABLES)

@@ -1,46 +1,26 @@
 """A profile's pool x targets -> accuracies, scores, correlations: the verbs that the notebooks use.
 
-Every long step is a list of jobs. A job makes one artefact; what is already made and valid is not made again, so an
-interrupted run goes on where it stopped. Each verb returns its tidy table and writes it below ``data/results``.
+Every long step is a list of `jobs`. Each verb returns its tidy table and writes it below ``data/results``.
 """
 
 import importlib
+import importlib.metadata
 import json
-import resource
-import sys
-import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
-import joblib
 import numpy as np
 import pandas as pd
-import torch
-from sklearn.manifold import TSNE
-from tqdm import tqdm
 
-from . import artifacts, metrics, paths, profiles, ranking
+from . import artifacts, jobs, paths, profiles, ranking, scoring
 from .artifacts import Arrays
+from .jobs import Job
 from .profiles import Model
 
 # What a ranking is compared with, beside the metrics: rankings that never look at the target's features.
 BASELINES = ("static_baseline", "source_accuracy", "n_parameters")
-
-
-Step = Callable[[Arrays, list[dict]], list[dict[str, float]]]  # features and settings -> what is found under each
-
-
-class Job(NamedTuple):
-    """One artefact to be made: ``compute()`` gives its arrays, ``spec`` says from what."""
-
-    label: str
-    path: Path
-    spec: dict
-    compute: Callable[[], Arrays]
 
 
 class Experiment:
@@ -85,8 +65,7 @@ class Experiment:
         """
         for name, remedy in self.left_out.items():
             print(f"{name} is left out: its official download is gone; to have it, {remedy}")
-        jobs = [self._pretraining(model) for model in self.pool.models]
-        made = self._run(f"{self.pool.name}: pre-train", jobs)
+        made = self._run("pre-train", [self._pretraining(model) for model in self.pool.models])
         rows = [
             {
                 "model": model.name,
@@ -109,7 +88,7 @@ class Experiment:
             for model, target in product(self.pool.models, self.pool.targets)
             for seed in self.pool.seeds_of(target)
         ]
-        made = self._run(f"{self.pool.name}: fine-tune", [self._finetuning(*run) for run in runs])
+        made = self._run("fine-tune", [self._finetuning(*run) for run in runs])
         keys = [{"model": model.name, "target": target, "seed": seed} for model, target, seed in runs]
         self._write_seconds("finetune", keys, made)
         return self.write("accuracies", [{**key, **_measured(arrays)} for key, arrays in zip(keys, made, strict=True)])
@@ -119,7 +98,7 @@ class Experiment:
     def extract(self) -> pd.DataFrame:
         """Features of every target's train split by every pre-trained model: (model, target, n_samples, n_features)."""
         runs = list(product(self.pool.models, self.pool.targets))
-        made = self._run(f"{self.pool.name}: extract", [self._extraction(*run) for run in runs], keep=_outline)
+        made = self._run("extract", [self._extraction(*run) for run in runs], keep=_outline)
         keys = [{"model": model.name, "target": target} for model, target in runs]
         self._write_seconds("extract", keys, made)
         return self.write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
@@ -127,7 +106,7 @@ class Experiment:
     def score(self) -> pd.DataFrame:
         """Every metric on every feature set: (model, target, metric, term, score), a metric's ``total`` among its terms."""
         runs = list(product(self.pool.models, self.pool.targets))
-        made = self._run(f"{self.pool.name}: score", [self._scoring(*run) for run in runs])
+        made = self._run("score", [self._scoring(*run) for run in runs])
         rows = [
             {"model": model.name, "target": target, "metric": metric, "term": term, "score": value}
             for (model, target), arrays in zip(runs, made, strict=True)
@@ -170,15 +149,15 @@ class Experiment:
         if target not in self.pool.targets:
             raise ValueError(profiles.unknown("target", target, self.pool.targets))
         job = self._extraction(entry, target)
-        return _require(job.path, job.spec, f"features of {model} on {target}", "11_extract_features")
+        return jobs.require(job.path, job.spec, f"features of {model} on {target}", "11_extract_features")
 
     def checkpoint(self, model: str) -> Path:
         """The file that holds a pre-trained model's weights."""
         job = self._pretraining(self._model(model))
-        _require(job.path, job.spec, f"weights of {model}", "10_train_pool")
+        jobs.require(job.path, job.spec, f"weights of {model}", "10_train_pool")
         return job.path
 
-    def measure(self, step: Step, settings: list[dict], targets: Sequence[str] | None = None) -> pd.DataFrame:
+    def measure(self, step: scoring.Step, settings: list[dict], targets: Sequence[str] | None = None) -> pd.DataFrame:
         """What ``step`` finds in every model's features of the targets, under every setting; found once, then cached.
 
         Parameters
@@ -196,13 +175,13 @@ class Experiment:
         runs = product(self.pool.models, targets or self.pool.targets)
         return self._measure(step, settings, [(model.name, target, self._extraction(model, target)) for model, target in runs])
 
-    def measure_source(self, step: Step, settings: list[dict], per_class: int) -> pd.DataFrame:
+    def measure_source(self, step: scoring.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
         """As `measure`, on features of ``per_class`` training images of every class of each model's own source.
 
         The features are extracted when first asked for; the column ``target`` names the source.
         """
         origins = [(model.name, model.source, self._source_extraction(model, per_class)) for model in self.pool.models]
-        self._run(f"{self.pool.name}: extract the source", [job for _, _, job in origins])
+        self._run("extract the source", [job for _, _, job in origins])
         return self._measure(step, settings, origins)
 
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
@@ -213,6 +192,8 @@ class Experiment:
         DataFrame (model, label, x, y, caption)
             ``caption``: the model's name, its accuracy and its NCTI terms.
         """
+        from sklearn.manifold import TSNE  # takes a second to import, and only this verb needs it
+
         accuracies = self.read("accuracies").query("target == @target").groupby("model")["accuracy"].mean()
         ordered = accuracies[self.pool.subset("ncti")].sort_values(ascending=False)
         chosen = ordered.iloc[np.linspace(0, len(ordered) - 1, min(4, len(ordered))).round().astype(int)]
@@ -263,7 +244,7 @@ class Experiment:
             "recipe": self.pool.pretrain,
             "seed": 0,
             "code": artifacts.fingerprint(*self.task.CODE),
-            "torch": torch.__version__,
+            "torch": importlib.metadata.version("torch"),
         }
         label = "-".join((model.architecture, model.source, model.loss))
         return self._job("pretrained", label, spec, partial(self.task.pretrain, spec))
@@ -277,7 +258,7 @@ class Experiment:
             "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
             "seed": seed,
         }
-        step = partial(_from_pretrained, self.task.finetune, spec, origin.path, origin.spec)
+        step = partial(jobs.from_pretrained, self.task.finetune, spec, origin.path, origin.spec)
         return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step)
 
     def _extraction(self, model: Model, target: str) -> Job:
@@ -290,24 +271,24 @@ class Experiment:
             "code": artifacts.fingerprint("features"),
             **({"recipe": self.pool.extract} if self.pool.extract else {}),
         }
-        step = partial(_from_pretrained, self.task.extract, spec, origin.path, origin.spec)
+        step = partial(jobs.from_pretrained, self.task.extract, spec, origin.path, origin.spec)
         return self._job("features", f"{model.name}-{target}", spec, step)
 
     def _source_extraction(self, model: Model, per_class: int) -> Job:
         origin = self._extraction(model, model.source)
         spec = origin.spec | {"max_per_class": min(per_class, self.pool.max_per_class or per_class)}
         pretrained = self._pretraining(model)
-        step = partial(_from_pretrained, self.task.extract, spec, pretrained.path, pretrained.spec)
+        step = partial(jobs.from_pretrained, self.task.extract, spec, pretrained.path, pretrained.spec)
         return self._job("features", f"{model.name}-{model.source}", spec, step)
 
     def _scoring(self, model: Model, target: str) -> Job:
         origin = self._extraction(model, target)
         spec = {"features": artifacts.digest(origin.spec), "code": artifacts.fingerprint("metrics")}
-        return self._job("scores", f"{model.name}-{target}", spec, partial(_score, origin.path, origin.spec))
+        return self._job("scores", f"{model.name}-{target}", spec, partial(scoring.score, origin.path, origin.spec))
 
-    def _measure(self, step: Step, settings: list[dict], origins: list[tuple[str, str, Job]]) -> pd.DataFrame:
+    def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple[str, str, Job]]) -> pd.DataFrame:
         module = step.__module__.removeprefix(f"{__package__}.").replace(".", "/")
-        jobs = []
+        steps = []
         for model, data, origin in origins:
             spec = {
                 "features": artifacts.digest(origin.spec),
@@ -315,9 +296,9 @@ class Experiment:
                 "settings": settings,
                 "code": artifacts.fingerprint("metrics", module),
             }
-            compute = partial(_take_step, step, settings, origin.path, origin.spec)
-            jobs.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute))
-        made = self._run(f"{self.pool.name}: {step.__name__.replace('_', ' ')}", jobs)
+            compute = partial(scoring.take_step, step, settings, origin.path, origin.spec)
+            steps.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute))
+        made = self._run(step.__name__.replace("_", " "), steps)
         rows = [
             {"model": model, "target": data, **setting, "term": term, "score": float(arrays[term][i])}
             for (model, data, _), arrays in zip(origins, made, strict=True)
@@ -330,18 +311,8 @@ class Experiment:
         name = f"{label}-{artifacts.digest(spec)}.safetensors"
         return Job(label, paths.cache(self.profile.name) / kind / name, spec, compute)
 
-    def _run(self, title: str, jobs: list[Job], keep: Callable[[Arrays], Arrays] = lambda arrays: arrays) -> list[Arrays]:
-        """Make what is missing, on as many processes as the profile says, and return what to ``keep`` of every job's arrays."""
-        missing = [job for job in jobs if artifacts.load(job.path, job.spec) is None]
-        with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, file=sys.stdout, mininterval=1) as bar:
-            parallel = joblib.Parallel(n_jobs=self.profile.workers, return_as="generator_unordered")
-            with warnings.catch_warnings():
-                # A process whose memory has grown is replaced by a new one; nothing is lost, so nothing need be said.
-                warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-                for label in parallel(joblib.delayed(_make)(job) for job in missing):
-                    bar.set_postfix_str(label, refresh=False)
-                    bar.update()
-        return [keep(_require(job.path, job.spec, job.label, "this cell")) for job in jobs]
+    def _run(self, title: str, made_by: list[Job], **kept) -> list[Arrays]:
+        return jobs.run(f"{self.pool.name}: {title}", made_by, self.profile.workers, **kept)
 
     # Tables -----------------------------------------------------------------------------------------------------------
 
@@ -351,54 +322,11 @@ class Experiment:
         self.write(f"seconds_{stage}", rows)
 
 
-# What the jobs do, in processes of their own --------------------------------------------------------------------------
-
-
-def _make(job: Job) -> str:
-    torch.set_num_threads(1)
-    started = time.process_time()
-    arrays = job.compute()
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    arrays |= {"seconds": np.array(time.process_time() - started), "peak_mb": np.array(peak_mb)}
-    artifacts.save(job.path, arrays, job.spec)
-    return job.label
-
-
 def _outline(arrays: Arrays) -> dict:
     """What a table says of a feature set: its sizes, where it comes from, and what making it took; not the features."""
     sizes = dict(zip(("n_samples", "n_features"), arrays["features"].shape, strict=True))
     record = json.loads(arrays["provenance"].tobytes()) if "provenance" in arrays else {}
     return {"outline": {**sizes, **record}, "seconds": arrays["seconds"], "peak_mb": arrays["peak_mb"]}
-
-
-def _score(origin: Path, origin_spec: dict) -> Arrays:
-    arrays = _require(origin, origin_spec, origin.stem, "11_extract_features")
-    H, y = arrays["features"], arrays["labels"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no more samples than features: notebook 11 says for which models
-        scores = metrics.all_scores(H, y, arrays.get("source_probs"))  # models without a source classifier have none
-        scores["face_printed_variance_collapse"] = scores["face_variance_collapse"]
-        scores["face_printed_class_fairness"] = metrics.face(H, y, include_self=True).class_fairness
-    return {name: np.array(value) for name, value in scores.items()}
-
-
-def _take_step(step: Step, settings: list[dict], origin: Path, origin_spec: dict) -> Arrays:
-    arrays = _require(origin, origin_spec, origin.stem, "11_extract_features")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no more samples than features: what some analyses are about
-        found = step(arrays, settings)
-    return {term: np.array([of[term] for of in found]) for term in found[0]}
-
-
-def _from_pretrained(step: Callable[[dict, dict, Arrays], Arrays], spec: dict, origin: Path, origin_spec: dict) -> Arrays:
-    return step(spec, origin_spec, _require(origin, origin_spec, origin.stem, "10_train_pool"))
-
-
-def _require(path: Path, spec: dict, what: str, notebook: str) -> Arrays:
-    arrays = artifacts.load(path, spec)
-    if arrays is None:
-        raise FileNotFoundError(f"no valid {what} in {paths.relative(path.parent)}: run {notebook} first")
-    return arrays
 
 
 # From terms to rankings -----------------------------------------------------------------------------------------------

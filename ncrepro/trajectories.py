@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from scipy.stats import kendalltau
 
-from . import artifacts, datasets, features, metrics, models, paths, ranking, training
+from . import artifacts, datasets, features, jobs, metrics, models, paths, ranking, training
 from .artifacts import Arrays
-from .experiment import Experiment, _from_pretrained
+from .experiment import Experiment
 from .profiles import Model
 from .tasks import classification
 
@@ -76,7 +76,7 @@ class Trajectories(Experiment):
         DataFrame (model, target, epoch, variance_collapse, class_fairness)
         """
         runs = [(model, target) for target in self.pool.targets[-2:] for model in families(self.pool.models)]
-        made = self._run(f"{self.pool.name}: follow the fine-tuning", [self._following(*run) for run in runs])
+        made = self._run("follow the fine-tuning", [self._following(*run) for run in runs])
         tables = [
             pd.DataFrame({"model": model.name, "target": target, "epoch": np.arange(len(arrays["variance_collapse"])),
                           **{term: arrays[term] for term in metrics.FaCeTerms._fields}})
@@ -87,7 +87,7 @@ class Trajectories(Experiment):
     def _following(self, model: Model, target: str):
         origin, finetuning = self._pretraining(model), self._finetuning(model, target, 0)
         spec = {**finetuning.spec, "code": artifacts.fingerprint("features", "metrics", "trajectories")}
-        step = partial(_from_pretrained, _follow, spec, origin.path, origin.spec)
+        step = partial(jobs.from_pretrained, _follow, spec, origin.path, origin.spec)
         return self._job("trajectories", f"{model.name}-{target}", spec, step)
 
 

@@ -5,7 +5,6 @@ from matplotlib.figure import Figure
 from .. import datasets, plots
 from ..experiment import Experiment
 from ..plots import scenes as scene_plots
-from . import text
 
 
 def examples(study: Experiment) -> Figure:
@@ -15,5 +14,7 @@ def examples(study: Experiment) -> Figure:
     if study.pool.task == "segmentation":
         return scene_plots.scene_rows([study.task.load(name, "train") for name in names], title=title)
     if study.pool.task == "text":
+        from . import text  # here, so that pools of images do not wait for transformers
+
         return text.examples([name for name in names if name != study.task.NOTHING], title)
     return plots.examples([datasets.load(name, "train") for name in names], title=title)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits, load_sample_image
 
 from ..images import Images
 from .scene import SIZE, generator
@@ -12,6 +11,8 @@ from .scene import SIZE, generator
 
 def digits(split: str, per_class: int = 20) -> Images:
     """Scanned digits (8 x 8 pixels), enlarged; ``per_class`` of each in train, the others in test."""
+    from sklearn.datasets import load_digits  # here, so that processes that only train do not wait for scikit-learn
+
     scans, labels = load_digits(return_X_y=True)
     order = generator("digits", "both").permutation(len(labels))
     scans, labels = scans[order].reshape(-1, 8, 8), labels[order].astype(np.int64)
@@ -39,6 +40,8 @@ class Patches:
 
 def regions(split: str, rows: int = 2, columns: int = 3) -> dict[str, Patches]:
     """One class per tile of a photograph: train has the left three quarters of the tile, test the rest."""
+    from sklearn.datasets import load_sample_image
+
     classes = {}
     for name in ("china", "flower"):
         photograph = Image.fromarray(load_sample_image(f"{name}.jpg"))
