@@ -11,14 +11,22 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 
+import huggingface_hub
 import pandas as pd
 import torch
+from segmentation_models_pytorch.encoders import encoders
 
-from . import paths, profiles
+from . import by_hand, paths, profiles
+from .datasets import clue, segmentation_folders
 from .datasets import torchvision_datasets as datasets
 from .experiment import Experiment
+from .models import segmentation as segmenters
+from .models import selfsupervised as releases
+from .models import text as readers
 from .models import torchvision_models as models
+from .tasks import imagenet
 
 # What the estimates rest on: a machine with one GPU. A network's published multiply-adds give its seconds per image.
 GIGAFLOPS_PER_S = 8_000.0  # of the GPU: ResNet-50 on 2,000 images/s
@@ -28,6 +36,9 @@ SCORED_PER_S = 400  # images per second and core that all metrics together get t
 CORES = 16
 N_FEATURES = 1_750  # of a network, on average over the papers' nineteen
 N_SOURCE_CLASSES = 1_000
+# Multiply-adds of one image of 480 pixels, of one text of 128 tokens, and the size of the weights: counted, not published.
+GIGAFLOPS = {"pspnet_resnet50": 95.5} | {name: 11.2 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
+MEGABYTES = {"pspnet_resnet50": 120} | {name: 407 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,10 +60,16 @@ def main(argv: list[str] | None = None) -> int:
 def data(profile: profiles.Profile) -> pd.DataFrame:
     """Every data set and checkpoint of a profile: (kind, name, what, state, megabytes, licence, source, how).
 
-    ``state`` is ``present``, ``missing`` (it will be downloaded) or ``by hand`` (its official download is gone). Data that
-    is drawn on the spot, as in the demo, needs nothing and is not listed.
+    ``state`` is ``present``, ``missing`` (it will be downloaded) or ``by hand`` (it is not). Data that is drawn on the
+    spot, as in the demo, needs nothing and is not listed.
     """
     rows = []
+    for name in by_hand.of(profile):
+        entry, (folder, page) = by_hand.ENTRIES[name], _place(name)
+        state, size = "present" if is_there(name) else "by hand", 1000 * (entry.gigabytes or 0)
+        how = f"get it from {page} and unpack it, so that {folder}/ is there"
+        rows.append(("data set", name, entry.title, state, size, entry.licence, page, how))
+    rows += [row for pool in profile.pools.values() for row in _of_hub(pool)]
     pools = [pool for pool in profile.pools.values() if pool.task == "imagenet"]
     for name in dict.fromkeys(d for pool in pools for d in (*pool.sources, *pool.targets)):
         if name in datasets.ENTRIES:
@@ -66,7 +83,12 @@ def data(profile: profiles.Profile) -> pd.DataFrame:
             rows.append(("data set", name, "your images", _state(place.exists()), 0, "yours", str(place), how))
     for pool in pools:
         recipe = pool.pretrain
-        for name in pool.architectures:
+        for name in pool.losses if recipe["weights"] == imagenet.AUTHORS else ():
+            release, file = releases.RELEASES[imagenet.RELEASED[name]], releases.place(imagenet.RELEASED[name])
+            state = "present" if file.exists() else "by hand" if release.converter else "missing"
+            what, how = f"ResNet-50 of {release.paper}, without labels", releases.remedy(imagenet.RELEASED[name])
+            rows.append(("checkpoint", name, what, state, 0, release.licence, release.url, how))
+        for name in () if recipe["weights"] == imagenet.AUTHORS else pool.architectures:
             found = models.checkpoint(name, recipe["weights"], recipe["transform"])
             what = f"{found.weights}, top-1 {found.accuracy:.1f} %"
             how = found.url or f"put its state dict at {found.file}"
@@ -74,6 +96,39 @@ def data(profile: profiles.Profile) -> pd.DataFrame:
             rows.append(("checkpoint", name, what, _state(found.present), size, found.licence, found.url, how))
     columns = ["kind", "name", "what", "state", "megabytes", "licence", "source", "how"]
     return pd.DataFrame(rows, columns=columns).drop_duplicates(["kind", "name"], ignore_index=True)
+
+
+def _of_hub(pool: profiles.Pool) -> Iterator[tuple]:
+    """The checkpoints that segmentation and text models start from, in the cache of Hugging Face."""
+    for name in pool.architectures:
+        if pool.task == "segmentation" and segmenters.ARCHITECTURES[name]["encoder_weights"]:
+            encoder, weights = (segmenters.ARCHITECTURES[name][key] for key in ("encoder_name", "encoder_weights"))
+            repository, revision = encoders[encoder]["pretrained_settings"][weights].values()
+            what, licence = f"{encoder} of torchvision, trained on ImageNet", "BSD-3-Clause; trained on ImageNet: research"
+            size = 102
+        elif pool.task == "text" and readers.ARCHITECTURES[name].checkpoint:
+            repository, revision = readers.ARCHITECTURES[name].checkpoint, None
+            licence, size = "see its page", MEGABYTES[name]
+            what = "Chinese encoder, trained to fill in masked words"
+        else:
+            continue
+        find = partial(huggingface_hub.try_to_load_from_cache, repository, revision=revision)
+        files = (find(file) for file in ("model.safetensors", "pytorch_model.bin"))
+        state, page = _state(any(isinstance(file, str) for file in files)), f"https://huggingface.co/{repository}"
+        yield "checkpoint", repository, what, state, size, licence, page, f"{page} (into Hugging Face's cache: HF_HOME)"
+
+
+def _place(name: str) -> tuple[str, str]:
+    """The folder, below that of all data, which a data set of `by_hand` is read from, and the page to get it from."""
+    if name in clue.FOLDERS:
+        return clue.FOLDERS[name], clue.URL
+    layout = segmentation_folders.LAYOUTS[name]
+    return layout.folder, layout.url
+
+
+def is_there(name: str) -> bool:
+    """Whether the folder of a data set of `by_hand` is in its place; its reader finds out what may be missing in it."""
+    return (paths.downloads() / _place(name)[0]).exists()
 
 
 def as_text(table: pd.DataFrame) -> str:
@@ -121,8 +176,8 @@ def work(study: Experiment) -> pd.DataFrame:
 
 def _cost(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
     if pool.task != "imagenet" or data_set not in datasets.ENTRIES:
-        return 0, 0.0, 0.0
-    entry, network = datasets.ENTRIES[data_set], models.checkpoint(model.architecture, pool.pretrain["weights"], "own")
+        return _cost_by_hand(pool, step, model, data_set)
+    entry, network = datasets.ENTRIES[data_set], models.checkpoint(model.architecture, imagenet.weights_of(pool), "own")
     wide = 224 if pool.pretrain["transform"] == "released" else network.transform.crop
     gigaflops = network.gigaflops * (wide / network.transform.crop) ** 2
     n_train = _n_train(pool, data_set)
@@ -136,6 +191,21 @@ def _cost(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) 
     seen = recipe["epochs"] * (n_train if pool.max_per_class else entry.n_train)
     seconds = _seconds(seen, TRAINING * gigaflops) + _seconds(entry.n_test, gigaflops)
     return seen + entry.n_test, seconds / 3600, network.megabytes / 1000 if step == "pretrain" else 0.0
+
+
+def _cost_by_hand(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
+    if pool.task == "imagenet" or model.architecture not in GIGAFLOPS:
+        return 0, 0.0, 0.0
+    stored = MEGABYTES[model.architecture] / 1000 if step == "pretrain" else 0.0
+    if step == "score" or data_set not in by_hand.ENTRIES:
+        return 0, 0.0, stored
+    entry, gigaflops = by_hand.ENTRIES[data_set], GIGAFLOPS[model.architecture]
+    if step == "extract":
+        return entry.n_train, _seconds(entry.n_train, gigaflops) / 3600, 0.0
+    recipe = pool.pretrain if step == "pretrain" else pool.finetune
+    seen = recipe["epochs"] * entry.n_train
+    seconds = _seconds(seen, TRAINING * gigaflops) + _seconds(entry.n_test, gigaflops)
+    return seen + entry.n_test, seconds / 3600, stored
 
 
 def _n_train(pool: profiles.Pool, data_set: str) -> int:
@@ -180,7 +250,8 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
     if needed.empty:
         yield "   nothing: the data are drawn on the spot"
     for row in needed[needed["state"] == "by hand"].itertuples():
-        yield from _wrapped(f"{row.name} is left out, its official download is gone; to have it {row.how}", "   ! ", "     ")
+        without = "nothing starts without it" if row.name in by_hand.ENTRIES else "it is left out"
+        yield from _wrapped(f"{row.name} is not downloaded for you, and {without}; to have it, {row.how}", "   ! ", "     ")
     totals = []
     for number, pool in enumerate(profile.pools.values(), start=2):
         study = Experiment(pool.name, profile.name)
@@ -190,7 +261,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         yield f"{number}. Pool {pool.name}: {len(study.pool.models)} models, {len(study.pool.targets)} targets"
         yield from _about(study)
         for letter, (step, group) in zip("abcd", table.groupby("step", sort=False), strict=True):
-            yield _line(letter, step, group, pool.task == "imagenet")
+            yield _line(letter, step, group, pool.task)
     table = pd.concat(totals)
     left = table[~table["done"]]
     download = needed.loc[needed["state"] == "missing", "megabytes"].sum() / 1000
@@ -215,6 +286,11 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
 def _about(study: Experiment) -> Iterator[str]:
     pool = study.pool
     if pool.task != "imagenet":
+        for said, names, recipe in (("pre-trained", pool.sources, pool.pretrain), ("fine-tuned", pool.targets, pool.finetune)):
+            trained = ", ".join(f"{key} {value}" for key, value in recipe.items())
+            settings = "the weights stay as they are" if names == ("nothing",) else trained
+            yield from _wrapped(f"{said} on {', '.join(names)}: {settings}", "   ", "   ")
+        yield f"   {pool.seeds} fine-tunings of each model on each target"
         return
     trained = [t for t in pool.targets if pool.finetune_of.get(t, pool.finetune)["ground_truth"] == "finetune"]
     recipe = pool.finetune
@@ -231,15 +307,16 @@ def _about(study: Experiment) -> Iterator[str]:
         yield f"   fine-tuned here: {', '.join(trained)} ({recipe['epochs']} epochs, SGD {rate}, batch {size}, {seeds} seeds)"
 
 
-def _line(letter: str, step: str, jobs: pd.DataFrame, full_size: bool) -> str:
+def _line(letter: str, step: str, jobs: pd.DataFrame, task: str) -> str:
     notebook, said, said_small = _STEPS[step]
     left = jobs[~jobs["done"]]
     trained = (jobs["images"] > 0).sum()
-    what = (said if full_size else said_small).format(n=len(jobs), trained=trained)
-    if step == "pretrain" and trained:
+    what = (said if task == "imagenet" else said_small).format(n=len(jobs), trained=trained)
+    if step == "pretrain" and trained and task == "imagenet":
         what += f", train {trained} of them on their source"
     cost = f", about {_duration(left['hours'].sum())}" if left["hours"].sum() else ""
-    passes = f", {left['images'].sum() / 1e6:.1f} million images through a network" if left["images"].sum() else ""
+    kind = "texts" if task == "text" else "images"
+    passes = f", {left['images'].sum() / 1e6:.1f} million {kind} through a network" if left["images"].sum() else ""
     disk = f", {left['gigabytes'].sum():.1f} GB" if left["gigabytes"].sum() else ""
     return f"   {letter}. {notebook}: {what}; {len(jobs) - len(left)} done{passes}{cost}{disk}"
 

@@ -48,8 +48,8 @@ class Experiment:
                     raise ValueError(profiles.unknown(kind, name, known))
         if hasattr(self.task, "check"):
             self.task.check(self.pool)
-        # Data sets whose official download is gone, and that nobody put there by hand: what they are, and what to do.
-        needed = (*self.pool.sources, *self.pool.targets)
+        # Data sets and checkpoints that cannot be downloaded, and that nobody put there: what they are, and what to do.
+        needed = (*self.pool.sources, *self.pool.targets, *self.pool.losses)
         self.left_out = self.task.unobtainable(needed) if hasattr(self.task, "unobtainable") else {}
         self.pool = self.pool.without(self.left_out)
         self.results = paths.results(self.profile.name, self.pool.name)
@@ -64,7 +64,7 @@ class Experiment:
         DataFrame (model, architecture, source, n_parameters, n_features, source_accuracy), then what else the task measures
         """
         for name, remedy in self.left_out.items():
-            print(f"{name} is left out: its official download is gone; to have it, {remedy}")
+            print(f"{name} is left out, for it cannot be downloaded; to have it, {remedy}")
         made = self._run("pre-train", [self._pretraining(model) for model in self.pool.models])
         rows = [
             {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import artifacts, paths, profiles
+from . import artifacts, by_hand, paths, profiles
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check(profile: profiles.Profile) -> None:
-    """Raise an error for whatever would stop a run later on: a folder that cannot be written, a disk too full."""
+    """Raise an error for whatever would stop a run later on: a folder that cannot be written, a disk too full, absent data."""
     for folder in (paths.cache(profile.name), paths.results(profile.name), paths.figures(profile.name)):
         try:
             artifacts.write(folder / ".writable", b"")
@@ -60,6 +60,14 @@ def check(profile: profiles.Profile) -> None:
     free_gb = shutil.disk_usage(paths.root()).free / 1e9
     if free_gb < profile.disk_gb:
         raise OSError(f"profile {profile.name!r} needs {profile.disk_gb} GB of disk, {free_gb:.1f} GB are free")
+    if needed := by_hand.of(profile):
+        from . import catalogue  # takes seconds to import, and only such profiles need it
+
+        if absent := [name for name in needed if not catalogue.is_there(name)]:
+            raise FileNotFoundError(
+                f"profile {profile.name!r} needs data that cannot be downloaded for you: {', '.join(absent)}; "
+                f"`make data PROFILE={profile.name}` says what to put where"
+            )
 
 
 # One notebook ---------------------------------------------------------------------------------------------------------

@@ -60,11 +60,12 @@ class Pool:
         """Names of the models whose architecture belongs to the subset ``name``."""
         return [model.name for model in self.models if model.architecture in self.subsets[name].models]
 
-    def without(self, data_sets) -> "Pool":
-        """The same pool for fewer sources and targets."""
-        sources, targets = (tuple(d for d in kept if d not in data_sets) for kept in (self.sources, self.targets))
+    def without(self, names) -> "Pool":
+        """The same pool for fewer sources, targets and losses."""
+        parts = (self.sources, self.targets, self.losses)
+        sources, targets, losses = (tuple(part for part in kept if part not in names) for kept in parts)
         subsets = {name: replace(s, targets=tuple(t for t in s.targets if t in targets)) for name, s in self.subsets.items()}
-        return replace(self, sources=sources, targets=targets, subsets=subsets)
+        return replace(self, sources=sources, targets=targets, losses=losses, subsets=subsets)
 
     def seeds_of(self, target: str) -> range:
         return range(self.more_seeds.get(target, self.seeds))

@@ -57,11 +57,12 @@ def test_the_labels_of_sela_are_drawn_equally_often(root):
 
 def test_what_else_a_pretraining_measures_becomes_columns_and_its_weights_do_not(root, monkeypatch):
     sizes = {"n_parameters": 9, "n_features": 3, "n_classes": 2, "accuracy": 50.0, "seconds": 1.0, "peak_mb": 2.0}
-    measured = {"random_accuracy": 20.0, "collapsed": 1.0, "weights.bn.num_batches_tracked": 4, "weights.w": np.zeros(2)}
+    use = {"effective_rank": 1.5, "feature_std": 0.1, "live_features": 1.0}
+    measured = {"random_accuracy": 20.0, "collapsed": 1.0, **use, "weights.bn.num_batches_tracked": 4, "weights.w": np.zeros(2)}
     arrays = {key: np.array(value) for key, value in (sizes | measured).items()}
     study = Experiment("selfsupervised")
     monkeypatch.setattr(study, "_run", lambda title, jobs: [arrays] * len(jobs))
-    columns = "model architecture source n_parameters n_features source_accuracy random_accuracy collapsed".split()
+    columns = "model architecture source n_parameters n_features source_accuracy random_accuracy collapsed".split() + list(use)
     assert study.pretrain().columns.tolist() == columns
     assert selfsupervised.collapsed(None) == [model.name for model in study.pool.models]
     assert not selfsupervised._probes_hold("smoke")[1]

@@ -13,6 +13,7 @@ import torch
 from conftest import REPOSITORY
 from matplotlib import pyplot as plt
 from PIL import Image
+from test_selfsupervised import LAYOUTS, backbone
 from torch import nn
 
 from ncrepro import artifacts, extraction, pipeline, published, ranking
@@ -20,8 +21,9 @@ from ncrepro import models as reduced
 from ncrepro.datasets import torchvision_datasets as datasets
 from ncrepro.datasets.folders import Photos
 from ncrepro.experiment import Experiment
-from ncrepro.gallery import loss_functions
+from ncrepro.gallery import loss_functions, selfsupervised
 from ncrepro.models import FACE_POOL, NCTI_POOL
+from ncrepro.models import selfsupervised as releases
 from ncrepro.models import torchvision_models as models
 from ncrepro.tasks import imagenet
 
@@ -160,9 +162,12 @@ def test_average_precision_is_that_of_voc_2007():
 
 def test_published_accuracies_are_those_of_the_table_and_nan_elsewhere():
     table = published.load("supervised_finetuned_accuracy")
-    assert imagenet.published_accuracy("resnet50", "imagenet", "pets") == table.at["resnet50", "pets"] == 93.88
-    for asked in (("vgg16", "imagenet", "pets"), ("resnet50", "imagenet", "cub"), ("resnet50", "cub", "pets")):
-        assert np.isnan(imagenet.published_accuracy(*asked))
+    found = imagenet.published_accuracy("resnet50", "imagenet", "cross_entropy", "pets")
+    assert found == table.at["resnet50", "pets"] == 93.88
+    for architecture, source, target in (("vgg16", "imagenet", "pets"), ("resnet50", "imagenet", "cub"), ("resnet50", "cub", "pets")):
+        assert np.isnan(imagenet.published_accuracy(architecture, source, "cross_entropy", target))
+    of_releases = published.load("selfsupervised_finetuned_accuracy")
+    assert imagenet.published_accuracy("resnet50", "imagenet", "moco_v2", "pets") == of_releases.at["moco-v2", "pets"]
 
 
 # A pool, from weights to correlations ---------------------------------------------------------------------------------
@@ -407,6 +412,88 @@ def test_losses_that_alter_images_are_shown_on_photographs_too():
     assert seen.images.shape == (6, 3, 32, 32) and seen.labels.tolist() == [0, 1, 2, 0, 1, 2]
 
 
+# Networks that learned without labels ----------------------------------------------------------------------------------
+
+WITHOUT_LABELS = """
+description: stand-ins for the authors' checkpoints
+workers: 1
+disk_gb: 0.1
+pools:
+  selfsupervised:
+    task: imagenet
+    architectures: [resnet50]
+    sources: [imagenet]
+    losses: [swav, pcl_v2, byol]
+    targets: [folder/colours, folder/more]
+    pretrain: {weights: authors, transform: released}
+    extract: {split: released, precision: float32}
+    finetune: {ground_truth: published}
+    max_per_class: 8
+"""
+
+
+@pytest.fixture
+def released(standins, tmp_path, monkeypatch):
+    """A pool of two releases, each in its authors' layout; that of BYOL has not been converted. Images are shown small."""
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    for name in ("colours", "more"):
+        (downloads / name).symlink_to(standins / name)
+    settle(tmp_path, downloads, monkeypatch)
+    (tmp_path / "notebooks" / "profiles" / "standin.yaml").write_text(WITHOUT_LABELS)
+    table = published.load("selfsupervised_finetuned_accuracy")
+    table = table.assign(**{"folder/colours": table["pets"], "folder/more": table["dtd"]})
+    table.to_csv(tmp_path / "data" / "published" / "selfsupervised_finetuned_accuracy.csv")
+    network = models.build("resnet50")
+    for seed, name in enumerate(("swav", "pcl-v2")):
+        torch.manual_seed(seed)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+        place = releases.place(name)
+        place.parent.mkdir(exist_ok=True)
+        torch.save(LAYOUTS[name](backbone(network)), place)
+    real = models.checkpoint
+    monkeypatch.setattr(models, "checkpoint", lambda *given, **named: replace(real(*given, **named), transform=TINY))
+    return Experiment("selfsupervised")
+
+
+def test_an_objective_names_the_checkpoint_that_its_authors_published(released):
+    assert list(released.left_out) == ["byol"] and "byol-convert" in released.left_out["byol"]
+    assert [model.name for model in released.pool.models] == ["swav", "pcl_v2"]
+    pretraining = released.pretrain()
+    assert (pretraining["n_features"] == 2048).all() and pretraining["source_accuracy"].isna().all()
+    accuracies = released.finetune().set_index(["model", "target"])
+    truth = published.load("selfsupervised_finetuned_accuracy")
+    assert accuracies.at[("pcl_v2", "folder/more"), "accuracy"] == truth.at["pcl-v2", "dtd"]
+    extracted = released.extract()
+    assert extracted["weights"].str.startswith("authors' (").all() and extracted["sha256"].nunique() == 2
+    assert (extracted["effective_rank"] > 1).all()
+    assert released.features_of("swav", "folder/more").keys() >= {"features", "labels"}
+    assert "source_probs" not in released.features_of("swav", "folder/more")
+    known = selfsupervised.learnt(None)
+    assert known["random_accuracy"].isna().all() and known["effective_rank"].notna().all()
+    told, holds = selfsupervised._probes_hold("standin")
+    assert told.startswith("No linear probe was run") and holds is None
+    assert len(selfsupervised.selfsupervised_probes("standin").axes) == 1
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("losses: [swav,", "losses: [mixup,", "weights authors: unknown loss 'mixup'"),
+        ("architectures: [resnet50]", "architectures: [resnet34]", "weights authors: unknown architecture 'resnet34'"),
+        ("sources: [imagenet]", "sources: [folder/more]", "weights authors: unknown source 'folder/more'"),
+        ("weights: authors", "weights: IMAGENET1K_V1", "weights IMAGENET1K_V1: unknown loss 'swav'"),
+    ],
+)
+def test_only_the_authors_weights_know_objectives_without_labels(old, new, said, place):
+    (place / "notebooks" / "profiles" / "standin.yaml").write_text(WITHOUT_LABELS.replace(old, new))
+    with pytest.raises(ValueError, match=said):
+        Experiment("selfsupervised")
+
+
 # The profile of the paper itself --------------------------------------------------------------------------------------
 
 
@@ -443,6 +530,13 @@ def test_table_two_ranks_the_sources_that_the_text_lists(paper):
     assert set(study.architectures) == set(listed[listed["list"] == "face_multi_source_architectures"]["name"])
     assert set(study.targets) == set(published.wide("face_table2").columns.drop("average"))
     assert len(paper.profile.pool("loss_functions").models) == 3 * 7
+
+
+def test_table_two_of_ncti_ranks_every_checkpoint_with_a_published_accuracy(paper):
+    pool = Experiment("selfsupervised", "paper").pool
+    table = published.load("selfsupervised_finetuned_accuracy")
+    assert {imagenet.RELEASED[loss] for loss in pool.losses} == set(table.index) and set(pool.targets) == set(table.columns)
+    assert set(pool.targets) == set(published.wide("ncti_table2").columns.drop("average"))
 
 
 def test_its_results_are_written_below_its_own_folder(paper):

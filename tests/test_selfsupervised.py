@@ -1,14 +1,17 @@
 import dataclasses
 import hashlib
+import math
 import re
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.models import resnet50
 
 from ncrepro import datasets, models, objectives, published
 from ncrepro.models import selfsupervised as releases
+from ncrepro.models import torchvision_models
 from ncrepro.tasks import classification, selfsupervised
 
 NAMES = sorted(releases.RELEASES)
@@ -116,12 +119,14 @@ def test_a_loaded_network_computes_what_the_original_did(name, original, tmp_pat
     torch.save(LAYOUTS[name](backbone(original)), path)
     unsigned = dataclasses.replace(releases.RELEASES[name], md5="")
     monkeypatch.setitem(releases.RELEASES, name, unsigned)
-    network = releases.load(name, path)
+    network, _, record = releases.load(name, path=path)
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         network.fc = original.fc
         assert torch.equal(network(x), original(x))
     assert network.name == name and not network.training
+    assert record["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() and record["n_features"] == 2048
+    assert math.isnan(record["accuracy"])  # of a probe that would need ImageNet
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -153,37 +158,57 @@ def test_a_wider_network_is_refused(original):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_file_says_what_to_put_where(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("NCREPRO_ROOT", str(tmp_path))
+    def unplugged(*_):
+        raise OSError("no network")
+
+    monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unplugged)
     release = releases.RELEASES[name]
-    with pytest.raises(FileNotFoundError) as error:
+    with pytest.raises(OSError) as error:
         releases.load(name)
     told = str(error.value)
     assert all(part in told for part in (release.file, release.url, release.converter, release.licence, "checkpoints"))
+    assert ("no network" in told) != bool(release.converter)  # what has to be converted is not downloaded
+
+
+def test_a_release_is_downloaded_once_to_where_all_checkpoints_lie(original, tmp_path, monkeypatch):
+    asked = []
+
+    def download(url, path):
+        asked.append(url)
+        torch.save(swav_layout(backbone(original)), path)
+
+    monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    for _ in range(2):
+        releases.load("swav")
+    assert asked == [releases.RELEASES["swav"].url]
+    assert (tmp_path / "checkpoints" / "swav_800ep_pretrain.pth.tar").exists()
 
 
 def test_a_file_with_another_digest_than_the_authors_publish_is_refused(tmp_path):
     path = tmp_path / "moco.pth"
     torch.save({}, path)
     with pytest.raises(ValueError, match="that of moco-v2 begins with a04e12f8: download it again"):
-        releases.load("moco-v2", path)
+        releases.load("moco-v2", path=path)
 
 
 def test_the_first_load_records_the_digest_and_later_ones_refuse_another_content(original, tmp_path):
     path = tmp_path / "swav.pth.tar"
     torch.save(swav_layout(backbone(original)), path)
-    releases.load("swav", path)
+    releases.load("swav", path=path)
     recorded = (tmp_path / "swav.pth.tar.sha256").read_text().strip()
     assert recorded == hashlib.sha256(path.read_bytes()).hexdigest()
     torch.save(swav_layout(backbone(original) | {"bn1.bias": torch.ones(64)}), path)
     with pytest.raises(ValueError, match="another than swav.pth.tar.sha256 recorded when it was first loaded"):
-        releases.load("swav", path)
+        releases.load("swav", path=path)
 
 
 def test_a_file_that_is_refused_leaves_no_record(tmp_path):
     path = tmp_path / "swav.pth.tar"
     torch.save({}, path)
     with pytest.raises(ValueError, match="keys missing"):
-        releases.load("swav", path)
+        releases.load("swav", path=path)
     assert not (tmp_path / "swav.pth.tar.sha256").exists()
 
 
@@ -198,12 +223,7 @@ def test_a_file_that_would_run_code_is_refused_without_running_it(tmp_path):
     path = tmp_path / "swav.pth.tar"
     torch.save({"state_dict": Code()}, path)
     with pytest.raises(ValueError, match="swav.pth.tar holds more than tensors"):
-        releases.load("swav", path)
-
-
-def test_a_release_for_another_framework_is_not_downloaded_but_explained():
-    with pytest.raises(ValueError, match="published for another framework.*byol-convert"):
-        releases.download("byol")
+        releases.load("swav", path=path)
 
 
 def test_an_unknown_release_is_answered_with_the_known_ones():
@@ -211,12 +231,22 @@ def test_an_unknown_release_is_answered_with_the_known_ones():
         releases.load("moco_v2")
 
 
-def test_images_are_scaled_as_each_network_was_trained():
-    white = torch.full((3, 300, 400), 255, dtype=torch.uint8)
-    seen = {name: releases.preprocessing(name)(white) for name in ("simclr-v1", "moco-v1")}
-    assert seen["simclr-v1"].shape == seen["moco-v1"].shape == (3, 224, 224)
-    assert float(seen["simclr-v1"].max()) == 1
-    assert seen["moco-v1"][:, 0, 0].numpy() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], rel=1e-5)
+def test_images_are_scaled_as_each_network_was_trained(original, tmp_path):
+    white, seen = Image.new("RGB", (400, 300), "white"), {}
+    for name in ("simclr-v1", "swav"):
+        torch.save(LAYOUTS[name](backbone(original)), tmp_path / name)
+        _, transform, _ = releases.load(name, path=tmp_path / name)
+        seen[name] = transform.normalise(torch.from_numpy(transform(white).copy()).permute(2, 0, 1)[None])[0]
+    assert seen["simclr-v1"].shape == seen["swav"].shape == (3, 224, 224)
+    assert float(seen["simclr-v1"].min()) == float(seen["simclr-v1"].max()) == 1
+    assert seen["swav"][:, 0, 0].numpy() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], rel=1e-5)
+
+
+def test_the_released_transform_is_that_of_all_other_networks(original, tmp_path):
+    torch.save(swav_layout(backbone(original)), tmp_path / "swav")
+    _, transform, record = releases.load("swav", "released", tmp_path / "swav")
+    assert transform == torchvision_models.checkpoint("resnet50", transform="released").transform
+    assert record["transform"] == "shorter side to 224 px, bicubic, centre 224 px"
 
 
 # The task -------------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class Entry:
     shows: str
     notebook: str
     claim: str = ""  # what the paper says of it
-    holds: Callable[[str], tuple[str, bool]] | None = None  # profile -> what is found, and whether the claim holds
+    holds: Callable[[str], tuple[str, bool | None]] | None = None  # profile -> what is found, and does the claim hold (None: unknown)
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ def of_profile(profile: str) -> list[Entry]:
     chosen = profiles.load(profile)
     lacking = profiles.load("demo").pools.keys() - chosen.pools.keys()
     entries = [entry for entry in everything() if entry.notebook not in chosen.without]
-    return [entry for entry in entries if entry.notebook.partition("_")[2] not in lacking]
+    return [entry for entry in entries if entry.draw.__module__.rpartition(".")[2] not in lacking]  # modules are named after pools
 
 
 def draw_all(profile: str) -> pd.DataFrame:

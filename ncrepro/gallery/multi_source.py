@@ -47,7 +47,7 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
 def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and accuracies in which each value of ``factor`` has targets of its own, and models are named by the rest."""
     parts = pd.DataFrame(study.pool.models).set_index("name")  # architecture, source, loss
-    varying = parts.columns[parts.nunique() > 1].drop(factor)
+    varying = parts.columns[parts.nunique() > 1].difference([factor], sort=False)
     rest = parts[varying].agg("@".join, axis=1)
     _, accuracies = study.ranked()
     terms, pretraining = study.read("scores"), study.read("pretraining")

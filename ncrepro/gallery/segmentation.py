@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from .. import plots, ranking
 from ..experiment import Experiment, correlations, seed_noise, with_accuracies
+from ..models.segmentation import ARCHITECTURES
 from ..plots import scenes as scene_plots
 from ..plots import transfer
 from ..tasks import segmentation
@@ -47,8 +48,14 @@ def agreement(profile: str | None) -> float:
     return ranking.weighted_kendall(measured["pixel accuracy"], measured["mean IoU"])
 
 
+def start(profile: str | None) -> str:
+    """What the networks begin their pre-training with, and what `segmentation_scratch` is fine-tuned from."""
+    begun = {ARCHITECTURES[name]["encoder_weights"] for name in Experiment("segmentation", profile).pool.architectures}
+    return "random weights" if begun == {None} else "ImageNet's weights"
+
+
 def results(profile: str | None) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Every fine-tuning (model, measure, value), and what training from random weights reaches by each measure."""
+    """Every fine-tuning (model, measure, value), and what training without a source reaches by each measure."""
     table = Experiment("segmentation", profile).read("accuracies").rename(columns=MEASURES)
     scratch = Experiment("segmentation_scratch", profile).read("accuracies").rename(columns=MEASURES)
     long = table.melt(["model"], list(MEASURES.values()), "measure", "value")
@@ -92,9 +99,9 @@ def segmentation_scenes(profile: str) -> Figure:
     return scene_plots.scene_rows(shown, title="Eight sources and the target (last row): scenes and their labels")
 
 
-@figure(shows="accuracy after fine-tuning, beside training from random weights", notebook="24_segmentation")
+@figure(shows="accuracy after fine-tuning, beside training without a source", notebook="24_segmentation")
 def segmentation_accuracies(profile: str) -> Figure:
-    return transfer.worth(*results(profile), "Which source prepares best for the target?")
+    return transfer.worth(*results(profile), start(profile), "Which source prepares best for the target?")
 
 
 @figure(

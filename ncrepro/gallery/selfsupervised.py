@@ -9,13 +9,13 @@ from torch import Tensor
 from .. import artifacts, datasets, objectives, plots, published, training
 from ..datasets.images import Images
 from ..experiment import Experiment, correlations, totals, with_accuracies
-from ..objectives import clustering
+from ..objectives import clustering, collapse
 from ..objectives.base import unit
 from ..objectives.infomin import INFOMIN
 from ..objectives.views import STRONG, WEAK
 from ..plots import label
 from ..plots import selfsupervised as drawings
-from . import figure, is_best, ranking_table
+from . import beside, figure, is_best, ranking_table
 from .multi_source import averages, intervals, intervals_hold
 
 NEED_A_SOURCE_CLASSIFIER = ["nce", "leep"]  # rows of NCTI Table 1 that its Table 2 cannot have
@@ -36,6 +36,7 @@ TERMS = {  # what is ranked by -> metric, and its terms that are added up
 }
 _PAIRS = {"seli, ncc": ("seli", "ncc"), "seli, −log vc": ("seli", "log_vc"), "ncc, −log vc": ("ncc", "log_vc")}
 POOLS = {"supervised": ("supervised", "ncti"), "self-supervised": ("selfsupervised", None)}  # title -> pool, subset
+SHOWN = "source"  # whose images explain the objectives, whatever the models learnt from: ImageNet is not read here
 
 
 def _study(profile: str | None) -> Experiment:
@@ -45,18 +46,18 @@ def _study(profile: str | None) -> Experiment:
 # What an objective compares with what ---------------------------------------------------------------------------------
 
 
-def picture(objective: str, profile: str | None = None) -> Figure:
-    """What one objective compares with what, on four images of the source as its own views show them."""
-    return drawings.comparison(**panel(objective, profile), title=label(objective))
+def picture(objective: str) -> Figure:
+    """What one objective compares with what, on four drawn images as its own views show them."""
+    return drawings.comparison(**panel(objective), title=label(objective))
 
 
-def panel(objective: str, profile: str | None = None) -> dict:
+def panel(objective: str) -> dict:
     """The parts of `picture`, as `plots.selfsupervised.comparisons` takes them.
 
     Clusters and codes are found by the functions that the objective trains with, from the pixels instead of a network's
     features: the picture is there before anything is trained.
     """
-    data = datasets.load(_study(profile).pool.sources[0], "train", 1)
+    data = datasets.load(SHOWN, "train", 1)
     chosen = np.linspace(0, len(data) - 1, 8).round().astype(int)
     x = training.prepare(data.images[chosen])  # (8, 3, 32, 32)
     batch, others = x[::2], x[1::2]
@@ -157,7 +158,7 @@ _COMPARED = {
 
 @figure(shows="one view of each image by the three augmentations of the objectives", notebook="21_selfsupervised")
 def selfsupervised_views(profile: str) -> Figure:
-    data = datasets.load(_study(profile).pool.sources[0], "train", 1)
+    data = datasets.load(SHOWN, "train", 1)
     x, draws = training.prepare(data.images), torch.Generator().manual_seed(0)
     shown = [data]
     for name, view in (("weak", WEAK), ("strong", STRONG), ("InfoMin", INFOMIN)):
@@ -167,16 +168,43 @@ def selfsupervised_views(profile: str) -> Figure:
 
 @figure(shows="what each objective pulls together and pushes apart", notebook="21_selfsupervised")
 def selfsupervised_objectives(profile: str) -> Figure:
-    panels = {name: panel(name, profile) for name in _COMPARED}
+    panels = {name: panel(name) for name in _COMPARED}
     return drawings.comparisons(panels, "What each objective compares with what")
 
 
 # Have they learnt? ----------------------------------------------------------------------------------------------------
 
 
+def learnt(profile: str | None) -> pd.DataFrame:
+    """What is known of each model before fine-tuning, one row per model.
+
+    Returns
+    -------
+    DataFrame (model, source_accuracy, random_accuracy, effective_rank, feature_std, live_features, collapsed)
+        Both accuracies are NaN for models that others trained, on images that are not read here; how much of the feature
+        space these use is measured on the targets: the means over them, and ``collapsed`` 1 if it is so on any.
+    """
+    study = _study(profile)
+    table = study.read("pretraining")
+    if "collapsed" not in table:
+        by_model = study.read("features").groupby("model")
+        use = by_model[[*collapse.Collapse._fields]].mean().assign(collapsed=by_model["collapsed"].max())
+        table = table.join(use, on="model").assign(random_accuracy=np.nan)
+    return table[["model", "source_accuracy", "random_accuracy", "effective_rank", "feature_std", "live_features", "collapsed"]]
+
+
+def told_probes(profile: str | None) -> str:
+    """How many models a linear probe finds better than random weights, for a sentence."""
+    table = learnt(profile)
+    if table["source_accuracy"].isna().all():
+        return "No linear probe was run: it would take ImageNet's images, which are not read here"
+    better = table["source_accuracy"] > table["random_accuracy"]
+    return f"{better.sum()} of {len(table)} models read better than random weights by a linear probe"
+
+
 def collapsed(profile: str | None) -> list[str]:
     """The models whose representation has collapsed; their scores say nothing."""
-    pretraining = _study(profile).read("pretraining")
+    pretraining = learnt(profile)
     return pretraining.loc[pretraining["collapsed"] > 0, "model"].tolist()
 
 
@@ -184,8 +212,10 @@ def _told_collapsed(profile: str) -> str:
     return "collapsed: " + (", ".join(map(label, collapsed(profile))) or "none")
 
 
-def _probes_hold(profile: str) -> tuple[str, bool]:
-    table = _study(profile).read("pretraining")
+def _probes_hold(profile: str) -> tuple[str, bool | None]:
+    table = learnt(profile)
+    if table["source_accuracy"].isna().all():
+        return f"{told_probes(profile)}; {_told_collapsed(profile)}", None
     behind = table.loc[table["source_accuracy"] <= table["random_accuracy"], "model"].tolist()
     worst = table.loc[table["source_accuracy"].idxmin()]
     text = f"random weights {worst.random_accuracy:.1f} %, weakest {label(worst.model)} {worst.source_accuracy:.1f} %"
@@ -199,7 +229,7 @@ def _probes_hold(profile: str) -> tuple[str, bool]:
     holds=_probes_hold,
 )
 def selfsupervised_probes(profile: str) -> Figure:
-    table = _study(profile).read("pretraining")
+    table = learnt(profile)
     return drawings.probes(table, table["random_accuracy"].mean(), "What was learnt without labels")
 
 
@@ -225,10 +255,9 @@ def _ncti_table2_holds(profile: str) -> tuple[str, bool]:
 def ncti_table2(profile: str) -> Figure:
     study = _study(profile)
     here = f"here: {len(study.pool.models)} models ({_told_collapsed(profile)}), profile {profile}"
-    panels = {
-        "printed: models trained on ImageNet without labels": published.wide("ncti_table2"),
-        here: ranking_table(study.read("correlations"), METHODS + EXTRA),
-    }
+    ours = ranking_table(study.read("correlations"), METHODS + EXTRA)
+    titles = ("printed: models trained on ImageNet without labels", here, "here − printed")
+    panels = beside(published.wide("ncti_table2"), ours, titles)
     panels = {name: table.reindex([*NEED_A_SOURCE_CLASSIFIER, *table.index]) for name, table in panels.items()}
     title = "NCTI Table 2: how well each metric ranks self-supervised models"
     reason = "NCE and LEEP read the source's own classes, of which these models know none"

@@ -9,6 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 from .. import plots
 from ..experiment import Experiment, correlations, seed_noise, with_accuracies
+from ..datasets import docstrings
+from ..models.text import ARCHITECTURES
 from ..plots import label, texts, transfer
 from ..tasks import text
 from . import FACE_METHODS, figure
@@ -47,8 +49,14 @@ def ceilings(profile: str | None) -> pd.DataFrame:
     return seed_noise(table.assign(target=table["model"].map(sources)))
 
 
+def start(profile: str | None) -> str:
+    """What the variants begin their pre-training with, and what `text_scratch` is fine-tuned from."""
+    begun = {ARCHITECTURES[name].checkpoint for name in Experiment("text", profile).pool.architectures}
+    return "random weights" if begun == {None} else "Chinese checkpoints"
+
+
 def gains(profile: str | None) -> pd.DataFrame:
-    """Points that pre-training adds to the same variant's training from random weights: (architecture x source)."""
+    """Points that pre-training adds to the same variant's training without a source: (architecture x source)."""
     study, scratch = Experiment("text", profile), Experiment("text_scratch", profile)
     names = pd.DataFrame(study.pool.models).set_index("name")[["architecture", "source"]]
     means = study.read("accuracies").groupby("model")["accuracy"].mean()
@@ -57,10 +65,13 @@ def gains(profile: str | None) -> pd.DataFrame:
 
 
 def bag_of_words(profile: str | None) -> float:
-    """Accuracy (per cent) on the target of a logistic regression on word frequencies: no network, no word order."""
+    """Accuracy (per cent) on the target of a logistic regression on word frequencies: no network, no word order.
+
+    A Chinese character counts as a word.
+    """
     pool = Experiment("text", profile).pool
     train, test = (text.load(pool.targets[0], split, pool.max_per_class) for split in ("train", "test"))
-    words = TfidfVectorizer(sublinear_tf=True).fit(train.texts)
+    words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"[\u4e00-\u9fff]|\b\w\w+\b").fit(train.texts)
     model = LogisticRegression(C=30, max_iter=2000).fit(words.transform(train.texts), train.labels)
     return 100 * float(model.score(words.transform(test.texts), test.labels))
 
@@ -98,7 +109,9 @@ def _competitive(profile: str | None) -> tuple[str, bool]:
 @figure(shows="texts of every source and of the target, with their labels", notebook="25_text")
 def text_examples(profile: str) -> Figure:
     pool = Experiment("text", profile).pool
-    title = "Three sources and the target (last): docstrings of installed packages"
+    what = "docstrings of installed packages" if set(pool.sources) <= set(docstrings.NAMES) else "apps and headlines"
+    count = {1: "The source", 2: "Two sources", 3: "Three sources"}[len(pool.sources)]
+    title = f"{count} and the target (last): {what}"
     return examples((*pool.sources, *pool.targets), title)
 
 
@@ -110,7 +123,7 @@ def _helps(profile: str) -> tuple[str, bool]:
 
 
 @figure(
-    shows="accuracy after fine-tuning, beside training from random weights",
+    shows="accuracy after fine-tuning, beside training without a source",
     notebook="25_text",
     claim="(ours) pre-training on any source is better than none",
     holds=_helps,
@@ -120,11 +133,11 @@ def text_accuracies(profile: str) -> Figure:
     results = study.read("accuracies").rename(columns={"accuracy": "value"}).assign(measure="accuracy")
     scratch = Experiment("text_scratch", profile).read("accuracies")["accuracy"].mean()
     title = "Which source, and which variant, prepares best for the target?"
-    return transfer.worth(results, {"accuracy": scratch}, title)
+    return transfer.worth(results, {"accuracy": scratch}, start(profile), title)
 
 
 @figure(
-    shows="τ_w and ρ of each metric over six variants, for each of three sources",
+    shows="τ_w and ρ of each metric over six variants, for each source",
     notebook="25_text",
     claim="LogME and FaCe rank six text models perfectly (τ_w = 1)",
     holds=_perfect,

@@ -5,19 +5,21 @@ is not the backbone (projection heads, prototypes, queues, momentum copies), and
 """
 
 import hashlib
+import math
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import resnet50
-from torchvision.transforms import v2
 
 from .. import artifacts, paths
 from ..profiles import unknown
+from . import torchvision_models as models
+from .torchvision_models import Transform
 
 
 @dataclass(frozen=True)
@@ -96,31 +98,37 @@ RELEASES: dict[str, Release] = {  # named as in data/published/selfsupervised_fi
 }  # fmt: skip
 
 
-def folder() -> Path:
-    """Where `load` looks for the files, and `download` puts them."""
-    return paths.cache("paper") / "checkpoints"
+def place(name: str) -> Path:
+    """Where a release's file lies, or will lie."""
+    return paths.downloads() / "checkpoints" / _release(name).file
 
 
-def load(name: str, path: Path | None = None) -> nn.Module:
-    """A published self-supervised network.
+def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[nn.Module, Transform, dict]:
+    """A published self-supervised network, its preprocessing, and a record of what was loaded.
 
     Parameters
     ----------
     name : str
         One of `RELEASES`: ``byol``, ``moco-v2``, ...
+    transform : {"own", "released"}
+        As for `torchvision_models.checkpoint`; ``own`` takes 224 pixels from the middle of 256. Colours are scaled as in
+        the network's training.
     path : Path, optional
-        The file; by default the one in `folder`.
+        The file; by default the one at `place`, which is downloaded if it is not there.
 
     Returns
     -------
-    torch.nn.Module
+    network : torch.nn.Module
         torchvision's ``resnet50`` on the CPU, in evaluation mode. Its last layer has the random weights of seed 0: none
         of these models has a classifier.
+    transform : Transform
+    record : dict
+        As that of `torchvision_models.load`. ``accuracy`` is NaN: it would take ImageNet's images to measure it.
 
     Raises
     ------
-    FileNotFoundError
-        If the file is not there; the message says what to put where.
+    OSError
+        If the file is not there and cannot be downloaded; the message says what to put where.
     ValueError
         If there is no such release, or the file is not it: other digest, unreadable without running code from it, keys
         or shapes that do not belong there.
@@ -131,9 +139,7 @@ def load(name: str, path: Path | None = None) -> nn.Module:
     ``<file>.sha256``; from then on another content is refused.
     """
     release = _release(name)
-    path = folder() / release.file if path is None else Path(path)
-    if not path.exists():
-        raise FileNotFoundError(_what_to_do(name, path))
+    path = fetch(name) if path is None else Path(path)
     if release.md5 and not (found := _digest(path, "md5")).startswith(release.md5):
         raise ValueError(
             f"{path.name} has MD5 {found}, that of {name} begins with {release.md5}: "
@@ -159,29 +165,47 @@ def load(name: str, path: Path | None = None) -> nn.Module:
     network.load_state_dict(translate(name, checkpoint) | head)
     network.name = name
     artifacts.write(record, f"{found}\n")
-    return network.eval()
+    shown = models.checkpoint("resnet50", transform=transform).transform
+    if not release.imagenet_scaled:
+        shown = replace(shown, mean=(0.0,) * 3, std=(1.0,) * 3)
+    said = {
+        "model": name,
+        "weights": f"authors' ({path.name})",
+        "url": release.url,
+        "sha256": found,
+        "accuracy": math.nan,
+        "n_parameters": sum(p.numel() for p in network.parameters()),
+        "n_features": network.fc.in_features,
+        "n_classes": network.fc.out_features,
+        "transform": models.describe(shown),
+    }
+    return network.eval(), shown, said
 
 
-def download(name: str) -> Path:
-    """Fetch a release from its authors into `folder` and return the file; ``ValueError`` if it needs a converter."""
-    release = _release(name)
-    path = folder() / release.file
+def fetch(name: str) -> Path:
+    """The file of a release, downloaded from its authors unless it is there.
+
+    Raises
+    ------
+    OSError
+        If it is not there, and needs a converter or cannot be downloaded; the message says what to put where.
+    """
+    release, path = _release(name), place(name)
+    if path.exists():
+        return path
     if release.converter:
-        raise ValueError(
-            f"{name} is published for another framework: {_source(release)}, "
-            f"and put the result at {paths.relative(path)}"
-        )
+        raise FileNotFoundError(f"there is no {path.name} for {name} ({release.licence}): {remedy(name)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.hub.download_url_to_file(release.url, str(path))  # to a temporary name first
+    try:
+        torch.hub.download_url_to_file(release.url, str(path))  # to a temporary name first
+    except OSError as error:
+        raise OSError(f"no {path.name} for {name} ({release.licence}), and {error}: {remedy(name)}") from None
     return path
 
 
-def preprocessing(name: str) -> v2.Transform:
-    """What a release expects of an image: 224 x 224 pixels from the middle of 256, scaled as in its training."""
-    steps = [v2.ToImage(), v2.Resize(256, antialias=True), v2.CenterCrop(224), v2.ToDtype(torch.float32, scale=True)]
-    if _release(name).imagenet_scaled:
-        steps.append(v2.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]))
-    return v2.Compose(steps)
+def remedy(name: str) -> str:
+    """What to do to have a release's file, in words."""
+    return f"{_source(_release(name))}, and put it at {place(name)}"
 
 
 def translate(name: str, checkpoint: Mapping) -> dict[str, Tensor]:
@@ -252,13 +276,6 @@ def _release(name: str) -> Release:
 def _source(release: Release) -> str:
     converted = f" and convert it with {release.converter}" if release.converter else ""
     return f"download {release.url}{converted}"
-
-
-def _what_to_do(name: str, path: Path) -> str:
-    release = RELEASES[name]
-    itself = "" if release.converter else f", or call download({name!r})"
-    do = f"{_source(release)}, and put it in {path.parent}{itself}"
-    return f"there is no {path.name} for {name} ({release.licence}): {do}"
 
 
 def _digest(path: Path, algorithm: str) -> str:

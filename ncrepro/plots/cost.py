@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from . import style
 from .names import label
 
+NEAR = 3  # times whose quotient is less stand too close for two texts on the same side
+
 
 def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -> Figure:
     """Mean weighted Kendall over the time that it takes to score the pool, one panel per pool.
@@ -30,10 +32,13 @@ def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -
             for row in points.itertuples():
                 face = colour if row.implementation == implementations[0] else "white"
                 ax.plot(row.seconds, row.weighted_kendall, marker, color=colour, mfc=face, ms=6, mew=1)
-        for line in lines[lines["pool"] == pool].itertuples():
+        before = 0.0
+        for line in lines[lines["pool"] == pool].sort_values("seconds").itertuples():
             ax.axvline(line.seconds, color="0.6", lw=0.9, ls="--", zorder=0)
-            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "right"}
-            ax.annotate(line.what, (line.seconds, 0.01), (-2, 0), va="bottom", rotation=90, size=6.5, color="0.35", **where)
+            side, away = ("left", 2) if line.seconds < NEAR * before else ("right", -2)  # of two near lines one has its text behind it
+            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": side}
+            ax.annotate(line.what, (line.seconds, 0.01), (away, 0), va="bottom", rotation=90, size=6.5, color="0.35", **where)
+            before = line.seconds
         ax.set(xscale="log", xlabel="seconds to score the pool, one thread", title=f"{label(pool)} pool")
     axes[0, 0].set_ylabel("mean weighted Kendall $\\tau_w$ over targets")
     handles = [plt.Line2D([], [], color=colour, marker=marker, ls="", ms=6) for colour, marker in looks.values()]

@@ -83,26 +83,32 @@ def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
     Parameters
     ----------
     table : DataFrame (model, source_accuracy, effective_rank, collapsed)
+        Without any ``source_accuracy`` there is one panel, not two.
     random_accuracy : float
         The probe of a network with random weights.
     """
-    table = table.sort_values("source_accuracy")
+    table = table.sort_values(["source_accuracy", "effective_rank"])
     y = np.arange(len(table))
     size = (style.PAGE, 0.75 + 0.19 * len(table))
-    figure, (left, right) = plt.subplots(1, 2, sharey=True, figsize=size, width_ratios=[2, 1])
+    shown = [column for column in ("source_accuracy", "effective_rank") if table[column].notna().any()]
+    widths = {"source_accuracy": 2, "effective_rank": 1}
+    figure, axes = plt.subplots(1, len(shown), sharey=True, figsize=size, width_ratios=[widths[s] for s in shown], squeeze=False)
     alive = table["collapsed"].to_numpy() == 0
-    for ax, column in ((left, "source_accuracy"), (right, "effective_rank")):
+    for ax, column in zip(axes[0], shown, strict=True):
         values = table[column].to_numpy()
         ax.hlines(y, 0, values, color="0.85", lw=1.5)
         ax.plot(values[alive], y[alive], "o", color=style.COLOURS[0], ms=5, label="in use")
         ax.plot(values[~alive], y[~alive], "X", color=style.COLOURS[1], ms=6, label="collapsed")
         ax.set_xlim(left=0)
-    left.axvline(random_accuracy, color="0.35", ls="--", lw=1)
-    left.text(random_accuracy, len(table) - 0.4, " random weights", size=7, color="0.35", va="bottom")
+    left, right = axes[0, 0], axes[0, -1]
+    if left is not right:
+        left.axvline(random_accuracy, color="0.35", ls="--", lw=1)
+        left.text(random_accuracy, len(table) - 0.4, " random weights", size=7, color="0.35", va="bottom")
+        left.set_xlabel("accuracy of a linear probe on the source (%)")
+        right.tick_params(axis="y", length=0)
     left.set_yticks(y, [label(model) for model in table["model"]])
-    left.set(xlabel="accuracy of a linear probe on the source (%)", ylim=(-0.6, len(table) + 0.4))
+    left.set_ylim(-0.6, len(table) + 0.4)
     right.set_xlabel("directions that the features use\n(effective rank)")
-    right.tick_params(axis="y", length=0)
     if not alive.all():
         right.legend()
     figure.suptitle(title, size=9)

@@ -3,10 +3,14 @@
 from textwrap import shorten
 
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from . import style
+
+# Fonts of common systems that have Chinese characters; matplotlib brings none.
+CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
 
 
 def examples(table: pd.DataFrame, title: str) -> Figure:
@@ -15,8 +19,10 @@ def examples(table: pd.DataFrame, title: str) -> Figure:
     Parameters
     ----------
     table : DataFrame (dataset, label, text)
-        In the order in which they are shown.
+        In the order in which they are shown. Where no Chinese font is installed, its characters are boxes.
     """
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = ["DejaVu Sans", *(name for name in CHINESE if name in installed)]  # the first is matplotlib's own
     blocks = list(table.groupby("dataset", sort=False))
     n_lines = len(table) + 1.5 * len(blocks)
     figure, ax = plt.subplots(figsize=(style.PAGE, 0.3 + 0.16 * n_lines))
@@ -28,8 +34,20 @@ def examples(table: pd.DataFrame, title: str) -> Figure:
         ax.text(0, y, name, weight="bold", size=8, va="center")
         for row in block.itertuples():
             y += 1
-            ax.text(0.02, y, row.label, size=7, va="center", color=style.COLOURS[0])
-            ax.text(0.14, y, shorten(row.text, 105, placeholder=" …"), size=7, va="center")
+            ax.text(0.02, y, _drawable(row.label, fonts), size=7, va="center", color=style.COLOURS[0], family=fonts)
+            ax.text(0.14, y, _drawable(_start(row.text), fonts), size=7, va="center", family=fonts)
         y += 0.3
     figure.suptitle(title, size=9)
     return figure
+
+
+def _start(text: str) -> str:
+    """As much of a text as fits on a line; Chinese knows no spaces to shorten it at, and its characters are twice as wide."""
+    short = shorten(text, 105, placeholder=" …")
+    return f"{text[:52]} …" if short == "…" else short
+
+
+def _drawable(text: str, fonts: list[str]) -> str:
+    """``text`` with a box for every character that none of the ``fonts`` has."""
+    glyphs = [font_manager.get_font(font_manager.findfont(font)).get_charmap() for font in fonts]
+    return "".join(c if any(ord(c) in of_font for of_font in glyphs) else "□" for c in text)

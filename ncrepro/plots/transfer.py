@@ -9,15 +9,17 @@ from . import style
 from .names import label
 
 
-def worth(results: pd.DataFrame, scratch: dict[str, float], title: str) -> Figure:
-    """How well every model does after fine-tuning, beside the same training from random weights.
+def worth(results: pd.DataFrame, scratch: dict[str, float], start: str, title: str) -> Figure:
+    """How well every model does after fine-tuning, beside the same training without a source.
 
     Parameters
     ----------
     results : DataFrame (model, measure, value)
         One row per fine-tuning, per cent; a panel for each measure, the best model of the first one on top.
     scratch : dict measure -> per cent
-        From random weights: the dashed lines.
+        Without a source: the dashed lines.
+    start : str
+        What that begins with: "random weights", ...
     """
     measures = list(dict.fromkeys(results["measure"]))
     means = results[results["measure"] == measures[0]].groupby("model")["value"].mean().sort_values()
@@ -30,7 +32,7 @@ def worth(results: pd.DataFrame, scratch: dict[str, float], title: str) -> Figur
         ax.plot(group["value"], y, "o", ms=3.5, color=style.COLOURS[0], mec="white", mew=0.3, label="one fine-tuning")
         mean = group.groupby("model")["value"].mean()
         ax.plot(mean, mean.index.map(rows), "|", ms=9, color="black", label="their mean")
-        ax.axvline(scratch[measure], color=style.COLOURS[1], ls="--", lw=1, zorder=0, label="from random weights")
+        ax.axvline(scratch[measure], color=style.COLOURS[1], ls="--", lw=1, zorder=0, label=f"from {start}")
         ax.set(xlabel=f"{measure} after fine-tuning (%)")
         ax.grid(axis="y", color="0.92")
     axes[0, 0].set_yticks(list(rows.values()), list(rows))

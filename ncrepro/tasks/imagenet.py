@@ -1,8 +1,9 @@
 """Image classification at full size: networks that others pre-trained on ImageNet, and photographs as targets.
 
 ``pretrain`` loads published weights, and records what they are. A pool whose sources are other data sets trains the ImageNet
-network on them first, as FaCe's second and third pool were made. The ground truth of a target is ``published`` (fine-tuned
-accuracies that others printed) or ``finetune`` (FaCe's recipe, run here).
+network on them first, as FaCe's second and third pool were made. With ``weights: authors`` the losses of a pool name the
+self-supervised ResNet-50 that the authors of each objective published. The ground truth of a target is ``published``
+(fine-tuned accuracies that others printed) or ``finetune`` (FaCe's recipe, run here).
 """
 
 import json
@@ -19,8 +20,10 @@ from .. import extraction, losses, published
 from ..artifacts import Arrays
 from ..datasets import torchvision_datasets as datasets
 from ..datasets.folders import Photos
+from ..models import selfsupervised as releases
 from ..models import torchvision_models as models
 from ..models.torchvision_models import Transform
+from ..objectives import collapse
 from ..profiles import Pool, unknown
 
 
@@ -41,12 +44,14 @@ class _Datasets(_Names):
     prefix = datasets.FOLDER
 
 
+AUTHORS = "authors"  # as weights: those of `RELEASED`
+RELEASED = {name.replace("-", "_"): name for name in releases.RELEASES}  # self-supervised objective -> its release
+
 ARCHITECTURES = _Architectures(models.names())
-LOSSES = tuple(losses.LOSSES)
+LOSSES = (*losses.LOSSES, *RELEASED)
 DATASETS = _Datasets(datasets.names())
-unobtainable = datasets.unobtainable  # what a pool has to do without
 # What loads and trains: a change there does so again.
-CODE = ("models/torchvision_models", "extraction", "losses", "tasks/imagenet")
+CODE = ("models/torchvision_models", "models/selfsupervised", "objectives/collapse", "extraction", "losses", "tasks/imagenet")
 GROUND_TRUTHS = ("published", "finetune")
 _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
@@ -72,6 +77,13 @@ class Recipe:
         return list(product(*(x if isinstance(x, (list, tuple)) else [x] for x in (self.learning_rate, self.weight_decay))))
 
 
+def unobtainable(names: Sequence[str]) -> dict[str, str]:
+    """Of these data sets and objectives, those neither there nor downloadable, and what to do to have them."""
+    converted = [n for n in names if n in RELEASED and releases.RELEASES[RELEASED[n]].converter]
+    gone = {n: releases.remedy(RELEASED[n]) for n in converted if not releases.place(RELEASED[n]).exists()}
+    return datasets.unobtainable(tuple(names)) | gone
+
+
 def check(pool: Pool) -> None:
     """Refuse a pool whose recipes name what is not known, before any work.
 
@@ -83,8 +95,16 @@ def check(pool: Pool) -> None:
     where, training = f"pool {pool.name}", [f.name for f in fields(Recipe)]
     _check_keys(f"{where}, pretrain", pool.pretrain, ["weights", "transform"], training)
     _check_keys(f"{where}, extract", pool.extract, ["split", "precision"])
+    if pool.pretrain["weights"] == AUTHORS:
+        known = {"architecture": ["resnet50"], "source": [datasets.IMAGENET], "loss": RELEASED}
+    else:
+        known = {"loss": losses.LOSSES}
+    for kind, allowed in known.items():
+        for name in {"architecture": pool.architectures, "source": pool.sources, "loss": pool.losses}[kind]:
+            if name not in allowed:
+                raise ValueError(f"{where}, weights {pool.pretrain['weights']}: " + unknown(kind, name, allowed))
     for name in pool.architectures:
-        models.checkpoint(name, pool.pretrain["weights"], pool.pretrain["transform"])
+        models.checkpoint(name, weights_of(pool), pool.pretrain["transform"])
     for kind, known in (("split", datasets.SPLITS), ("precision", extraction.PRECISIONS)):
         if pool.extract[kind] not in known:
             raise ValueError(f"{where}, extract: " + unknown(kind, pool.extract[kind], known))
@@ -95,6 +115,11 @@ def check(pool: Pool) -> None:
     trained = [r for r in (pool.finetune, *pool.finetune_of.values()) if r["ground_truth"] == "finetune"]
     for recipe in trained + [pool.pretrain] * (set(pool.sources) != {datasets.IMAGENET}):
         _check_keys(f"{where}, training", recipe, ["epochs", "batch_size", "learning_rate"], list(recipe))
+
+
+def weights_of(pool: Pool) -> str:
+    """What `models.torchvision_models.checkpoint` is to be asked for: the authors' networks are built as torchvision's are."""
+    return models.WEIGHTS if pool.pretrain["weights"] == AUTHORS else pool.pretrain["weights"]
 
 
 def _check_keys(where: str, recipe: dict, required: list[str], optional: Sequence[str] = ()) -> None:
@@ -112,12 +137,12 @@ def _check_keys(where: str, recipe: dict, required: list[str], optional: Sequenc
 def pretrain(spec: dict) -> Arrays:
     """Published weights, checked and recorded; or those weights after training on another source.
 
-    ``spec["recipe"]``: ``weights`` and ``transform`` as for `models.torchvision_models.checkpoint`; the rest is a `Recipe`,
-    for sources other than ImageNet. ``accuracy`` is the published one, or that on the source's test images.
+    ``spec["recipe"]``: ``weights`` (or ``authors``) and ``transform`` as for `models.torchvision_models.checkpoint`; the rest
+    is a `Recipe`, for sources other than ImageNet. ``accuracy`` is the published one, or that on the source's test images;
+    NaN for self-supervised networks.
     """
-    recipe = dict(spec["recipe"])
-    weights, transform = recipe.pop("weights"), recipe.pop("transform")
-    network, transform, record = models.load(spec["architecture"], weights, transform)
+    recipe = {key: value for key, value in spec["recipe"].items() if key not in ("weights", "transform")}
+    network, transform, record = _load(spec)
     arrays = {}
     if spec["source"] != datasets.IMAGENET:
         train, test = (datasets.load(spec["source"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
@@ -141,7 +166,7 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """
     recipe = dict(spec["recipe"])
     truth = recipe.pop("ground_truth")
-    printed = published_accuracy(pretrained_spec["architecture"], pretrained_spec["source"], spec["target"])
+    printed = published_accuracy(*(pretrained_spec[key] for key in ("architecture", "source", "loss")), spec["target"])
     if truth == "published":
         return {"accuracy": np.array(printed), "published": np.array(printed), "top1": np.array(np.nan)}
     train, test = (datasets.load(spec["target"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
@@ -158,6 +183,8 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see of a target: features, labels, source probabilities, and where all of it comes from.
 
     ``spec["recipe"]``: ``split`` as for `datasets.torchvision_datasets.load`, ``precision`` as for `extraction.extract`.
+    Self-supervised networks have no source classifier, so no source probabilities; how much of their feature space they use
+    (see `objectives.collapse`) is measured on the target instead of the source.
     """
     photos = datasets.load(spec["target"], spec["split"], spec["recipe"]["split"], spec["max_per_class"])
     network, transform = restore(pretrained_spec, pretrained)
@@ -165,18 +192,33 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     record = json.loads(pretrained["provenance"].tobytes())
     record = {key: record[key] for key in ("weights", "sha256", "transform")}
     record |= {"split": spec["recipe"]["split"], "samples": photos.samples, "classes": photos.n_classes, **made}
-    arrays = {"features": features, "labels": photos.labels, "source_probs": source_probs, "provenance": _as_bytes(record)}
-    return arrays if photos.present is None else {**arrays, "present": photos.present}
+    arrays = {"features": features, "labels": photos.labels}
+    if pretrained_spec["loss"] in RELEASED:
+        use = collapse.measure(features)
+        record |= {**use._asdict(), "collapsed": float(use.collapsed)}
+    else:
+        arrays["source_probs"] = source_probs
+    if photos.present is not None:
+        arrays["present"] = photos.present
+    return {**arrays, "provenance": _as_bytes(record)}
+
+
+def _load(spec: dict) -> tuple[nn.Module, Transform, dict]:
+    """The network that others published, its preprocessing, and a record of it."""
+    recipe = spec["recipe"]
+    if recipe["weights"] == AUTHORS:
+        return releases.load(RELEASED[spec["loss"]], recipe["transform"])
+    return models.load(spec["architecture"], recipe["weights"], recipe["transform"])
 
 
 def restore(spec: dict, arrays: Arrays) -> tuple[nn.Module, Transform]:
     """The network that `pretrain` loaded or left in ``arrays``, and its preprocessing."""
     recipe, record = spec["recipe"], json.loads(arrays["provenance"].tobytes())
     if spec["source"] == datasets.IMAGENET:
-        network, transform, now = models.load(spec["architecture"], recipe["weights"], recipe["transform"])
+        network, transform, now = _load(spec)
         if now["sha256"] != record["sha256"]:
             raise ValueError(
-                f"the weights of {spec['architecture']} have changed since 10_train_pool recorded them (SHA-256 "
+                f"the weights of {now['model']} have changed since 10_train_pool recorded them (SHA-256 "
                 f"{record['sha256'][:8]}, now {now['sha256'][:8]}): remove data/cache/*/pretrained, and run it again"
             )
         return network, transform
@@ -188,11 +230,12 @@ def restore(spec: dict, arrays: Arrays) -> tuple[nn.Module, Transform]:
     return network.eval(), models.checkpoint(spec["architecture"], recipe["weights"], recipe["transform"]).transform
 
 
-def published_accuracy(architecture: str, source: str, target: str) -> float:
+def published_accuracy(architecture: str, source: str, loss: str, target: str) -> float:
     """The fine-tuned accuracy that NCTI was judged by, per cent; NaN where it has none."""
-    table = published.load("supervised_finetuned_accuracy")
-    known = source == datasets.IMAGENET and architecture in table.index and target in table.columns
-    return float(table.at[architecture, target]) if known else np.nan
+    pool, model = ("selfsupervised", RELEASED[loss]) if loss in RELEASED else ("supervised", architecture)
+    table = published.load(f"{pool}_finetuned_accuracy")
+    known = source == datasets.IMAGENET and model in table.index and target in table.columns
+    return float(table.at[model, target]) if known else np.nan
 
 
 # Training and judging -------------------------------------------------------------------------------------------------
