@@ -100,7 +100,7 @@ environment: $(if $(filter .venv/%,$(PYTHON)),.venv/requirements.txt)  ## create
 
 help:
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nOptions: PROFILE=demo|smoke|paper  PYTHON=python (an environment of your own)\n'
+	@printf '\nOptions: PROFILE=demo|smoke|paper|paper_segmentation|paper_text  PYTHON=python (an environment of your own)\n'
 
 .PHONY: all figures rank plan data verify bench lab test notebooks reference clean distclean environment check help
 

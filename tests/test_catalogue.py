@@ -4,9 +4,10 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from ncrepro import catalogue, paths, profiles
+from ncrepro import by_hand, catalogue, paths, profiles
 from ncrepro.datasets import torchvision_datasets as datasets
 from ncrepro.experiment import Experiment
+from ncrepro.models import selfsupervised
 from ncrepro.models import torchvision_models as models
 
 
@@ -23,22 +24,26 @@ def test_everything_that_the_pools_name_is_listed_once(paper):
     pools = paper.pools.values()
     wanted = {name for pool in pools for name in (*pool.sources, *pool.targets)} - {"imagenet"}
     assert set(table.loc[table["kind"] == "data set", "name"]) == wanted
-    assert set(table.loc[table["kind"] == "checkpoint", "name"]) == {a for pool in pools for a in pool.architectures}
+    authors = set(paper.pool("selfsupervised").losses)
+    assert set(table.loc[table["kind"] == "checkpoint", "name"]) == authors | {a for pool in pools for a in pool.architectures}
     assert not table.duplicated(["kind", "name"]).any()
 
 
 def test_each_says_whether_it_is_there_how_large_it_is_and_how_to_get_it(paper):
     table = catalogue.data(paper).set_index("name")
-    assert table["state"].value_counts().to_dict() == {"missing": len(table) - 2, "by hand": 2}
-    assert set(table.index[table["state"] == "by hand"]) == {"cars", "sun397"}
-    assert (table["megabytes"] > 0).all() and table["licence"].str.len().gt(0).all()
+    by_hand = {"cars", "sun397", "byol", "simclr_v1", "simclr_v2"}
+    assert table["state"].value_counts().to_dict() == {"missing": len(table) - len(by_hand), "by hand": len(by_hand)}
+    assert set(table.index[table["state"] == "by hand"]) == by_hand
+    assert set(table.index[table["megabytes"] == 0]) == set(paper.pool("selfsupervised").losses)  # whose sizes nobody states
+    assert table["licence"].str.len().gt(0).all()
     assert table["how"].str.contains("http").all()
     (paths.downloads() / "dtd" / "dtd").mkdir(parents=True)
     file = models.checkpoint("resnet50").file
     file.parent.mkdir(parents=True)
     file.touch()
+    selfsupervised.place("byol").touch()
     table = catalogue.data(paper).set_index("name")
-    assert set(table.index[table["state"] == "present"]) == {"dtd", "resnet50"}
+    assert set(table.index[table["state"] == "present"]) == {"dtd", "resnet50", "byol"}
 
 
 def test_the_list_is_readable(paper, capsys):
@@ -67,7 +72,8 @@ def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
     assert catalogue.main(["plan"]) == 0
     said = capsys.readouterr().out
     assert f"extract {n_models * n_targets} feature matrices (model x target); 1 done" in said
-    assert "! cars is left out, its official download is gone; to have it put" in said
+    assert "! cars is not downloaded for you, and it is left out; to have it, put" in said
+    assert "Pool selfsupervised: 9 models, 9 targets" in said and "weights authors" in said
     assert "ncti: 11 models x 9 targets, judged by published accuracies" in said
     assert "face: 15 models x 7 targets, judged by accuracies fine-tuned here" in said
     assert "20 epochs, SGD 0.01, batch 64, 3 seeds" in said
@@ -119,6 +125,31 @@ def test_a_pool_on_folders_of_your_own_is_listed_with_the_place_for_them(root, m
     assert catalogue.main(["plan"]) == 0
 
 
+@pytest.mark.parametrize(("name", "n_sets", "checkpoints"), [("paper_segmentation", 9, {"smp-hub/resnet50.imagenet"}),
+                         ("paper_text", 2, {"sijunhe/nezha-cn-base", "hfl/chinese-roberta-wwm-ext"})])  # fmt: skip
+def test_what_has_to_be_put_in_place_is_listed_with_where(name, n_sets, checkpoints, root, monkeypatch, capsys):
+    monkeypatch.setenv("NCREPRO_PROFILE", name)
+    monkeypatch.setenv("NCREPRO_DATA", str(root / "elsewhere"))
+    table = catalogue.data(profiles.load())
+    sets = table[table["kind"] == "data set"].set_index("name")
+    assert len(sets) == n_sets and (sets["state"] == "by hand").all() and sets["licence"].str.len().gt(0).all()
+    assert sets["how"].str.match(r"get it from http\S+ and unpack it, so that \S+/ is there").all()
+    assert set(table.loc[table["kind"] == "checkpoint", "name"]) == checkpoints
+    assert catalogue.main(["plan"]) == 0
+    said = capsys.readouterr().out
+    assert f"! {sets.index[0]} is not downloaded for you, and nothing starts without it; to have it, get it from" in said
+    assert "on one GPU" in said and ("million texts" in said) == (name == "paper_text")
+    (root / "elsewhere" / catalogue._place(sets.index[0])[0]).mkdir(parents=True)
+    assert catalogue.data(profiles.load()).set_index("name").at[sets.index[0], "state"] == "present"
+
+
+def test_the_cost_of_a_segmentation_follows_from_its_images(root):
+    table = catalogue.work(Experiment("segmentation", "paper_segmentation")).set_index(["step", "model", "data"])
+    seen = table.loc[("pretrain", "ade20k", "ade20k")]
+    assert seen["images"] == 60 * 20_210 + 2_000
+    assert seen["hours"] == pytest.approx((60 * 3 * 20_210 + 2_000) * 95.5 / 8_000 / 3600)
+
+
 def test_an_error_is_one_line(root, monkeypatch, capsys):
     monkeypatch.setenv("NCREPRO_PROFILE", "papr")
     assert catalogue.main(["plan"]) == 1
@@ -129,6 +160,15 @@ def test_the_table_of_the_readme_tells_the_same_facts():
     said = (REPOSITORY / "data" / "README.md").read_text()
     for name, entry in datasets.ENTRIES.items():
         assert f"| {name} | [{entry.title}]({entry.page}) | {entry.n_classes} | {entry.n_train:,} | {entry.n_test:,} |" in said
+
+
+def test_the_readme_tells_the_same_of_what_is_put_in_place_by_hand():
+    rows = (REPOSITORY / "data" / "README.md").read_text().splitlines()
+    for name, entry in by_hand.ENTRIES.items():
+        folder, page = catalogue._place(name)
+        row = next(row for row in rows if row.startswith(f"| {name} | `{folder}/`"))
+        size = f"{entry.gigabytes} GB" if entry.gigabytes else "not known"
+        assert f"<{page}>" in row and row.endswith(f"| {entry.n_train:,} | {entry.n_test:,} | {size} | {entry.licence} |")
 
 
 def test_the_facts_of_a_data_set_are_all_stated():

@@ -4,21 +4,28 @@ import json
 import re
 from functools import cache
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from PIL import Image
 from scipy.io import savemat
 from torch import nn
 from torch.nn import functional as F
 from torchvision import datasets as torchvision_datasets
+from torchvision.transforms import v2
 
-from ncrepro import paths
+from ncrepro import gallery as gallery_of
+from ncrepro import paths, pipeline, profiles, ranking
 from ncrepro.datasets import local, scenes, segmentation_folders
+from ncrepro.experiment import Experiment
 from ncrepro.gallery import segmentation as gallery
 from ncrepro.models import segmentation as models
 from ncrepro.tasks import optimise, segmentation
+
+matplotlib.use("agg")
 
 generated = cache(scenes.generate)
 RECIPE = {"epochs": 2, "batch_size": 4, "learning_rate": 3e-3}
@@ -501,6 +508,55 @@ def test_a_network_is_trained_from_the_folders(place, monkeypatch):
     history = segmentation.fit(network, data, optimise.Recipe(1, 1, 1e-3, optimiser="sgd"), seed=0)
     assert np.isfinite(history).all()
     assert 0 <= segmentation.evaluate(network, data)["accuracy"] <= 100
+
+
+def make_bands(place):
+    """Street scenes of three classes in all."""
+    for part in ("train", "val"):
+        for i in range(2):
+            photograph(place / f"cityscapes/leftImg8bit/{part}/ulm/ulm_{i}_9_leftImg8bit.png", (90 * i, 200, 50))
+            labels = place / f"cityscapes/gtFine/{part}/ulm/ulm_{i}_9_gtFine_labelIds.png"
+            halves(labels, CITY["road"].id, CITY[("sky", "car")[i]].id)
+
+
+def test_the_papers_profile_runs_on_small_stand_ins_for_its_nine_data_sets(place, root, monkeypatch):
+    """What differs: the smaller network, images of 48 pixels, one epoch. Folders, recipe and notebook's verbs are the profile's."""
+    for name in segmentation_folders.NAMES:
+        globals()[f"make_{name}"](place)
+    make_bands(place)
+    small = v2.Compose([v2.Resize(48), v2.CenterCrop(48)])
+    monkeypatch.setattr(segmentation_folders, "_FRAMING", {True: small, False: small})
+    monkeypatch.setattr(segmentation_folders.Folder, "loaders", 0)
+    monkeypatch.setattr(segmentation, "PIXELS_PER_CLASS", 30)
+    monkeypatch.setattr(ranking, "bootstrap_interval", lambda *_: (-1.0, 1.0))  # takes long, and is not what is tested
+    profile = root / "notebooks" / "profiles" / "paper_segmentation.yaml"
+    changed = {"pspnet_resnet50": "pspnet_resnet18", "epochs: 60": "epochs: 1", "seeds: 3": "seeds: 2", "disk_gb: 5": "disk_gb: 0.1"}
+    text = profile.read_text()
+    for old, new in changed.items():
+        assert old in text
+        text = text.replace(old, new)
+    profile.write_text(text)
+    pipeline.check(profiles.load("paper_segmentation"))
+    study = Experiment("segmentation", "paper_segmentation")
+    for of in (study, Experiment("segmentation_scratch", "paper_segmentation")):
+        of.pretrain(), of.finetune()
+    study.extract(), study.score(), study.correlate()
+    judged = gallery.judge("paper_segmentation")
+    assert set(judged["target"]) == {"pixel accuracy", "mean IoU"} and judged["weighted_kendall"].between(-1, 1).any()
+    assert set(study.read("pretraining")["model"]) == {*segmentation_folders.NAMES} - {"cityscapes"}
+    assert {entry.notebook for entry in gallery_of.of_profile("paper_segmentation")} == {"24_segmentation"}
+    for draw in (gallery.segmentation_scenes, gallery.segmentation_accuracies):
+        plt.close(draw("paper_segmentation"))
+
+
+def test_without_its_data_the_papers_profile_stops_before_anything_starts(place, root):
+    make_kitti(place)
+    with pytest.raises(FileNotFoundError, match=r"for you: ade20k, voc2012,.* lip, camvid, cityscapes; `make data PROFILE=paper_seg"):
+        pipeline.check(profiles.load("paper_segmentation"))
+
+
+def test_the_papers_networks_begin_with_imagenets_weights_and_the_demos_with_none(root):
+    assert gallery.start("paper_segmentation") == "ImageNet's weights" and gallery.start("smoke") == "random weights"
 
 
 def test_an_unknown_data_set_is_answered_with_the_nearest_name():

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
-from ncrepro import experiment
+from ncrepro import experiment, pipeline, profiles, ranking
+from ncrepro import gallery as gallery_of
 from ncrepro.datasets import clue, docstrings
 from ncrepro.gallery import text as gallery
 from ncrepro.models import text as models
@@ -591,3 +593,57 @@ def test_a_network_is_fine_tuned_from_a_checkpoint(tmp_path, monkeypatch):
     network = models.build("chinese_nezha", 2, seed=0)
     history = text.fit(network, "chinese_nezha", data, text.Recipe(epochs=2, batch_size=4, learning_rate=1e-3), seed=0)
     assert np.isfinite(history).all() and 0 <= text.accuracy(network, "chinese_nezha", data) <= 100
+
+
+def test_the_papers_profile_runs_on_small_stand_ins_for_its_data_and_checkpoints(place, root, tmp_path, monkeypatch):
+    """What differs: two small encoders in the place of the published ones, few short texts, one epoch."""
+    for folder, n_classes in (("iflytek_public", 2), ("tnews_public", 3)):
+        write_lines(place / folder / "labels.json", [{"label": str(k), "label_desc": f"类{k}"} for k in range(n_classes)])
+        rows = [{"label": str(i % n_classes), "sentence": "打车"[i % 2] * (1 + i % 5) + "车打"[: i % 3]} for i in range(24)]
+        for written in ("train.json", "dev.json"):
+            write_lines(place / folder / written, rows)
+    for name, variant in models.ARCHITECTURES.items():
+        if variant.checkpoint:
+            folder = tmp_path / variant.checkpoint.replace("/", "-")
+            folder.exists() or checkpoint(folder, "bert.")
+            monkeypatch.setitem(models.ARCHITECTURES, name, variant._replace(checkpoint=str(folder), length=8))
+    models._chinese_tokenizer.cache_clear()
+    monkeypatch.setattr(ranking, "bootstrap_interval", lambda *_: (-1.0, 1.0))  # takes long, and is not what is tested
+    profile = root / "notebooks" / "profiles" / "paper_text.yaml"
+    changed = {"epochs: 10": "epochs: 1", "learning_rate: 0.00002": "learning_rate: 0.001", "seeds: 3": "seeds: 2", "disk_gb: 10": "disk_gb: 0.1"}
+    said = profile.read_text()
+    for old, new in changed.items():
+        assert old in said
+        said = said.replace(old, new)
+    profile.write_text(said)
+    pipeline.check(profiles.load("paper_text"))
+    study = experiment.Experiment("text", "paper_text")
+    for of in (study, experiment.Experiment("text_scratch", "paper_text")):
+        of.pretrain(), of.finetune()
+    study.extract(), study.score(), study.correlate()
+    judged = gallery.judge("paper_text")
+    assert set(judged["target"]) == {"iflytek", "average"} and judged["weighted_kendall"].between(-1, 1).any()
+    assert list(gallery.gains("paper_text").columns) == ["iflytek"] and len(study.pool.models) == 6
+    assert gallery.start("paper_text") == "Chinese checkpoints" and gallery.start("smoke") == "random weights"
+    assert {entry.notebook for entry in gallery_of.of_profile("paper_text")} == {"25_text"}
+    for draw in (gallery.text_examples, gallery.text_accuracies):
+        plt.close(draw("paper_text"))
+
+
+def test_without_its_data_the_papers_profile_stops_before_anything_starts(place, root):
+    (place / "tnews_public").mkdir()
+    with pytest.raises(FileNotFoundError, match="for you: iflytek; `make data PROFILE=paper_text` says what to put where"):
+        pipeline.check(profiles.load("paper_text"))
+
+
+def test_chinese_is_cut_to_a_line_and_characters_without_a_font_are_boxes():
+    assert texts._start("打车" * 60) == "打车" * 26 + " …" and texts._start("打车") == "打车"
+    assert texts._start("word " * 40).endswith("word …") and len(texts._start("word " * 40)) <= 105
+    assert texts._drawable("打 taxi", ["DejaVu Sans"]) == "□ taxi"
+
+
+def test_a_chinese_character_counts_as_a_word(monkeypatch):
+    said = ("打车去", "听音乐", "车打了", "乐音好")
+    data = docstrings.Texts("t", "train", said, np.array([0, 1, 0, 1]), ("a", "b"))
+    monkeypatch.setattr(text, "load", lambda *_: data)
+    assert gallery.bag_of_words("smoke") == 100.0
