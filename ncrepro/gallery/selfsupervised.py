@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .. import artifacts, datasets, objectives, plots, published, training
 from ..datasets.images import Images
-from ..experiment import Experiment, correlations, totals, with_accuracies
+from ..experiment import Experiment, correlations, seed_noise, totals, with_accuracies
 from ..objectives import clustering, collapse
 from ..objectives.base import unit
 from ..objectives.infomin import INFOMIN
@@ -200,6 +200,17 @@ def told_probes(profile: str | None) -> str:
         return "No linear probe was run: it would take ImageNet's images, which are not read here"
     better = table["source_accuracy"] > table["random_accuracy"]
     return f"{better.sum()} of {len(table)} models read better than random weights by a linear probe"
+
+
+def told_seeds(profile: str | None) -> str:
+    """How far two fine-tunings of the same models agree, for a sentence."""
+    table = _study(profile).read("accuracies")
+    noise, by_model = seed_noise(table), table.groupby(["target", "model"])["accuracy"].mean()
+    if noise.empty:
+        return "Each accuracy is that of one fine-tuning, done and published by others: how far chance reorders the models is not known."
+    spread = by_model.groupby("target").agg(np.ptp)[noise["target"]].mean()
+    return (f"Two fine-tunings of the same models agree at {noise['weighted_kendall'].mean():.2f} on {', '.join(noise['target'])}: they "
+            f"differ by\n  {noise['difference'].mean():.1f} points, best and worst model by {spread:.1f}.")  # fmt: skip
 
 
 def collapsed(profile: str | None) -> list[str]:
