@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import blas
 
 Array = Any  # numpy.ndarray, numpy.memmap or torch.Tensor
 GRAM_BYTES = (
     1 << 26
 )  # rows at a time where their Gram matrix is formed: large, so that adding it up costs little beside
-STREAM_BYTES = 1 << 23  # rows at a time elsewhere: small, so that they stay in the processor's cache
+STREAM_BYTES = 1 << 22  # rows at a time elsewhere: small, so that they stay in the processor's cache
 
 
 def namespace(array: Array) -> ModuleType:
@@ -66,6 +67,13 @@ def slices(n_samples: int, row_bytes: int, block_bytes: int = STREAM_BYTES) -> I
     return (slice(start, min(start + step, n_samples)) for start in range(0, n_samples, step))
 
 
+def empty(n_rows: int, features: Array, dtype: str) -> Array:
+    """Room for some rows of the features in precision ``dtype``, where the features are."""
+    xp = namespace(features)
+    where = {} if xp is np else {"device": features.device}
+    return xp.empty((n_rows, features.shape[1]), dtype=getattr(xp, dtype), **where)
+
+
 def centred_blocks(
     features: Array, point: np.ndarray, dtype: str, block_bytes: int = STREAM_BYTES
 ) -> Iterator[tuple[slice, Array]]:
@@ -74,12 +82,34 @@ def centred_blocks(
     """
     xp, (n, d) = namespace(features), features.shape
     parts = list(slices(n, d * np.dtype(dtype).itemsize, block_bytes))
-    where = {} if xp is np else {"device": features.device}
-    buffer = xp.empty((parts[0].stop, d), dtype=getattr(xp, dtype), **where)
+    buffer = empty(parts[0].stop, features, dtype)
     point = like(point, buffer)
     for part in parts:
         yield part, xp.subtract(features[part], point, out=buffer[: part.stop - part.start])
         release(features)
+
+
+def centred_rows(features: Array, index: np.ndarray, point: np.ndarray, buffer: Array) -> Array:
+    """``features[index] - point``, in the precision and the first rows of ``buffer``: NumPy gathers rows several times as
+    fast into memory that it has already.
+    """
+    xp, out = namespace(features), buffer[: len(index)]
+    if xp is np and features.dtype == buffer.dtype:
+        taken = np.take(features, index, axis=0, out=out, mode="clip")
+    else:
+        taken = rows(features, index, str(buffer.dtype).removeprefix("torch."))
+    release(features)
+    return xp.subtract(taken, like(point, buffer), out=out)
+
+
+def upper_gram(block: Array) -> np.ndarray:
+    """Z'Z of a block Z (b, d), of which only the upper triangle is meant: NumPy would mirror every product."""
+    if namespace(block) is not np:
+        return host(block.T @ block)
+    syrk = blas.get_blas_funcs("syrk", (block,))
+    if block.flags.c_contiguous:
+        return syrk(1.0, block.T, lower=1).T
+    return syrk(1.0, block, trans=1, lower=1).T
 
 
 def sum_by_class(block: Array, codes: np.ndarray, n_classes: int) -> np.ndarray:

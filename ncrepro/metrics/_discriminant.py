@@ -55,7 +55,7 @@ def shrunk(statistics: ClassStatistics, shrinkage: float, directions: bool = Fal
     if directions:
         between = _shrunk_covariance(statistics.total_scatter - statistics.within_scatter, n, shrinkage)
         axes = linalg.eigh(between, within)[1][:, ::-1][:, : min(statistics.n_classes - 1, d)]
-    coefficients = solve(within, means.T)  # (d, K)
+    coefficients = solve(within, means.T)  # (d, K); destroys the covariance
     intercepts = np.log(statistics.priors) - 0.5 * (means.T * coefficients).sum(axis=0)
     return Discriminant(coefficients, intercepts, axes)
 

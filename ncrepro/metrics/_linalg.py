@@ -1,10 +1,13 @@
 """The few matrix routines that several metrics share; every matrix here is a small float64 NumPy array."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
+
+from ._arrays import slices
 
 
 def cholesky(matrix: np.ndarray) -> tuple[np.ndarray, float]:
@@ -15,8 +18,20 @@ def cholesky(matrix: np.ndarray) -> tuple[np.ndarray, float]:
     variances = np.diag(matrix).copy()
     variances[variances <= 0] = 1.0
     matrix.flat[:: len(matrix) + 1] = variances
-    factor, info = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+    potrf = linalg.get_lapack_funcs("potrf", (matrix,))
+    factor, info = potrf(matrix.T, lower=1, clean=0, overwrite_a=1)
     return factor, 0.0 if info else float((np.diag(factor) ** 2 / variances).min())
+
+
+def mirror(matrix: np.ndarray) -> np.ndarray:
+    """The matrix itself, its upper triangle copied over the lower, a few columns at a time so that they stay in the
+    cache.
+    """
+    for part in slices(len(matrix), 1, 64):
+        np.copyto(matrix[part.stop :, part], matrix[part, part.stop :].T)
+        corner = matrix[part, part]
+        corner[:] = np.triu(corner) + np.triu(corner, 1).T
+    return matrix
 
 
 def log_det(matrix: np.ndarray) -> float:
@@ -25,12 +40,14 @@ def log_det(matrix: np.ndarray) -> float:
 
 
 def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """matrix⁻¹ right for a positive semi-definite matrix; eigenvalues that are zero but for rounding are raised to
-    rounding's size.
+    """matrix⁻¹ right for a positive semi-definite matrix, which is destroyed; eigenvalues that are zero but for rounding
+    are raised to rounding's size.
     """
-    factor, pivot = cholesky(matrix.copy())
+    diagonal = np.diag(matrix).copy()
+    factor, pivot = cholesky(matrix)
     if pivot > 0:
         return linalg.cho_solve((factor, True), right)
+    matrix.flat[:: len(matrix) + 1] = diagonal  # the lower triangle, which eigh reads, is as it was
     values, vectors = np.linalg.eigh(matrix)
     return vectors @ (vectors.T @ right / values.clip(values[-1] * len(values) * np.finfo(float).eps)[:, None])
 
@@ -51,7 +68,8 @@ def trace_of_ratio(factor: np.ndarray, matrix: np.ndarray) -> float:
     return float((half**2).sum())
 
 
-class Tridiagonal(NamedTuple):
+@dataclass(frozen=True)
+class Tridiagonal:
     """A symmetric matrix as Q T Q' with T tridiagonal: Householder's first half of an eigen-decomposition, a third of
     its work.
     """
@@ -79,11 +97,15 @@ class Tridiagonal(NamedTuple):
         """Q' vectors, or Q vectors if ``back``; vectors are columns (d, m)."""
         vectors = np.array(vectors, order="F")
         if len(vectors) > 1:
-            work = 64 * max(vectors.shape)
-            side = ("L", "N" if back else "T", self.reflectors[1:, :-1], self.scales)
-            vectors[1:], _, _ = lapack.dormqr(*side, vectors[1:], lwork=work)
+            d, work = len(vectors), 64 * max(vectors.shape)
+            # from the second row on, with a last row that is not looked at: a slice proper would be copied
+            reflectors = self.reflectors.ravel(order="F")[1 : 1 + d * (d - 1)].reshape((d, d - 1), order="F")
+            vectors[1:], _, _ = lapack.dormqr(
+                "L", "N" if back else "T", reflectors, self.scales, vectors[1:], lwork=work
+            )
         return vectors
 
+    @cached_property
     def eigenvalues(self) -> np.ndarray:
         """All eigenvalues, ascending, (d,)."""
         return linalg.eigvalsh_tridiagonal(self.diagonal, self.off_diagonal)

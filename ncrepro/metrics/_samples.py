@@ -12,11 +12,12 @@ from ._arrays import (
     STREAM_BYTES,
     Array,
     centred_blocks,
+    centred_rows,
     check_features,
     check_labels,
+    empty,
     like,
     namespace,
-    release,
     rows,
     slices,
 )
@@ -38,6 +39,7 @@ class Samples:
         self.n_classes = len(self.classes)
         self._pca: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._kept: dict[int, Array] = {}
+        self._rows: Array | None = None
         if self.n_classes < 2:
             raise ValueError(
                 f"all labels are {self.classes[0].item()!r}; a score compares classes: give samples of at least two"
@@ -69,29 +71,36 @@ class Samples:
         for part, block in centred_blocks(self.features, self.statistics.mean, dtype, block_bytes):
             yield self.codes[part], block
 
-    def by_class(
-        self, n_components: int | None = PCA_DIMENSIONS, block_bytes: int = STREAM_BYTES
-    ) -> Iterator[tuple[int, Iterator[Array]]]:
-        """For every class ``(k, parts)``: its centred samples in blocks, projected on the first principal components
-        unless None.
-        """
-        members = np.split(np.argsort(self.codes, kind="stable"), np.cumsum(self.counts)[:-1])
-        for k, index in enumerate(members):
-            yield k, self._parts(index, n_components, block_bytes)
+    def by_class(self, n_components: int | None = PCA_DIMENSIONS) -> Iterator[tuple[int, Iterator[Array]]]:
+        """For every class ``(k, parts)``: its samples as :meth:`of_class` gives them."""
+        return ((k, self.of_class(k, n_components)) for k in range(self.n_classes))
 
-    def _parts(self, index: np.ndarray, n_components: int | None, block_bytes: int) -> Iterator[Array]:
-        dtype, mean = self.statistics.dtype, self.statistics.mean
+    def of_class(
+        self, k: int, n_components: int | None = PCA_DIMENSIONS, block_bytes: int | None = STREAM_BYTES
+    ) -> Iterator[Array]:
+        """The centred samples of class k in blocks, each overwritten by the next, or all in one block if ``block_bytes``
+        is None; projected on the first principal components unless ``n_components`` is None.
+        """
+        index, dtype = self._members[k], self.statistics.dtype
         directions = None if n_components is None else self.components(n_components)[1]
         keep = directions is not None and len(self.codes) * directions.shape[1] * 8 <= KEPT_BYTES
         row_bytes = 8 * (directions.shape[1] if keep else self.features.shape[1])
-        for part in slices(len(index), row_bytes, block_bytes):
+        for part in slices(len(index), row_bytes, block_bytes) if block_bytes else [slice(0, len(index))]:
             if keep:
                 yield rows(self._projection(n_components), index[part], dtype)
             else:
-                block = rows(self.features, index[part], dtype)
-                block = block - like(mean, block)
+                block = centred_rows(self.features, index[part], self.statistics.mean, self._buffer(len(index[part])))
                 yield block if directions is None else block @ like(directions, block)
-                release(self.features)
+
+    @cached_property
+    def _members(self) -> list[np.ndarray]:
+        """The positions of the samples of each class."""
+        return np.split(np.argsort(self.codes, kind="stable"), np.cumsum(self.counts)[:-1])
+
+    def _buffer(self, n_rows: int) -> Array:
+        if self._rows is None or len(self._rows) < n_rows:
+            self._rows = empty(n_rows, self.features, self.statistics.dtype)
+        return self._rows
 
     def _projection(self, n_components: int) -> Array:
         if n_components not in self._kept:

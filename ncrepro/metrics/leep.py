@@ -131,7 +131,7 @@ def nleep(
     from sklearn.mixture import GaussianMixture
 
     data = samples(features, labels)
-    variances = data.statistics.reduced.eigenvalues()[::-1].clip(0)
+    variances = data.statistics.reduced.eigenvalues[::-1].clip(0)
     directions = data.components(int(np.searchsorted(np.cumsum(variances) / variances.sum(), energy)) + 1)[1]
     projected = np.concatenate([host(block) @ directions for _, block in data.blocks()])  # (n, q)
     mixture = GaussianMixture(min(components_per_class * data.n_classes, len(projected)), random_state=seed)

@@ -60,7 +60,7 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     scatter, mean, class_sums = _reduced(
         statistics
     )  # of S, √n mean and F'y, with F'F = S + mean mean'; class sums (r, K)
-    sigma = scatter.eigenvalues().clip(0)[:, None]  # eigenvalues of S, (r, 1)
+    sigma = scatter.eigenvalues.clip(0)[:, None]  # eigenvalues of S, (r, 1)
     largest = sigma.max() + mean @ mean
     smallest, largest = largest * d * EPSILON, largest / EPSILON  # bounds on t
 
@@ -104,7 +104,7 @@ def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.n
     """
     scale = np.sqrt(statistics.n_samples)
     class_sums = (statistics.sums + statistics.class_counts[:, None] * statistics.shift).T  # (d, K)
-    values = statistics.reduced.eigenvalues()
+    values = statistics.reduced.eigenvalues
     if values[0] > 1e-8 * values[-1]:
         rotated = statistics.reduced.rotate(np.column_stack([class_sums, scale * statistics.mean]))
         return statistics.reduced, rotated[:, -1], rotated[:, :-1]

@@ -3,7 +3,7 @@ r"""SFDA, self-challenging Fisher discriminant analysis (Shao et al., ECCV 2022)
 import numpy as np
 from scipy import linalg
 
-from ._arrays import GRAM_BYTES, Array, like, slices, softmax
+from ._arrays import GRAM_BYTES, Array, like, namespace, slices, softmax
 from ._discriminant import Discriminant, shrunk
 from ._samples import Samples, samples
 from .hscore import warn_if_wide
@@ -64,10 +64,9 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     second = shrunk(harder, shrinkage)
     slopes, offsets = second.coefficients, second.intercepts - (harder.mean @ second.coefficients)
     total = 0.0
-    for (codes, block), confidence in zip(
-        data.blocks(harder.dtype, GRAM_BYTES), confidences
-    ):  # h' @ slopes without forming h'
-        c = confidence[:, None]
+    start = 0
+    for codes, block in data.blocks(harder.dtype):  # h' @ slopes without forming h'
+        c = confidences[start : (start := start + len(codes)), None]
         logits = (
             c * (block @ like(slopes, block)) + (1 - c) * like(others @ slopes, block)[codes] + like(offsets, block)
         )
@@ -75,27 +74,21 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     return total / statistics.n_samples
 
 
-def _conf_mix(
-    data: Samples, first: Discriminant, others: np.ndarray, dtype: str
-) -> tuple[ClassStatistics, list[Array]]:
-    """Statistics of the mixed samples, and the confidences, block by block."""
+def _conf_mix(data: Samples, first: Discriminant, others: np.ndarray, dtype: str) -> tuple[ClassStatistics, Array]:
+    """Statistics of the mixed samples, and the confidences (n,)."""
     harder = ClassStatistics(dtype).start(np.zeros(others.shape[1]), len(others))
     confidences = []
     for codes, block in data.blocks(dtype, GRAM_BYTES):
-        confidence = softmax(first.posterior(block))[range(len(codes)), codes]
-        confidences.append(confidence)
-        harder.add(_mixed(block, confidence, like(others, block), codes), codes)
-    return harder, confidences
-
-
-def _mixed(block: Array, confidence: Array, others: Array, codes: np.ndarray) -> Array:
-    """c h + (1 - c) o of each sample, written over the block a few rows at a time."""
-    for part in slices(len(codes), block.shape[1] * 8):
-        other = others[codes[part]]
-        block[part] -= other
-        block[part] *= confidence[part, None]
-        block[part] += other
-    return block
+        others = like(others, block)
+        for part in slices(len(codes), block.shape[1] * 8):  # c h + (1 - c) o, over h while that is in the cache
+            h, o = block[part], others[codes[part]]
+            c = softmax(first.posterior(h))[range(len(h)), codes[part]]
+            h -= o
+            h *= c[:, None]
+            h += o
+            confidences.append(c)
+        harder.add(block, codes)
+    return harder, namespace(confidences[0]).concatenate(confidences)
 
 
 def _largest_eigenvalue(matrix: np.ndarray, power_iterations: int | None) -> float:

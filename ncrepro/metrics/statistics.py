@@ -16,12 +16,13 @@ from ._arrays import (
     rows,
     slices,
     sum_by_class,
+    upper_gram,
     working_dtype,
 )
-from ._linalg import Tridiagonal, cholesky
+from ._linalg import Tridiagonal, cholesky, mirror
 
 RESOLVED = 3e-3  # least share of unexplained variance down to which float32 products are trusted
-DERIVED = ("total_scatter", "within_scatter", "reduced")
+DERIVED = ("gram", "total_scatter", "within_scatter", "reduced")
 
 
 class ClassStatistics:
@@ -100,28 +101,35 @@ class ClassStatistics:
             codes = self._grow(classes)[codes]
             for part, block in centred_blocks(features, self.shift, self.dtype, GRAM_BYTES):
                 self.add(block, codes[part])
+                squares = namespace(block).einsum("ij,ij->i", block, block)  # (b,)
+                self.cubes += host(squares @ block)
+                self.fourths += float((host(squares).astype(np.float64) ** 2).sum())
         if not np.isfinite(self.fourths):
             raise ValueError(_what_is_not_finite(features))
         return self
 
     def start(self, shift: np.ndarray, n_classes: int = 0) -> Self:
-        """Empty statistics about the point ``shift`` (d,), of classes 0..n_classes-1; :meth:`add` fills them."""
+        """Empty statistics about the point ``shift`` (d,), of classes 0..n_classes-1; :meth:`add` fills all but
+        ``cubes`` and ``fourths``.
+        """
         d = len(shift)
         self.shift = shift.astype(np.float32).astype(
             np.float64
         )  # so that float32 features lose nothing when it is subtracted
         self.classes, self.class_counts = np.arange(n_classes), np.zeros(n_classes, dtype=int)
-        self.sums, self.gram, self.cubes, self.fourths = np.zeros((n_classes, d)), np.zeros((d, d)), np.zeros(d), 0.0
+        self.sums, self._products, self.cubes, self.fourths = (
+            np.zeros((n_classes, d)),
+            np.zeros((d, d)),
+            np.zeros(d),
+            0.0,
+        )
         return self
 
     def add(self, z: Array, codes: np.ndarray) -> None:
         """Add one block of samples minus the shift, (b, d), with the positions of their labels in ``classes``."""
-        squares = namespace(z).einsum("ij,ij->i", z, z)  # (b,)
         self.class_counts += np.bincount(codes, minlength=self.n_classes)
         self.sums += sum_by_class(z, codes, self.n_classes)
-        self.gram += host(z.T @ z)
-        self.cubes += host(squares @ z)
-        self.fourths += float((host(squares).astype(np.float64) ** 2).sum())
+        self._products += upper_gram(z)
         for name in DERIVED:
             self.__dict__.pop(name, None)
 
@@ -137,7 +145,7 @@ class ClassStatistics:
         codes = merged._grow(other.classes)
         merged.class_counts[codes] += moved.class_counts
         merged.sums[codes] += moved.sums
-        merged.gram += moved.gram
+        merged._products += moved._products
         merged.cubes += moved.cubes
         merged.fourths += moved.fourths
         return merged
@@ -170,6 +178,11 @@ class ClassStatistics:
         return self.sums / self.class_counts[:, None] - self.sums.sum(axis=0) / self.n_samples
 
     @cached_property
+    def gram(self) -> np.ndarray:
+        """Sum over samples of z z', (d, d)."""
+        return mirror(self._products)
+
+    @cached_property
     def total_scatter(self) -> np.ndarray:
         """Sum over samples of (h - mean)(h - mean)', (d, d)."""
         total = self.sums.sum(axis=0)
@@ -186,13 +199,16 @@ class ClassStatistics:
     def within_scatter(self) -> np.ndarray:
         """Sum over samples of (h - class mean)(h - class mean)', (d, d)."""
         scaled = self.sums / np.sqrt(self.class_counts)[:, None]
-        scatter = scaled.T @ scaled
-        return np.subtract(self.gram, scatter, out=scatter)
+        return mirror(self._products - upper_gram(scaled))
 
     @property
     def resolved(self) -> bool:
         """Whether products of this precision resolve every direction of the within-class scatter."""
-        return self.dtype == "float64" or cholesky(self.within_scatter.copy())[1] >= RESOLVED
+        if self.dtype == "float64":
+            return True
+        within = np.empty(self.gram.shape, np.float32)  # whose rounding is far below what is asked
+        np.divide(self.within_scatter, np.trace(self.gram) or 1.0, out=within, casting="same_kind")
+        return cholesky(within)[1] >= RESOLVED
 
     @cached_property
     def reduced(self) -> Tridiagonal:
@@ -229,7 +245,7 @@ class ClassStatistics:
         length, trace = delta @ delta, np.trace(self.gram)
         moved.shift, moved.classes, moved.class_counts = point, self.classes, self.class_counts.copy()
         moved.sums = self.sums + self.class_counts[:, None] * delta
-        moved.gram = self.gram + np.outer(delta, total) + np.outer(total, delta) + n * np.outer(delta, delta)
+        moved._products = self.gram + np.outer(delta, total) + np.outer(total, delta) + n * np.outer(delta, delta)
         moved.cubes = self.cubes + 2 * self.gram @ delta + length * total
         moved.cubes += delta * (trace + 2 * delta @ total + n * length)
         moved.fourths = self._fourths_about(point)

@@ -2,7 +2,7 @@ r"""TransRate, a coding rate (Huang et al., ICML 2022)."""
 
 import numpy as np
 
-from ._arrays import GRAM_BYTES, Array, host, namespace
+from ._arrays import GRAM_BYTES, Array, upper_gram
 from ._linalg import log_det
 from ._samples import samples
 
@@ -43,17 +43,14 @@ def transrate(features: Array, labels: Array) -> float:
     data = samples(features, labels)
     n, d = data.features.shape
     rates = []
-    for k, parts in data.by_class(None, GRAM_BYTES):
-        if data.counts[k] < d:
-            z = list(parts)
-            z = namespace(z[0]).concatenate(z)  # (n_k, d)
-            gram = host(z @ z.T)
+    for k, count in enumerate(data.counts):
+        if count < d:
+            (z,) = data.of_class(k, None, block_bytes=None)  # (n_k, d)
+            gram = upper_gram(z.T)
         else:
-            gram = np.zeros((d, d))
-            for z in parts:
-                gram += host(z.T @ z)
-        rates.append(_coding_rate(gram, data.counts[k]))
-    spectrum = data.statistics.reduced.eigenvalues().clip(0)
+            gram = sum(upper_gram(z).astype(np.float64) for z in data.of_class(k, None, GRAM_BYTES))
+        rates.append(_coding_rate(gram, count))
+    spectrum = data.statistics.reduced.eigenvalues.clip(0)
     return float(np.log1p(spectrum / (n * DISTORTION)).sum() / 2 - np.mean(rates))
 
 
