@@ -236,6 +236,8 @@ class Experiment:
         return by_name[name]
 
     def _pretraining(self, model: Model) -> Job:
+        from . import datasets  # loads torch, which those who only read tables need not wait for
+
         spec = {
             "architecture": model.architecture,
             "source": model.source,
@@ -245,6 +247,7 @@ class Experiment:
             "seed": 0,
             "code": artifacts.fingerprint(*self.task.CODE),
             "torch": importlib.metadata.version("torch"),
+            **datasets.provenance(model.source),
         }
         label = "-".join((model.architecture, model.source, model.loss))
         return self._job("pretrained", label, spec, partial(self.task.pretrain, spec))

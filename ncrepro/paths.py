@@ -27,6 +27,11 @@ def datasets() -> Path:
     return root() / "data" / "cache" / "datasets"
 
 
+def photographs() -> Path:
+    """What is known of the photographs: how many, where from, which were left out. Committed."""
+    return root() / "data" / "photographs"
+
+
 def downloads() -> Path:
     """Data sets and checkpoints that others published, for all profiles: ``NCREPRO_DATA`` if set."""
     return Path(os.environ.get("NCREPRO_DATA") or root() / "data" / "cache" / "downloads")

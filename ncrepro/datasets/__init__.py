@@ -1,4 +1,4 @@
-"""Labelled data by name: drawn once by `builtin`, then read from the cache."""
+"""Labelled data by name: drawn by `builtin` or divided by `photographs` once, then read from the cache."""
 
 import json
 from functools import lru_cache
@@ -7,12 +7,12 @@ import numpy as np
 
 from .. import artifacts, paths
 from ..profiles import unknown
-from . import builtin, torchvision_datasets
+from . import builtin, photographs, torchvision_datasets
 from .images import Images
 
 
 def names() -> tuple[str, ...]:
-    return builtin.NAMES
+    return (*builtin.NAMES, *photographs.NAMES)
 
 
 @lru_cache(maxsize=32)
@@ -25,11 +25,22 @@ def load(name: str, split: str, max_per_class: int | None = None) -> Images:
         return torchvision_datasets.load(name, split, max_per_class=max_per_class)
     if name not in names():
         raise ValueError(unknown("data set", name, names()))
+    images = photographs.load(name, split) if name in photographs.NAMES else _drawn(name, split)
+    return images if max_per_class is None else images.limited(max_per_class)
+
+
+def provenance(name: str) -> dict[str, str]:
+    """What of a data set's making stands in the spec of a model trained on it; nothing where the task's own code says it all."""
+    if name not in photographs.NAMES:
+        return {}
+    return {"data": photographs.origin(), "data_code": artifacts.fingerprint("datasets/photographs")}
+
+
+def _drawn(name: str, split: str) -> Images:
     spec = {"dataset": name, "split": split, "code": artifacts.fingerprint("datasets/builtin")}
     arrays = artifacts.cached(paths.datasets() / f"{name}-{split}.safetensors", spec, lambda: _arrays(name, split))
     classes = tuple(json.loads(arrays["classes"].tobytes()))
-    images = Images(name, split, arrays["images"], arrays["labels"], classes)
-    return images if max_per_class is None else images.limited(max_per_class)
+    return Images(name, split, arrays["images"], arrays["labels"], classes)
 
 
 def _arrays(name: str, split: str) -> artifacts.Arrays:
