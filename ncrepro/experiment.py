@@ -19,8 +19,9 @@ from .artifacts import Arrays
 from .jobs import Job
 from .profiles import Model
 
-# What a ranking is compared with, beside the metrics: rankings that never look at the target's features.
-BASELINES = ("static_baseline", "source_accuracy", "n_parameters")
+# What the metrics are compared with: rankings that never look at the target's features, and a linear probe of these.
+BLIND = ("static_baseline", "source_accuracy", "n_parameters")
+BASELINES = (*BLIND, "linear_probe")
 
 
 class Experiment:
@@ -104,7 +105,7 @@ class Experiment:
         return self.write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
 
     def score(self) -> pd.DataFrame:
-        """Every metric on every feature set: (model, target, metric, term, score), a metric's ``total`` among its terms."""
+        """Every metric, and a linear probe, on every feature set: (model, target, metric, term, score), a metric's ``total`` among its terms."""
         runs = list(product(self.pool.models, self.pool.targets))
         made = self._run("score", [self._scoring(*run) for run in runs])
         rows = [
@@ -286,7 +287,7 @@ class Experiment:
 
     def _scoring(self, model: Model, target: str) -> Job:
         origin = self._extraction(model, target)
-        spec = {"features": artifacts.digest(origin.spec), "code": artifacts.fingerprint("metrics")}
+        spec = {"features": artifacts.digest(origin.spec), "code": artifacts.fingerprint("metrics", "probe")}
         return self._job("scores", f"{model.name}-{target}", spec, partial(scoring.score, origin.path, origin.spec))
 
     def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple[str, str, Job]]) -> pd.DataFrame:
@@ -369,7 +370,7 @@ def totals(terms: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines(pretraining: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """The rankings in `BASELINES`, shaped like `totals`."""
+    """The rankings in `BLIND`, shaped like `totals`."""
     by_model = pretraining.set_index("model").loc[accuracies.index]
     tables = {"static_baseline": ranking.static_baseline(accuracies)} if accuracies.shape[1] > 1 else {}
     for name in ("source_accuracy", "n_parameters"):

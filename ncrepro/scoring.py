@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import metrics
+from . import metrics, probe
 from .artifacts import Arrays
 from .jobs import require
 
@@ -14,7 +14,7 @@ Step = Callable[[Arrays, list[dict]], list[dict[str, float]]]  # features and se
 
 
 def score(origin: Path, origin_spec: dict) -> Arrays:
-    """`metrics.all_scores`, and FaCe's class fairness as Eq. 6 is printed."""
+    """`metrics.all_scores`, FaCe's class fairness as Eq. 6 is printed, and a linear probe."""
     arrays = require(origin, origin_spec, origin.stem, "11_extract_features")
     H, y = arrays["features"], arrays["labels"]
     with warnings.catch_warnings():
@@ -22,6 +22,7 @@ def score(origin: Path, origin_spec: dict) -> Arrays:
         scores = metrics.all_scores(H, y, arrays.get("source_probs"))  # models without a source classifier have none
         scores["face_printed_variance_collapse"] = scores["face_variance_collapse"]
         scores["face_printed_class_fairness"] = metrics.face(H, y, include_self=True).class_fairness
+        scores["linear_probe"] = probe.linear_probe(H, y)
     return {name: np.array(value) for name, value in scores.items()}
 
 

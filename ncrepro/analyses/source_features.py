@@ -4,7 +4,7 @@ import pandas as pd
 
 from .. import metrics, ranking
 from ..artifacts import Arrays
-from ..experiment import BASELINES, Experiment, correlations, with_accuracies
+from ..experiment import BLIND, Experiment, correlations, with_accuracies
 from ..metrics._samples import samples
 
 POOLS = ("supervised", "selfsupervised")  # one source for all models: only then are its terms comparable
@@ -27,14 +27,14 @@ def of_pool(study: Experiment) -> pd.DataFrame:
     """Each model's terms on its source, and on the targets: (model, target, features, metric, score, accuracy).
 
     ``features``: "source" (the same score for every target) or "target". Of NCTI and FaCe also the totals; among the
-    source's metrics also `BASELINES`.
+    source's metrics also `BLIND`.
     """
     scores, accuracies = study.ranked()
     measured = study.measure_source(source_terms, [{}], PER_CLASS)
     on_source = with_totals(measured.pivot(index="model", columns="term", values="score").loc[accuracies.index])
     long = on_source.melt(ignore_index=False, var_name="metric", value_name="score").reset_index()
     source = pd.concat([long.assign(target=target) for target in accuracies])
-    blind = scores[scores["metric"].isin(BASELINES)].drop(columns="term")
+    blind = scores[scores["metric"].isin(BLIND)].drop(columns="term")
     terms = study.read("scores").query("metric in ['ncti', 'face'] and term != 'total'")
     terms = terms.assign(metric=terms["metric"] + "_" + terms["term"])
     target = pd.concat([terms.drop(columns="term"), scores[scores["metric"].isin(["ncti", "face", "logme"])].drop(columns="term")])

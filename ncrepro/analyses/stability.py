@@ -1,12 +1,12 @@
 """How far a result could have been another: other models, other images, another fine-tuning, another ground truth (`34_stability`)."""
 
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import pandas as pd
 
 from .. import published, ranking
-from ..experiment import Experiment
+from ..experiment import Experiment, correlations, seed_noise
 from . import agreement, draws, totals
 
 RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
@@ -28,10 +28,14 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
     tables = []
     for name in ("", *accuracies.index):
         rest = accuracies.drop(index=name or [])
-        again = totals(terms[terms["model"].isin(rest.index)], ["target", "metric"])
-        kept = scores[~scores["metric"].isin(MIN_MAX) & scores["model"].isin(rest.index)]
-        tables.append(agreement(pd.concat([kept, again]), rest, ["metric"]).assign(left_out=name))
+        tables.append(agreement(_among(rest.index, scores, terms), rest, ["metric"]).assign(left_out=name))
     return pd.concat(tables).groupby(["left_out", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+
+
+def _among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
+    """The scores of some models of a pool; `MIN_MAX` are normalised again, since minima and maxima may be other models'."""
+    again = totals(terms[terms["model"].isin(models)], ["target", "metric"])
+    return pd.concat([scores[~scores["metric"].isin(MIN_MAX) & scores["model"].isin(models)], again])
 
 
 def contests(study: Experiment, subset: str | None) -> pd.DataFrame:
@@ -73,6 +77,40 @@ def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.Da
         of_metric = table.groupby("metric", sort=False)["weighted_kendall"]
         tables.append(of_metric.agg(weighted_kendall="mean", low="min", high="max").reset_index().assign(doubt=doubt))
     return pd.concat(tables, ignore_index=True)[["doubt", "metric", "weighted_kendall", "low", "high"]]
+
+
+# Of two pools ---------------------------------------------------------------------------------------------------------
+
+
+def by_sources(one: Experiment, several: Experiment) -> pd.DataFrame:
+    """How well models that share their source are ranked, and models that do not, on the targets that both pools have.
+
+    Three groups of models: those of ``one``, those of ``several``, and of the latter those whose source is none of the former's.
+
+    Returns
+    -------
+    DataFrame (n_sources, n_models, metric, weighted_kendall, low, high)
+        Means over targets. ``metric`` holds two rankings more: ``other_seed``, the accuracies of a second fine-tuning, and
+        ``other_target``, the accuracies on another target (mean over pairs of targets); they have no interval.
+    """
+    targets = [target for target in one.pool.targets if target in several.pool.targets]
+    groups = [(one, one.pool.models), (several, several.pool.models),
+              (several, tuple(m for m in several.pool.models if m.source not in one.pool.sources))]
+    tables = []
+    for study, models in dict.fromkeys(groups):
+        scores, accuracies = study.ranked()
+        terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
+        truth = accuracies.loc[accuracies.index.isin([model.name for model in models]), targets]
+        table = correlations(_among(truth.index, scores, terms), truth).query("target == 'average'")
+        runs = study.read("accuracies").query("model in @truth.index and target in @targets")
+        ceilings = {
+            "other_seed": seed_noise(runs)["weighted_kendall"].mean(),
+            "other_target": np.mean([ranking.weighted_kendall(truth[a], truth[b]) for a, b in permutations(targets, 2)]),
+        }
+        more = pd.DataFrame({"metric": ceilings.keys(), "weighted_kendall": ceilings.values()})
+        rows = pd.concat([table[["metric", "weighted_kendall", "low", "high"]], more])
+        tables.append(rows.assign(n_sources=len({model.source for model in models}), n_models=len(truth)))
+    return pd.concat(tables, ignore_index=True)[["n_sources", "n_models", "metric", "weighted_kendall", "low", "high"]]
 
 
 # Tables in, tables out ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from .. import advice, artifacts, datasets, paths, plots, ranking
 from ..datasets import own
 from ..datasets.folders import Photos
-from ..experiment import BASELINES, Experiment
+from ..experiment import BLIND, Experiment
 from ..plots import advice as drawn
 from ..plots import label
 from . import figure
@@ -57,13 +57,13 @@ def regrets(study: Experiment) -> pd.DataFrame:
         table = advice.rank(features, n_bootstrap=0, progress=False).set_index("model")
         truth = accuracies[target]
         rows += [(name, target, ranking.regret(table[name], truth)) for name in ADVICE if table[name].nunique() > 1]
-        for name, group in scores[(scores["target"] == target) & scores["metric"].isin(BASELINES)].groupby(
+        for name, group in scores[(scores["target"] == target) & scores["metric"].isin(BLIND)].groupby(
             "metric", sort=False
         ):
             rows.append((name, target, ranking.regret(group.set_index("model")["score"], truth)))
         rows.append((FREE, target, truth.max() - truth.mean()))
     found = pd.DataFrame(rows, columns=["advice", "target", "regret"])
-    order = [*ADVICE, *BASELINES, FREE]
+    order = [*ADVICE, *BLIND, FREE]
     found = found.sort_values("advice", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
     _write(study.profile.name, "regrets", found)
     return found
@@ -80,7 +80,7 @@ def _read(profile: str, name: str) -> pd.DataFrame:
 
 def _holds(profile: str) -> tuple[str, bool]:
     mean = _read(profile, "regrets").groupby("advice")["regret"].mean()
-    rivals = mean[[name for name in (*BASELINES, FREE) if name in mean]]
+    rivals = mean[[name for name in (*BLIND, FREE) if name in mean]]
     text = (
         f"mean regret {mean['total']:.1f} points; {label(rivals.idxmin())} {rivals.min():.1f}, {FREE} {mean[FREE]:.1f}"
     )

@@ -4,11 +4,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analyses import read, source_features
-from ..experiment import BASELINES
+from ..experiment import BLIND
 from ..plots import label, panels
 from . import figure
 
-ROWS = [*source_features.TERMS, "ncti", "face", "logme", *BASELINES]
+ROWS = [*source_features.TERMS, "ncti", "face", "logme", *BLIND]
 
 
 def _averages(profile: str) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..analyses import read
-from ..experiment import BASELINES
+from ..experiment import BASELINES, BLIND
 from ..plots import label, panels, stability
 from . import figure
 from .ablations import panel_names
@@ -108,7 +108,7 @@ def _choices_hold(profile: str) -> tuple[str, bool]:
     for pool, group in _choices(profile).groupby("pool", sort=False):
         regret = group.set_index("metric")["regret"]
         of_metrics = regret.drop([*BASELINES, "random"], errors="ignore")
-        blind = regret.drop(of_metrics.index).idxmin() if "static_baseline" not in regret else "static_baseline"
+        blind = "static_baseline" if "static_baseline" in regret else regret[regret.index.isin(BLIND)].idxmin()
         found.append(of_metrics.min() < regret[blind])
         texts.append(f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, {label(blind)} {regret[blind]:.1f}, by lot {regret['random']:.1f} points")
     return "; ".join(texts), all(found)
@@ -123,6 +123,48 @@ def _choices_hold(profile: str) -> tuple[str, bool]:
 def stability_regret(profile: str) -> Figure:
     table = _choices(profile)
     return stability.regrets(table.assign(panel=panel_names(table), row=table["metric"]), "What does following a ranking cost?")
+
+
+NOT_METRICS = (*BASELINES, "other_seed", "other_target")
+
+
+def _sources(profile: str) -> pd.DataFrame:
+    """(n_sources, n_models, metric, weighted_kendall, low, high), with the group's name as ``panel``."""
+    table = read(profile, "stability", "sources")
+    several = np.where(table["n_sources"] > 1, table["n_sources"].astype(str) + " sources, ", "one source, ")
+    return table.assign(panel=several + table["n_models"].astype(str) + " models")
+
+
+def earn_their_keep(profile: str) -> dict[str, tuple[float, list[str]]]:
+    """For each group of models: what the best simple ranking reaches, and the metrics that do better."""
+    found = {}
+    for panel, group in _sources(profile).groupby("panel", sort=False):
+        tau = group.set_index("metric")["weighted_kendall"].drop(["other_seed", "other_target"])
+        simple = tau[[name for name in BASELINES if name in tau]].max()
+        found[panel] = simple, tau.drop(list(BASELINES), errors="ignore")[lambda t, simple=simple: t > simple].index.tolist()
+    return found
+
+
+def _sources_hold(profile: str) -> tuple[str, bool]:
+    wide = _sources(profile).pivot(index="metric", columns="panel", values="weighted_kendall")[_sources(profile)["panel"].unique()]
+    of_metrics = wide.drop(index=list(NOT_METRICS), errors="ignore").median()
+    texts = [f"{panel}: static {wide.at['static_baseline', panel]:.2f}, median of the metrics {of_metrics[panel]:.2f}" for panel in wide]
+    lost = wide.loc["static_baseline"].iloc[0] - wide.loc["static_baseline"].iloc[-1]
+    return "; ".join(texts), bool(lost > of_metrics.iloc[0] - of_metrics.iloc[-1])
+
+
+@figure(
+    shows="every ranking's mean weighted Kendall where all models share a source and where they do not, on the same targets",
+    notebook="34_stability",
+    claim="(ours) where models do not share a source, a ranking that never looks at the target loses more than the metrics do",
+    holds=_sources_hold,
+)
+def stability_sources(profile: str) -> Figure:
+    table = _sources(profile)
+    last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"]
+    table = pd.concat([table[table["metric"] == metric] for metric in last])
+    table = table.assign(row=table["metric"]).sort_values("panel", key=lambda p: p.map(list(_sources(profile)["panel"].unique()).index), kind="stable")
+    return panels.rows(table, "When does a metric earn its keep?")
 
 
 JUDGES = {"sfda": "accuracies that NCTI's tables rest on (SFDA)", "tllib": "accuracies of the Transfer Learning Library"}
