@@ -19,7 +19,7 @@ import torch
 from segmentation_models_pytorch.encoders import encoders
 
 from . import by_hand, paths, profiles
-from .datasets import clue, segmentation_folders
+from .datasets import clue, photographs, segmentation_folders
 from .datasets import torchvision_datasets as datasets
 from .experiment import Experiment
 from .models import segmentation as segmenters
@@ -61,7 +61,7 @@ def data(profile: profiles.Profile) -> pd.DataFrame:
     """Every data set and checkpoint of a profile: (kind, name, what, state, megabytes, licence, source, how).
 
     ``state`` is ``present``, ``missing`` (it will be downloaded) or ``by hand`` (it is not). Data that is drawn on the
-    spot, as in the demo, needs nothing and is not listed.
+    spot, as in the demo, needs nothing and is not listed. CIFAR counts as present also as image folders.
     """
     rows = []
     for name in by_hand.of(profile):
@@ -71,10 +71,11 @@ def data(profile: profiles.Profile) -> pd.DataFrame:
         rows.append(("data set", name, entry.title, state, size, entry.licence, page, how))
     rows += [row for pool in profile.pools.values() for row in _of_hub(pool)]
     pools = [pool for pool in profile.pools.values() if pool.task == "imagenet"]
-    for name in dict.fromkeys(d for pool in pools for d in (*pool.sources, *pool.targets)):
+    for name in dict.fromkeys(_data_sets(profile)):
         if name in datasets.ENTRIES:
             entry = datasets.ENTRIES[name]
-            state = "present" if entry.there else "missing" if entry.archives else "by hand"
+            there = entry.there or (paths.downloads() / name / "train").is_dir() and name in photographs.ARCHIVES
+            state = "present" if there else "missing" if entry.archives else "by hand"
             how = " ".join(archive.url for archive in entry.archives) or entry.by_hand
             rows.append(("data set", name, entry.title, state, entry.megabytes, entry.licence, entry.page, how))
         elif name.startswith(datasets.FOLDER):
@@ -129,6 +130,16 @@ def _place(name: str) -> tuple[str, str]:
 def is_there(name: str) -> bool:
     """Whether the folder of a data set of `by_hand` is in its place; its reader finds out what may be missing in it."""
     return (paths.downloads() / _place(name)[0]).exists()
+
+
+def _data_sets(profile: profiles.Profile) -> Iterator[str]:
+    """What the pools name; of parts of CIFAR, the archive that they are taken from."""
+    for pool in profile.pools.values():
+        for name in (*pool.sources, *pool.targets):
+            if pool.task == "imagenet":
+                yield name
+            elif name in photographs.NAMES:
+                yield photographs.SETS[name][0]
 
 
 def as_text(table: pd.DataFrame) -> str:
@@ -271,8 +282,8 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
     free = shutil.disk_usage(paths.root()).free / 1e9
     yield (f"In all: {len(left):,} of {len(table):,} jobs to do; {download:.1f} GB to download, "
            f"{download + left['gigabytes'].sum():.0f} GB more on disk, {free:.0f} GB are free.")  # fmt: skip
-    if needed.empty:
-        yield "How long it takes was measured, and is in the README."
+    if all(pool.task != "imagenet" for pool in profile.pools.values()):
+        yield "How long it takes is in the README."
         return
     yield from _wrapped(
         f"About {_duration(left['hours'].sum())} on one GPU and {CORES} cores. An estimate, good to a factor of two or three, from "

@@ -86,7 +86,7 @@ def cifar(request, tmp_path, monkeypatch):
 
 
 def test_half_of_cifar100_is_source_and_half_is_five_targets_of_ten():
-    classes = {name: set(found) for name, (_, found, _, _) in photographs._SETS.items()}
+    classes = {name: set(found) for name, (_, found, _, _) in photographs.SETS.items()}
     targets = [classes[theme] for theme in photographs.THEMES]
     sources = [classes[f"{theme}_source"] for theme in photographs.THEMES]
     assert all(len(part) == 10 for part in targets + sources) and len(classes["all_themes"]) == 50
@@ -98,7 +98,7 @@ def test_half_of_cifar100_is_source_and_half_is_five_targets_of_ten():
 
 
 def test_each_image_keeps_its_class_whatever_the_layout(cifar):
-    for name, (archive, classes, _, _) in photographs._SETS.items():
+    for name, (archive, classes, _, _) in photographs.SETS.items():
         data = datasets.load(name, "test")
         assert data.classes == classes and data.images.shape == (2 * len(classes), 3, 32, 32)
         assert [data.classes[k] for k in data.labels] == [CLASSES[archive][k] for k in data.images[:, 0, 0, 0]]
@@ -122,7 +122,7 @@ def test_what_each_data_set_is_made_of_is_written_down(cifar):
 
 
 def test_no_more_images_are_lent_than_a_target_shall_have(cifar, monkeypatch):
-    monkeypatch.setitem(photographs._SETS, "home", ("cifar100", photographs._TARGETS["home"], 1, 2))
+    monkeypatch.setitem(photographs.SETS, "home", ("cifar100", photographs._TARGETS["home"], 1, 2))
     assert (len(datasets.load("home", "train")), len(datasets.load("home", "test"))) == (10, 20)
 
 

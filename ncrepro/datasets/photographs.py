@@ -54,13 +54,14 @@ def _classes(theme: str, target: bool) -> tuple[str, ...]:
 _SOURCES = {f"{theme}_source": _classes(theme, target=False) for theme in THEMES}
 _TARGETS = {theme: _classes(theme, target=True) for theme in THEMES}
 # name -> archive, classes, images per class in train and in test (None: all)
-_SETS: dict[str, tuple[str, tuple[str, ...], int | None, int | None]] = {
+SETS: dict[str, tuple[str, tuple[str, ...], int | None, int | None]] = {
     "all_themes": ("cifar100", tuple(chain(*_SOURCES.values())), None, None),
     **{name: ("cifar100", classes, None, None) for name, classes in _SOURCES.items()},
     **{name: ("cifar100", classes, 80, 100) for name, classes in _TARGETS.items()},
     "cifar10_subset": ("cifar10", CIFAR10_CLASSES, 100, 200),
 }
-NAMES = tuple(_SETS)
+NAMES = tuple(SETS)
+ARCHIVES = ("cifar100", "cifar10")
 ALIKE = 0.04  # root mean square difference, of 16 x 16 pixels from 0 to 1, below which two images of a class are near-duplicates
 
 
@@ -115,11 +116,11 @@ def _spec(name: str, split: str) -> dict:
 
 def _make_all() -> None:
     rows, left_out = [], []
-    for archive in ("cifar100", "cifar10"):
+    for archive in ARCHIVES:
         train, test = (_read(archive, split) for split in ("train", "test"))
         kept, pairs = _apart(train, test)
         left_out.append(pairs)
-        for name, (of, classes, n_train, n_test) in _SETS.items():
+        for name, (of, classes, n_train, n_test) in SETS.items():
             if of != archive:
                 continue
             for split, images, n in (("train", train.take(kept), n_train), ("test", test, n_test)):
