@@ -43,7 +43,7 @@ BUILD := build/$(PROFILE)
 
 # What each stage is made by: a change there, and only there, makes it again.
 BASICS  := $(addprefix ncrepro/,__init__.py paths.py profiles.py artifacts.py) notebooks/profiles/$(PROFILE).yaml requirements.txt
-METRICS := $(wildcard ncrepro/metrics/*.py)
+METRICS := $(wildcard ncrepro/metrics/*.py) ncrepro/probe.py
 PLOTS   := $(wildcard ncrepro/plots/*.py)
 TRAIN   := $(BASICS) ncrepro/training.py $(wildcard ncrepro/objectives/*.py ncrepro/models/*.py ncrepro/datasets/*.py ncrepro/datasets/*/*.py ncrepro/tasks/*.py)
 TABLES  := ncrepro/experiment.py ncrepro/ranking.py $(wildcard ncrepro/gallery/*.py)
@@ -100,7 +100,7 @@ environment: $(if $(filter .venv/%,$(PYTHON)),.venv/requirements.txt)  ## create
 
 help:
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nOptions: PROFILE=demo|smoke|paper|paper_segmentation|paper_text  PYTHON=python (an environment of your own)\n'
+	@printf '\nOptions: PROFILE=demo|smoke|photos|photos_full|paper|paper_segmentation|paper_text  PYTHON=python (an environment of your own)\n'
 
 .PHONY: all figures rank plan data verify bench lab test notebooks reference clean distclean environment check help
 

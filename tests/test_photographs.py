@@ -10,7 +10,7 @@ import torch
 import torchvision.datasets as tv
 from PIL import Image
 
-from ncrepro import artifacts, datasets, models, profiles
+from ncrepro import artifacts, catalogue, datasets, models, profiles
 from ncrepro.datasets import photographs, torchvision_datasets
 from ncrepro.models import full_size
 from ncrepro.tasks import classification
@@ -203,3 +203,10 @@ def test_the_task_of_full_size_trains_restores_and_extracts(monkeypatch, tmp_pat
     assert task.extract(target, spec, kept)["features"].shape == (8, 512)
     assert 0 <= task.finetune(target, spec, kept)["accuracy"] <= 100
     assert pretrained["n_parameters"] > 2e7 and set(task.DATASETS) == set(classification.DATASETS)
+
+
+def test_the_archives_are_listed_and_image_folders_count_as_present(tmp_path, monkeypatch):
+    monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
+    assert catalogue.data(profiles.load("photos"))[["name", "state"]].values.tolist() == [["cifar100", "missing"], ["cifar10", "missing"]]
+    (tmp_path / "cifar100" / "train").mkdir(parents=True)
+    assert catalogue.data(profiles.load("photos"))["state"].tolist() == ["present", "missing"]

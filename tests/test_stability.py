@@ -6,6 +6,7 @@ import pytest
 
 from ncrepro import metrics, ranking
 from ncrepro.analyses import draws, stability
+from ncrepro.profiles import Pool
 
 MODELS = ["a", "b", "c", "d"]
 ACCURACIES = pd.DataFrame({"t": [90.0, 80.0, 70.0, 60.0], "u": [50.0, 40.0, 30.0, 20.0]}, index=pd.Index(MODELS, name="model"))
@@ -40,6 +41,35 @@ def test_a_ranking_that_is_always_right_beats_one_that_is_always_wrong_and_ties_
 def test_a_ranking_without_an_order_takes_no_part():
     found = stability.beats(scored(right=[4.0, 3, 2, 1], other=[4.0, 3, 1, 2], flat=[1.0, 1, 1, 1]), ACCURACIES, n=20)
     assert set(found["metric"]) == {"right", "other"}
+
+
+class Study:
+    """Four models on two targets. ``right`` knows the accuracies; FaCe does too, in a minimum and a maximum that others have."""
+
+    def __init__(self, sources):
+        self.pool = Pool("p", ("a", "b"), sources, ("t", "u"), {}, {}, seeds=2)
+        self.truth = ACCURACIES.set_axis(pd.Index([model.name for model in self.pool.models], name="model"))
+
+    def ranked(self):
+        return self._long("score").assign(metric="right"), self.truth
+
+    def read(self, table):
+        if table == "accuracies":
+            return pd.concat([self._long("accuracy").assign(seed=seed) for seed in (0, 1)])
+        terms = [self._long("score").assign(metric="face", term=term) for term in ("variance_collapse", "class_fairness")]
+        return pd.concat(terms)
+
+    def _long(self, name):
+        return self.truth.melt(ignore_index=False, var_name="target", value_name=name).reset_index()
+
+
+def test_models_that_share_a_source_are_ranked_apart_from_those_that_do_not():
+    one, several = Study(("s", "t")), Study(("s", "x"))
+    found = stability.by_sources(one, several)
+    groups = found[["n_sources", "n_models"]].drop_duplicates().values.tolist()
+    assert groups == [[2, 4], [1, 2]]  # the second pool has as many as the first, but two of its models have a source of their own
+    assert set(found["metric"]) == {"right", "face", "other_seed", "other_target"}
+    assert found["weighted_kendall"].to_list() == pytest.approx([1] * len(found))
 
 
 def test_the_same_seed_resamples_the_same_models_for_every_score():
