@@ -161,10 +161,10 @@ def _sources_hold(profile: str) -> tuple[str, bool]:
 )
 def stability_sources(profile: str) -> Figure:
     table = _sources(profile)
-    last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"]
-    table = pd.concat([table[table["metric"] == metric] for metric in last])
-    table = table.assign(row=table["metric"]).sort_values("panel", key=lambda p: p.map(list(_sources(profile)["panel"].unique()).index), kind="stable")
-    return panels.rows(table, "When does a metric earn its keep?")
+    last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
+    order = ["other_seed", "other_target", *sorted(BASELINES, key=last.index), *(name for name in last if name not in NOT_METRICS)]
+    table = pd.concat([group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)])
+    return panels.rows(table.assign(row=table["metric"]), "When does a metric earn its keep? (on top: fine-tunings; simple rankings; below: metrics)")
 
 
 JUDGES = {"sfda": "accuracies that NCTI's tables rest on (SFDA)", "tllib": "accuracies of the Transfer Learning Library"}
