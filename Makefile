@@ -83,7 +83,8 @@ test: | environment  ## every test, then every notebook in the smoke profile
 notebooks: all  ## put the executed notebooks of the demo, outputs and all, in place of the committed ones
 	test $(PROFILE) = demo
 	for notebook in notebooks/1[01]_*.ipynb; do $(PIPELINE) run $$notebook $(BUILD)/$$(basename $$notebook); done
-	for notebook in notebooks/*.ipynb; do cp -p $(BUILD)/$$(basename $$notebook) $$notebook; done
+	for notebook in notebooks/*.ipynb; do cp $(BUILD)/$$(basename $$notebook) $$notebook; done
+	touch -r $$(ls -t $(BUILD)/*.ipynb | tail -1) notebooks/*.ipynb  # older than what was made of them, so that nothing is made again
 
 reference: all  ## make this machine's tables the committed reference
 	rm -rf data/reference/$(PROFILE)
