@@ -97,12 +97,18 @@ def verdicts(notebook: str, profile: str) -> str:
     )
 
 
+# Figures that show the data themselves. Photographs are not ours to publish: other profiles draw them, and git ignores them.
+OF_IMAGES = ("data_gallery", "loss_functions_images", "selfsupervised_views")
+
+
 def _write_readme() -> None:
     """``figures/README.md``, from the index of every profile whose numbers mean something."""
     parts = ["# Figures", "Written by `90_figures`; every number in this page was computed by the run that drew the figures."]
     for path in sorted(paths.figures("").glob("*/index.csv")):
         if path.parent.name != "smoke":
-            parts += [f"## Profile `{path.parent.name}`", as_markdown(pd.read_csv(path), path.parent.name)]
+            table = pd.read_csv(path)
+            shown = table if path.parent.name == "demo" else table[~table["figure"].isin(OF_IMAGES)]
+            parts += [f"## Profile `{path.parent.name}`", as_markdown(shown, path.parent.name)]
     artifacts.write(paths.figures("") / "README.md", "\n\n".join(parts) + "\n")
 
 
