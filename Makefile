@@ -7,8 +7,9 @@ SHELL := /bin/bash
 PROFILE ?= demo
 PYTHON ?= .venv/bin/python
 BASE_PYTHON ?= python3
+PROFILES := $(basename $(notdir $(wildcard notebooks/profiles/*.yaml)))
 ifeq ($(wildcard notebooks/profiles/$(PROFILE).yaml),)
-$(error unknown PROFILE '$(PROFILE)': choose one of $(basename $(notdir $(wildcard notebooks/profiles/*.yaml))))
+$(error unknown PROFILE '$(PROFILE)': choose one of $(PROFILES))
 endif
 
 export NCREPRO_PROFILE := $(PROFILE)
@@ -101,7 +102,7 @@ environment: $(if $(filter .venv/%,$(PYTHON)),.venv/requirements.txt)  ## create
 
 help:
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nOptions: PROFILE=demo|smoke|photos|photos_full|paper|paper_segmentation|paper_text  PYTHON=python (an environment of your own)\n'
+	@printf '\nOptions: PROFILE=$(shell tr ' ' '|' <<< '$(PROFILES)')  PYTHON=python (an environment of your own)\n'
 
 .PHONY: all figures rank plan data verify bench lab test notebooks reference clean distclean environment check help
 
