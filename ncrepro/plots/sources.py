@@ -25,7 +25,8 @@ def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
     rows = list(dict.fromkeys(table["row"]))
     widths = [table.loc[table["panel"] == panel, "column"].nunique() for panel in panels]
     height = 1.15 + 0.21 * len(rows)
-    figure, axes = plt.subplots(1, len(panels), figsize=(style.PAGE, height), width_ratios=widths, sharey=True, squeeze=False)
+    width = max(style.PAGE, 1 + 0.36 * sum(widths))  # wider than the page where the numbers would not fit their cells
+    figure, axes = plt.subplots(1, len(panels), figsize=(width, height), width_ratios=widths, sharey=True, squeeze=False)
     for ax, panel in zip(axes[0], panels, strict=True):
         group = table[table["panel"] == panel]
         columns = list(dict.fromkeys(group["column"]))
