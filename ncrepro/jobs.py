@@ -1,23 +1,31 @@
 """Jobs: each makes one artefact, several side by side in processes of their own.
 
-What is already made and valid is not made again, so an interrupted run goes on where it stopped. A process imports
-what its jobs need and no more: one that only scores does not wait for torch.
+What is already made and valid is not made again, so an interrupted run goes on where it stopped.
 """
 
+import multiprocessing
+import os
 import resource
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-import joblib
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from . import artifacts, paths
 from .artifacts import Arrays
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+# A copy of this process need not import anything again; but neither macOS nor a GPU's driver stands being copied.
+START = "fork" if sys.platform == "linux" and not Path("/dev/nvidiactl").exists() else "spawn"
 
 
 class Job(NamedTuple):
@@ -33,14 +41,36 @@ def run(title: str, jobs: list[Job], workers: int, keep: Callable[[Arrays], Arra
     """Make what is missing on ``workers`` processes of one thread each, and return what to ``keep`` of every job's arrays."""
     missing = [job for job in jobs if artifacts.load(job.path, job.spec) is None]
     with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, file=sys.stdout, mininterval=1) as bar:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1), warnings.catch_warnings():
-            # A process whose memory has grown is replaced by a new one; nothing is lost, so nothing need be said.
-            warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-            parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-            for label in parallel(joblib.delayed(_make)(job) for job in missing):
-                bar.set_postfix_str(label, refresh=False)
-                bar.update()
+        for label in side_by_side(_make, missing, workers):
+            bar.set_postfix_str(label, refresh=False)
+            bar.update()
     return [keep(require(job.path, job.spec, job.label, "this cell")) for job in jobs]
+
+
+def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """``function(item)`` of every item, on ``workers`` processes of one thread each, in the order in which they end.
+
+    An error ends those that have not begun.
+    """
+    processes = ProcessPoolExecutor(workers, multiprocessing.get_context(START), _begin)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # a kernel always is
+            futures = [processes.submit(function, item) for item in items]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        processes.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """In a new process: one thread, also for what is imported later on; and an end when its parent ends."""
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    threadpool_limits(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    threading.Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
 
 
 def require(path: Path, spec: dict, what: str, notebook: str) -> Arrays:

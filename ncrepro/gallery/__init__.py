@@ -6,12 +6,13 @@ The notebooks show these figures and `draw_all` saves them, by the same function
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from .. import artifacts, paths, profiles
+from .. import artifacts, jobs, paths, profiles
 from ..plots import label, style
 
 
@@ -65,18 +66,24 @@ def of_profile(profile: str) -> list[Entry]:
 
 def draw_all(profile: str) -> pd.DataFrame:
     """Save every figure of a profile, write the index, and return it: (figure, shows, notebook, claim, here, holds)."""
-    rows = []
-    for entry in of_profile(profile):
-        drawn = entry.draw(profile)
-        style.save(drawn, entry.name, paths.figures(profile))
-        plt.close(drawn)
-        here, holds = entry.holds(profile) if entry.holds else ("", None)
-        answer = {True: "yes", False: "no", None: ""}[holds]
-        rows.append((entry.name, entry.shows, entry.notebook, entry.claim, here, answer))
+    entries = of_profile(profile)
+    found = dict(jobs.side_by_side(partial(_save, profile), range(len(entries)), profiles.load(profile).workers))
+    rows = [(e.name, e.shows, e.notebook, e.claim, *found[i]) for i, e in enumerate(entries)]
     index = pd.DataFrame(rows, columns=["figure", "shows", "notebook", "claim", "here", "holds"])
     artifacts.write(paths.figures(profile) / "index.csv", index.to_csv(index=False, lineterminator="\n"))
     _write_readme()
     return index
+
+
+def _save(profile: str, i: int) -> tuple[int, tuple[str, str]]:
+    """Draw and save a profile's i-th figure; and what is found of its claim, and whether it holds."""
+    style.use()
+    entry = of_profile(profile)[i]
+    drawn = entry.draw(profile)
+    style.save(drawn, entry.name, paths.figures(profile))
+    plt.close(drawn)
+    here, holds = entry.holds(profile) if entry.holds else ("", None)
+    return i, (here, {True: "yes", False: "no", None: ""}[holds])
 
 
 def as_markdown(index: pd.DataFrame, folder: str = "") -> str:

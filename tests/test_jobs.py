@@ -1,0 +1,110 @@
+"""Jobs side by side: what ends them, what they inherit, and that they leave nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+from ncrepro import artifacts, jobs
+
+
+def _square(folder, i):
+    (folder / str(i)).touch()
+    if i < 0:
+        raise ValueError(f"{i} is negative")
+    return i, i * i
+
+
+def _threads(_):
+    np.ones((9, 9)) @ np.ones((9, 9))
+    return torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info()}, os.environ["OMP_NUM_THREADS"], os.getpid()
+
+
+def _killed(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_every_item_is_worked_on_once(tmp_path, monkeypatch, start):
+    monkeypatch.setattr(jobs, "START", start)
+    assert dict(jobs.side_by_side(partial(_square, tmp_path), range(7), 2)) == {i: i * i for i in range(7)}
+
+
+def test_nothing_to_do_starts_no_process():
+    assert list(jobs.side_by_side(os.getpid, [], 2)) == []
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_a_process_has_one_thread_though_this_one_has_used_several(monkeypatch, start):
+    monkeypatch.setattr(jobs, "START", start)
+    torch.set_num_threads(2)
+    torch.ones(400, 400) @ torch.ones(400, 400)
+    try:
+        (found,) = jobs.side_by_side(_threads, [None], 1)
+    finally:
+        torch.set_num_threads(1)
+    assert found[:3] == (1, {1}, "1") and found[3] != os.getpid()
+
+
+def test_an_error_is_raised_here_and_ends_what_has_not_begun(tmp_path):
+    with pytest.raises(ValueError, match="-1 is negative"):
+        list(jobs.side_by_side(partial(_square, tmp_path), [-1, *range(500)], 2))
+    assert len(list(tmp_path.iterdir())) < 400
+
+
+def test_a_process_that_is_killed_is_an_error_and_not_a_wait():
+    with pytest.raises(BrokenProcessPool):
+        list(jobs.side_by_side(_killed, [1, 2], 2))
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
+    code = f"""
+import os, time
+from pathlib import Path
+from ncrepro import jobs
+def work(i):
+    Path({str(tmp_path)!r}, str(os.getpid())).touch()
+    time.sleep(60)
+list(jobs.side_by_side(work, [1, 2], 2))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    _until(lambda: len(list(tmp_path.iterdir())) == 2)
+    parent.kill()
+    parent.wait()
+    _until(lambda: not any(_alive(int(child.name)) for child in tmp_path.iterdir()))
+
+
+def _alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"  # nobody need have waited for it
+    except FileNotFoundError:
+        return False
+
+
+def _until(condition):
+    for _ in range(300):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("it did not come to that within 30 seconds")
+
+
+def _number(value):
+    return {"value": np.array(value)}
+
+
+def test_what_is_made_and_valid_is_not_made_again(tmp_path, capsys):
+    made = [jobs.Job(f"job {i}", tmp_path / f"{i}.safetensors", {"i": i}, partial(_number, float(i))) for i in range(3)]
+    artifacts.save(made[1].path, {"value": np.array(10.0)}, made[1].spec)
+    assert [arrays["value"].item() for arrays in jobs.run("work", made, 2)] == [0.0, 10.0, 2.0]
+    assert jobs.require(made[0].path, made[0].spec, "number", "this cell").keys() == {"value", "seconds", "peak_mb"}
+    assert "1/3" in capsys.readouterr().out
