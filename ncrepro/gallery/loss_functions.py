@@ -10,8 +10,8 @@ from ..datasets.folders import Photos
 from ..datasets.images import Images
 from ..experiment import Experiment
 from ..plots import label, sources
-from . import beside, figure, ranking_table
-from .multi_source import ALL, EXTRA, METHODS, averages, intervals, intervals_hold, shade
+from . import FACE_METHODS, beside, figure, ranking_table
+from .multi_source import ALL, EXTRA, averages, intervals, intervals_hold, shade
 
 SAME_SOURCE = "same source: which loss?"
 SAME_LOSS = "same loss: which source?"
@@ -62,7 +62,7 @@ def _margin(angles: np.ndarray, m: int) -> np.ndarray:
 
 
 def _order(average: pd.DataFrame, statistic: str) -> list[str]:
-    return average.loc[METHODS, statistic].sort_values(ascending=False).index.tolist()
+    return average.loc[FACE_METHODS, statistic].sort_values(ascending=False).index.tolist()
 
 
 def _face_table3_holds(profile: str) -> tuple[str, bool]:
@@ -87,7 +87,7 @@ def face_table3(profile: str) -> Figure:
     panels = {}
     for statistic, symbol in (("weighted_kendall", "$\\tau_w$"), ("pearson", "ρ")):
         titles = (f"{symbol}, printed: 21 models", f"{symbol}, here: {n} models, profile {profile}", f"{symbol}, here − printed")
-        panels |= beside(published.wide("face_table3", statistic), ranking_table(ours, METHODS + EXTRA, statistic), titles)
+        panels |= beside(published.wide("face_table3", statistic), ranking_table(ours, FACE_METHODS + EXTRA, statistic), titles)
     return plots.correlation_heatmap(panels, "FaCe Table 3: how well each metric ranks models trained by several losses", "correlation")
 
 

@@ -8,7 +8,6 @@ from ..experiment import BASELINES, Experiment, baselines, correlations, seed_no
 from ..plots import label, sources
 from . import FACE_METHODS, beside, figure, is_best, ranking_table
 
-METHODS = FACE_METHODS  # the columns of FaCe Tables 2 and 3 too
 EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
 SHOWN = ["face", "ncti", "logme", "leep"]  # the metrics that the matrix of sources has room for
 
@@ -100,7 +99,7 @@ def averages(pool: str, profile: str) -> pd.DataFrame:
 
 
 def _face_table2_holds(profile: str) -> tuple[str, bool]:
-    return is_best(averages("multi_source", profile), "face", METHODS, "pearson")
+    return is_best(averages("multi_source", profile), "face", FACE_METHODS, "pearson")
 
 
 @figure(
@@ -113,8 +112,8 @@ def face_table2(profile: str) -> Figure:
     study = Experiment("multi_source", profile)
     ours, n = study.read("correlations"), len(study.pool.models)
     titles = ("ρ, printed: 30 models", f"ρ, here: {n} models, profile {profile}", "ρ, here − printed")
-    panels = beside(published.wide("face_table2", "pearson"), ranking_table(ours, METHODS + EXTRA, "pearson"), titles)
-    panels["$\\tau_w$, here (the printed block repeats ρ)"] = ranking_table(ours, METHODS + EXTRA)
+    panels = beside(published.wide("face_table2", "pearson"), ranking_table(ours, FACE_METHODS + EXTRA, "pearson"), titles)
+    panels["$\\tau_w$, here (the printed block repeats ρ)"] = ranking_table(ours, FACE_METHODS + EXTRA)
     return plots.correlation_heatmap(panels, "FaCe Table 2: how well each metric ranks models from several sources", "correlation")
 
 
