@@ -4,6 +4,7 @@ import matplotlib
 import pandas as pd
 import pytest
 import yaml
+from conftest import REPOSITORY
 from matplotlib import pyplot as plt
 
 from ncrepro import gallery, plots
@@ -22,6 +23,12 @@ def test_names_are_unique_and_every_claim_is_checked():
     entries = gallery.everything()
     assert len({entry.name for entry in entries}) == len(entries) > 0
     assert all(bool(entry.claim) == bool(entry.holds) for entry in entries)
+
+
+def test_git_ignores_the_figures_that_show_photographs_and_no_others():
+    ignored = [line for line in (REPOSITORY / ".gitignore").read_text().splitlines() if line.startswith("figures/photos")]
+    assert ignored == [f"figures/photos*/{name}.*" for name in sorted(gallery.OF_IMAGES)]
+    assert set(gallery.OF_IMAGES) <= {entry.name for entry in gallery.everything()}
 
 
 def test_a_saved_figure_has_the_same_bytes_every_time(tmp_path):
