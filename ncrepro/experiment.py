@@ -237,8 +237,6 @@ class Experiment:
         return by_name[name]
 
     def _pretraining(self, model: Model) -> Job:
-        from . import datasets  # loads torch, which those who only read tables need not wait for
-
         spec = {
             "architecture": model.architecture,
             "source": model.source,
@@ -248,7 +246,7 @@ class Experiment:
             "seed": 0,
             "code": artifacts.fingerprint(*self.task.CODE),
             "torch": importlib.metadata.version("torch"),
-            **datasets.provenance(model.source),
+            **_provenance(model.source),
         }
         label = "-".join((model.architecture, model.source, model.loss))
         return self._job("pretrained", label, spec, partial(self.task.pretrain, spec))
@@ -261,6 +259,7 @@ class Experiment:
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
             "seed": seed,
+            **_provenance(target),
         }
         step = partial(jobs.from_pretrained, self.task.finetune, spec, origin.path, origin.spec)
         return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step)
@@ -274,6 +273,7 @@ class Experiment:
             "max_per_class": self.pool.max_per_class,
             "code": artifacts.fingerprint("features"),
             **({"recipe": self.pool.extract} if self.pool.extract else {}),
+            **_provenance(target),
         }
         step = partial(jobs.from_pretrained, self.task.extract, spec, origin.path, origin.spec)
         return self._job("features", f"{model.name}-{target}", spec, step)
@@ -324,6 +324,12 @@ class Experiment:
         """What each job took when it was made: CPU seconds, and its process's peak memory in MB."""
         rows = [{**key, "seconds": float(a["seconds"]), "peak_mb": float(a["peak_mb"])} for key, a in zip(keys, made, strict=True)]
         self.write(f"seconds_{stage}", rows)
+
+
+def _provenance(name: str) -> dict:
+    from . import datasets  # loads torch, which those who only read tables need not wait for
+
+    return datasets.provenance(name)
 
 
 def _outline(arrays: Arrays) -> dict:

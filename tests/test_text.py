@@ -444,6 +444,21 @@ def test_nothing_of_the_demo_asks_the_network(small, monkeypatch):
 # What the notebook says of them ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("pool", ["text", "text_scratch"])
+def test_other_versions_of_the_packages_that_are_read_ask_for_other_results(pool, root, monkeypatch):
+    def keys():
+        steps = experiment.Experiment(pool, "smoke").jobs()
+        return {step: {job.path.name for *_, job in made} for step, made in steps.items()}
+
+    before = keys()
+    assert keys() == before
+    monkeypatch.setattr(docstrings, "versions", lambda: {"scipy": "another"})
+    after = keys()
+    for step in ("finetune", "extract", "score"):
+        assert not before[step] & after[step]
+    assert bool(before["pretrain"] & after["pretrain"]) == (pool == "text_scratch")  # which reads no text
+
+
 def test_gains_are_points_over_the_same_variant_from_random_weights(root):
     study, scratch = (experiment.Experiment(pool, "smoke") for pool in ("text", "text_scratch"))
     after = [(m.name, k, 50.0 + 10 * i + k) for i, m in enumerate(study.pool.models) for k in (0, 1)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import artifacts, paths
 from ..profiles import unknown
-from . import builtin, photographs, torchvision_datasets
+from . import builtin, docstrings, photographs, torchvision_datasets
 from .images import Images
 
 
@@ -29,11 +29,13 @@ def load(name: str, split: str, max_per_class: int | None = None) -> Images:
     return images if max_per_class is None else images.limited(max_per_class)
 
 
-def provenance(name: str) -> dict[str, str]:
-    """What of a data set's making stands in the spec of a model trained on it; nothing where the task's own code says it all."""
-    if name not in photographs.NAMES:
-        return {}
-    return {"data": photographs.origin(), "data_code": artifacts.fingerprint("datasets/photographs")}
+def provenance(name: str) -> dict[str, str | dict[str, str]]:
+    """What of a data set's making stands in the spec of what is made with it; nothing where the task's own code says it all."""
+    if name in docstrings.NAMES:
+        return {"data": docstrings.versions()}
+    if name in photographs.NAMES:
+        return {"data": photographs.origin(), "data_code": artifacts.fingerprint("datasets/photographs")}
+    return {}
 
 
 def _drawn(name: str, split: str) -> Images:
