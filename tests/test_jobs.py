@@ -45,12 +45,13 @@ def test_nothing_to_do_starts_no_process():
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_process_has_one_thread_though_this_one_has_used_several(monkeypatch, start):
     monkeypatch.setattr(jobs, "START", start)
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
     torch.ones(400, 400) @ torch.ones(400, 400)
     try:
         (found,) = jobs.side_by_side(_threads, [None], 1)
     finally:
-        torch.set_num_threads(1)
+        torch.set_num_threads(before)
     assert found[:3] == (1, {1}, "1") and found[3] != os.getpid()
 
 

@@ -218,6 +218,7 @@ def load(name: str, split: str) -> Texts:
     return Texts(name, split, tuple(texts), arrays["labels"], tuple(classes))
 
 
+@cache
 def versions() -> dict[str, str]:
     """The versions of the packages whose docstrings are read: what the texts depend on."""
     return {name: version(name) for name in ("scikit-learn", "numpy", "matplotlib", "scipy")}

@@ -67,23 +67,23 @@ def of_profile(profile: str) -> list[Entry]:
 def draw_all(profile: str) -> pd.DataFrame:
     """Save every figure of a profile, write the index, and return it: (figure, shows, notebook, claim, here, holds)."""
     entries = of_profile(profile)
-    found = dict(jobs.side_by_side(partial(_save, profile), range(len(entries)), profiles.load(profile).workers))
-    rows = [(e.name, e.shows, e.notebook, e.claim, *found[i]) for i, e in enumerate(entries)]
+    found = dict(jobs.side_by_side(partial(_save, profile), [entry.name for entry in entries], profiles.load(profile).workers))
+    rows = [(entry.name, entry.shows, entry.notebook, entry.claim, *found[entry.name]) for entry in entries]
     index = pd.DataFrame(rows, columns=["figure", "shows", "notebook", "claim", "here", "holds"])
     artifacts.write(paths.figures(profile) / "index.csv", index.to_csv(index=False, lineterminator="\n"))
     _write_readme()
     return index
 
 
-def _save(profile: str, i: int) -> tuple[int, tuple[str, str]]:
-    """Draw and save a profile's i-th figure; and what is found of its claim, and whether it holds."""
+def _save(profile: str, name: str) -> tuple[str, tuple[str, str]]:
+    """Draw and save the figure of that name, and say what is found of its claim, and whether it holds."""
     style.use()
-    entry = of_profile(profile)[i]
+    (entry,) = (entry for entry in everything() if entry.name == name)
     drawn = entry.draw(profile)
     style.save(drawn, entry.name, paths.figures(profile))
     plt.close(drawn)
     here, holds = entry.holds(profile) if entry.holds else ("", None)
-    return i, (here, {True: "yes", False: "no", None: ""}[holds])
+    return name, (here, {True: "yes", False: "no", None: ""}[holds])
 
 
 def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
