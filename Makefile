@@ -47,7 +47,7 @@ BASICS  := $(addprefix ncrepro/,__init__.py paths.py profiles.py artifacts.py) n
 METRICS := $(wildcard ncrepro/metrics/*.py) ncrepro/probe.py
 PLOTS   := $(wildcard ncrepro/plots/*.py)
 TRAIN   := $(BASICS) ncrepro/training.py $(wildcard ncrepro/objectives/*.py ncrepro/models/*.py ncrepro/datasets/*.py ncrepro/datasets/*/*.py ncrepro/tasks/*.py)
-TABLES  := ncrepro/experiment.py ncrepro/ranking.py $(wildcard ncrepro/gallery/*.py)
+TABLES  := ncrepro/experiment.py ncrepro/scoring.py ncrepro/ranking.py $(wildcard ncrepro/gallery/*.py)
 
 ##@ Results
 all: $(BUILD)/90_figures.ipynb  ## train, score and draw everything of PROFILE (default: demo)

@@ -287,7 +287,7 @@ class Experiment:
 
     def _scoring(self, model: Model, target: str) -> Job:
         origin = self._extraction(model, target)
-        spec = {"features": artifacts.digest(origin.spec), "code": artifacts.fingerprint("metrics", "probe")}
+        spec = {"features": artifacts.digest(origin.spec), "code": artifacts.fingerprint("metrics", "probe", "scoring")}
         return self._job("scores", f"{model.name}-{target}", spec, partial(scoring.score, origin.path, origin.spec))
 
     def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple[str, str, Job]]) -> pd.DataFrame:
