@@ -25,32 +25,11 @@ export MKL_NUM_THREADS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-# The notebooks, by what they work on: nothing but the package; one pool, named after it; the tables of all pools.
-READINGS := 00_start_here 01_neural_collapse 02_metrics_from_equations 03_published_numbers
-POOL_NOTEBOOKS := 20_supervised 21_selfsupervised 22_multi_source 23_loss_functions 24_segmentation 25_text
-ANALYSES := 30_ablations 31_low_shot 32_source_features 33_cost 34_stability 40_rank_your_own 41_rank
-pool_of = $(shell sed 's/^[0-9]*_//' <<< $(1))
-# A profile says which notebooks it does without; and not every profile has every pool: the keys one step below `pools:`.
-WITHOUT := $(shell sed -n 's/^without: \[\(.*\)\].*/\1/p' notebooks/profiles/$(PROFILE).yaml | tr -d ,)
-READINGS := $(filter-out $(WITHOUT),$(READINGS))
-ANALYSES := $(filter-out $(WITHOUT),$(ANALYSES))
-POOLS_OF_PROFILE := $(shell sed -n 's/^  \([a-z_]*\):.*/\1/p' notebooks/profiles/$(PROFILE).yaml)
-POOL_NOTEBOOKS := $(foreach notebook,$(POOL_NOTEBOOKS),$(if $(filter $(call pool_of,$(notebook)),$(POOLS_OF_PROFILE)),$(notebook)))
-POOLS := $(foreach notebook,$(POOL_NOTEBOOKS),$(call pool_of,$(notebook)))
-
 PIPELINE = $(PYTHON) -W ignore -m ncrepro.pipeline
-RUN = $(PIPELINE) run $< $@
 BUILD := build/$(PROFILE)
 
-# What each stage is made by: a change there, and only there, makes it again.
-BASICS  := $(addprefix ncrepro/,__init__.py paths.py profiles.py artifacts.py) notebooks/profiles/$(PROFILE).yaml requirements.txt
-METRICS := $(wildcard ncrepro/metrics/*.py) ncrepro/probe.py
-PLOTS   := $(wildcard ncrepro/plots/*.py)
-TRAIN   := $(BASICS) ncrepro/training.py $(wildcard ncrepro/objectives/*.py ncrepro/models/*.py ncrepro/datasets/*.py ncrepro/datasets/*/*.py ncrepro/tasks/*.py)
-TABLES  := ncrepro/experiment.py ncrepro/scoring.py ncrepro/ranking.py $(wildcard ncrepro/gallery/*.py)
-
 ##@ Results
-all: $(BUILD)/90_figures.ipynb  ## train, score and draw everything of PROFILE (default: demo)
+all:  ## train, score and draw everything of PROFILE (default: demo)
 figures: all  ## the same: every figure into figures/$(PROFILE)
 
 plan: | environment  ## what PROFILE will run, in what order, how long it takes and how much disk; runs nothing
@@ -78,14 +57,13 @@ lab: | environment  ## open JupyterLab on the notebooks
 
 test: | environment  ## every test, then every notebook in the smoke profile
 	env -u MAKEFLAGS $(PYTHON) -m pytest tests
-	$(MAKE) PROFILE=smoke $(POOLS:%=build/smoke/11_extract_features--%.ipynb)
+	$(MAKE) PROFILE=smoke features
 	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks
 
 notebooks: all  ## put the executed notebooks of the demo, outputs and all, in place of the committed ones
 	test $(PROFILE) = demo
-	for notebook in notebooks/1[01]_*.ipynb; do $(PIPELINE) run $$notebook $(BUILD)/$$(basename $$notebook); done
+	for name in 10_train_pool 11_extract_features; do $(PIPELINE) run $$name; done
 	for notebook in notebooks/*.ipynb; do cp $(BUILD)/$$(basename $$notebook) $$notebook; done
-	touch -r $$(ls -t $(BUILD)/*.ipynb | tail -1) notebooks/*.ipynb  # older than what was made of them, so that nothing is made again
 
 reference: all  ## make this machine's tables the committed reference
 	rm -rf data/reference/$(PROFILE)
@@ -104,54 +82,24 @@ help:
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nOptions: PROFILE=$(shell tr ' ' '|' <<< '$(PROFILES)')  PYTHON=python (an environment of your own)\n'
 
-.PHONY: all figures rank plan data verify bench lab test notebooks reference clean distclean environment check help
+.PHONY: all figures features rank plan data verify bench lab test notebooks reference clean distclean environment check help
 
-# The environment: the lock is copied into it last, so an interrupted installation is started again.
-.venv/requirements.txt: requirements.txt
+# The environment: the lock is copied into it last, so an interrupted installation is started again. Two makes take turns.
+.venv/requirements.txt: $(shell cmp -s requirements.txt .venv/requirements.txt || echo FORCE)
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'error: Python 3.11 or later is needed; name one with make BASE_PYTHON=...' >&2; exit 1; }
-	$(BASE_PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	cp requirements.txt $@
+	@exec 9> .venv.lock; flock 9 || true; cmp -s requirements.txt $@ || { set -x; $(BASE_PYTHON) -m venv --clear .venv && \
+	  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt && cp requirements.txt $@; }
 
 check: | environment
 	@$(PIPELINE) check
 
-# The notebooks. Those that work on a pool are run once per pool.
-$(BUILD)/00_start_here.ipynb: notebooks/00_start_here.ipynb $(BASICS) $(METRICS) $(PLOTS) $(TABLES) | check
-	@$(RUN)
-
-$(BUILD)/02_metrics_from_equations.ipynb: notebooks/02_metrics_from_equations.ipynb $(BASICS) $(METRICS) $(PLOTS) | check
-	@$(RUN)
-
-$(BUILD)/03_published_numbers.ipynb: notebooks/03_published_numbers.ipynb ncrepro/published.py ncrepro/ranking.py $(PLOTS) $(wildcard data/published/*) | check
-	@$(RUN)
-
-$(BUILD)/01_neural_collapse.ipynb: notebooks/01_neural_collapse.ipynb $(BUILD)/10_train_pool--supervised.ipynb ncrepro/trajectories.py ncrepro/toy.py ncrepro/features.py $(METRICS) $(PLOTS) $(TABLES)
-	@$(RUN)
-
-$(BUILD)/10_train_pool--%.ipynb: notebooks/10_train_pool.ipynb $(TRAIN) | check
-	@$(RUN) -p pool $*
-
-$(BUILD)/11_extract_features--%.ipynb: notebooks/11_extract_features.ipynb $(BUILD)/10_train_pool--%.ipynb ncrepro/features.py ncrepro/extraction.py
-	@$(RUN) -p pool $*
-
-# Pools are trained one after the other: each uses all cores, and loss_functions shares models with multi_source.
-previous :=
-$(foreach pool,$(POOLS),$(if $(previous),$(eval $(BUILD)/10_train_pool--$(pool).ipynb: | $(BUILD)/11_extract_features--$(previous).ipynb))$(eval previous := $(pool)))
-
-define POOL_NOTEBOOK
-$(BUILD)/$(1).ipynb: notebooks/$(1).ipynb $(BUILD)/11_extract_features--$(call pool_of,$(1)).ipynb $(METRICS) $(PLOTS) $(TABLES)
-	@$$(RUN)
-endef
-$(foreach notebook,$(POOL_NOTEBOOKS),$(eval $(call POOL_NOTEBOOK,$(notebook))))
-$(BUILD)/21_selfsupervised.ipynb: $(BUILD)/20_supervised.ipynb  # whose pool it compares with
-
-$(addprefix $(BUILD)/,$(addsuffix .ipynb,$(ANALYSES))): $(BUILD)/%.ipynb: notebooks/%.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(POOL_NOTEBOOKS))) $(wildcard ncrepro/analyses/*.py)
-	@$(RUN)
-$(BUILD)/33_cost.ipynb: ncrepro/cost.py bench/plain.py | $(patsubst %,$(BUILD)/%.ipynb,$(READINGS) $(filter-out 33_cost,$(ANALYSES)))  # timed when nothing else runs
-
-$(BUILD)/90_figures.ipynb: notebooks/90_figures.ipynb $(addprefix $(BUILD)/,$(addsuffix .ipynb,$(READINGS) $(POOL_NOTEBOOKS) $(ANALYSES))) $(PLOTS) $(wildcard ncrepro/gallery/*.py)
-	@$(RUN)
-
-.PRECIOUS: $(BUILD)/10_train_pool--%.ipynb $(BUILD)/11_extract_features--%.ipynb
+# What has to run is asked before anything starts. It follows from the content of what every run rests on, never from the times
+# of files: see ncrepro/commands/workflow.py.
+NOTHING_TO_RUN := help lab test check plan data verify bench rank clean distclean environment
+ifneq ($(filter-out $(NOTHING_TO_RUN),$(or $(MAKECMDGOALS),help)),)
+include $(BUILD)/rules.mk
+$(BUILD)/rules.mk: FORCE | environment
+	@$(PIPELINE) rules $@
+endif
+FORCE:

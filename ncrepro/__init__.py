@@ -1,6 +1,10 @@
 """Which pre-trained model should I fine-tune? Neural-collapse transferability metrics, their baselines and their experiments."""
 
+from .store import trace
+
 __version__ = "0.1.0"
+
+trace.start()  # before anything else is read
 
 
 def __getattr__(name: str):

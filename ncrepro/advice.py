@@ -28,6 +28,7 @@ from .datasets.given import Features
 from .datasets.own import Target
 from .metrics._samples import Samples
 from .profiles import unknown
+from .store import fingerprint
 
 METRICS = {  # metric -> its terms; of one term, it is the score itself
     "ncti": ("seli", "ncc", "log_vc"),
@@ -232,7 +233,7 @@ def _run(settings: Settings, pool: list[Candidate | Features], target: Target | 
 
 
 def _features_spec(model: Candidate, target: Target) -> dict:
-    return {"data": target.key, "model": model.spec, "code": artifacts.fingerprint("candidates", "extraction")}
+    return {"data": target.key, "model": model.spec, "code": fingerprint.of("ncrepro.candidates", "ncrepro.extraction")}
 
 
 def _scores_file(settings: Settings, model: Candidate | Features, target: Target | None) -> tuple[Path, dict] | None:
@@ -244,7 +245,7 @@ def _scores_file(settings: Settings, model: Candidate | Features, target: Target
         "metrics": settings.metrics,
         "n_bootstrap": settings.n_bootstrap,
         "seed": settings.seed,
-        "code": artifacts.fingerprint("metrics", "advice"),
+        "code": fingerprint.of(fingerprint.root(_work)),
     }
     return settings.folder / "scores" / f"{artifacts.digest(spec)}.safetensors", spec
 

@@ -4,20 +4,23 @@ An artefact is one safetensors file. Its header carries the spec (what was asked
 its arrays, so that a file that is torn, damaged or made from another spec is never taken for the result.
 """
 
-import ast
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as _serialise
 
 from . import paths
+from .store import trace
+from .store.content import Register
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Arrays = dict[str, np.ndarray]
 
@@ -41,7 +44,31 @@ def load(path: Path, spec: dict) -> Arrays | None:
             arrays = {key: file.get_tensor(key) for key in file.keys()}
     except (FileNotFoundError, SafetensorError):
         return None
-    return arrays if header.get("sha256") == _checksum(arrays) else None
+    if header.get("sha256") != _checksum(arrays):
+        return None
+    trace.note("artefact", paths.relative(path))
+    return arrays
+
+
+def damaged(files: Iterable[Path]) -> list[Path]:
+    """Those of ``files`` that are missing, torn or damaged. A file is read only if its size or time is not as it was last time."""
+    bad, whole = [], Register("whole")
+    before = dict(whole)
+    for file in files:
+        try:
+            status = os.stat(file)
+            key, state = paths.relative(file), [status.st_size, status.st_mtime_ns]
+            if whole.get(key) != state:
+                with safe_open(file, framework="numpy") as opened:
+                    arrays = {key: opened.get_tensor(key) for key in opened.keys()}
+                    if (opened.metadata() or {}).get("sha256") != _checksum(arrays):
+                        raise ValueError("the arrays are not those that were saved")
+                whole[key] = state
+        except (OSError, ValueError, SafetensorError):
+            bad.append(file)
+    if whole != before:
+        whole.save()
+    return bad
 
 
 def save(path: Path, arrays: Arrays, spec: dict) -> None:
@@ -49,6 +76,7 @@ def save(path: Path, arrays: Arrays, spec: dict) -> None:
     arrays = {key: np.asarray(value, order="C") for key, value in arrays.items()}
     header = {"spec": _canonical(spec), "sha256": _checksum(arrays)}
     write(path, _serialise(arrays, metadata=header))
+    trace.note("artefact", paths.relative(path))
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -74,41 +102,28 @@ def write(path: Path, content: bytes | str) -> None:
         raise OSError(error.errno, f"cannot write {path.name} ({len(content) / 1e6:.1f} MB): {error.strerror}") from None
 
 
-def write_table(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
     """Write a results table, the same bytes on every system for the same numbers, and return it."""
     write(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
     return table
 
 
-def read_table(path: Path, profile: str, notebook: str = "the notebook that writes it") -> pd.DataFrame:
-    """A table that `write_table` wrote; if it is missing, the error says what makes it."""
-    if not path.exists():
-        raise FileNotFoundError(f"{paths.relative(path)} is missing: run `make all PROFILE={profile}`, or {notebook}")
-    return pd.read_csv(path)
+def read_table(path: Path, profile: str, notebook: str = "the notebook that writes it") -> "pd.DataFrame":
+    """A table that `write_table` wrote; if it is missing or cannot be read, the error names it and says what makes it."""
+    import pandas as pd  # takes half a second to import, and what only looks at artefacts does not need it
+
+    remedy = f"run `make all PROFILE={profile}`, or {notebook}"
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{paths.relative(path)} is missing: {remedy}") from None
+    except (ValueError, OSError) as error:  # empty, torn, not UTF-8
+        raise ValueError(f"{paths.relative(path)} cannot be read ({str(error).strip().splitlines()[0]}): {remedy}") from None
 
 
 def digest(spec: dict) -> str:
     """A short name for a spec, for use inside the specs of what is made from it."""
     return hashlib.sha256(_canonical(spec).encode()).hexdigest()[:16]
-
-
-@cache
-def fingerprint(*modules: str) -> str:
-    """A digest of the code of some of this package's modules or subpackages: comments and docstrings do not count."""
-    package = Path(__file__).parent
-    hasher = hashlib.sha256()
-    for module in modules:
-        found = sorted((package / module).rglob("*.py")) or [package / f"{module}.py"]
-        for path in found:
-            hasher.update(ast.dump(_without_docstrings(ast.parse(path.read_text()))).encode())
-    return hasher.hexdigest()[:16]
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return tree
 
 
 def _canonical(spec: dict) -> str:

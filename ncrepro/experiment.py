@@ -4,7 +4,6 @@ Every long step is a list of `jobs`. Each verb returns its tidy table and writes
 """
 
 import importlib
-import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from . import artifacts, jobs, paths, profiles, ranking, scoring
 from .artifacts import Arrays
 from .jobs import Job
 from .profiles import Model
+from .store import fingerprint
 
 # What the metrics are compared with: rankings that never look at the target's features, and a linear probe of these.
 BLIND = ("static_baseline", "source_accuracy", "n_parameters")
@@ -39,6 +39,7 @@ class Experiment:
         self.profile = profiles.load(profile)
         self.pool = self.profile.pool(pool)
         self.task = importlib.import_module(f"ncrepro.tasks.{self.pool.task}")
+        fingerprint.of(self.task.__name__)  # what a task says of itself shows in what this prints and refuses
         for kind, given, known in (
             ("architecture", self.pool.architectures, self.task.ARCHITECTURES),
             ("loss", self.pool.losses, self.task.LOSSES),
@@ -164,7 +165,7 @@ class Experiment:
         Parameters
         ----------
         step : function (arrays of `features_of`, settings) -> list of dict term -> float, one per setting
-            A function of a module in `ncrepro.analyses`, on whose code, and the metrics', the cached result depends.
+            A function of a module; the cached result depends on all code that it reaches.
         settings : list of dict, all with the same keys
         targets : sequence of str, optional
             None takes all of the pool's.
@@ -244,9 +245,7 @@ class Experiment:
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.pretrain,
             "seed": 0,
-            "code": artifacts.fingerprint(*self.task.CODE),
-            "torch": importlib.metadata.version("torch"),
-            **_provenance(model.source),
+            **self._rests_on("pretrain", model.source),
         }
         label = "-".join((model.architecture, model.source, model.loss))
         return self._job("pretrained", label, spec, partial(self.task.pretrain, spec))
@@ -259,7 +258,7 @@ class Experiment:
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
             "seed": seed,
-            **_provenance(target),
+            **self._rests_on("finetune", target),
         }
         step = partial(jobs.from_pretrained, self.task.finetune, spec, origin.path, origin.spec)
         return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step)
@@ -271,9 +270,8 @@ class Experiment:
             "target": target,
             "split": "train",
             "max_per_class": self.pool.max_per_class,
-            "code": artifacts.fingerprint("features"),
             **({"recipe": self.pool.extract} if self.pool.extract else {}),
-            **_provenance(target),
+            **self._rests_on("extract", target),
         }
         step = partial(jobs.from_pretrained, self.task.extract, spec, origin.path, origin.spec)
         return self._job("features", f"{model.name}-{target}", spec, step)
@@ -287,18 +285,17 @@ class Experiment:
 
     def _scoring(self, model: Model, target: str) -> Job:
         origin = self._extraction(model, target)
-        spec = {"features": artifacts.digest(origin.spec), "code": artifacts.fingerprint("metrics", "probe", "scoring")}
+        spec = {"features": artifacts.digest(origin.spec), "code": fingerprint.of(fingerprint.root(scoring.score))}
         return self._job("scores", f"{model.name}-{target}", spec, partial(scoring.score, origin.path, origin.spec))
 
     def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple[str, str, Job]]) -> pd.DataFrame:
-        module = step.__module__.removeprefix(f"{__package__}.").replace(".", "/")
         steps = []
         for model, data, origin in origins:
             spec = {
                 "features": artifacts.digest(origin.spec),
                 "step": step.__name__,
                 "settings": settings,
-                "code": artifacts.fingerprint("metrics", module),
+                "code": fingerprint.of(fingerprint.root(step), fingerprint.root(scoring.take_step)),
             }
             compute = partial(scoring.take_step, step, settings, origin.path, origin.spec)
             steps.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute))
@@ -310,6 +307,13 @@ class Experiment:
             for term in arrays if arrays[term].ndim
         ]  # fmt: skip
         return pd.DataFrame(rows)
+
+    def _rests_on(self, step: str, data: str) -> dict:
+        """The code of one of the task's steps, and what the data set that it works on rests on."""
+        from . import datasets  # loads torch, which those who only read tables need not wait for
+
+        code = fingerprint.of(f"{self.task.__name__}:{step}", stops=(*fingerprint.KEEPING, datasets.__name__))
+        return {"code": code, "data": datasets.provenance(self.task.reader(data), data)}
 
     def _job(self, kind: str, label: str, spec: dict, compute: Callable[[], Arrays]) -> Job:
         name = f"{label}-{artifacts.digest(spec)}.safetensors"
@@ -324,12 +328,6 @@ class Experiment:
         """What each job took when it was made: CPU seconds, and its process's peak memory in MB."""
         rows = [{**key, "seconds": float(a["seconds"]), "peak_mb": float(a["peak_mb"])} for key, a in zip(keys, made, strict=True)]
         self.write(f"seconds_{stage}", rows)
-
-
-def _provenance(name: str) -> dict:
-    from . import datasets  # loads torch, which those who only read tables need not wait for
-
-    return datasets.provenance(name)
 
 
 def _outline(arrays: Arrays) -> dict:

@@ -9,8 +9,17 @@ def root() -> Path:
     return Path(os.environ.get("NCREPRO_ROOT") or Path(__file__).resolve().parents[1])
 
 
+def notebooks() -> Path:
+    return root() / "notebooks"
+
+
 def profiles() -> Path:
-    return root() / "notebooks" / "profiles"
+    return notebooks() / "profiles"
+
+
+def build(profile: str) -> Path:
+    """Executed notebooks, and what is known of each run."""
+    return root() / "build" / profile
 
 
 def published() -> Path:

@@ -1,41 +1,41 @@
 """What ``make`` calls: look before leaping, run one notebook, compare with the reference.
 
-``python -m ncrepro.pipeline check | run | rank | verify``; every failure is one clear line and a non-zero exit.
+``python -m ncrepro.pipeline check | rules | run | rank | verify``; every failure is one clear line and a non-zero exit.
 """
 
 import argparse
-import json
-import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-import pandas as pd
-
 from . import artifacts, by_hand, paths, profiles
+from .commands import workflow
+from .commands.run import NotebookFailed, end_on_sigterm, run, run_notebook
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ncrepro.pipeline", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="is this profile known, is there room, can results be written?")
-    run = commands.add_parser("run", help="execute one notebook")
-    run.add_argument("notebook", type=Path)
-    run.add_argument("output", type=Path)
-    run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    rules = commands.add_parser("rules", help="write what has to run as rules of a Makefile")
+    rules.add_argument("file", type=Path)
+    runs = commands.add_parser("run", help="make one run (20_supervised, 10_train_pool--text) unless it is up to date")
+    runs.add_argument("name")
     yours = commands.add_parser("rank", help="rank models on data of one's own")
     for name, kind in OF_RANK.items():
         yours.add_argument(f"--{name}", type=kind)
     yours.add_argument("--out", type=Path)
     commands.add_parser("verify", help="compare the results with the committed reference")
     arguments = parser.parse_args(argv)
+    end_on_sigterm()
     try:
         profile = profiles.load()
         if arguments.command == "check":
             check(profile)
         elif arguments.command == "run":
-            run_notebook(arguments.notebook, arguments.output, dict(arguments.parameter))
+            run(arguments.name, profile)
+        elif arguments.command == "rules":
+            write_rules(arguments.file, profile)
         elif arguments.command == "rank":
             rank({name: getattr(arguments, name) for name in OF_RANK if getattr(arguments, name) is not None}, arguments.out)
         else:
@@ -70,83 +70,11 @@ def check(profile: profiles.Profile) -> None:
             )
 
 
-# One notebook ---------------------------------------------------------------------------------------------------------
-
-
-class NotebookFailed(RuntimeError):
-    """A notebook stopped with an error; what it got to is kept beside the output's place as ``*.failed.ipynb``."""
-
-
-def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: Path | None = None) -> None:
-    """Execute ``notebook`` in the folder ``cwd`` (its own, if None) into ``output``, which exists only if every cell ran.
-
-    Raises
-    ------
-    ValueError
-        If the notebook has not exactly one cell tagged ``parameters``, or a parameter's name is not in it.
-    NotebookFailed
-        If a cell raises.
-    """
-    import papermill  # takes a second to import, and only this command needs it
-    from traitlets.config import Config
-
-    known = parameter_names(json.loads(notebook.read_text()), notebook.name)
-    for name in parameters:
-        if name not in known:
-            raise ValueError(f"{notebook.name}: " + profiles.unknown("parameter", name, known))
-    failed = output.with_suffix(".failed.ipynb")
-    partial = output.with_suffix(".running.ipynb")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    for old in (failed, output, partial):
-        old.unlink(missing_ok=True)
-    print(f"{notebook.stem} {' '.join(map(str, parameters.values()))}".strip(), flush=True)
-    try:
-        with tempfile.TemporaryDirectory() as sockets:
-            private = Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"})  # no open network ports
-            papermill.execute_notebook(
-                notebook, partial, parameters, cwd=cwd or notebook.parent, kernel_name="python3",
-                progress_bar=False, stdout_file=sys.stdout, config=private,
-            )  # fmt: skip
-    except papermill.PapermillExecutionError as error:
-        os.replace(partial, failed)
-        raise NotebookFailed(f"{notebook.name}: {error.ename}: {error.evalue} (traceback in {paths.relative(failed)})") from None
-    tidy(partial)
-    os.replace(partial, output)
-
-
-def parameter_names(notebook: dict, name: str) -> list[str]:
-    """The names that the cell tagged ``parameters`` assigns."""
-    tagged = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
-    if len(tagged) != 1:
-        raise ValueError(f"{name} has {len(tagged)} cells tagged 'parameters', not one")
-    lines = "".join(tagged[0]["source"]).splitlines()
-    return [line.split("=")[0].strip() for line in lines if "=" in line and not line.startswith((" ", "#"))]
-
-
-def tidy(path: Path) -> None:
-    """Leave in a notebook what its reader sees: the last state of a progress bar, and no record of the run's paths."""
-    notebook = json.loads(path.read_text())
-    notebook["metadata"] = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
-    for cell in notebook["cells"]:
-        tags = cell["metadata"].get("tags")
-        cell["metadata"] = {"tags": tags} if tags else {}
-        if "outputs" in cell:
-            cell["outputs"] = _join_streams(cell["outputs"])
-    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
-
-
-def _join_streams(outputs: list[dict]) -> list[dict]:
-    joined: list[dict] = []
-    for output in outputs:
-        if output["output_type"] == "stream" and joined and joined[-1].get("name") == output["name"]:
-            joined[-1]["text"] += "".join(output["text"])
-        else:
-            joined.append({**output, "text": "".join(output["text"])} if output["output_type"] == "stream" else output)
-    for output in joined:
-        if output["output_type"] == "stream":
-            lines = output["text"].split("\n")
-            output["text"] = "\n".join(line.rstrip("\r").split("\r")[-1] for line in lines)
-    return joined
+def write_rules(file: Path, profile: profiles.Profile) -> None:
+    """Write `workflow.rules`, if they are not what the file says: make reads a file again that changed."""
+    rules = workflow.rules(profile)
+    if not file.exists() or file.read_text(encoding="utf-8") != rules:
+        artifacts.write(file, rules)
 
 
 # A ranking on one's own data ------------------------------------------------------------------------------------------
@@ -191,6 +119,7 @@ TOLERANCES = {
 
 
 def verify(profile: str) -> int:
+    import pandas as pd
     """Compare every committed table with this machine's; print each number that moved too far. 0 if none did."""
     references = sorted(paths.reference(profile).rglob("*.csv"))
     if not references:
@@ -211,7 +140,9 @@ def verify(profile: str) -> int:
     return 1 if moved else 0
 
 
-def _compare(reference: pd.DataFrame, mine: pd.DataFrame, tolerances: dict[str, float], table: str):
+def _compare(reference, mine, tolerances: dict[str, float], table: str):
+    import pandas as pd
+
     keys = [column for column in reference.columns if not pd.api.types.is_float_dtype(reference[column]) and column not in tolerances]
     if list(reference.columns) != list(mine.columns) or not reference[keys].equals(mine[keys]):
         yield f"{table}: the rows or columns are not those of the reference", 0

@@ -7,10 +7,11 @@ import pandas as pd
 import torch
 from scipy.stats import kendalltau
 
-from . import artifacts, datasets, features, jobs, metrics, models, paths, ranking, training
+from . import datasets, features, jobs, metrics, models, paths, ranking, training
 from .artifacts import Arrays
 from .experiment import Experiment
 from .profiles import Model
+from .store import fingerprint
 from .tasks import classification
 
 # The network that is trained into the terminal phase. Images are not moved, so that every one can be learned by heart;
@@ -53,8 +54,7 @@ class Trajectories(Experiment):
         spec = {
             **TERMINAL,
             "max_per_class": self.pool.max_per_class,
-            "code": artifacts.fingerprint(*classification.CODE, "features", "metrics", "trajectories"),
-            "torch": torch.__version__,
+            "code": fingerprint.of(fingerprint.root(_train)),
         }
         job = self._job("trajectories", "terminal-phase", spec, partial(_train, spec))
         (arrays,) = self._run("train into the terminal phase", [job])
@@ -86,7 +86,7 @@ class Trajectories(Experiment):
 
     def _following(self, model: Model, target: str):
         origin, finetuning = self._pretraining(model), self._finetuning(model, target, 0)
-        spec = {**finetuning.spec, "code": artifacts.fingerprint("features", "metrics", "trajectories")}
+        spec = {**finetuning.spec, "code": fingerprint.of(fingerprint.root(_follow))}
         step = partial(jobs.from_pretrained, _follow, spec, origin.path, origin.spec)
         return self._job("trajectories", f"{model.name}-{target}", spec, step)
 

@@ -2,13 +2,17 @@
 
 import json
 from functools import lru_cache
+from types import ModuleType
 
 import numpy as np
 
 from .. import artifacts, paths
 from ..profiles import unknown
-from . import builtin, docstrings, photographs, torchvision_datasets
+from ..store import fingerprint
+from . import builtin, photographs, torchvision_datasets
 from .images import Images
+
+_OTHERS = {module.__name__ for module in (builtin, photographs, torchvision_datasets)}  # which of them `load` uses depends on the name
 
 
 def names() -> tuple[str, ...]:
@@ -21,25 +25,32 @@ def load(name: str, split: str, max_per_class: int | None = None) -> Images:
 
     Data sets of the paper's scale come as `folders.Photos`, whose ``images`` are thumbnails.
     """
-    if name in torchvision_datasets.names() or name.startswith(torchvision_datasets.FOLDER):
+    found = reader(name)
+    if found is torchvision_datasets:
         return torchvision_datasets.load(name, split, max_per_class=max_per_class)
-    if name not in names():
-        raise ValueError(unknown("data set", name, names()))
-    images = photographs.load(name, split) if name in photographs.NAMES else _drawn(name, split)
+    images = photographs.load(name, split) if found is photographs else _drawn(name, split)
     return images if max_per_class is None else images.limited(max_per_class)
 
 
-def provenance(name: str) -> dict[str, str | dict[str, str]]:
-    """What of a data set's making stands in the spec of what is made with it; nothing where the task's own code says it all."""
-    if name in docstrings.NAMES:
-        return {"data": docstrings.versions()}
-    if name in photographs.NAMES:
-        return {"data": photographs.origin(), "data_code": artifacts.fingerprint("datasets/photographs")}
-    return {}
+def reader(name: str) -> ModuleType:
+    """The module that makes or reads the labelled images of that name."""
+    if name in torchvision_datasets.names() or name.startswith(torchvision_datasets.FOLDER):
+        return torchvision_datasets
+    if name not in names():
+        raise ValueError(unknown("data set", name, names()))
+    return photographs if name in photographs.NAMES else builtin
+
+
+def provenance(reader: ModuleType | None, name: str) -> dict:
+    """What a data set rests on: the code that makes or reads it, and what it is read from; nothing where there is no data."""
+    if reader is None:
+        return {}
+    code = fingerprint.of(reader.__name__, f"{__name__}:load", stops=(*fingerprint.KEEPING, *_OTHERS - {reader.__name__}))
+    return {"code": code, **({"content": reader.content(name)} if hasattr(reader, "content") else {})}
 
 
 def _drawn(name: str, split: str) -> Images:
-    spec = {"dataset": name, "split": split, "code": artifacts.fingerprint("datasets/builtin")}
+    spec = {"dataset": name, "split": split, "code": fingerprint.of(builtin.__name__)}
     arrays = artifacts.cached(paths.datasets() / f"{name}-{split}.safetensors", spec, lambda: _arrays(name, split))
     classes = tuple(json.loads(arrays["classes"].tobytes()))
     return Images(name, split, arrays["images"], arrays["labels"], classes)

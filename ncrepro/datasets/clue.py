@@ -10,13 +10,20 @@ from functools import lru_cache
 
 import numpy as np
 
+from .. import paths
 from ..profiles import unknown
+from ..store.content import of_data
 from . import local
 from .docstrings import Texts
 
 URL = "https://github.com/CLUEbenchmark/CLUE"
 FOLDERS = {"iflytek": "iflytek_public", "tnews": "tnews_public"}  # 119 kinds of apps; 15 kinds of news
 NAMES = tuple(FOLDERS)
+
+
+def content(name: str) -> dict[str, str | None]:
+    """What is in the data set's folder."""
+    return of_data(paths.downloads() / FOLDERS[name])
 
 
 @lru_cache(maxsize=4)

@@ -28,6 +28,7 @@ import numpy as np
 
 from .. import artifacts, paths
 from ..profiles import unknown
+from ..store import fingerprint
 from .builtin.scene import generator
 
 
@@ -209,13 +210,18 @@ def load(name: str, split: str) -> Texts:
     spec = {
         "dataset": name,
         "split": split,
-        "code": artifacts.fingerprint("datasets/docstrings"),
+        "code": fingerprint.of(__name__),
         "versions": versions(),
     }
     path = paths.datasets() / f"texts-{name}-{split}.safetensors"
     arrays = artifacts.cached(path, spec, lambda: _arrays(split_of(name, split)))
     texts, classes = json.loads(arrays["texts"].tobytes())
     return Texts(name, split, tuple(texts), arrays["labels"], tuple(classes))
+
+
+def content(name: str) -> dict[str, str]:
+    """What the texts of a corpus depend on beside this code."""
+    return versions()
 
 
 @cache

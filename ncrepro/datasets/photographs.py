@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from .. import artifacts, paths
+from ..store import fingerprint
 from . import torchvision_datasets
 from .images import Images
 
@@ -78,6 +79,13 @@ def load(name: str, split: str) -> Images:
     return Images(name, split, arrays["images"], arrays["labels"], tuple(json.loads(arrays["classes"].tobytes())))
 
 
+def content(name: str) -> dict[str, str | None]:
+    """Where the pixels of a data set come from, and a digest of the folder where it is one."""
+    archive = SETS[name][0]
+    folder = f"{torchvision_datasets.FOLDER}{archive}"
+    return {"origin": origin(), **(torchvision_datasets.content(folder) if origin() == "image folders" else {})}
+
+
 def origin() -> str:
     """Where the pixels come from: ``"image folders"`` or ``"torchvision"``."""
     return "image folders" if (paths.downloads() / "cifar100" / "train").is_dir() else "torchvision"
@@ -111,7 +119,7 @@ def _path(name: str, split: str):
 
 
 def _spec(name: str, split: str) -> dict:
-    return {"dataset": name, "split": split, "origin": origin(), "code": artifacts.fingerprint("datasets/photographs")}
+    return {"dataset": name, "split": split, "origin": origin(), "code": fingerprint.of(__name__), "content": content(name)}
 
 
 def _make_all() -> None:

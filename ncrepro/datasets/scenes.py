@@ -32,6 +32,7 @@ from torch import Tensor
 
 from .. import artifacts, paths
 from ..profiles import unknown
+from ..store import fingerprint
 from .builtin import SANS, SERIF, signs, textures
 from .builtin.glyphs import glyph
 from .builtin.scene import clouds, colour, generator, ground, posed
@@ -355,7 +356,7 @@ def load(name: str, split: str) -> Scenes:
     """What `generate` gives, drawn once and then read from the cache."""
     if name not in DOMAINS:
         raise ValueError(unknown("data set", name, DOMAINS))
-    spec = {"dataset": name, "split": split, "code": artifacts.fingerprint("datasets/scenes", "datasets/builtin")}
+    spec = {"dataset": name, "split": split, "code": fingerprint.of(__name__)}
     path = paths.datasets() / f"scenes-{name}-{split}.safetensors"
     arrays = artifacts.cached(path, spec, partial(_arrays, name, split))
     return Scenes(name, split, arrays["images"], arrays["masks"], tuple(DOMAINS[name].classes))

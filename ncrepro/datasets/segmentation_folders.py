@@ -32,7 +32,9 @@ from torchvision import datasets as torchvision_datasets
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Mask
 
+from .. import paths
 from ..profiles import unknown
+from ..store.content import of_data
 from . import local
 from .scenes import IGNORE
 
@@ -285,6 +287,11 @@ LAYOUTS = {
     "cityscapes": Layout("cityscapes", "https://www.cityscapes-dataset.com", _open_cityscapes, _CITY, _city_labels),
 }  # fmt: skip
 NAMES = tuple(LAYOUTS)
+
+
+def content(name: str) -> dict[str, str | None]:
+    """What is in the data set's folder."""
+    return of_data(paths.downloads() / LAYOUTS[name].folder)
 
 
 def load(name: str, split: str) -> Folder:

@@ -27,6 +27,7 @@ from torchvision.models import ResNet50_Weights
 
 from .. import paths
 from ..profiles import unknown
+from ..store.content import of_data
 from . import folders
 from .folders import Photos
 
@@ -109,6 +110,11 @@ def load(name: str, part: str = "train", split: str = "trainval", max_per_class:
     else:
         photos = _of_entry(name, part, split)
     return photos if max_per_class is None else photos.limited(max_per_class)
+
+
+def content(name: str) -> dict[str, str | None]:
+    """What is in a folder of your own; a published archive is checked by its MD5 when it is unpacked."""
+    return of_data(paths.downloads() / name.removeprefix(FOLDER)) if name.startswith(FOLDER) else {}
 
 
 def _of_entry(name: str, part: str, split: str) -> Photos:

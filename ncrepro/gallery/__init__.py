@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from .. import artifacts, jobs, paths, profiles
 from ..plots import label, style
+from ..store import fingerprint, manifest, trace
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,26 @@ def draw_all(profile: str) -> pd.DataFrame:
 
 
 def _save(profile: str, name: str) -> tuple[str, tuple[str, str]]:
-    """Draw and save the figure of that name, and say what is found of its claim, and whether it holds."""
+    """Draw and save the figure of that name unless it is up to date; what is found of its claim, and whether it holds."""
     style.use()
     (entry,) = (entry for entry in everything() if entry.name == name)
+    record = paths.build(profile) / "figures" / f"{name}.json"
+    asked = {"code": fingerprint.of(fingerprint.root(entry.draw), fingerprint.root(_draw), stops=fingerprint.REPORTED)}
+    if trace.is_on() and manifest.why_again(record, asked) is None:
+        return name, tuple(manifest.load(record)["result"])
+    with trace.watching() as facts:
+        found = _draw(entry, profile)
+    if trace.is_on():
+        manifest.save(record, asked, facts, result=found)
+    return name, found
+
+
+def _draw(entry: Entry, profile: str) -> tuple[str, str]:
     drawn = entry.draw(profile)
     style.save(drawn, entry.name, paths.figures(profile))
     plt.close(drawn)
     here, holds = entry.holds(profile) if entry.holds else ("", None)
-    return name, (here, {True: "yes", False: "no", None: ""}[holds])
+    return here, {True: "yes", False: "no", None: ""}[holds]
 
 
 def as_markdown(index: pd.DataFrame, folder: str = "") -> str:

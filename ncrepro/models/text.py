@@ -29,6 +29,7 @@ from transformers.utils import cached_file
 from .. import artifacts, paths
 from ..datasets import docstrings
 from ..profiles import unknown
+from ..store import fingerprint
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one thread per worker process
 
@@ -264,7 +265,8 @@ def _chinese_tokenizer(checkpoint: str) -> BertTokenizer:
 @cache
 def tokenizer() -> Tokenizer:
     """The demo's, trained on the training texts of the three sources."""
-    spec = {"code": artifacts.fingerprint("models/text", "datasets/docstrings"), "versions": docstrings.versions()}
+    code = fingerprint.of(f"{__name__}:train_tokenizer", docstrings.__name__)
+    spec = {"code": code, "versions": docstrings.versions()}
     path = paths.datasets() / f"tokenizer-{artifacts.digest(spec)}.json"
     if not path.exists():
         sources = [docstrings.load(name, "train") for name in docstrings.SOURCES]

@@ -1,10 +1,13 @@
 """One look for every figure: sizes of a printed paper, colours safe for colour-blind readers, files that never differ by date."""
 
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
+
+from .. import artifacts
 
 COLUMN = 3.4  # inches, the width of one column of a two-column paper
 PAGE = 7.0  # inches, the width of the page
@@ -40,10 +43,11 @@ def use() -> None:
 
 
 def save(figure: Figure, name: str, folder: Path) -> list[Path]:
-    """Write ``figure`` as ``folder/name.png`` and ``folder/name.pdf``; the same figure gives the same bytes."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
-    figure.savefig(paths[0], metadata={"Software": None})
-    figure.savefig(paths[1], metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return paths
+    """Write ``figure`` as ``folder/name.png`` and ``folder/name.pdf``, each whole or not at all; the same figure gives the same bytes."""
+    undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+    files = [Path(folder) / f"{name}.{kind}" for kind in undated]
+    for file, (kind, metadata) in zip(files, undated.items(), strict=True):
+        drawn = BytesIO()
+        figure.savefig(drawn, format=kind, metadata=metadata)
+        artifacts.write(file, drawn.getvalue())
+    return files

@@ -6,12 +6,11 @@ from torch import nn
 
 from ..models import full_size
 from . import classification
-from .classification import ARCHITECTURES, DATASETS, LOSSES
+from .classification import ARCHITECTURES, DATASETS, LOSSES, reader
 from .optimise import device
 
-__all__ = ["ARCHITECTURES", "CODE", "DATASETS", "LOSSES", "extract", "finetune", "pretrain", "restore"]
+__all__ = ["ARCHITECTURES", "DATASETS", "LOSSES", "extract", "finetune", "pretrain", "reader", "restore"]
 
-CODE = ("models/full_size", "models/torchvision_models", "training", "losses", "tasks/classification", "tasks/full_size")
 
 
 def _build(name: str, n_classes: int, seed: int) -> nn.Module:

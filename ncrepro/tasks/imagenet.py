@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import product
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -50,8 +51,6 @@ RELEASED = {name.replace("-", "_"): name for name in releases.RELEASES}  # self-
 ARCHITECTURES = _Architectures(models.names())
 LOSSES = (*losses.LOSSES, *RELEASED)
 DATASETS = _Datasets(datasets.names())
-# What loads and trains: a change there does so again.
-CODE = ("models/torchvision_models", "models/selfsupervised", "objectives/collapse", "extraction", "losses", "tasks/imagenet")
 GROUND_TRUTHS = ("published", "finetune")
 _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
@@ -75,6 +74,10 @@ class Recipe:
     def grid(self) -> list[tuple[float, float]]:
         """Pairs of a learning rate and a weight decay."""
         return list(product(*(x if isinstance(x, (list, tuple)) else [x] for x in (self.learning_rate, self.weight_decay))))
+
+
+def reader(name: str) -> ModuleType | None:
+    return None if name == datasets.IMAGENET else datasets
 
 
 def unobtainable(names: Sequence[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ pixels for any metric, `sample_pixels` draws as many of every class.
 """
 
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -25,19 +26,19 @@ NOTHING = "nothing"  # as a source: the network keeps its first weights
 ARCHITECTURES = tuple(models.ARCHITECTURES)
 LOSSES = ("cross_entropy",)
 DATASETS = (*scenes.NAMES, *segmentation_folders.NAMES, NOTHING)
-CODE = (
-    "models/segmentation", "datasets/builtin", "datasets/scenes", "datasets/segmentation_folders",
-    "tasks/optimise", "tasks/segmentation",
-)  # fmt: skip
 
 PIXELS_PER_CLASS = 250  # that the metrics see
 
 _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
+def reader(name: str) -> ModuleType | None:
+    return None if name == NOTHING else scenes if name in scenes.NAMES else segmentation_folders
+
+
 def load(name: str, split: str, max_per_class: int | None = None) -> Data:
     """A data set's split ("train" or "test"), with at most ``max_per_class`` images for each of its classes."""
-    data = scenes.load(name, split) if name in scenes.NAMES else segmentation_folders.load(name, split)
+    data = reader(name).load(name, split)
     return data if max_per_class is None else data.limited(max_per_class * data.n_classes)
 
 

@@ -16,12 +16,11 @@ from .. import datasets, features, models, objectives
 from ..artifacts import Arrays
 from ..objectives import collapse
 from . import classification
-from .classification import ARCHITECTURES, DATASETS, finetune
+from .classification import ARCHITECTURES, DATASETS, finetune, reader
 
-__all__ = ["ARCHITECTURES", "CODE", "DATASETS", "LOSSES", "extract", "finetune", "pretrain", "probe", "random_probe"]
+__all__ = ["ARCHITECTURES", "DATASETS", "LOSSES", "extract", "finetune", "pretrain", "probe", "random_probe", "reader"]
 
 LOSSES = tuple(objectives.OBJECTIVES)
-CODE = (*classification.CODE, "objectives", "tasks/selfsupervised")
 
 _HEAD = 2  # outputs of the head that a network must have to be restored; never trained, and replaced before fine-tuning
 

@@ -4,6 +4,7 @@ Each architecture is trained by the loss that its variant asks for (``OBJECTIVES
 """
 
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -21,14 +22,17 @@ NOTHING = "nothing"  # as a source: the network keeps its first weights
 ARCHITECTURES = tuple(models.ARCHITECTURES)
 LOSSES = ("cross_entropy",)  # of the pool; a variant's own objective comes with its architecture
 DATASETS = (*docstrings.NAMES, *clue.NAMES, NOTHING)
-CODE = ("models/text", "datasets/docstrings", "datasets/clue", "tasks/optimise", "tasks/text")
 
 _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
+def reader(name: str) -> ModuleType | None:
+    return None if name == NOTHING else docstrings if name in docstrings.NAMES else clue
+
+
 def load(name: str, split: str, max_per_class: int | None = None) -> Texts:
     """A data set's split ("train" or "test"), with at most ``max_per_class`` texts of each class."""
-    data = (docstrings if name in docstrings.NAMES else clue).load(name, split)
+    data = reader(name).load(name, split)
     return data if max_per_class is None else data.limited(max_per_class)
 
 

@@ -1,0 +1,175 @@
+"""One run of one notebook: executed if it is not up to date, and its manifest written beside its output."""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import artifacts, paths, profiles
+from ..store import manifest, trace
+from . import workflow
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook stopped with an error; how far it got is kept beside the output's place as ``*.failed.ipynb``."""
+
+
+def run(name: str, profile: profiles.Profile) -> None:
+    """Make a run of a profile (``20_supervised``, ``10_train_pool--text``) again, unless it is up to date.
+
+    Another process that makes the same run is waited for.
+
+    Raises
+    ------
+    ValueError
+        If there is no such run, its notebook cannot be read or does not know its parameter, or it read a table that no run
+        before it writes.
+    NotebookFailed
+        If a cell raises, or the notebook's process dies.
+    """
+    chosen = workflow.run_named(name, profile)
+    output, record = chosen.output(profile.name), chosen.manifest(profile.name)
+    with _alone(record.with_suffix(".lock"), f"{name}: another make is running it, waiting"):
+        asked = workflow.asked(chosen)
+        reason = manifest.why_again(record, asked)
+        if reason is None:
+            return
+        print(f"{name}: {reason}" if record.exists() else name, flush=True)
+        record.unlink(missing_ok=True)
+        with _traced() as facts:
+            run_notebook(chosen.source, output, {"pool": chosen.pool} if chosen.pool else {})
+        manifest.save(record, asked, facts, made=[output])
+        _check_order(chosen, profile)
+
+
+def _check_order(run: workflow.Run, profile: profiles.Profile) -> None:
+    """Raise an error if ``run`` read a table of this profile that no run before it wrote: then it could be stale unnoticed."""
+    order = workflow.runs(profile)
+    before: set[workflow.Run] = set()
+    waiting = [run]
+    while waiting:
+        fresh = [other for other in order.get(waiting.pop(), ()) if other not in before]
+        before.update(fresh)
+        waiting += fresh
+    written = {file for other in before for file in (manifest.load(other.manifest(profile.name)) or {"write": ()})["write"]}
+    own = paths.relative(paths.results(profile.name))
+    strange = [file for file in manifest.load(run.manifest(profile.name))["read"] if file.startswith(f"{own}/") and file not in written]
+    if strange and run in order:
+        raise ValueError(f"{run.name} read {strange[0]}, which no run before it writes; name the run that does in workflow.AFTER")
+
+
+@contextmanager
+def _alone(lock: Path, waiting: str) -> Iterator[None]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(waiting, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _traced() -> Iterator[list[str]]:
+    """What the processes that are started in the meantime note, once they are over."""
+    facts: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[trace.FILE] = file = f"{folder}/trace"
+        try:
+            yield facts
+        finally:
+            del os.environ[trace.FILE]
+        facts += Path(file).read_text(encoding="utf-8").splitlines() if Path(file).exists() else []
+
+
+def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: Path | None = None) -> None:
+    """Execute ``notebook`` in the folder ``cwd`` (its own, if None) into ``output``, which exists only if every cell ran.
+
+    Raises
+    ------
+    ValueError
+        If the notebook has not exactly one cell tagged ``parameters``, or a parameter's name is not in it.
+    NotebookFailed
+        If a cell raises, or the notebook's process dies.
+    """
+    import papermill  # takes a second to import, and only this command needs it
+    from nbclient.exceptions import DeadKernelError
+    from traitlets.config import Config
+
+    known = parameter_names(workflow.read_notebook(notebook), notebook.name)
+    for name in parameters:
+        if name not in known:
+            raise ValueError(f"{notebook.name}: " + profiles.unknown("parameter", name, known))
+    failed = output.with_suffix(".failed.ipynb")
+    for old in (failed, output):
+        old.unlink(missing_ok=True)
+    with _folder_of_sockets() as folder:
+        partial = folder / "running.ipynb"
+        private = Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})  # no open network ports
+        try:
+            papermill.execute_notebook(
+                notebook, partial, parameters, cwd=cwd or notebook.parent, kernel_name="python3",
+                progress_bar=False, stdout_file=sys.stdout, config=private,
+            )  # fmt: skip
+        except papermill.PapermillExecutionError as error:
+            artifacts.write(failed, partial.read_bytes())
+            raise NotebookFailed(f"{notebook.name}: {error.ename}: {error.evalue} (traceback in {paths.relative(failed)})") from None
+        except DeadKernelError:
+            raise NotebookFailed(
+                f"{notebook.name}: its process was killed, most often for lack of memory; what it finished is kept: free some memory, "
+                "and run make again"
+            ) from None
+        artifacts.write(output, tidy(json.loads(partial.read_text(encoding="utf-8"))))
+
+
+@contextmanager
+def _folder_of_sockets() -> Iterator[Path]:
+    """A folder for a kernel's sockets: their paths may be a hundred characters long, whatever TMPDIR says."""
+    place = tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp"
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        yield Path(folder)
+
+
+def end_on_sigterm() -> None:
+    """Let a SIGTERM unwind this process, so that what it began is tidied up and its kernel ends."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
+def parameter_names(notebook: dict, name: str) -> list[str]:
+    """The names that the cell tagged ``parameters`` assigns."""
+    tagged = [cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{name} has {len(tagged)} cells tagged 'parameters', not one")
+    lines = "".join(tagged[0]["source"]).splitlines()
+    return [line.split("=")[0].strip() for line in lines if "=" in line and not line.startswith((" ", "#"))]
+
+
+def tidy(notebook: dict) -> str:
+    """A notebook as its reader sees it: the last state of a progress bar, and no record of the run's paths."""
+    notebook["metadata"] = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags")
+        cell["metadata"] = {"tags": tags} if tags else {}
+        if "outputs" in cell:
+            cell["outputs"] = _join_streams(cell["outputs"])
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def _join_streams(outputs: list[dict]) -> list[dict]:
+    joined: list[dict] = []
+    for output in outputs:
+        if output["output_type"] == "stream" and joined and joined[-1].get("name") == output["name"]:
+            joined[-1]["text"] += "".join(output["text"])
+        else:
+            joined.append({**output, "text": "".join(output["text"])} if output["output_type"] == "stream" else output)
+    for output in joined:
+        if output["output_type"] == "stream":
+            lines = output["text"].split("\n")
+            output["text"] = "\n".join(line.rstrip("\r").split("\r")[-1] for line in lines)
+    return joined

@@ -1,0 +1,135 @@
+"""Which runs a profile consists of, and which of them come before which.
+
+A notebook's number says what it works on: 0 needs nothing but the package, 1 works on one pool at a time, 2 on the pool it is
+named after, 3 and 4 on the tables of all pools, 9 on everything. What a run reads is recorded when it runs, and a run that read
+what no run before it writes is refused, so this order cannot be wrong unnoticed.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from .. import paths
+from ..profiles import Profile, unknown
+from ..store import fingerprint, manifest
+
+# Beyond what the numbers say.
+AFTER = {
+    "01_neural_collapse": ("10_train_pool--supervised",),  # follows models of that pool
+    "21_selfsupervised": ("20_supervised",),  # compares with that pool's scores
+}
+TIMED = "33_cost"  # runs when nothing else does
+
+class Run(NamedTuple):
+    """One notebook, for one pool where it works on any."""
+
+    notebook: str
+    pool: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.notebook}--{self.pool}" if self.pool else self.notebook
+
+    @property
+    def source(self) -> Path:
+        return paths.notebooks() / f"{self.notebook}.ipynb"
+
+    def output(self, profile: str) -> Path:
+        return paths.build(profile) / f"{self.name}.ipynb"
+
+    def manifest(self, profile: str) -> Path:
+        return paths.build(profile) / f"{self.name}.json"
+
+
+def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
+    """Every run of a profile, and the runs that come before it."""
+    names = sorted(p.stem for p in paths.notebooks().glob("[0-9]*.ipynb") if p.stem not in profile.without)
+    own = {name: name.partition("_")[2] for name in names if name.startswith("2")}  # notebook -> its pool
+    own = {name: pool for name, pool in own.items() if pool in profile.pools}
+    before: dict[Run, tuple[Run, ...]] = {}
+    last: tuple[Run, ...] = ()  # pools are trained one after the other: each uses all cores, and some share models
+    for pool in own.values():
+        training, features = Run("10_train_pool", pool), Run("11_extract_features", pool)
+        before |= {training: last, features: (training,)}
+        last = (features,)
+    named = {run.name: run for run in before} | {name: Run(name) for name in names}
+    for name in names:
+        if name[0] == "0":
+            before[Run(name)] = ()
+        elif name in own:
+            before[Run(name)] = (Run("11_extract_features", own[name]),)
+    of_pools = tuple(Run(name) for name in own)
+    for name in names:
+        if name[0] in "34":
+            before[Run(name)] = of_pools
+    for name, others in AFTER.items():
+        if named.get(name) in before:
+            before[named[name]] += tuple(named[other] for other in others if named.get(other) in before)
+    for name in (TIMED, *(name for name in names if name[0] == "9")):
+        if name in names:
+            before.pop(Run(name), None)
+            before[Run(name)] = tuple(before)  # last of all
+    return before
+
+
+def run_named(name: str, profile: Profile) -> Run:
+    known = {run.name: run for run in runs(profile)} | {name: Run(name) for name in ("10_train_pool", "11_extract_features")}
+    if name not in known:
+        raise ValueError(unknown("notebook", name, known))
+    return known[name]
+
+
+def asked(run: Run) -> dict:
+    """What a run is asked to do: what its notebook's cells say, and the pool."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in read_notebook(run.source)["cells"]]
+    code = "\n".join(source for kind, source in cells if kind == "code") + "\n"
+    return {
+        "cells": hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16],
+        "pool": run.pool,
+        "code": fingerprint.of(code, stops=fingerprint.REPORTED),
+    }
+
+
+def read_notebook(path: Path) -> dict:
+    """A notebook's JSON.
+
+    Raises
+    ------
+    ValueError
+        If the file is no notebook.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["cells"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{paths.relative(path)} is not a notebook ({error}); `git checkout {paths.relative(path)}` brings it back") from None
+    return content
+
+
+def why_again(run: Run, profile: Profile) -> str | None:
+    """Why a run has to be made again, in a few words; None if it is up to date."""
+    return manifest.why_again(run.manifest(profile.name), asked(run))
+
+
+def to_make(profile: Profile) -> dict[Run, tuple[Run, ...]]:
+    """The runs that are not up to date, and those after them, which may no longer be; each with those of them before it."""
+    chosen: dict[Run, tuple[Run, ...]] = {}
+    for run, before in runs(profile).items():
+        waiting = tuple(other for other in before if other in chosen)
+        if waiting or why_again(run, profile):
+            chosen[run] = waiting
+    return chosen
+
+
+def rules(profile: Profile) -> str:
+    """What has to be made, as rules of a Makefile: ``all`` and ``features`` and one rule for each run."""
+    chosen = to_make(profile)
+    lines = ["# Written by `python -m ncrepro.pipeline rules`: the runs that are not up to date, and those after them."]
+    outputs = {run: paths.relative(run.output(profile.name)) for run in chosen}
+    lines += [f"all: {' '.join(outputs.values())}", f"features: {' '.join(o for r, o in outputs.items() if r.notebook[0] == '1')}"]
+    if chosen:
+        lines.append(f".PHONY: {' '.join(outputs.values())}")
+    for run, before in chosen.items():
+        lines += [f"{outputs[run]}: {' '.join(outputs[other] for other in before)} | check", f"\t@$(PIPELINE) run {run.name}"]
+    return "\n".join(lines) + "\n"
