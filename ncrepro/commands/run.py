@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import artifacts, paths, profiles
-from ..store import manifest, trace
+from ..store import fingerprint, manifest, trace
 from . import workflow
 
 
@@ -44,11 +44,24 @@ def run(name: str, profile: profiles.Profile) -> None:
         with _traced() as facts:
             run_notebook(chosen.source, output, {"pool": chosen.pool} if chosen.pool else {})
         manifest.save(record, asked, facts, made=[output])
-        _check_order(chosen, profile)
+        check(chosen, profile)
 
 
-def _check_order(run: workflow.Run, profile: profiles.Profile) -> None:
-    """Raise an error if ``run`` read a table of this profile that no run before it wrote: then it could be stale unnoticed."""
+def check(run: workflow.Run, profile: profiles.Profile) -> None:
+    """Hold what a run really imported and read against what it is known to rest on; what is not known could be stale unnoticed.
+
+    Raises
+    ------
+    ValueError
+        If it imported a module of ours that no fingerprint of its manifest reaches, or read a table of the profile that no run
+        before it writes.
+    """
+    content = manifest.load(run.manifest(profile.name))
+    known = fingerprint.reach(workflow.code_of(run), stops=fingerprint.REPORTED).modules.union(
+        *(fingerprint.reach(*used["roots"], stops=tuple(used["stops"])).modules for used in content["code"])
+    )
+    if unknown := [module for module in content["module"] if module not in known]:
+        raise ValueError(f"{run.name} imported {', '.join(unknown)}, which ncrepro.store.fingerprint does not find in its code")
     order = workflow.runs(profile)
     before: set[workflow.Run] = set()
     waiting = [run]
@@ -58,7 +71,7 @@ def _check_order(run: workflow.Run, profile: profiles.Profile) -> None:
         waiting += fresh
     written = {file for other in before for file in (manifest.load(other.manifest(profile.name)) or {"write": ()})["write"]}
     own = paths.relative(paths.results(profile.name))
-    strange = [file for file in manifest.load(run.manifest(profile.name))["read"] if file.startswith(f"{own}/") and file not in written]
+    strange = [file for file in content["read"] if file.startswith(f"{own}/") and file not in written]
     if strange and run in order:
         raise ValueError(f"{run.name} read {strange[0]}, which no run before it writes; name the run that does in workflow.AFTER")
 

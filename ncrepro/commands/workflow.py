@@ -82,13 +82,20 @@ def run_named(name: str, profile: Profile) -> Run:
 
 def asked(run: Run) -> dict:
     """What a run is asked to do: what its notebook's cells say, and the pool."""
-    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in read_notebook(run.source)["cells"]]
-    code = "\n".join(source for kind, source in cells if kind == "code") + "\n"
     return {
-        "cells": hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16],
+        "cells": hashlib.sha256(json.dumps(_cells(run)).encode()).hexdigest()[:16],
         "pool": run.pool,
-        "code": fingerprint.of(code, stops=fingerprint.REPORTED),
+        "code": fingerprint.of(code_of(run), stops=fingerprint.REPORTED),
     }
+
+
+def code_of(run: Run) -> str:
+    """The code of all cells of a run's notebook."""
+    return "\n".join(source for kind, source in _cells(run) if kind == "code") + "\n"
+
+
+def _cells(run: Run) -> list[tuple[str, str]]:
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in read_notebook(run.source)["cells"]]
 
 
 def read_notebook(path: Path) -> dict:

@@ -24,7 +24,6 @@ from typing import NamedTuple
 from . import trace
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_OURS = ("ncrepro", "bench")
 
 # What the fingerprint of a *result* does not look into, and why; `make` looks into all of it.
 KEEPING = {
@@ -174,12 +173,12 @@ class _Walk:
         if not isinstance(called, ast.Name):
             return False
         meant = module.imports.get(called.id) or (f"{module.name}:{called.id}" if called.id in module.definitions else None)
-        return meant is not None and meant.partition(":")[0].split(".")[0] in _OURS and meant not in LISTING
+        return meant is not None and meant.partition(":")[0].split(".")[0] in trace.OURS and meant not in LISTING
 
     def load_imports(self, node: ast.AST, module: "_Module") -> None:
         for meant in _imports(node, module).values():
             name, _, attribute = meant.partition(":")
-            if name.split(".")[0] not in _OURS:
+            if name.split(".")[0] not in trace.OURS:
                 self.libraries.add(name.split(".")[0])
             else:
                 self.load(name)
@@ -237,12 +236,12 @@ class _Walk:
         self.enter(Unit(module, node.name), frame)
 
     def is_ours(self, name: str, module: "_Module") -> bool:
-        return name in module.definitions or module.imports.get(name, "").split(".")[0] in _OURS
+        return name in module.definitions or module.imports.get(name, "").split(".")[0] in trace.OURS
 
     def meant(self, meant: str) -> None:
         """What an imported name stands for is used: an attribute of a module of ours, or a module as a whole."""
         module, _, name = meant.partition(":")
-        if module.split(".")[0] not in _OURS:
+        if module.split(".")[0] not in trace.OURS:
             return
         if name and (_module(f"{module}.{name}") is None or name in _module(module).definitions):
             if not self.attribute(module, name):
@@ -280,7 +279,7 @@ class _Walk:
         else:
             return None
         name, _, attribute = meant.partition(":")
-        if name.split(".")[0] not in _OURS:
+        if name.split(".")[0] not in trace.OURS:
             return None
         whole = f"{name}.{attribute}" if attribute else name
         found = _module(whole)
@@ -291,7 +290,7 @@ class _Walk:
     @staticmethod
     def module_of_meant(meant: str) -> str | None:
         whole = meant.replace(":", ".")
-        return whole if whole.split(".")[0] in _OURS and _module(whole) is not None else None
+        return whole if whole.split(".")[0] in trace.OURS and _module(whole) is not None else None
 
     def computed(self, call: ast.Call, module: "_Module") -> None:
         """``import_module(f"package.{name}")``: every module that this can mean; methods by a name that is computed: all named so."""
@@ -300,7 +299,7 @@ class _Walk:
             package = _start(call.args[0], module)
             if package is None:
                 raise LookupError(f"{module.name}: import_module of a name of which not even the package is written out")
-            if package.split(".")[0] in _OURS and _module(package) is not None and not self.stopped(package):
+            if package.split(".")[0] in trace.OURS and _module(package) is not None and not self.stopped(package):
                 for below in _below(package):
                     self.whole(below)
         elif called == "getattr" and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
@@ -366,7 +365,7 @@ def _imports(node: ast.AST, module: _Module) -> dict[str, str]:
 
 @cache
 def _module(name: str) -> _Module | None:
-    if not name or name.split(".")[0] not in _OURS:
+    if not name or name.split(".")[0] not in trace.OURS:
         return None
     path = _REPOSITORY.joinpath(*name.split("."))
     for file, is_package in ((path / "__init__.py", True), (path.with_suffix(".py"), False)):
@@ -392,7 +391,7 @@ def modules() -> tuple[str, ...]:
         for below in _below(package):
             yield from of_package(below)
 
-    return tuple(module for package in _OURS for module in of_package(package))
+    return tuple(module for package in trace.OURS for module in of_package(package))
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -28,7 +28,7 @@ def save(path: Path, asked: dict, facts: Iterable[str], made: Iterable[Path] = (
     result
         What the run gave beside files, as JSON can hold it.
     """
-    noted: dict[str, list] = {"read": [], "write": [paths.relative(file) for file in made], "artefact": [], "code": []}
+    noted: dict[str, list] = {"read": [], "write": [paths.relative(file) for file in made], "artefact": [], "code": [], "module": []}
     for line in facts:
         kind, fact = json.loads(line)
         noted[kind].append(fact)
@@ -40,6 +40,7 @@ def save(path: Path, asked: dict, facts: Iterable[str], made: Iterable[Path] = (
         "read": {file: digest(paths.root() / file) for file in sorted(set(noted["read"]) - written)},
         "write": {file: digest(paths.root() / file) for file in sorted(written)},
         "artefact": sorted(set(noted["artefact"])),
+        "module": sorted(set(noted["module"]) & set(fingerprint.modules())),
     }
     artifacts.write(path, json.dumps(content, indent=1) + "\n")
 
@@ -48,7 +49,7 @@ def load(path: Path) -> dict | None:
     """The manifest at ``path``; None where there is none, or it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return content if {"asked", "code", "read", "write", "artefact"} <= content.keys() else None
+        return content if content.keys() >= {"asked", "code", "read", "write", "artefact", "module"} else None
     except (OSError, ValueError, AttributeError):
         return None
 

@@ -14,6 +14,8 @@ from .. import paths
 
 FILE = "NCREPRO_TRACE"  # the environment variable that names the file the facts go to
 
+OURS = ("ncrepro", "bench")  # this repository's packages
+
 _watched: list[set[str]] = []  # what is noted while a part of a run is watched
 _noted: set[str] = set()
 
@@ -34,6 +36,8 @@ def start() -> None:
                 see("write" if (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR) else "read", arguments[0])
             elif event == "os.rename":
                 see("write", arguments[1])
+            elif event == "import" and arguments[0].partition(".")[0] in OURS:
+                note("module", arguments[0])
 
         sys.addaudithook(on_event)
 
@@ -44,7 +48,11 @@ def is_on() -> bool:
 
 
 def note(kind: str, fact) -> None:
-    """Add a fact: ``read``, ``write`` or ``artefact`` and a path below the root, or ``code`` and what was asked of `fingerprint`."""
+    """Add a fact.
+
+    ``read``, ``write`` or ``artefact`` and a path below the root; ``module`` and the name of one of ours that is imported; or
+    ``code`` and what was asked of `fingerprint`.
+    """
     line = json.dumps([kind, fact])
     for watched in _watched:
         watched.add(line)
