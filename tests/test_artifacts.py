@@ -76,16 +76,3 @@ def test_a_full_disk_gives_one_clear_line_and_leaves_nothing_behind(tmp_path, mo
 def test_a_digest_depends_on_values_and_not_on_their_order():
     assert artifacts.digest({"a": 1, "b": 2}) == artifacts.digest({"b": 2, "a": 1})
     assert artifacts.digest({"a": 1, "b": 2}) != artifacts.digest({"a": 1, "b": 3})
-
-
-def test_a_fingerprint_sees_code_and_not_comments(tmp_path, monkeypatch):
-    def fingerprint(code):
-        artifacts.fingerprint.cache_clear()
-        (tmp_path / "step.py").write_text(code)
-        return artifacts.fingerprint("step")
-
-    monkeypatch.setattr(artifacts, "__file__", str(tmp_path / "artifacts.py"))
-    plain = fingerprint("def f(x):\n    return x + 1\n")
-    assert fingerprint('def f(x):\n    """Doc."""\n    # why\n    return x + 1\n') == plain
-    assert fingerprint("def f(x):\n    return x + 2\n") != plain
-    artifacts.fingerprint.cache_clear()

@@ -1,0 +1,177 @@
+"""A run is made again when what it rests on or what it made is no longer so, and only then."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import REPOSITORY
+from test_pipeline import notebook
+
+from ncrepro import artifacts, paths, profiles
+from ncrepro.commands import run as runs
+from ncrepro.commands import workflow
+
+WRITES = """
+import numpy as np, pandas as pd
+from ncrepro import artifacts, paths, profiles, published
+name = profiles.load(profile).name
+artifacts.cached(paths.cache(name) / "a.safetensors", {"seed": 0}, lambda: {"x": np.arange(3)})
+artifacts.write_table(paths.results(name, "made") / "table.csv", pd.DataFrame({"x": [len(published.load("ncti_table1"))]}))
+"""
+READS = """
+from ncrepro import artifacts, paths, profiles
+name = profiles.load(profile).name
+table = artifacts.read_table(paths.results(name, "made") / "table.csv", name)
+artifacts.write(paths.figures(name) / "figure.txt", str(table.x[0]))
+"""
+
+
+AFTER = {"05_reads": ("00_writes",)}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A place in which two runs are made, the second of which reads what the first writes."""
+    root = tmp_path_factory.mktemp("runs")
+    shutil.copytree(paths.profiles(), root / "notebooks" / "profiles")
+    shutil.copytree(paths.published(), root / "data" / "published")
+    for name, code in (("00_writes", WRITES), ("05_reads", READS)):
+        (root / "notebooks" / f"{name}.ipynb").write_text(notebook("profile = None", code))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NCREPRO_ROOT", str(root))
+        patch.setenv("NCREPRO_PROFILE", "smoke")
+        patch.setattr(workflow, "AFTER", AFTER)
+        for name in ("00_writes", "05_reads"):
+            runs.run(name, profiles.load())
+    return root
+
+
+@pytest.fixture
+def made(ran, tmp_path, monkeypatch):
+    """A copy of it, elsewhere."""
+    root = tmp_path / "root"
+    shutil.copytree(ran, root)
+    monkeypatch.setenv("NCREPRO_ROOT", str(root))
+    monkeypatch.setenv("NCREPRO_PROFILE", "smoke")
+    monkeypatch.setattr(workflow, "AFTER", AFTER)
+    assert stale() == []
+    return root
+
+
+def stale():
+    return [run.name for run in workflow.runs(profiles.load()) if run.notebook[0] == "0" and workflow.why_again(run, profiles.load())]
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_nothing_is_made_again_because_of_times_or_outputs(made):
+    for place, _, names in os.walk(made):
+        for name in names:
+            os.utime(os.path.join(place, name), (1, 1))
+    for path in paths.notebooks().glob("0*.ipynb"):  # as JupyterLab saves it
+        content = json.loads(path.read_text())
+        content["cells"][1] |= {"outputs": [{"output_type": "stream", "name": "stdout", "text": "run"}], "execution_count": 3}
+        path.write_text(json.dumps(content, indent=4))
+    profile = paths.profiles() / "smoke.yaml"
+    profile.write_text("# a comment\n" + profile.read_text())
+    assert stale() == []
+
+
+CHANGES = {
+    "a table is deleted": (lambda root: (root / "data/results/smoke/made/table.csv").unlink(), ["00_writes", "05_reads"]),
+    "a table is edited": (lambda root: edit(root / "data/results/smoke/made/table.csv", "x\n", "x\n9\n"), ["00_writes", "05_reads"]),
+    "a figure is cut": (lambda root: (root / "figures/smoke/figure.txt").write_text(""), ["05_reads"]),
+    "the results are deleted": (lambda root: subprocess.run(["rm", "-r", root / "data/results"], check=True), ["00_writes", "05_reads"]),
+    "the cache is deleted": (lambda root: subprocess.run(["rm", "-r", root / "data/cache"], check=True), ["00_writes"]),
+    "an artefact is damaged": (lambda root: (root / "data/cache/smoke/a.safetensors").write_bytes(b"torn"), ["00_writes"]),
+    "an executed notebook is emptied": (lambda root: (root / "build/smoke/05_reads.ipynb").write_text(""), ["05_reads"]),
+    "a manifest is torn": (lambda root: (root / "build/smoke/05_reads.json").write_text("{"), ["05_reads"]),
+    "the profile says something else": (lambda root: edit(paths.profiles() / "smoke.yaml", "workers: 2", "workers: 1"), ["00_writes", "05_reads"]),
+    "a cell is edited": (lambda root: edit(root / "notebooks/05_reads.ipynb", "str(table.x[0])", "str(int(table.x[0]))"), ["05_reads"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changed_is_made_again_and_ends_as_before(made, change):
+    act, expected = CHANGES[change]
+    table = made / "data/results/smoke/made/table.csv"
+    before = table.read_bytes()
+    act(made)
+    assert stale() == expected
+    for name in ("00_writes", "05_reads"):
+        runs.run(name, profiles.load())
+    assert stale() == []
+    assert table.read_bytes() == before and (made / "figures/smoke/figure.txt").read_text() == before.decode().split()[1]
+
+
+def test_what_was_read_is_known_also_from_worker_processes(made):
+    code = """
+from ncrepro import jobs, paths
+def read(i):
+    return (paths.published() / "claims.csv").read_text()[:i]
+list(jobs.side_by_side(read, [1, 2], 2))
+"""
+    (made / "notebooks" / "06_workers.ipynb").write_text(notebook("profile = None", code))
+    runs.run("06_workers", profiles.load())
+    assert "data/published/claims.csv" in json.loads((made / "build/smoke/06_workers.json").read_text())["read"]
+
+
+def test_a_run_that_reads_what_no_run_before_it_writes_is_refused(made):
+    (made / "notebooks" / "04_early.ipynb").write_text(notebook("profile = None", READS))
+    with pytest.raises(ValueError, match=r"04_early read data/results/smoke/made/table.csv, which no run before it writes"):
+        runs.run("04_early", profiles.load())
+
+
+def test_a_run_that_imports_what_the_fingerprint_does_not_find_is_refused(made):
+    hidden = "profile = None", "name = 'ncrepro.' + 'mem' + 'ory'\n__import__(name)\nimport ncrepro"
+    (made / "notebooks" / "07_hidden.ipynb").write_text(notebook(*hidden))
+    with pytest.raises(ValueError, match="07_hidden imported ncrepro.memory, which ncrepro.store.fingerprint does not find"):
+        runs.run("07_hidden", profiles.load())
+
+
+def test_a_file_that_is_no_notebook_is_named(made):
+    (made / "notebooks" / "05_reads.ipynb").write_text("")
+    with pytest.raises(ValueError, match="notebooks/05_reads.ipynb is not a notebook"):
+        runs.run("05_reads", profiles.load())
+
+
+def test_an_unknown_run_is_refused(root):
+    with pytest.raises(ValueError, match="unknown notebook '20_supervise'.*did you mean"):
+        workflow.run_named("20_supervise", profiles.load())
+
+
+def test_a_process_that_is_killed_is_one_clear_line_and_leaves_nothing_behind(made):
+    (made / "notebooks" / "08_dies.ipynb").write_text(notebook("profile = None", "import os\nos.kill(os.getpid(), 9)"))
+    with pytest.raises(runs.NotebookFailed, match="08_dies.ipynb: its process was killed"):
+        runs.run("08_dies", profiles.load())
+    assert not list((made / "build/smoke").glob("08_dies*.ipynb"))
+
+
+def test_two_processes_make_a_run_once(made):
+    (made / "notebooks" / "09_slow.ipynb").write_text(notebook("profile = None", "import time; time.sleep(2)"))
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-W", "ignore", "-m", "ncrepro.pipeline", "run", "09_slow"]
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lock = made / "build/smoke/09_slow.lock"
+    while not lock.exists():
+        time.sleep(0.05)
+    second = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = [process.communicate(timeout=120) for process in (first, second)]
+    assert first.returncode == second.returncode == 0, said
+    assert sum("waiting" in out for out, _ in said) == 1
+    assert sum(out.count("09_slow\n") for out, _ in said) == 1
+
+
+def test_a_torn_table_is_named(root):
+    path = paths.results("smoke", "supervised") / "scores.csv"
+    artifacts.write(path, "")
+    with pytest.raises(ValueError, match="data/results/smoke/supervised/scores.csv cannot be read.*run `make all PROFILE=smoke`"):
+        artifacts.read_table(path, "smoke")

@@ -1,0 +1,115 @@
+"""What would be made again after a change, held against what every run of the smoke profile really imported and read."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+from ncrepro import profiles
+from ncrepro.commands import workflow
+from ncrepro.store import fingerprint, manifest
+
+SMOKE = profiles.load("smoke")
+STALE = """
+import json
+from ncrepro import profiles
+from ncrepro.commands import workflow
+profile = profiles.load("smoke")
+print(json.dumps([run.name for run in workflow.runs(profile) if workflow.why_again(run, profile)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """Run -> its manifest, of every run of the smoke profile in this checkout."""
+    found = {run: manifest.load(REPOSITORY / "build" / "smoke" / f"{run.name}.json") for run in workflow.runs(SMOKE)}
+    if not all(found.values()):
+        pytest.skip("make PROFILE=smoke all has not run here; make test runs it first")
+    return found
+
+
+def reached(run, content) -> set[str]:
+    cells = fingerprint.reach(workflow.code_of(run), stops=fingerprint.REPORTED).modules
+    return cells.union(*(fingerprint.reach(*used["roots"], stops=tuple(used["stops"])).modules for used in content["code"]))
+
+
+def test_every_module_that_a_run_imports_is_one_whose_change_makes_it_again(recorded):
+    holes = {run.name: sorted(set(content["module"]) - reached(run, content)) for run, content in recorded.items()}
+    assert {run: modules for run, modules in holes.items() if modules} == {}
+
+
+def test_the_record_is_not_empty(recorded):
+    imported = {module for content in recorded.values() for module in content["module"]}
+    assert len(imported) > len(fingerprint.modules()) / 2
+    assert {"ncrepro.losses", "ncrepro.jobs", "ncrepro.objectives.sela", "ncrepro.models.text", "bench.plain"} <= imported
+    read = {file for content in recorded.values() for file in content["read"]}
+    assert "data/published/ncti_table1.csv" in read and "data/results/smoke/text/accuracies.csv" in read
+
+
+def test_every_file_that_a_run_writes_has_one_writer(recorded):
+    writers: dict[str, set[str]] = {}
+    for run, content in recorded.items():
+        for file in content["write"]:
+            writers.setdefault(file, set()).add(run.name)
+    assert {file: names for file, names in writers.items() if len(names) > 1} == {}
+
+
+# Changes in a copy --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def copy(recorded, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stale") / "copy"
+    for part in ("ncrepro", "bench", "notebooks", "data/published", "data/photographs", "data/reference", "data/results/smoke", "data/cache/smoke",
+                 "data/cache/datasets", "figures", "build/smoke"):  # fmt: skip
+        if (REPOSITORY / part).exists():
+            shutil.copytree(REPOSITORY / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "demo", "photos"))
+    shutil.copytree(REPOSITORY / "figures", folder / "figures", dirs_exist_ok=True)
+    return folder
+
+
+def stale_in(copy) -> set[str]:
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(copy), "NCREPRO_PROFILE": "smoke"}
+    result = subprocess.run([sys.executable, "-c", STALE], env=environment, cwd=copy, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return set(json.loads(result.stdout))
+
+
+def runs_named(*starts: str) -> set[str]:
+    return {run.name for run in workflow.runs(SMOKE) if run.name.startswith(starts)}
+
+
+CHANGES = {
+    "nothing": ("README.md", "", "", set(), {""}),
+    "a comment": ("ncrepro/training.py", "SIZE = 32", "SIZE = 32  # as CIFAR", set(), {""}),
+    "a docstring": ("ncrepro/losses.py", '"""', '"""Words. ', set(), {""}),
+    "one figure": ("ncrepro/gallery/supervised.py", "NCTI Table 1: how", "NCTI Table 1: see how", {"20_supervised", "90_figures"}, {"0", "1", "21", "22", "3", "4"}),
+    "one metric": ("ncrepro/metrics/logme.py", "def logme(", "def logme(changed=1, *,", {"20", "21", "22", "23", "24", "25", "33"}, {"10", "11", "03"}),
+    "what trains images": ("ncrepro/training.py", "model.train()", "model.train(True)", {"10_train_pool--supervised", "10_train_pool--selfsupervised"}, {"10_train_pool--text", "10_train_pool--segmentation", "03"}),
+    "the losses": ("ncrepro/losses.py", "def adapt(", "def adapt(changed=1, *,", {"01", "10_train_pool--supervised", "10_train_pool--loss_functions", "32", "40", "41"}, {"03"}),
+    "how jobs run": ("ncrepro/jobs.py", "class Job(", "changed = 1\n\n\nclass Job(", {"01", "10", "11", "20", "30", "90"}, {"03"}),
+    "advice": ("ncrepro/advice.py", "def _work(", "def _work(changed=1, *,", {"40", "41"}, {"10", "11", "30"}),
+    "a published table": ("data/published/face_table1.csv", "dtd", "DTD", {"03", "20"}, {"10_train_pool--text", "11"}),
+    "the look of figures": ("ncrepro/plots/style.py", "PAGE = 7.0", "PAGE = 7.1", {"10", "20", "30", "90"}, {"nothing"}),
+    "a profile": ("notebooks/profiles/smoke.yaml", "workers: 2", "workers: 1", {"10", "20", "90"}, {"nothing"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_makes_again_what_rests_on_it_and_not_much_else(copy, change):
+    file, old, new, again, untouched = CHANGES[change]
+    path = copy / file
+    before = path.read_text() if path.exists() else None
+    try:
+        if before is not None:
+            assert old in before
+            path.write_text(before.replace(old, new, 1))
+        stale = stale_in(copy)
+    finally:
+        if before is not None:
+            path.write_text(before)
+    assert runs_named(*again) - stale == set()
+    assert runs_named(*untouched) & stale == set()
