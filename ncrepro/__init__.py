@@ -1,5 +1,9 @@
 """Which pre-trained model should I fine-tune? Neural-collapse transferability metrics, their baselines and their experiments."""
 
+from . import arithmetic
+
+arithmetic.pin()  # before NumPy, SciPy or torch are loaded
+
 __version__ = "0.1.0"
 
 
