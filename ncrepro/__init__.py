@@ -1,10 +1,12 @@
 """Which pre-trained model should I fine-tune? Neural-collapse transferability metrics, their baselines and their experiments."""
 
+from . import arithmetic
 from .store import trace
 
 __version__ = "0.1.0"
 
-trace.start()  # before anything else is read
+arithmetic.pin()  # before NumPy, SciPy or torch are loaded
+trace.start()  # before any data is read
 
 
 def __getattr__(name: str):

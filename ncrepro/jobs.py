@@ -19,7 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from . import artifacts, paths
+from . import arithmetic, artifacts, paths
 from .artifacts import Arrays
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
@@ -65,8 +65,7 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], work
 
 def _begin() -> None:
     """In a new process: one thread, also for what is imported later on; and an end when its parent ends."""
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ[f"{library}_NUM_THREADS"] = "1"
+    os.environ.update(arithmetic.ONE_THREAD)
     threadpool_limits(1)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import ncrepro as _  # first of all, which settles how NumPy and torch compute before any test loads them
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

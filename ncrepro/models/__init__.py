@@ -3,8 +3,11 @@
 import torch
 from torch import nn
 
+from .. import arithmetic
 from ..profiles import unknown
 from .vision import ARCHITECTURES, FACE_POOL, NCTI_POOL
+
+arithmetic.make_torch_deterministic()  # here, since whatever trains or extracts has a network
 
 __all__ = ["FACE_POOL", "NCTI_POOL", "build", "classifier", "names", "replace_classifier"]
 
