@@ -243,7 +243,7 @@ class Experiment:
             "loss": model.loss,
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.pretrain,
-            "seed": 0,
+            "seed": 1000 * self.profile.repetition,
             "code": artifacts.fingerprint(*self.task.CODE),
             "torch": importlib.metadata.version("torch"),
             **_provenance(model.source),
@@ -258,7 +258,7 @@ class Experiment:
             "target": target,
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
-            "seed": seed,
+            "seed": seed + 1000 * self.profile.repetition,
             **_provenance(target),
         }
         step = partial(jobs.from_pretrained, self.task.finetune, spec, origin.path, origin.spec)

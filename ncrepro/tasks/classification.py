@@ -15,7 +15,7 @@ ARCHITECTURES = models.names()
 LOSSES = tuple(losses.LOSSES)
 DATASETS = datasets.names()
 # What trains a model: a change there trains it again.
-CODE = ("models/__init__", "models/vision", "training", "losses", "datasets/builtin", "tasks/classification")
+CODE = ("models/__init__", "models/vision", "training", "losses", "datasets/builtin", "tasks/classification", "tasks/recipes")
 
 Build = Callable[[str, int, int], torch.nn.Module]
 _WEIGHTS = "weights."  # what the names of a network's arrays begin with

@@ -11,7 +11,7 @@ from .optimise import device
 
 __all__ = ["ARCHITECTURES", "CODE", "DATASETS", "LOSSES", "extract", "finetune", "pretrain", "restore"]
 
-CODE = ("models/full_size", "models/torchvision_models", "training", "losses", "tasks/classification", "tasks/full_size")
+CODE = ("models/full_size", "models/torchvision_models", "training", "losses", "tasks/classification", "tasks/full_size", "tasks/recipes")
 
 
 def _build(name: str, n_classes: int, seed: int) -> nn.Module:

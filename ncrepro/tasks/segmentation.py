@@ -27,7 +27,7 @@ LOSSES = ("cross_entropy",)
 DATASETS = (*scenes.NAMES, *segmentation_folders.NAMES, NOTHING)
 CODE = (
     "models/segmentation", "datasets/builtin", "datasets/scenes", "datasets/segmentation_folders",
-    "tasks/optimise", "tasks/segmentation",
+    "tasks/optimise", "tasks/recipes", "tasks/segmentation",
 )  # fmt: skip
 
 PIXELS_PER_CLASS = 250  # that the metrics see

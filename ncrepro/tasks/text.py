@@ -21,7 +21,7 @@ NOTHING = "nothing"  # as a source: the network keeps its first weights
 ARCHITECTURES = tuple(models.ARCHITECTURES)
 LOSSES = ("cross_entropy",)  # of the pool; a variant's own objective comes with its architecture
 DATASETS = (*docstrings.NAMES, *clue.NAMES, NOTHING)
-CODE = ("models/text", "datasets/docstrings", "datasets/clue", "tasks/optimise", "tasks/text")
+CODE = ("models/text", "datasets/docstrings", "datasets/clue", "tasks/optimise", "tasks/recipes", "tasks/text")
 
 _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
