@@ -4,11 +4,23 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
+# What can be said on the command line. A $ in a value stays a $, and the value is handed on in the environment, so that no shell
+# and no make reads it: write "$$NAME" in a recipe.
+OF_RANK := IMAGES TEXT FEATURES MODELS METRICS TEXT_COLUMN LABEL_COLUMN MAX_PER_CLASS BATCH_SIZE N_BOOTSTRAP ON_ERROR OUT
+OPTIONS := PROFILE PYTHON BASE_PYTHON NCREPRO_DATA NCREPRO_LOADERS NCREPRO_ROOT $(OF_RANK)
+SAID := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(SAID),$(eval export override $(name) := $$(value $(name))))
+
 PROFILE ?= demo
 PYTHON ?= .venv/bin/python
 BASE_PYTHON ?= python3
+mistyped := $(subst ','\'',$(firstword $(filter-out $(OPTIONS),$(SAID))))
+ifneq ($(mistyped),)
+unknown := from sys import argv; from ncrepro.schema import unknown; print(unknown("variable", argv[1], argv[2:]))
+$(error $(shell $(firstword $(wildcard $(PYTHON)) $(BASE_PYTHON)) -c '$(unknown)' '$(mistyped)' $(OPTIONS)))
+endif
 PROFILES := $(basename $(notdir $(wildcard notebooks/profiles/*.yaml)))
-ifeq ($(wildcard notebooks/profiles/$(PROFILE).yaml),)
+ifeq ($(wildcard notebooks/profiles/$(firstword $(subst +, ,$(PROFILE))).yaml),)
 $(error unknown PROFILE '$(PROFILE)': choose one of $(PROFILES))
 endif
 
@@ -18,10 +30,6 @@ export PYTHONPATH := $(CURDIR)
 ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j2
 endif
-# Two worker processes of one thread each use both cores; more threads per process would only get in each other's way.
-export OMP_NUM_THREADS := 1
-export OPENBLAS_NUM_THREADS := 1
-export MKL_NUM_THREADS := 1
 export SOURCE_DATE_EPOCH := 1700000000
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
@@ -47,8 +55,7 @@ bench: | environment  ## time and memory of every metric and of feature extracti
 ##@ Your own data
 # As many threads as there are cores, since there is one process; but none that waits at full speed for its turn.
 rank: | environment  ## rank MODELS="resnet50 ..." on IMAGES=folder, TEXT=file.csv or FEATURES="one.npz two.npz"
-	@env -u OMP_NUM_THREADS OMP_WAIT_POLICY=passive $(PIPELINE) rank $(foreach option,$(OF_RANK),$(if $(filter command,$(firstword $(origin $(option)))),--$(call lower,$(option)) '$($(option))'))
-OF_RANK := IMAGES TEXT FEATURES MODELS METRICS TEXT_COLUMN LABEL_COLUMN MAX_PER_CLASS BATCH_SIZE N_BOOTSTRAP ON_ERROR OUT
+	@NCREPRO_ARITHMETIC=native OMP_WAIT_POLICY=passive $(PIPELINE) rank $(foreach option,$(filter $(OF_RANK),$(SAID)),--$(call lower,$(option))="$$$(option)")
 lower = $(shell tr A-Z a-z <<< $(1))
 
 ##@ Working with it

@@ -244,7 +244,7 @@ class Experiment:
             "loss": model.loss,
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.pretrain,
-            "seed": 0,
+            "seed": 1000 * self.profile.repetition,
             **self._rests_on("pretrain", model.source),
         }
         label = "-".join((model.architecture, model.source, model.loss))
@@ -257,7 +257,7 @@ class Experiment:
             "target": target,
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
-            "seed": seed,
+            "seed": seed + 1000 * self.profile.repetition,
             **self._rests_on("finetune", target),
         }
         step = partial(jobs.from_pretrained, self.task.finetune, spec, origin.path, origin.spec)

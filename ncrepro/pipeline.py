@@ -4,6 +4,8 @@
 """
 
 import argparse
+import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ from .commands.run import NotebookFailed, end_on_sigterm, run, run_notebook
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ncrepro.pipeline", description=__doc__)
+    parser = _Parser(prog="python -m ncrepro.pipeline", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="is this profile known, is there room, can results be written?")
     rules = commands.add_parser("rules", help="write what has to run as rules of a Makefile")
@@ -24,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     yours = commands.add_parser("rank", help="rank models on data of one's own")
     for name, kind in OF_RANK.items():
         yours.add_argument(f"--{name}", type=kind)
-    yours.add_argument("--out", type=Path)
+    yours.add_argument("--out")
     commands.add_parser("verify", help="compare the results with the committed reference")
     arguments = parser.parse_args(argv)
     end_on_sigterm()
@@ -46,11 +48,19 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        self.exit(2, f"error: {message}\n")
+
+
 # Before the work ------------------------------------------------------------------------------------------------------
 
 
 def check(profile: profiles.Profile) -> None:
-    """Raise an error for whatever would stop a run later on: a folder that cannot be written, a disk too full, absent data."""
+    """Raise an error for whatever would stop a run later on.
+
+    That is: a folder that cannot be written, a disk too full, a pool that names what its task does not know, absent data.
+    """
     for folder in (paths.cache(profile.name), paths.results(profile.name), paths.figures(profile.name)):
         try:
             artifacts.write(folder / ".writable", b"")
@@ -60,6 +70,13 @@ def check(profile: profiles.Profile) -> None:
     free_gb = shutil.disk_usage(paths.root()).free / 1e9
     if free_gb < profile.disk_gb:
         raise OSError(f"profile {profile.name!r} needs {profile.disk_gb} GB of disk, {free_gb:.1f} GB are free")
+    from .experiment import Experiment  # loads torch, which only this and the run of a notebook need
+
+    for pool in profile.pools:
+        try:
+            Experiment(pool, profile.name)
+        except ValueError as error:
+            raise ValueError(f"{profile.name.partition('+')[0]}.yaml: pools.{pool}: {error}") from None
     if needed := by_hand.of(profile):
         from . import catalogue  # takes seconds to import, and only such profiles need it
 
@@ -85,26 +102,49 @@ OF_RANK = {name: str for name in ("images", "text", "features", "models", "metri
 }  # fmt: skip
 
 
-def rank(parameters: dict[str, str | int], out: Path | None = None) -> None:
+def rank(parameters: dict[str, str | int], out: str | Path | None = None) -> None:
     """Execute 41_rank on data of one's own: notebook and table into ``out`` or ``data/results/rank/NAME``, and the figure.
 
-    Paths are those of the folder that this is called in.
+    Paths are those of the folder that this is called in. NAME is that of the data, and a digest of where they lie.
 
     Raises
     ------
     ValueError
-        If not exactly one of ``images``, ``text`` and ``features`` is given.
+        If not exactly one of ``images``, ``text`` and ``features`` is given, or something is given empty.
     NotebookFailed
         If it cannot be done: the message says why.
     """
+    for name, value in (parameters | {"out": out}).items():
+        if value is not None and not str(value).strip():
+            raise ValueError(f"{name.upper()} is empty; give it a value, or leave it out")
+    lists = {name: listed(name, parameters[name]) for name in ("features", "models") if name in parameters}
+    parameters = parameters | {name: value[0] if name == "features" and len(value) == 1 else value for name, value in lists.items()}
     data = [parameters[kind] for kind in ("images", "text", "features") if kind in parameters]
     if len(data) != 1:
         raise ValueError(f"{len(data)} data sets are named; name one: make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv "
                          "MODELS='bert-base-uncased ...', or FEATURES='one.npz two.npz'")
-    results, figures = (out, out) if out else (paths.results("rank", Path(data[0].split()[0]).stem), paths.figures("rank"))
+    results, figures = (out, out) if out else (paths.results("rank", _name_of(data[0])), paths.figures("rank"))
     places = {"results": str(Path(results).resolve()), "figures": str(Path(figures).resolve())}
     run_notebook(paths.root() / "notebooks" / "41_rank.ipynb", Path(results).resolve() / "rank.ipynb", parameters | places, Path.cwd())
     print(f"written: {paths.relative(results)}/ranking.csv, rank.ipynb; {paths.relative(figures)}/{Path(results).resolve().name}.png, .pdf")
+
+
+def listed(name: str, value: str) -> list[str]:
+    """The names and paths of a list: one that exists as it is, or several, parted by blanks and quoted as in a shell."""
+    if os.path.exists(value):  # unlike Path.exists, also of what is too long to be a path
+        return [value]
+    try:
+        return shlex.split(value)
+    except ValueError:
+        raise ValueError(f"{name.upper()} is {value}: a quote in it does not end; put a path with a blank or a quote into quotes, as in "
+                         f"{name.upper()}=\"'my files/one' 'my files/two'\"") from None
+
+
+def _name_of(data: str | list[str]) -> str:
+    """A name for the results on these data, which others of the same name elsewhere do not have."""
+    places = [Path(place).expanduser().resolve() for place in ([data] if isinstance(data, str) else data)]
+    name = places[0].name if places[0].is_dir() else places[0].stem
+    return f"{name[:60]}-{artifacts.digest(list(map(str, places)))[:6]}"
 
 
 # After the work -------------------------------------------------------------------------------------------------------

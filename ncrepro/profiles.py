@@ -1,13 +1,19 @@
 """What a profile runs: ``notebooks/profiles/<name>.yaml``, read and checked before any work starts."""
 
-import difflib
 import os
-from dataclasses import dataclass, field, fields, replace
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
 
 import yaml
 
-from . import paths
+from . import paths, recipes, schema
+from .schema import Names, NotNegative, Text, unknown
+
+Seeds = Annotated[int, schema.whole(1, 1000)]  # fine-tunings of a model on a target; a repetition begins a thousand later
 
 
 @dataclass(frozen=True)
@@ -24,9 +30,13 @@ class Model:
 class Subset:
     """A part of a pool that is ranked on its own, as a paper did."""
 
-    models: tuple[str, ...]  # architectures
-    targets: tuple[str, ...] = ()  # none: all of the pool's
-    truth: str = "accuracy"  # the column of accuracies.csv that it is judged by
+    models: Names  # architectures
+    targets: Names = ()  # none: all of the pool's
+    truth: Text = "accuracy"  # the column of accuracies.csv that it is judged by
+
+
+def _subset(where: str, given: Any) -> Subset:
+    return schema.read(Subset, where, {"models": given} if isinstance(given, list) else given)
 
 
 @dataclass(frozen=True)
@@ -34,19 +44,24 @@ class Pool:
     """The models that are ranked together, the targets they are ranked for, and how both are trained."""
 
     name: str
-    architectures: tuple[str, ...]
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
-    pretrain: dict  # the fields of training.Recipe
-    finetune: dict
-    task: str = "classification"  # the module of ncrepro.tasks that trains and extracts
-    losses: tuple[str, ...] = ("cross_entropy",)  # of the pre-training
-    seeds: int = 1  # fine-tunings of each model on each target
-    more_seeds: dict[str, int] = field(default_factory=dict)  # target -> seeds, where the budget allows more
-    subsets: dict[str, Subset] = field(default_factory=dict)  # a paper's own pool; in the file, its architectures are enough
-    max_per_class: int | None = None  # images per class of every data set; None takes all
-    extract: dict = field(default_factory=dict)  # how features are taken, where the task leaves a choice
-    finetune_of: dict[str, dict] = field(default_factory=dict)  # target -> its own recipe, where that is not ``finetune``
+    architectures: Names
+    sources: Names
+    targets: Names
+    pretrain: Annotated[dict, schema.mapping()]  # the fields of a recipe of the task, see `recipes`
+    finetune: Annotated[dict, schema.mapping()]
+    task: Annotated[str, schema.one_of(*recipes.TASKS)] = "classification"  # the module of ncrepro.tasks that trains and extracts
+    losses: Names = ("cross_entropy",)  # of the pre-training
+    seeds: Seeds = 1
+    # Target -> seeds, where the budget allows more.
+    more_seeds: Annotated[dict[str, int], schema.mapping(Seeds.__metadata__[0])] = field(default_factory=dict)
+    # A paper's own pools; in the file, the architectures are enough.
+    subsets: Annotated[dict[str, Subset], schema.mapping(_subset)] = field(default_factory=dict)
+    # Images per class of every data set; None takes all.
+    max_per_class: Annotated[int | None, schema.optional(schema.Count.__metadata__[0])] = None
+    # How features are taken, where the task leaves a choice.
+    extract: Annotated[dict, schema.mapping()] = field(default_factory=dict)
+    # Target -> its own recipe, where that is not ``finetune``.
+    finetune_of: Annotated[dict[str, dict], schema.mapping(schema.mapping())] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -71,16 +86,55 @@ class Pool:
         return range(self.more_seeds.get(target, self.seeds))
 
 
+def _pool(where: str, given: Any) -> Pool:
+    pool = schema.read(Pool, where, given, name=where.rpartition(".")[2])
+    for name in (pool.name, *pool.subsets):  # they name folders and tables
+        if not re.fullmatch("[A-Za-z0-9_]+", name):
+            raise ValueError(f"{where}: {name!r} names a pool or a subset; allowed are letters, digits and _")
+    for target in pool.targets:
+        if target in pool.sources:
+            raise ValueError(f"{where}.targets: {target!r} is among the sources, too; take it out of one of them")
+    named = [("more_seeds", "target", pool.more_seeds, pool.targets), ("finetune_of", "target", pool.finetune_of, pool.targets)]
+    for name, part in pool.subsets.items():
+        named += [
+            (f"subsets.{name}.models", "model", part.models, pool.architectures),
+            (f"subsets.{name}.targets", "target", part.targets, pool.targets),
+            (f"subsets.{name}.truth", "truth", [part.truth], recipes.TASKS[pool.task].truths),
+        ]
+    for key, kind, given_names, known in named:
+        for name in given_names:
+            if name not in known:
+                raise ValueError(f"{where}.{key}: " + unknown(kind, name, known))
+    steps = {"pretrain": pool.pretrain, "finetune": pool.finetune, "extract": pool.extract}
+    steps |= {f"finetune_of.{target}": recipe for target, recipe in pool.finetune_of.items()}
+    for step, recipe in steps.items():
+        recipes.check(pool.task, step.partition("_of.")[0], pool.sources, f"{where}.{step}", recipe)
+    return pool
+
+
+def _pools(where: str, given: Any) -> dict[str, Pool]:
+    return schema.mapping(_pool)(where, given) or schema.refuse(where, given, "one pool or more")
+
+
+def _notebooks(where: str, given: Any) -> tuple[str, ...]:
+    known = [path.stem for path in (paths.root() / "notebooks").glob("*.ipynb")]
+    for name in schema.names(where, given):
+        if known and name not in known:  # a place for results alone has no notebooks
+            raise ValueError(f"{where}: " + unknown("notebook", name, known))
+    return tuple(given)
+
+
 @dataclass(frozen=True)
 class Profile:
     """A named scale at which every notebook can run."""
 
     name: str
-    description: str
-    workers: int  # processes side by side, one thread each
-    disk_gb: float  # free space that a cold run needs
-    pools: dict[str, Pool]
-    without: tuple[str, ...] = ()  # notebooks that make no sense at this scale
+    description: Text
+    workers: Annotated[int, schema.whole(1, 1024)]  # processes side by side, one thread each
+    disk_gb: NotNegative  # free space that a cold run needs
+    pools: Annotated[dict[str, Pool], _pools]
+    without: Annotated[tuple[str, ...], _notebooks] = ()  # notebooks that make no sense at this scale
+    repetition: int = 0  # of ``demo+2``: 2; the same work from other random seeds
 
     def pool(self, name: str) -> Pool:
         if name not in self.pools:
@@ -88,61 +142,79 @@ class Profile:
         return self.pools[name]
 
 
-def unknown(kind: str, name: str, known) -> str:
-    """The one sentence a mistyped name is answered with."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r}: choose one of {', '.join(sorted(known))}{hint}"
-
-
 def names() -> list[str]:
-    return sorted(path.stem for path in paths.profiles().glob("*.yaml"))
+    return sorted(path.stem for path in paths.profiles().glob("*.yaml") if "+" not in path.stem)
 
 
 def load(name: str | None = None) -> Profile:
-    """Read a profile.
+    """Read a profile, or a repetition of one.
 
     Parameters
     ----------
     name : str, optional
-        ``smoke``, ``demo``, ...; None takes the environment variable ``NCREPRO_PROFILE``, else ``demo``.
+        ``smoke``, ``demo``, ...; None takes the environment variable ``NCREPRO_PROFILE``, else ``demo``. ``demo+2`` is the
+        second repetition of ``demo``: the same file, other seeds.
 
     Raises
     ------
     ValueError
-        If there is no such profile, or its file holds a key that means nothing.
+        If there is no such profile, or its file holds what means nothing: the message names file, key, value and remedy.
+    OSError
+        If the file cannot be read.
     """
-    name = name or os.environ.get("NCREPRO_PROFILE") or "demo"
-    if name not in names():
-        raise ValueError(unknown("profile", name, names()))
-    raw = yaml.safe_load((paths.profiles() / f"{name}.yaml").read_text())
-    raw["without"] = tuple(raw.get("without", ()))
-    pools = {pool: _pool(name, pool, entry) for pool, entry in raw.pop("pools").items()}
-    _check_keys(f"{name}.yaml", raw, Profile)
-    return Profile(name=name, pools=pools, **raw)
+    name = str(name or os.environ.get("NCREPRO_PROFILE") or "demo")
+    stem, plus, repetition = name.partition("+")
+    if stem not in names():
+        raise ValueError(unknown("profile", stem, names()))
+    if plus and not re.fullmatch("[1-9][0-9]{0,5}", repetition):
+        raise ValueError(f"unknown repetition {name!r}: those of {stem!r} are {stem}+1, {stem}+2, ...")
+    try:
+        raw = _read(paths.profiles() / f"{stem}.yaml")
+        return schema.read(Profile, "", raw, name=name, repetition=int(repetition or 0))
+    except ValueError as error:
+        raise ValueError(f"{stem}.yaml: {error}") from None
 
 
-def _pool(profile: str, name: str, entry: dict) -> Pool:
-    _check_keys(f"{profile}.yaml, pool {name}", entry, Pool)
-    entry = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-    entry["subsets"] = {key: _subset(profile, key, value) for key, value in entry.get("subsets", {}).items()}
-    pool = Pool(name=name, **entry)
-    for subset, part in pool.subsets.items():
-        for kind, given, known in (("model", part.models, pool.architectures), ("target", part.targets, pool.targets)):
-            for member in given:
-                if member not in known:
-                    raise ValueError(f"{profile}.yaml, subset {subset}: " + unknown(kind, member, known))
-    return pool
+# The file -------------------------------------------------------------------------------------------------------------
 
 
-def _subset(profile: str, name: str, entry: list | dict) -> Subset:
-    entry = {"models": entry} if isinstance(entry, list) else entry
-    _check_keys(f"{profile}.yaml, subset {name}", entry, Subset)
-    return Subset(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+class _Loader(yaml.SafeLoader):
+    """YAML of which no mapping says a key twice: PyYAML would take the last."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        keys = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for (_, key), n in keys.items():
+            if n > 1:
+                raise ValueError(f"line {node.start_mark.line + 1}: the key {key!r} stands there {n} times; keep one")
+        return node
+
+    def construct_object(self, node, deep=False):
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as error:  # what Python says to a 30 February, or to `!!bool 2`
+            if not isinstance(node, yaml.ScalarNode):
+                raise  # it was said of a scalar within
+            kind = node.tag.rpartition(":")[2]
+            raise ValueError(f"line {node.start_mark.line + 1}: {node.value[:40]!r} is no {kind} ({error}); put text in quotes") from None
 
 
-def _check_keys(where: str, entry: dict, kind: type) -> None:
-    known = {f.name for f in fields(kind)} - {"name", "pools"}
-    for key in entry:
-        if key not in known:
-            raise ValueError(f"{where}: " + unknown("key", key, known))
+def _read(path: Path) -> Any:
+    if not path.is_file():  # opening a named pipe would wait for ever
+        raise ValueError("this is no file that can be read")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} is not UTF-8; save the file as UTF-8 text") from None
+    except OSError as error:
+        raise OSError(f"{path.name} cannot be read: {error.strerror}") from None
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1
+        tabs = "; indent with blanks, not tabs" if "\\t" in error.problem else ""
+        raise ValueError(f"line {line} is not YAML: {error.problem}{tabs}") from None
+    except yaml.reader.ReaderError as error:
+        raise ValueError(f"character {error.position + 1} is not text but {error.character:#x}; save the file as UTF-8 text") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply to be a profile") from None

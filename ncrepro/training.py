@@ -3,54 +3,14 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from . import losses, models
-
-SIZE = 32  # pixels, height and width of what the reduced networks see
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Stochastic gradient descent with Nesterov momentum, warm-up, cosine decay and gradient clipping.
-
-    Parameters
-    ----------
-    epochs, batch_size : int
-        Passes over the images; images per step. What does not fill a batch at an epoch's end is left out.
-    learning_rate : float
-        The peak of the schedule, see `learning_rates`.
-    momentum, weight_decay : float
-    warmup : float
-        Share of all steps over which the learning rate rises.
-    clip : float
-        Largest Euclidean norm of the gradient of all weights together.
-    shift : int
-        Each step moves its images at random by up to so many pixels along both axes, borders reflected; 0 leaves them.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warmup: float = 0.1
-    clip: float = 5.0
-    shift: int = 2
-
-    def __post_init__(self) -> None:
-        for field in ("epochs", "batch_size", "learning_rate", "clip"):
-            if getattr(self, field) <= 0:
-                raise ValueError(f"recipe: {field} is {getattr(self, field)}; allowed is more than 0")
-        if not 0 <= self.shift < SIZE:
-            raise ValueError(f"recipe: shift is {self.shift}; allowed is 0 to {SIZE - 1} pixels")
-        for field in ("momentum", "weight_decay", "warmup"):
-            if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"recipe: {field} is {getattr(self, field)}; allowed is 0 up to (not including) 1")
+from .recipes import SIZE
+from .recipes import Momentum as Recipe
 
 
 def learning_rates(recipe: Recipe, n_steps: int) -> list[float]:

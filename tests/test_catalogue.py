@@ -114,7 +114,7 @@ def test_nothing_is_downloaded_or_made(paper, root, monkeypatch):
 def test_a_pool_on_folders_of_your_own_is_listed_with_the_place_for_them(root, monkeypatch, capsys):
     profile = yaml.safe_load((root / "notebooks/profiles/paper.yaml").read_text())
     pool = profile["pools"]["multi_source"] | {"sources": ["imagenet"], "targets": ["folder/mine", "dtd"], "architectures": ["resnet18"]}
-    pool["pretrain"] = pool["pretrain"] | {"weights": "local"}
+    pool["pretrain"] = {"weights": "local", "transform": "released"}
     (root / "notebooks/profiles/own.yaml").write_text(yaml.safe_dump(profile | {"pools": {"own": pool}}))
     monkeypatch.setenv("NCREPRO_PROFILE", "own")
     monkeypatch.setenv("NCREPRO_DATA", str(root / "elsewhere"))

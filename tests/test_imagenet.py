@@ -196,7 +196,7 @@ pools:
     task: imagenet
     architectures: [timm/test_efficientnet]
     sources: [folder/colours, folder/more]
-    targets: [folder/colours]
+    targets: [folder/last]
     pretrain: {weights: local, transform: own, epochs: 2, batch_size: 30, learning_rate: 0.001}
     extract: {split: trainval, precision: float32}
     finetune: {ground_truth: finetune, epochs: 2, batch_size: 30, learning_rate: 0.001}
@@ -345,7 +345,7 @@ def test_a_pool_with_several_sources_trains_on_them_first(place):
     assert models.head(network).out_features == int(arrays["n_classes"]) == 3
     photos = datasets.load("folder/more", "test")
     assert imagenet.measure(network, transform, photos)[0] == pytest.approx(float(arrays["accuracy"]))
-    assert study.features_of("folder/more", "folder/colours")["source_probs"].shape == (90, 3)
+    assert study.features_of("folder/more", "folder/last")["source_probs"].shape == (90, 3)
 
 
 def test_weights_that_changed_after_they_were_recorded_are_refused(place, standins, tmp_path, monkeypatch):
@@ -369,10 +369,11 @@ def test_weights_that_changed_after_they_were_recorded_are_refused(place, standi
     [
         ("{ground_truth: published}", "{ground_truth: publishd}", "unknown ground_truth 'publishd': .*did you mean 'published'"),
         ("transform: own}", "transform: ownn}", "unknown transform 'ownn'.*did you mean 'own'"),
-        ("split: released", "split: trainvl", "pool supervised, extract: unknown split 'trainvl'"),
-        ("precision: float32", "precision: float16", "pool supervised, extract: unknown precision 'float16'"),
-        ("epochs: 2", "epoch: 2", "pool supervised, finetune: unknown key 'epoch'.*did you mean 'epochs'"),
-        ("epochs: 2, ", "", "pool supervised, training: the key 'epochs' is missing"),
+        ("split: released", "split: trainvl", "extract: unknown split 'trainvl'"),
+        ("precision: float32", "precision: float16", "extract: unknown precision 'float16'"),
+        ("epochs: 2,", "precision: float61, epochs: 2,", "finetune: unknown precision 'float61'"),
+        ("epochs: 2", "epoch: 2", "standin.yaml: pools.supervised.finetune: unknown key 'epoch'.*did you mean 'epochs'"),
+        ("epochs: 2, ", "", "standin.yaml: pools.supervised.finetune: the key 'epochs' is missing"),
     ],
 )
 def test_a_mistyped_recipe_is_refused_before_any_work(place, old, new, said):
@@ -385,14 +386,14 @@ def test_a_mistyped_recipe_is_refused_before_any_work(place, old, new, said):
 def test_a_pool_that_trains_on_its_sources_says_how(place):
     path = place / "notebooks" / "profiles" / "standin.yaml"
     path.write_text(PROFILE.replace("transform: own, epochs: 2, batch_size: 30", "transform: own, epochs: 2"))
-    with pytest.raises(ValueError, match="pool sources, training: the key 'batch_size' is missing"):
+    with pytest.raises(ValueError, match="standin.yaml: pools.sources.pretrain: the key 'batch_size' is missing"):
         Experiment("sources")
 
 
 def test_a_subset_with_a_target_that_is_not_in_the_pool_is_refused(place):
     path = place / "notebooks" / "profiles" / "standin.yaml"
     path.write_text(PROFILE.replace("targets: [folder/more, folder", "targets: [folder/moore, folder"))
-    with pytest.raises(ValueError, match="standin.yaml, subset ncti: unknown target 'folder/moore'.*did you mean 'folder/more'"):
+    with pytest.raises(ValueError, match="standin.yaml: pools.supervised.subsets.ncti.targets: unknown target 'folder/moore'.*did you mean 'folder/more'"):
         Experiment("supervised")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -667,11 +668,12 @@ def test_make_rank_writes_notebook_table_and_figure(make, checkout, pool):
         np.savez(checkout / f"{name}.npz", features=H, labels=pool[1])
     result = make("rank", "FEATURES=model0.npz model1.npz", "METRICS=logme sfda", "N_BOOTSTRAP=2")
     assert result.returncode == 0, result.stderr
-    assert "written: data/results/rank/model0/ranking.csv, rank.ipynb; figures/rank/model0.png, .pdf" in result.stdout
-    table = pd.read_csv(checkout / "data/results/rank/model0/ranking.csv")
+    place, figure = re.search("written: (.*)/ranking.csv, rank.ipynb; (.*), .pdf", result.stdout).groups()
+    assert re.fullmatch("data/results/rank/model0-[0-9a-f]{6}", place)
+    table = pd.read_csv(checkout / place / "ranking.csv")
     assert table["model"].tolist() == ["model1", "model0"] and {"logme", "sfda"} < set(table.columns)
-    assert (checkout / "figures/rank/model0.png").exists()
-    assert json.loads((checkout / "data/results/rank/model0/rank.ipynb").read_text())["cells"]
+    assert (checkout / figure).exists()
+    assert json.loads((checkout / place / "rank.ipynb").read_text())["cells"]
 
 
 def test_make_rank_answers_a_mistake_with_one_clear_line(make, pictures):

@@ -256,7 +256,7 @@ def test_a_loss_that_is_not_finite_is_reported():
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
-    [("epochs", 0, "epochs is 0; allowed is more than 0"), ("warmup", 1.0, "warmup is 1.0; allowed is 0 up to"),
+    [("epochs", 0, "recipe.epochs is 0; allowed is a whole number from 1"), ("warmup", 1.0, "recipe.warmup is 1.0; allowed is a number from 0 up to"),
      ("optimiser", "adam", "unknown optimiser 'adam'.*did you mean 'adamw'")],
 )  # fmt: skip
 def test_a_recipe_that_makes_no_sense_is_refused(field, value, message):

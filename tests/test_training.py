@@ -222,7 +222,7 @@ def test_labels_that_do_not_fit_are_refused(verb, n_images, labels, message):
      ("weight_decay", -1e-4), ("warmup", 1.5), ("shift", -1), ("shift", 32)],
 )  # fmt: skip
 def test_a_recipe_out_of_range_is_refused(field, value):
-    with pytest.raises(ValueError, match=f"recipe: {field} is {value}; allowed is"):
+    with pytest.raises(ValueError, match=f"recipe.{field} is {value}; allowed is"):
         Recipe(**{"epochs": 1, "batch_size": 8, "learning_rate": 0.1, field: value})
 
 

@@ -27,12 +27,12 @@ from torchvision.models import ResNet50_Weights
 
 from .. import paths
 from ..profiles import unknown
+from ..recipes import IMAGENET
 from ..store.content import of_data
 from . import folders
 from .folders import Photos
 
 FOLDER = "folder/"  # ``folder/NAME``: images of your own, in NAME/train/CLASS/ and NAME/test/CLASS/
-IMAGENET = "imagenet"  # the source of the published weights; never read here
 SPLITS = ("released", "trainval")
 NINE_TENTHS = ("cifar10", "cifar100")  # of whose training images the released code used 90 %
 Reader = Callable[[Path, str, str], Photos]  # (root, name, "train" or "test") -> all images of that split

@@ -2,39 +2,14 @@
 
 import math
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .. import training
+from ..recipes import Unlabelled as Recipe
 from .base import Objective
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """AdamW with warm-up, cosine decay and gradient clipping.
-
-    Parameters
-    ----------
-    epochs, batch_size : int
-        Passes over the images; images per step. What does not fill a batch at an epoch's end is left out.
-    learning_rate : float
-        The peak of the schedule, see `ncrepro.training.learning_rates`.
-    weight_decay : float
-    warmup : float
-        Share of all steps over which the learning rate rises.
-    clip : float
-        Largest Euclidean norm of the gradient of all weights together.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 1e-4
-    warmup: float = 0.1
-    clip: float = 5.0
 
 
 def fit(objective: Objective, images: np.ndarray | Tensor, recipe: Recipe, seed: int) -> list[dict]:

@@ -32,6 +32,7 @@ KEEPING = {
     "ncrepro.paths": "says where a result lies, not what it is",
     "ncrepro.jobs": "says when and in which process a result is computed; the arithmetic is pinned elsewhere",
     "ncrepro.profiles": "what a profile asks for stands in the result's spec",
+    "ncrepro.schema": "refuses what a profile may not say; computes nothing",
 }
 # The fingerprint of a *run* does not look into these: what they compute reaches it through artefacts, and whoever makes or asks for an
 # artefact notes the code behind it.

@@ -8,8 +8,6 @@ self-supervised ResNet-50 that the authors of each objective published. The grou
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from itertools import product
 from types import ModuleType
 
 import numpy as np
@@ -26,6 +24,7 @@ from ..models import torchvision_models as models
 from ..models.torchvision_models import Transform
 from ..objectives import collapse
 from ..profiles import Pool, unknown
+from ..recipes import Constant as Recipe
 
 
 class _Names(tuple):
@@ -51,29 +50,7 @@ RELEASED = {name.replace("-", "_"): name for name in releases.RELEASES}  # self-
 ARCHITECTURES = _Architectures(models.names())
 LOSSES = (*losses.LOSSES, *RELEASED)
 DATASETS = _Datasets(datasets.names())
-GROUND_TRUTHS = ("published", "finetune")
 _WEIGHTS = "weights."  # what the names of a network's arrays begin with
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Stochastic gradient descent at a constant learning rate.
-
-    FaCe prints epochs, batch size and learning rate (20, 64, 0.01; 100 epochs on a source); momentum, weight decay and the
-    random crop and mirroring of the images are ours. A list of learning rates or weight decays is a grid, as in the
-    fine-tuning behind NCTI's table: the pair that does best on a tenth of the training images is then trained on all.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float | list[float]
-    momentum: float = 0.9
-    weight_decay: float | list[float] = 0.0
-    precision: str = "float32"
-
-    def grid(self) -> list[tuple[float, float]]:
-        """Pairs of a learning rate and a weight decay."""
-        return list(product(*(x if isinstance(x, (list, tuple)) else [x] for x in (self.learning_rate, self.weight_decay))))
 
 
 def reader(name: str) -> ModuleType | None:
@@ -88,16 +65,13 @@ def unobtainable(names: Sequence[str]) -> dict[str, str]:
 
 
 def check(pool: Pool) -> None:
-    """Refuse a pool whose recipes name what is not known, before any work.
+    """Refuse a pool whose recipes name what is not known, before any work. (Which keys they have is known by then.)
 
     Raises
     ------
     ValueError
-        If a key is unknown or missing, or there are no such weights, transform, split, precision or ground truth.
+        If there are no such weights, transform, split or precision, or the weights do not go with the models.
     """
-    where, training = f"pool {pool.name}", [f.name for f in fields(Recipe)]
-    _check_keys(f"{where}, pretrain", pool.pretrain, ["weights", "transform"], training)
-    _check_keys(f"{where}, extract", pool.extract, ["split", "precision"])
     if pool.pretrain["weights"] == AUTHORS:
         known = {"architecture": ["resnet50"], "source": [datasets.IMAGENET], "loss": RELEASED}
     else:
@@ -105,33 +79,20 @@ def check(pool: Pool) -> None:
     for kind, allowed in known.items():
         for name in {"architecture": pool.architectures, "source": pool.sources, "loss": pool.losses}[kind]:
             if name not in allowed:
-                raise ValueError(f"{where}, weights {pool.pretrain['weights']}: " + unknown(kind, name, allowed))
+                raise ValueError(f"weights {pool.pretrain['weights']}: " + unknown(kind, name, allowed))
     for name in pool.architectures:
         models.checkpoint(name, weights_of(pool), pool.pretrain["transform"])
-    for kind, known in (("split", datasets.SPLITS), ("precision", extraction.PRECISIONS)):
-        if pool.extract[kind] not in known:
-            raise ValueError(f"{where}, extract: " + unknown(kind, pool.extract[kind], known))
-    for recipe in (pool.finetune, *pool.finetune_of.values()):
-        _check_keys(f"{where}, finetune", recipe, ["ground_truth"], training)
-        if recipe["ground_truth"] not in GROUND_TRUTHS:
-            raise ValueError(f"{where}, finetune: " + unknown("ground_truth", recipe["ground_truth"], GROUND_TRUTHS))
-    trained = [r for r in (pool.finetune, *pool.finetune_of.values()) if r["ground_truth"] == "finetune"]
-    for recipe in trained + [pool.pretrain] * (set(pool.sources) != {datasets.IMAGENET}):
-        _check_keys(f"{where}, training", recipe, ["epochs", "batch_size", "learning_rate"], list(recipe))
+    if pool.extract["split"] not in datasets.SPLITS:
+        raise ValueError("extract: " + unknown("split", pool.extract["split"], datasets.SPLITS))
+    recipes = {"pretrain": pool.pretrain, "extract": pool.extract, "finetune": pool.finetune}
+    for step, recipe in (recipes | {f"finetune_of.{target}": recipe for target, recipe in pool.finetune_of.items()}).items():
+        if recipe.get("precision", "float32") not in extraction.PRECISIONS:
+            raise ValueError(f"{step}: " + unknown("precision", recipe["precision"], extraction.PRECISIONS))
 
 
 def weights_of(pool: Pool) -> str:
     """What `models.torchvision_models.checkpoint` is to be asked for: the authors' networks are built as torchvision's are."""
     return models.WEIGHTS if pool.pretrain["weights"] == AUTHORS else pool.pretrain["weights"]
-
-
-def _check_keys(where: str, recipe: dict, required: list[str], optional: Sequence[str] = ()) -> None:
-    for key in recipe:
-        if key not in (*required, *optional):
-            raise ValueError(f"{where}: " + unknown("key", key, (*required, *optional)))
-    for key in required:
-        if key not in recipe:
-            raise ValueError(f"{where}: the key {key!r} is missing; needed are {', '.join(required)}")
 
 
 # The three steps ------------------------------------------------------------------------------------------------------

@@ -2,55 +2,11 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ..profiles import unknown
-
-OPTIMISERS = ("adamw", "sgd")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained.
-
-    Parameters
-    ----------
-    epochs, batch_size : int
-        Passes over the data; examples per step. What does not fill a batch at an epoch's end is left out.
-    learning_rate : float
-        The peak of the schedule, see `learning_rates`.
-    optimiser : {"adamw", "sgd"}
-        AdamW (Loshchilov & Hutter, 2019), or gradient descent with momentum 0.9.
-    weight_decay : float
-    warmup : float
-        Share of all steps over which the learning rate rises.
-    power : float
-        Of the decay: 1 is a line.
-    clip : float
-        Largest Euclidean norm of the gradient of all weights together.
-    """
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    optimiser: str = "adamw"
-    weight_decay: float = 1e-4
-    warmup: float = 0.1
-    power: float = 0.9
-    clip: float = 5.0
-
-    def __post_init__(self) -> None:
-        for field in ("epochs", "batch_size", "learning_rate", "power", "clip"):
-            if getattr(self, field) <= 0:
-                raise ValueError(f"recipe: {field} is {getattr(self, field)}; allowed is more than 0")
-        for field in ("weight_decay", "warmup"):
-            if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"recipe: {field} is {getattr(self, field)}; allowed is 0 up to (not including) 1")
-        if self.optimiser not in OPTIMISERS:
-            raise ValueError("recipe: " + unknown("optimiser", self.optimiser, OPTIMISERS))
+from ..recipes import Polynomial as Recipe
 
 
 def device() -> torch.device:

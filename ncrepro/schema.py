@@ -1,0 +1,156 @@
+"""What may stand where: the annotations of a dataclass say it once, for the file that is read and for who writes Python.
+
+The second part of ``Annotated[type, check]`` is a function ``check(where, given)``: it returns the value to keep, or raises a
+ValueError that names the place, the value and what is allowed. Needs nothing but Python, for ``make`` asks it before there is an
+environment.
+"""
+
+import difflib
+import numbers
+import reprlib
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, NoReturn, get_type_hints
+
+Check = Callable[[str, Any], Any]
+
+class _Short(reprlib.Repr):
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if abs(value) < 10**40 else "a number of more than 40 digits"  # Python refuses to print the longest
+
+
+_SHORT = _Short()
+_SHORT.maxstring = _SHORT.maxother = 60
+_LARGEST = 1e15  # what is larger is a slip, infinite, or of no use as a float
+
+
+def unknown(kind: str, name: str, known) -> str:
+    """The one sentence a mistyped name is answered with."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}: choose one of {', '.join(sorted(known))}{hint}"
+
+
+def refuse(where: str, given: Any, allowed: str) -> NoReturn:
+    raise ValueError(f"{where} is {'empty' if given is None else _SHORT.repr(given)}; allowed is {allowed}")
+
+
+# Checks ---------------------------------------------------------------------------------------------------------------
+
+
+def number(allowed: str, holds: Callable[[Any], bool], kind: type = numbers.Real) -> Check:
+    """A number of which ``holds`` is true, in words ``allowed``."""
+
+    def check(where: str, given: Any) -> Any:
+        if isinstance(given, str):
+            refuse(where, given, f"{allowed} (this is text: write it without quotes, and 1.0e-3 for 1e-3)")
+        if isinstance(given, bool) or not isinstance(given, kind) or not holds(given):
+            refuse(where, given, allowed)
+        return given
+
+    return check
+
+
+def whole(low: int, high: int) -> Check:
+    return number(f"a whole number from {low} to {high:,}", lambda value: low <= value <= high, numbers.Integral)
+
+
+def optional(check: Check) -> Check:
+    return lambda where, given: None if given is None else check(where, given)
+
+
+def one_or_more(check: Check) -> Check:
+    """A value, or a list of some."""
+
+    def check_all(where: str, given: Any) -> Any:
+        if not isinstance(given, (list, tuple)):
+            return check(where, given)
+        if not given:
+            refuse(where, given, "one value or more")
+        return [check(f"{where}[{i}]", value) for i, value in enumerate(given)]
+
+    return check_all
+
+
+def text(where: str, given: Any) -> str:
+    if not isinstance(given, str) or not given.strip():
+        refuse(where, given, "text (in quotes, where YAML takes it for something else)")
+    return given
+
+
+def one_of(*known: str) -> Check:
+    def check(where: str, given: Any) -> str:
+        if given not in known:
+            raise ValueError(f"{where}: " + unknown(where.rpartition(".")[2], given, known))
+        return given
+
+    return check
+
+
+def names(where: str, given: Any) -> tuple[str, ...]:
+    """One name or more, each once."""
+    if not isinstance(given, (list, tuple)) or not given:
+        refuse(where, given, "a list of one name or more")
+    for i, name in enumerate(given):
+        text(f"{where}[{i}]", name)
+        if name in given[:i]:
+            raise ValueError(f"{where} names {name!r} twice; name it once")
+    return tuple(given)
+
+
+def mapping(check: Check | None = None) -> Check:
+    """Names, and what ``check`` makes of the value of each."""
+
+    def check_all(where: str, given: Any) -> dict:
+        if not isinstance(given, dict):
+            refuse(where, given, "a mapping, NAME: VALUE")
+        return {text(f"a key of {where}", key): check(f"{where}.{key}", value) if check else value for key, value in given.items()}
+
+    return check_all
+
+
+Count = Annotated[int, whole(1, 1_000_000)]
+Positive = Annotated[float, number("a number more than 0, and no more than 1e15", lambda value: 0 < value <= _LARGEST)]
+NotNegative = Annotated[float, number("a number from 0 to 1e15", lambda value: 0 <= value <= _LARGEST)]
+Share = Annotated[float, number("a number from 0 up to (not including) 1", lambda value: 0 <= value < 1)]
+Text = Annotated[str, text]
+Names = Annotated[tuple[str, ...], names]
+
+
+# Dataclasses ----------------------------------------------------------------------------------------------------------
+
+
+def read(kind: type, where: str, given: Any, **fixed) -> Any:
+    """An instance of the dataclass ``kind``: what stands at ``where`` in a file, and what is ``fixed`` and cannot stand there.
+
+    Raises
+    ------
+    ValueError
+        If a key is unknown or missing, or a value is not what its annotation allows.
+    """
+    if not isinstance(given, dict):
+        refuse(where or "the file", given, "a mapping, KEY: VALUE")
+    known = {field.name: field for field in fields(kind) if field.name not in fixed}
+    prefix = f"{where}: " if where else ""
+    for key in given:
+        if key not in known:
+            raise ValueError(prefix + unknown("key", key, known) if known else f"{prefix}the key {key!r} means nothing here; leave it out")
+    needed = [name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING]
+    for name in needed:
+        if name not in given:
+            raise ValueError(f"{prefix}the key {name!r} is missing; needed are {', '.join(needed)}")
+    checks = _checks(kind)
+    return kind(**{key: checks[key](f"{where}.{key}" if where else key, value) for key, value in given.items()}, **fixed)
+
+
+def check(instance: Any, where: str) -> None:
+    """Check the fields of a dataclass that was made in Python."""
+    for name, of in _checks(type(instance)).items():
+        of(f"{where}.{name}", getattr(instance, name))
+
+
+def _checks(kind: type) -> dict[str, Check]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+
