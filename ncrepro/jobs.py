@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -51,6 +52,11 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], work
     """``function(item)`` of every item, on ``workers`` processes of one thread each, in the order in which they end.
 
     An error ends those that have not begun.
+
+    Raises
+    ------
+    ChildProcessError
+        If a process is killed.
     """
     processes = ProcessPoolExecutor(workers, multiprocessing.get_context(START), _begin)
     try:
@@ -59,6 +65,11 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], work
             futures = [processes.submit(function, item) for item in items]
         for future in as_completed(futures):
             yield future.result()
+    except BrokenProcessPool:
+        raise ChildProcessError(
+            "a worker process was killed, most often for lack of memory; what was finished is kept: free some memory, or set `workers: 1` "
+            "in the profile, and run this again"
+        ) from None
     finally:
         processes.shutdown(cancel_futures=True)
 
