@@ -10,6 +10,7 @@ from .schema import Count, Positive, Share, Text
 SIZE = 32  # pixels, height and width of what the reduced networks see
 OPTIMISERS = ("adamw", "sgd")
 GROUND_TRUTHS = ("published", "finetune")
+AUTHORS = "authors"  # as weights: those of `imagenet.RELEASED`, which are trained on nothing else
 IMAGENET = "imagenet"  # the source of the published weights; never read here
 
 
@@ -187,7 +188,7 @@ TASKS = {
 def check(task: str, step: str, sources: tuple[str, ...], where: str, given: dict) -> None:
     """Refuse a recipe that the ``step`` of a task cannot follow."""
     kind = getattr(TASKS[task], step)
-    if kind is Weights and set(sources) != {IMAGENET}:
+    if kind is Weights and set(sources) != {IMAGENET} and given.get("weights") != AUTHORS:
         kind = TrainedOn
     if kind is Truth and given.get("ground_truth") == "finetune":
         kind = Tuned

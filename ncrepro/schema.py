@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn, get_type_hints
 
 Check = Callable[[str, Any], Any]
 
+
 class _Short(reprlib.Repr):
     def repr_int(self, value: int, level: int) -> str:
         return repr(value) if abs(value) < 10**40 else "a number of more than 40 digits"  # Python refuses to print the longest
@@ -26,8 +27,9 @@ _LARGEST = 1e15  # what is larger is a slip, infinite, or of no use as a float
 
 def unknown(kind: str, name: str, known) -> str:
     """The one sentence a mistyped name is answered with."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    spelt = {choice.lower(): choice for choice in known}
+    near = difflib.get_close_matches(str(name).lower(), spelt, n=1)
+    hint = f"; did you mean {spelt[near[0]]!r}?" if near else ""
     return f"unknown {kind} {name!r}: choose one of {', '.join(sorted(known))}{hint}"
 
 

@@ -486,7 +486,7 @@ def test_an_objective_names_the_checkpoint_that_its_authors_published(released):
     [
         ("losses: [swav,", "losses: [mixup,", "weights authors: unknown loss 'mixup'"),
         ("architectures: [resnet50]", "architectures: [resnet34]", "weights authors: unknown architecture 'resnet34'"),
-        ("sources: [imagenet]", "sources: [folder/more]", "weights authors: unknown source 'folder/more'"),
+        ("sources: [imagenet]", "sources: [folder/last]", "weights authors: unknown source 'folder/last'"),
         ("weights: authors", "weights: IMAGENET1K_V1", "weights IMAGENET1K_V1: unknown loss 'swav'"),
     ],
 )

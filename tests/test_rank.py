@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import ncrepro
-from ncrepro import advice, candidates, metrics, models, ranking
+from ncrepro import advice, candidates, metrics, models, pipeline, ranking
 from ncrepro.metrics import ClassStatistics
 from ncrepro.models import torchvision_models as published
 
@@ -682,3 +682,92 @@ def test_make_rank_answers_a_mistake_with_one_clear_line(make, pictures):
     assert "error: 41_rank.ipynb: ValueError: unknown model 'resnet5O': did you mean 'resnet50'" in result.stderr
     assert "Traceback" not in result.stderr
     assert "error: 0 data sets are named; name one: make rank IMAGES=folder" in make("rank", "MODELS=resnet18").stderr
+
+
+@pytest.fixture
+def asked(monkeypatch, capsys):
+    """What `make rank` would run 41_rank with, and the folder of its results."""
+    seen = []
+    monkeypatch.setattr(pipeline, "run_notebook", lambda notebook, output, parameters, cwd: seen.append((parameters, output.parent)))
+
+    def ask(*arguments):
+        seen.clear()
+        status = pipeline.main(["rank", *arguments])
+        return seen[0] if status == 0 else capsys.readouterr().err
+
+    return ask
+
+
+def test_a_list_is_parted_by_blanks_unless_they_are_quoted_or_all_of_it_is_one_path(asked, tmp_path):
+    for given, meant in (
+        ("one.npz two.npz", ["one.npz", "two.npz"]), ("'my one.npz'  two.npz", ["my one.npz", "two.npz"]),
+        ('"it\'s.npz" two.npz', ["it's.npz", "two.npz"]), ("one.npz", "one.npz"), ("'my one.npz'", "my one.npz"),
+    ):  # fmt: skip
+        assert asked("--features", given)[0]["features"] == meant
+    for name in ("my features", "it's", "'quoted'"):
+        (tmp_path / name).mkdir()
+        assert asked("--features", str(tmp_path / name))[0]["features"] == str(tmp_path / name)
+    models = asked("--images=it's", "--models", "resnet50 'mine=resnet50:my weights.pth'")[0]["models"]
+    assert models == ["resnet50", "mine=resnet50:my weights.pth"]
+    assert len(asked("--images=x", "--models", "resnet50 " * 500)[0]["models"]) == 500  # too long to be asked for as a path
+    said = asked("--features", "it's.npz two.npz")
+    assert said.startswith("error: FEATURES is it's.npz two.npz: a quote in it does not end; put a path") and said.count("\n") == 1
+
+
+def test_results_of_two_data_sets_never_share_a_folder(asked, tmp_path):
+    places = ["my pets/cats", "my pets/dogs", "other/cats", "other/cats.v1", "other/cats.v2", "one/.", "two/."]
+    for place in places:
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    folders = [asked("--images", str(tmp_path / place))[1] for place in places]
+    folders += [asked("--features", files)[1] for files in ("a/m.npz", "b/m.npz", "a/m.npz b/m.npz", "a/m.npz b/n.npz")]
+    assert len(set(folders)) == len(folders)
+    assert [re.sub("-[0-9a-f]{6}$", "", folder.name) for folder in folders[:6]] == ["cats", "dogs", "cats", "cats.v1", "cats.v2", "one"]
+    assert asked("--images", str(tmp_path / "other/../my pets/cats"))[1] == folders[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--images=", "--models=a"], "IMAGES is empty; give it a value, or leave it out"),
+        (["--images=x", "--models= "], "MODELS is empty"),
+        (["--images=x", "--out="], "OUT is empty"),
+        (["--images=x", "--text=y"], "2 data sets are named; name one"),
+    ],
+)
+def test_a_value_that_is_missing_is_one_clear_line(arguments, said, asked):
+    assert re.fullmatch(f"error: {said}[^\n]*\n", asked(*arguments))
+
+
+def test_a_number_that_is_none_is_one_clear_line(asked, capsys):
+    with pytest.raises(SystemExit):
+        asked("--images=x", "--n_bootstrap=many")
+    assert capsys.readouterr().err == "error: argument --n_bootstrap: invalid int value: 'many'\n"
+
+
+HOSTILE = ["it's", "my folder", "x'; touch y; '", 'x"; touch y; "', "$(shell touch y)", "`touch y`", "$(touch y)", "$HOME $$ ${PATH}", "--out",
+           "a\\", "#no comment", "* ?", "caf\u00e9", "a\nb", "$(error no)", "-n"]  # fmt: skip
+
+
+def test_make_hands_every_value_on_as_it_is(make, checkout):
+    """Through make and the shell, to Python's command line; nothing of it is executed, expanded or split."""
+    said = "import json, os, sys\nif 'rank' in sys.orig_argv: print(json.dumps(sys.orig_argv), flush=True), os._exit(0)\n"
+    (checkout / "sitecustomize.py").write_text(said)
+    for value in HOSTILE:
+        result = make("-s", "rank", f"IMAGES={value}", f"MODELS={value} b=c", f"OUT={value}")
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)[-4:] == ["rank", f"--images={value}", f"--models={value} b=c", f"--out={value}"]
+    assert not (checkout / "y").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("METRIC=ncti", "METRICS"), ("PROFLE=smoke", "PROFILE"), ("Out=x", "OUT"), ("images=x", "IMAGES"), ("it's=1", None)]
+)
+def test_a_mistyped_variable_of_make_is_refused_whatever_is_asked_for(said, meant, make, checkout):
+    for target in ("rank", "all", "help"):
+        result = make(target, said)
+        assert result.returncode != 0 and not result.stdout
+        name = said.partition("=")[0]
+        assert "unknown variable" in result.stderr and name in result.stderr and result.stderr.count("\n") == 1
+        assert (f"did you mean '{meant}'" in result.stderr) == bool(meant)
+    assert make("help", "NCREPRO_DATA=$(shell touch y)", METRIC="in the environment").returncode == 0
+    assert not (checkout / "y").exists()

@@ -24,6 +24,7 @@ from ..models import torchvision_models as models
 from ..models.torchvision_models import Transform
 from ..objectives import collapse
 from ..profiles import Pool, unknown
+from ..recipes import AUTHORS
 from ..recipes import Constant as Recipe
 
 
@@ -44,7 +45,6 @@ class _Datasets(_Names):
     prefix = datasets.FOLDER
 
 
-AUTHORS = "authors"  # as weights: those of `RELEASED`
 RELEASED = {name.replace("-", "_"): name for name in releases.RELEASES}  # self-supervised objective -> its release
 
 ARCHITECTURES = _Architectures(models.names())
