@@ -25,6 +25,7 @@ from ..models import torchvision_models as models
 from ..models.torchvision_models import Transform
 from ..objectives import collapse
 from ..profiles import Pool, unknown
+from ..resampling import standard_error
 
 
 class _Names(tuple):
@@ -174,8 +175,10 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     models.replace_head(network, train.n_classes, spec["seed"])
     history = train_photos(network, transform, train, Recipe(**recipe), spec["seed"])
     accuracy, top1 = measure(network, transform, test)
+    error = np.nan if test.measure == "map" else standard_error(accuracy, len(test))  # near enough for a mean over classes
     return {
-        "accuracy": np.array(accuracy), "published": np.array(printed), "top1": np.array(top1), "loss": np.array(history)
+        "accuracy": np.array(accuracy), "standard_error": np.array(error), "published": np.array(printed), "top1": np.array(top1),
+        "loss": np.array(history),
     }  # fmt: skip
 
 

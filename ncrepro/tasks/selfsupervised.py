@@ -15,6 +15,7 @@ from torch import nn
 from .. import datasets, features, models, objectives
 from ..artifacts import Arrays
 from ..objectives import collapse
+from ..resampling import standard_error
 from . import classification
 from .classification import ARCHITECTURES, DATASETS, finetune
 
@@ -45,6 +46,7 @@ def pretrain(spec: dict) -> Arrays:
     untrained = random_probe(spec["architecture"], spec["source"], spec["max_per_class"], spec["seed"])
     return {
         "accuracy": np.array(accuracy),
+        "standard_error": np.array(standard_error(accuracy, len(test))),
         "random_accuracy": np.array(untrained),
         **{name: np.array(value) for name, value in use._asdict().items()},
         "collapsed": np.array(float(use.collapsed)),
