@@ -9,7 +9,7 @@ from ..analyses import read
 from ..analyses import stability as measured
 from ..experiment import BASELINES, BLIND, Experiment
 from ..plots import label, panels, stability
-from ..verdicts import SURE, Verdict, above, every, exact, positive, some
+from ..verdicts import FAILS, HOLDS, SURE, Verdict, above, every, exact, positive, some
 from . import figure
 from .ablations import panel_names
 
@@ -67,6 +67,22 @@ def stability_training(profile: str) -> Figure:
     order = table[table["component"] == "all"].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
     noise = Experiment(POOL, profile).noise()
     return stability.again(table, runs, order, COMPONENTS, f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}")
+
+
+def told_training(profile: str) -> str:
+    """What was measured of training again, in Markdown: how far accuracies stray, and which verdicts changed."""
+    table, noise = read(profile, "stability", "points").query("pool == @POOL"), Experiment(POOL, profile).noise()
+    names = {"images": "other test images", "seeds": "another fine-tuning", "training": "everything trained again"}
+    strays = [f"{name} {table[column].mean():.1f}" for column, name in names.items() if table[column].notna().any()]
+    lines = [f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}. "
+             f"An accuracy strays, in points, by: {', '.join(strays) or 'nobody knows'}."]
+    words = measured.verdicts_over_runs(profile)
+    if len(words):
+        moved = words.index[(words > 0).sum(axis=1) > 1]
+        turned = words.index[(words.reindex(columns=[HOLDS, FAILS], fill_value=0) > 0).all(axis=1)]
+        lines.append(f"Over the repetitions {len(moved)} of {len(words)} verdicts changed ({', '.join(moved) or 'none'}); "
+                     f"{len(turned)} of them from one side to the other.")
+    return "\n\n".join(lines)
 
 
 def told_runs(n: int, seeds: bool) -> str:
