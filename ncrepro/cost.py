@@ -34,8 +34,8 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
 
     Returns
     -------
-    DataFrame (implementation, metric, runs, seconds, cpu_seconds, difference, weighted_kendall)
-        ``seconds``: wall-clock time of all ``runs`` together; ``difference``: largest relative difference of a plain
+    DataFrame (implementation, metric, runs, seconds, cpu_seconds, difference, error, weighted_kendall)
+        ``seconds``: wall-clock time of all ``runs`` together; ``error``: its standard error over runs, as a share; ``difference``: largest relative difference of a plain
         score from this package's; ``weighted_kendall``: mean over targets, NaN for ``all_scores``, which is all metrics
         at once with their statistics shared.
     """
@@ -55,7 +55,8 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
                 if implementation == PLAIN:
                     rows[-1]["difference"] = relative_difference(values[PLAIN, metric], values[OURS, metric])
     columns = {"runs": "sum", "seconds": "sum", "cpu_seconds": "sum", "difference": "max"}
-    table = pd.DataFrame(rows).groupby(["implementation", "metric"], sort=False).agg(columns).reset_index()
+    by_call = pd.DataFrame(rows).groupby(["implementation", "metric"], sort=False)
+    table = by_call.agg(columns).assign(error=by_call["seconds"].sem() / by_call["seconds"].mean()).reset_index()
     average = study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
     table["weighted_kendall"] = table["metric"].map(average)
     text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import artifacts, jobs, paths, profiles, ranking, scoring
+from . import artifacts, jobs, paths, profiles, ranking, resampling, scoring
 from .artifacts import Arrays
 from .jobs import Job
 from .profiles import Model
 from .store import fingerprint
+from .store.trace import is_there
+from .resampling import Noise
 
 # What the metrics are compared with: rankings that never look at the target's features, and a linear probe of these.
 BLIND = ("static_baseline", "source_accuracy", "n_parameters")
@@ -118,32 +120,57 @@ class Experiment:
         return self.write("scores", pd.concat([terms[terms["term"] != "total"], totals(terms)]))
 
     def correlate(self) -> pd.DataFrame:
-        """How well each metric ranks: (target, metric, weighted_kendall, pearson, spearman, low, high), and on average.
+        """How well each metric ranks, and how surely: `correlations` of the pool.
 
-        ``low`` and ``high`` bound the weighted Kendall at 95 %, by bootstrap over the models. A subset of the pool (a
-        paper's own list of models) is ranked on its own, min-max included, and written as ``correlations_<subset>``.
+        A subset of the pool (a paper's own list of models) is ranked on its own, min-max included, and written as
+        ``correlations_<subset>``.
         """
         for subset in self.pool.subsets:
-            self.write(f"correlations_{subset}", correlations(*self.ranked(subset)))
-        return self.write("correlations", correlations(*self.ranked()))
+            self.write(f"correlations_{subset}", correlations(*self.ranked(subset), self.noise(subset)))
+        return self.write("correlations", correlations(*self.ranked(), self.noise()))
 
     def ranked(self, subset: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
         """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x targets).
 
         Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
         """
-        part = self.pool.subsets[subset] if subset else profiles.Subset(())
+        accuracies = self._accuracies(subset)
+        pretraining, scores = (t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores")))
+        terms = scores[((scores["term"] != "total") | ~scores["metric"].isin(_TERMS)) & scores["target"].isin(accuracies.columns)]
+        return pd.concat([totals(terms), baselines(pretraining, accuracies)]), accuracies
+
+    def noise(self, subset: str | None = None, truth: str | None = None) -> Noise:
+        """How far the accuracies that `ranked` gives could have been others: by test images, and by training again.
+
+        Parameters
+        ----------
+        subset : str, optional
+        truth : str, optional
+            Another column of ``accuracies.csv`` than the subset's own.
+        """
+        truth = truth or self._part(subset).truth
         table = self.read("accuracies")
+        again = repetitions(self.profile.name, self.pool.name)
+        if truth != "accuracy":  # both are known of the accuracies alone
+            table, again = table.drop(columns="standard_error", errors="ignore").assign(accuracy=table[truth]), again.iloc[:0]
+        return noise_of(table, again).like(self._accuracies(subset))
+
+    def draws(self, subset: str | None = None, statistic: str = "weighted_kendall") -> pd.DataFrame:
+        """What every ranking of the pool could have been worth on average: `resampling.draws`, n x metrics."""
+        return resampling.mean_over_targets(resampling.draws(*self.ranked(subset), self.noise(subset), statistic))
+
+    def _part(self, subset: str | None) -> profiles.Subset:
+        return self.pool.subsets[subset] if subset else profiles.Subset(())
+
+    def _accuracies(self, subset: str | None) -> pd.DataFrame:
+        part, table = self._part(subset), self.read("accuracies")
         if part.truth not in table:
-            raise ValueError(f"subset {subset}: " + profiles.unknown("truth", part.truth, table.columns[3:]))
+            raise ValueError(f"subset {subset}: " + profiles.unknown("truth", part.truth, table.columns[3:].drop("standard_error", errors="ignore")))
         accuracies = table.groupby(["model", "target"])[part.truth].mean().unstack("target")
         if subset is not None:
             accuracies = accuracies.loc[self.pool.subset(subset)]
         known = accuracies[list(part.targets or self.pool.targets)].dropna(axis=1, how="all")
-        accuracies = known.dropna(axis=1) if known.notna().all().any() else known.dropna(axis=0)
-        pretraining, scores = (t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores")))
-        terms = scores[((scores["term"] != "total") | ~scores["metric"].isin(_TERMS)) & scores["target"].isin(accuracies.columns)]
-        return pd.concat([totals(terms), baselines(pretraining, accuracies)]), accuracies
+        return known.dropna(axis=1) if known.notna().all().any() else known.dropna(axis=0)
 
     def features_of(self, model: str, target: str) -> Arrays:
         """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split."""
@@ -414,38 +441,74 @@ def seed_noise(accuracies: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["target", "seeds", "difference", "weighted_kendall"])
 
 
-def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+def noise_of(accuracies: pd.DataFrame, again: pd.DataFrame) -> Noise:
+    """What is known of the noise in a pool's accuracies.
+
+    Parameters
+    ----------
+    accuracies : DataFrame (model, target, seed, accuracy[, standard_error])
+        The standard deviation over fine-tunings is that of the same model on the same target, pooled over the models; a
+        target with one seed takes the mean of the others.
+    again : DataFrame (repetition, model, target, accuracy, *rankings)
+        As `repetitions` gives it.
+    """
+    by_run = accuracies.groupby(["model", "target"])
+    images = by_run["standard_error"].mean().unstack("target") if "standard_error" in accuracies else None
+    variance, n_seeds = by_run["accuracy"].var().unstack("target").mean(), by_run.size().unstack("target")
+    seeds = np.sqrt(variance.fillna(variance.mean()) / n_seeds) if variance.notna().any() else None
+    wide = again.pivot(index=["repetition", "model"], columns="target", values=again.columns[3:])
+    runs = tuple({name: run.droplevel("repetition")[name] for name in again.columns[3:]} for _, run in wide.groupby("repetition"))
+    return Noise(images, seeds, runs)
+
+
+def repetitions(profile: str, pool: str) -> pd.DataFrame:
+    """The measured repetitions of a pool with other seeds, but for the profile itself: (repetition, model, target, accuracy, *rankings).
+
+    They lie in ``data/reference/noise``, and 0 is the profile; ``demo+2`` is the second repetition of ``demo``. No rows if
+    nobody has measured any.
+    """
+    base, _, own = profile.partition("+")
+    path = paths.reference(f"noise/{base}", f"{pool}.csv")
+    if not is_there(path):
+        return pd.DataFrame(columns=["repetition", "model", "target", "accuracy"])
+    return artifacts.read_table(path, base).query("repetition != @n", local_dict={"n": int(own or 0)})
+
+
+def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
     """How well every metric in ``scores`` ranks the models for each target, and on average over the targets.
 
     Parameters
     ----------
     scores : DataFrame (model, target, metric, score)
     accuracies : DataFrame, models x targets, per cent
+    noise : Noise
+        What else than the models is drawn for the intervals.
 
     Returns
     -------
-    DataFrame (target, metric, weighted_kendall, pearson, spearman, low, high)
-        ``low`` and ``high``: 95 % of the weighted Kendall over resamples of the models; in the rows whose target is
-        ``average``, of its mean over targets. A metric that gives all models the same score has no correlation: NaN.
+    DataFrame (target, metric, weighted_kendall, pearson, spearman, low, high, low_models, high_models)
+        ``low`` and ``high``: 95 % of `resampling.draws` of the weighted Kendall; in the rows whose target is ``average``, of
+        its mean over targets. ``low_models`` and ``high_models``: the same if nothing but the models is drawn. NaN: a metric
+        that gives all models the same score has no correlation, fewer than `resampling.FEW` models have no interval.
     """
+    drawn = {"": resampling.draws(scores, accuracies, noise), "_models": resampling.draws(scores, accuracies, components=("models",))}
+    bounds = {}
+    for part, values in drawn.items():
+        means = pd.concat({"average": resampling.mean_over_targets(values)}, axis=1).swaplevel(axis=1)
+        bounds["low" + part], bounds["high" + part] = resampling.interval(pd.concat([values, means], axis=1))
     rows = []
     for metric, group in scores.groupby("metric", sort=False):
-        table = group.pivot(index="model", columns="target", values="score").loc[accuracies.index, accuracies.columns]
-        complete = table.columns[table.notna().all()]
-        defined = [t for t in complete if table[t].nunique() > 1 and accuracies[t].nunique() > 1]
-        for target in accuracies.columns:
-            of_target = [target] if target in defined else []
-            rows.append({"target": target, "metric": metric, **_agreement(table[of_target], accuracies[of_target])})
-        rows.append({"target": "average", "metric": metric, **_agreement(table[defined], accuracies[defined])})
+        table = group.pivot(index="model", columns="target", values="score").reindex(accuracies.index, columns=accuracies.columns)
+        defined = [t for t in table if table[t].notna().all() and table[t].nunique() > 1 and accuracies[t].nunique() > 1]
+        for target in (*accuracies.columns, "average"):
+            chosen = defined if target == "average" else [target] if target in defined else []
+            found = {name: series[metric, target] for name, series in bounds.items()}
+            rows.append({"target": target, "metric": metric, **_agreement(table[chosen], accuracies[chosen]), **found})
     order = {target: i for i, target in enumerate((*accuracies.columns, "average"))}
     return pd.DataFrame(rows).sort_values("target", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
 def _agreement(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, float]:
-    """Means over targets of the three correlations, and the interval of the first."""
+    """Means over targets of the three correlations."""
     statistics = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
-    if scores.empty:
-        return dict.fromkeys(("weighted_kendall", "pearson", "spearman", "low", "high"), np.nan)
-    means = {f.__name__: np.mean([f(scores[t], accuracies[t]) for t in scores.columns]) for f in statistics}
-    low, high = ranking.bootstrap_interval(ranking.weighted_kendall, scores, accuracies)
-    return {**means, "low": low, "high": high}
+    return {f.__name__: np.mean([f(scores[t], accuracies[t]) for t in scores.columns]) if len(scores.columns) else np.nan for f in statistics}

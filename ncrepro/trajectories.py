@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from scipy.stats import kendalltau
 
-from . import datasets, features, jobs, metrics, models, paths, ranking, training
+from . import datasets, features, jobs, metrics, models, paths, ranking, resampling, training
 from .artifacts import Arrays
 from .experiment import Experiment
 from .profiles import Model
@@ -175,6 +175,22 @@ def order_kept(following: pd.DataFrame, term: str = "variance_collapse") -> pd.D
             agreement = ranking.weighted_kendall(table[0], table[epoch])
             rows.append({"target": target, "epoch": epoch, "pairs_kept": pairs, "weighted_kendall": agreement})
     return pd.DataFrame(rows)
+
+
+def pairs_kept(following: pd.DataFrame, term: str = "variance_collapse", seed: int = 0) -> pd.DataFrame:
+    """The last epoch's ``pairs_kept`` of `order_kept` in draws of the models with replacement: draws x targets.
+
+    A pair of a model with itself does not count. NaN if fewer than `resampling.FEW` models were followed.
+    """
+    found = {}
+    for target, group in following.groupby("target", sort=False):
+        table = group.pivot(index="model", columns="epoch", values=term).to_numpy()
+        counts = resampling.drawn_models(len(table), np.random.default_rng(seed))
+        first, last = (np.sign(x[:, None] - x[None, :]) for x in (table[:, 0], table[:, -1]))
+        pairs = 1.0 - np.eye(len(table))
+        same, all_pairs = (np.einsum("bi,ij,bj->b", counts, weight, counts) for weight in (pairs * (1 + first * last) / 2, pairs))
+        found[target] = resampling.widened(np.where(all_pairs > 0, same / np.maximum(all_pairs, 1), 0.5), len(table))
+    return pd.DataFrame(found)
 
 
 # What the jobs do -----------------------------------------------------------------------------------------------------

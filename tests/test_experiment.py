@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import experiment, ranking
+from ncrepro import experiment, paths, ranking, resampling
 from ncrepro.experiment import Experiment
 
 MODELS = ["a", "b", "c", "d"]
@@ -57,8 +57,53 @@ def test_the_average_row_is_the_mean_over_targets_with_a_joint_interval():
     table = experiment.correlations(scores, ACCURACIES).set_index("target")
     one, two = 1.0, ranking.weighted_kendall([1, 2, 4, 3], ACCURACIES["t2"].to_numpy())
     assert table["weighted_kendall"].to_dict() == pytest.approx({"t1": one, "t2": two, "average": (one + two) / 2})
-    assert table.loc["average", "low"] <= (one + two) / 2 <= table.loc["average", "high"]
     assert list(table.index) == ["t1", "t2", "average"]
+    assert table[["low", "high", "low_models", "high_models"]].isna().all(axis=None)  # four models tell nothing of others
+
+
+def test_the_whole_interval_is_wider_than_that_of_other_models_and_both_hold_the_value():
+    truth = pd.DataFrame({"t1": np.arange(9.0), "t2": np.arange(9.0) ** 2}, index=pd.Index([*"abcdefghi"], name="model"))
+    order = [1.0, 0, 3, 2, 4, 6, 5, 8, 7]
+    scores = pd.concat([pd.DataFrame({"model": truth.index, "target": t, "metric": "logme", "score": order}) for t in truth])
+    noise = resampling.Noise(images=truth * 0 + 1.5)
+    row = experiment.correlations(scores, truth, noise).set_index("target").loc["average"]
+    assert row["low"] < row["low_models"] < row["weighted_kendall"] < row["high_models"] <= 1
+
+
+def runs(**of_target):
+    """Two models, seeds of each target, one column of accuracies."""
+    rows = [(m, target, seed, value) for target, by_seed in of_target.items() for seed, values in enumerate(by_seed)
+            for m, value in zip("ab", values, strict=True)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["model", "target", "seed", "accuracy"])
+
+
+def test_the_noise_of_seeds_is_pooled_over_models_and_lent_to_targets_with_one():
+    noise = experiment.noise_of(runs(t=[(10.0, 20), (12.0, 26)], u=[(1.0, 2)]), NOBODY)
+    variance = (2**2 / 2 + 6**2 / 2) / 2  # of one fine-tuning; two of them are averaged
+    assert noise.seeds["t"].tolist() == pytest.approx([np.sqrt(variance / 2)] * 2)
+    assert noise.seeds["u"].tolist() == pytest.approx([np.sqrt(variance)] * 2)
+    assert noise.images is None and noise.runs == ()
+
+
+NOBODY = pd.DataFrame(columns=["repetition", "model", "target", "accuracy"])
+
+
+def test_what_was_never_repeated_has_no_known_noise():
+    noise = experiment.noise_of(runs(t=[(10.0, 20)]), NOBODY)
+    assert noise.seeds is None and resampling.covers(noise) == "95 % of draws of other models only"
+
+
+def test_repetitions_are_read_from_the_noise_study_but_for_the_profiles_own(root):
+    folder = paths.reference("noise/smoke")
+    folder.mkdir(parents=True)
+    table = pd.DataFrame({"repetition": [0, 0, 1, 1, 2, 2], "model": [*"ababab"], "target": "t", "accuracy": range(6), "ncti": range(6)})
+    table.to_csv(folder / "supervised.csv", index=False)
+    found = {name: set(experiment.repetitions(name, "supervised")["repetition"]) for name in ("smoke", "smoke+2")}
+    assert found == {"smoke": {1, 2}, "smoke+2": {0, 1}}
+    assert experiment.repetitions("smoke", "text").empty
+    noise = experiment.noise_of(runs(t=[(1.0, 2)]), experiment.repetitions("smoke", "supervised"))
+    assert [run["ncti"]["t"].to_dict() for run in noise.runs] == [{"a": 2, "b": 3}, {"a": 4, "b": 5}]
+    assert resampling.covers(noise) == "95 % of draws of other models and training (3 runs)"
 
 
 def test_a_metric_that_gives_all_models_one_score_has_no_correlation_there():

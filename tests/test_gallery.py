@@ -1,13 +1,16 @@
 """The register of figures, and what every figure must be."""
 
+import ast
+
 import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY
 from matplotlib import pyplot as plt
 
-from ncrepro import gallery, plots
+from ncrepro import gallery, paths, plots, verdicts
 from ncrepro.plots import style
 
 matplotlib.use("agg")
@@ -47,11 +50,55 @@ def test_the_table_of_rankings_keeps_the_order_asked_for():
     assert found.loc["a", "average"] == 4.0
 
 
-def test_the_best_is_the_one_with_the_highest_average():
+def test_the_best_of_the_others_is_the_one_with_the_highest_average():
     average = pd.DataFrame({"weighted_kendall": [0.5, 0.7, 0.6]}, index=["ncti", "logme", "gbc"])
-    assert gallery.is_best(average, "ncti", ["ncti", "logme"])[1] is False
-    text, best = gallery.is_best(average, "logme", ["ncti", "logme", "gbc"])
-    assert best is True and text == "mean τ_w: LogME 0.70, best of the others GBC 0.60"
+    assert gallery.best_of(average, "logme", ["ncti", "logme", "gbc"]) == "mean τ_w: LogME 0.70, best of the others GBC 0.60"
+
+
+def test_the_best_is_the_one_that_is_above_each_of_the_others_in_the_same_draws():
+    common = np.random.default_rng(0).normal(size=2000)
+    draws = pd.DataFrame({"ncti": common + 0.1, "logme": common, "gbc": common[::-1], "flat": np.nan})
+    text, verdict = gallery.is_best(draws[["ncti", "logme", "flat"]], "ncti", ["ncti", "logme", "flat"])
+    assert verdict.word == "holds" and text == "best in 100% of draws"
+    assert gallery.is_best(draws, "logme", ["ncti", "logme"])[1].word == "does not hold"
+    assert gallery.is_best(draws, "ncti", ["ncti", "logme", "gbc"])[1].word == "cannot be told here"
+    assert gallery.is_best(draws, "flat", ["ncti", "flat"])[1].word == "cannot be told here"
+
+
+def test_some_ranking_is_better_if_one_is_beyond_the_luck_of_many():
+    draws = pd.DataFrame(np.random.default_rng(0).normal(size=(2000, 10)), columns=[*"abcdefghij"])
+    draws["a"] += 2  # above 0 in 97.7 % of the draws: sure of one, not of the luckiest of ten
+    assert gallery.some_better(draws, ["a"], 0.0)[1].word == "holds"
+    text, verdict = gallery.some_better(draws, list(draws), 0.0)
+    assert verdict.word == "cannot be told here" and text.startswith("likeliest of 10: a, in 97.")
+    assert gallery.some_better(draws - 9, list(draws), 0.0)[1].word == "does not hold"
+
+
+# What may call itself exact, because nothing of it could have been otherwise by chance.
+EXACT = {
+    "_adds_up": "printed numbers", "_truths_hold": "published scores", "_face_fig3_holds": "built feature spaces",
+    "_probes_hold": "the features", "_perfect": "equal scores",
+}  # fmt: skip
+
+
+def test_no_verdict_rests_on_a_comparison_of_two_noisy_numbers():
+    """Claims return what `ncrepro.verdicts` makes of draws; ``Verdict`` is built nowhere else, ``exact`` only where it may be."""
+    for path in sorted((REPOSITORY / "ncrepro" / "gallery").glob("*.py")):
+        for function in [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]:
+            calls = {node.func.id: node for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+            assert "Verdict" not in calls and "likely" not in calls or function.name == "some_better", f"{path.name}: {function.name}"
+            if "exact" in calls:
+                assert calls["exact"].args[1].value.startswith(EXACT[function.name]), f"{path.name}: {function.name}"
+
+
+def test_the_rule_stands_above_the_index_and_verdicts_in_it(root):
+    folder = paths.figures("demo")
+    folder.mkdir(parents=True)
+    columns = ["figure", "shows", "notebook", "claim", "here", "holds"]
+    pd.DataFrame([("f", "s", "n", "c", "found", "cannot be told here")], columns=columns).to_csv(folder / "index.csv", index=False)
+    gallery._write_readme()
+    text = paths.figures("").joinpath("README.md").read_text()
+    assert verdicts.RULE in text and "| found | cannot be told here |" in text
 
 
 def test_a_scatter_plots_every_model_of_every_target_where_it_belongs():
@@ -66,10 +113,11 @@ def test_a_scatter_plots_every_model_of_every_target_where_it_belongs():
 
 def test_an_interval_plot_draws_the_numbers_of_its_table():
     table = pd.DataFrame({"metric": ["ncti", "static_baseline"], "weighted_kendall": [0.2, 0.6], "low": [0.0, 0.4], "high": [0.5, 0.8]})
-    ax = plots.interval_plot(table, 0.9, "title").axes[0]
+    ax = plots.interval_plot(table, 0.9, "title", "95 % of draws of other models only").axes[0]
     points = {tuple(xy) for line in ax.lines if line.get_marker() in "oD" for xy in line.get_xydata()}
     assert points == {(0.2, 0.0), (0.6, 1.0)}
     assert [text.get_text() for text in ax.get_yticklabels()] == ["NCTI", "static baseline"]
+    assert ax.get_xlabel().endswith("lines: 95 % of draws of other models only")
 
 
 def test_where_the_targets_are_the_papers_own_the_difference_is_shown_cell_by_cell():

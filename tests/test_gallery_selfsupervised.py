@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from ncrepro import objectives, plots
+from ncrepro import objectives, plots, resampling
 from ncrepro.experiment import Experiment
 from ncrepro.gallery import selfsupervised
 from ncrepro.plots import rankings
@@ -15,7 +15,7 @@ from ncrepro.plots import selfsupervised as drawings
 matplotlib.use("agg")
 
 EVERY = sorted(objectives.OBJECTIVES)
-MODELS = ["a", "b", "c", "d"]
+MODELS = [*"abcdef"]
 
 
 @pytest.fixture(autouse=True)
@@ -65,24 +65,27 @@ def test_what_else_a_pretraining_measures_becomes_columns_and_its_weights_do_not
     columns = "model architecture source n_parameters n_features source_accuracy random_accuracy collapsed".split() + list(use)
     assert study.pretrain().columns.tolist() == columns
     assert selfsupervised.collapsed(None) == [model.name for model in study.pool.models]
-    assert not selfsupervised._probes_hold("smoke")[1]
+    assert selfsupervised._probes_hold("smoke")[1].word == "does not hold"
     assert selfsupervised._told_collapsed("smoke").startswith("collapsed: BYOL, DeepCluster-v2")
 
 
 class Study:
-    """Four models of rising accuracy; seli orders those of one pool, ncc those of the other, and the rest is reversed."""
+    """Six models of rising accuracy; seli orders those of one pool, ncc those of the other, and the rest is reversed."""
 
     def __init__(self, pool, profile):
         self.pool, self.results = pool, selfsupervised.RESULTS
 
     def ranked(self, subset=None):
         assert subset == ("ncti" if self.pool == "supervised" else None)
-        return None, pd.DataFrame({"t": [1.0, 2, 3, 4], "u": [2.0, 3, 5, 8]}, index=pd.Index(MODELS, name="model"))
+        return None, pd.DataFrame({"t": [1.0, 2, 3, 4, 5, 6], "u": [2.0, 3, 5, 8, 9, 12]}, index=pd.Index(MODELS, name="model"))
+
+    def noise(self, subset=None):
+        return resampling.NONE
 
     def read(self, table):
         if table == "terms":
             return pd.read_csv(self.results / "terms.csv")
-        rising, falling = [1.0, 2, 3, 4], [4.0, 3, 2, 1]
+        rising, falling = [1.0, 2, 3, 4, 5, 6], [6.0, 5, 4, 3, 2, 1]
         right = "seli" if self.pool == "supervised" else "ncc"
         terms = {("ncti", t): rising if t == right else falling for t in ("seli", "ncc")}
         terms |= {("ncti", "log_vc"): rising, ("face", "variance_collapse"): rising, ("face", "class_fairness"): falling}
@@ -106,7 +109,7 @@ def test_each_term_is_judged_alone_in_both_pools(two_pools):
         assert found[pool, "−log vc"] == pytest.approx(-1)  # it rises with accuracy, and lower is better
         assert found[pool, f"NCTI without {right}"] == pytest.approx(-1)
         assert found[pool, "VC"] == pytest.approx(1)
-    assert selfsupervised._terms_hold("smoke")[1] is True
+    assert selfsupervised._terms_hold("smoke")[1].word == "holds"
 
 
 def test_terms_agree_as_far_as_they_order_alike(two_pools):
@@ -141,6 +144,6 @@ def test_a_collapsed_model_is_marked_among_the_probes():
 def test_the_intervals_of_terms_are_those_of_the_table():
     table = pd.DataFrame({"pool": ["p", "p", "q", "q"], "terms": ["seli", "ncc"] * 2, "weighted_kendall": [0.1, 0.2, 0.3, 0.4],
                           "low": 0.0, "high": 0.5})  # fmt: skip
-    axes = drawings.term_intervals(table, "title").axes
+    axes = drawings.term_intervals(table, "title", "95 % of draws").axes
     drawn = [line.get_xydata() for ax in axes for line in ax.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(drawn, [[(0.1, 0), (0.2, 1)], [(0.3, 0), (0.4, 1)]])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from ncrepro import experiment
+from ncrepro import experiment, resampling
 from ncrepro.gallery import loss_functions, multi_source
 from ncrepro.plots import sources
 from ncrepro.profiles import Pool
@@ -36,6 +36,9 @@ class Study:
         table = pd.DataFrame([(m, target, a + s) for m, target, a, s in self.rows], columns=["model", "target", "accuracy"])
         accuracies = table.pivot(index="model", columns="target", values="accuracy")
         return experiment.totals(self.read("scores")), accuracies
+
+    def noise(self):
+        return resampling.Noise(images=self.ranked()[1] * 0 + 1)
 
     def read(self, table):
         if table == "pretraining":
@@ -94,7 +97,7 @@ def test_questions_are_drawn_with_their_numbers():
         "question": ["all", "all", "some", "some"], "metric": ["ncti", "face"] * 2, "weighted_kendall": [0.1, 0.5, 0.4, np.nan],
         "low": 0.0, "high": 0.6,
     })  # fmt: skip
-    axes = sources.questions(table, "title").axes
+    axes = sources.questions(table, "title", "95 % of draws").axes
     drawn = [[line.get_xydata() for line in ax.lines if line.get_marker() == "o"][0] for ax in axes]
     np.testing.assert_array_equal(drawn[0], [(0.1, 0), (0.5, 1)])
     np.testing.assert_array_equal(drawn[1], [(0.4, 0), (np.nan, 1)])

@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from ncrepro import ranking
 from ncrepro.gallery import small_pools
 from ncrepro.plots import transfer
+from ncrepro.verdicts import UNKNOWN, exact
 
 matplotlib.use("agg")
 
@@ -40,8 +41,8 @@ def test_a_metric_is_told_with_its_interval():
 
 
 def test_claims_become_rows_of_a_table():
-    table = small_pools.claims_table([("it rains", "3 drops", True), ("it snows", "none", False)])
-    assert table.splitlines()[2:] == ["| it rains | 3 drops | yes |", "| it snows | none | no |"]
+    table = small_pools.claims_table([("it rains", "3 drops", exact(True, "seen")), ("it snows", "none", UNKNOWN)])
+    assert table.splitlines()[2:] == ["| it rains | 3 drops | holds |", "| it snows | none | cannot be told here |"]
 
 
 def test_bars_are_as_high_as_the_table_says():
@@ -49,7 +50,7 @@ def test_bars_are_as_high_as_the_table_says():
         "target": ["pixels", "pixels", "classes", "classes"], "metric": ["face", "leep"] * 2,
         "weighted_kendall": [0.1, 0.2, 0.3, -0.4], "pearson": [0.5, 0.6, 0.7, 0.8], "low": -0.9, "high": 0.9,
     })  # fmt: skip
-    figure = transfer.correlation_bars(table, ["leep", "face"], 0.5, "title")
+    figure = transfer.correlation_bars(table, ["leep", "face"], 0.5, "title", "95 % of draws of other models only")
     heights = [[bar.get_height() for bars in ax.containers for bar in bars] for ax in figure.axes]
     assert heights == [[0.2, 0.1, -0.4, 0.3], [0.6, 0.5, 0.8, 0.7]]  # leep, face by pixels; leep, face by classes
     assert [text.get_text() for text in figure.axes[1].get_xticklabels()] == ["LEEP", "FaCe"]

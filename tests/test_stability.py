@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import metrics, ranking
+from ncrepro import metrics, ranking, resampling
 from ncrepro.analyses import draws, stability
 from ncrepro.profiles import Pool
 
@@ -31,15 +31,23 @@ def test_a_choice_by_lot_costs_the_distance_to_the_mean():
     assert table.loc[("random", "t")].to_list() == [90 - (90 + 80 + 70 + 60) / 4, 1 / 4, 3 / 4]
 
 
+SIX = pd.DataFrame({"t": [9.0, 8, 7, 6, 5, 4], "u": [6.0, 5, 4, 3, 2, 1]}, index=pd.Index([*"abcdef"], name="model"))
+
+
+def of_six(**by_metric):
+    return pd.concat([pd.DataFrame({"model": SIX.index, "target": target, "metric": metric, "score": values})
+                      for metric, values in by_metric.items() for target in SIX])  # fmt: skip
+
+
 def test_a_ranking_that_is_always_right_beats_one_that_is_always_wrong_and_ties_with_its_double():
-    found = stability.beats(scored(right=[4.0, 3, 2, 1], double=[8.0, 6, 4, 2], wrong=[1.0, 2, 3, 4]), ACCURACIES, n=50)
+    found = stability.beats(of_six(right=[6.0, 5, 4, 3, 2, 1], double=[12.0, 10, 8, 6, 4, 2], wrong=[1.0, 2, 3, 4, 5, 6]), SIX)
     probability = found.set_index(["metric", "rival"])["probability"]
-    assert probability["right", "wrong"] == 1 and probability["wrong", "right"] == 0
+    assert probability["right", "wrong"] == pytest.approx(1, abs=1e-3) and probability["wrong", "right"] == pytest.approx(0, abs=1e-3)
     assert probability["right", "double"] == probability["double", "right"] == 1 / 2
 
 
 def test_a_ranking_without_an_order_takes_no_part():
-    found = stability.beats(scored(right=[4.0, 3, 2, 1], other=[4.0, 3, 1, 2], flat=[1.0, 1, 1, 1]), ACCURACIES, n=20)
+    found = stability.beats(of_six(right=[6.0, 5, 4, 3, 2, 1], other=[6.0, 5, 4, 3, 1, 2], flat=[1.0] * 6), SIX)
     assert set(found["metric"]) == {"right", "other"}
 
 
@@ -52,6 +60,9 @@ class Study:
 
     def ranked(self):
         return self._long("score").assign(metric="right"), self.truth
+
+    def noise(self):
+        return resampling.NONE
 
     def read(self, table):
         if table == "accuracies":

@@ -32,7 +32,7 @@ def recorded():
 
 
 def reached(run, content) -> set[str]:
-    cells = fingerprint.reach(workflow.code_of(run), stops=fingerprint.REPORTED).modules
+    cells = fingerprint.reach(workflow.code_of(run), stops=()).modules
     return cells.union(*(fingerprint.reach(*used["roots"], stops=tuple(used["stops"])).modules for used in content["code"]))
 
 

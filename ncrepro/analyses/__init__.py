@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from .. import artifacts, paths, profiles, ranking
+from .. import artifacts, paths, profiles, ranking, resampling
 from ..experiment import Experiment
 
 
@@ -34,14 +34,25 @@ def over_pools(profile: str, paper: str, ask: Callable[[Experiment, str | None],
     """
     tables = []
     for name in pools(profile):
-        study = Experiment(name, profile)
-        subset = paper if paper in study.pool.subsets else None
+        study, subset = part_of(name, profile, paper)
         answer = ask(study, subset)
         models = study.pool.subset(subset) if subset else study.pool.models
         answer.insert(0, "pool", name)
         answer.insert(1, "n_models", len(models))
         tables.append(answer)
     return pd.concat(tables, ignore_index=True)
+
+
+def part_of(pool: str, profile: str | None, paper: str) -> tuple[Experiment, str | None]:
+    """A pool, and the name of the part that is a paper's own list of models, if the pool names one."""
+    study = Experiment(pool, profile)
+    return study, paper if paper in study.pool.subsets else None
+
+
+def covered(profile: str | None, paper: str) -> str:
+    """What the intervals over `over_pools` include: `resampling.covers`."""
+    parts = [part_of(name, profile, paper) for name in pools(profile)]
+    return resampling.covers(*(study.noise(subset) for study, subset in parts))
 
 
 def each(by_pool: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -84,6 +95,24 @@ def agreement(scores: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> 
         defined = of_models.notna().all() and of_models.nunique() > 1 and truth.nunique() > 1
         rows.append((*keys, ranking.weighted_kendall(of_models, truth) if defined else np.nan))
     return pd.DataFrame(rows, columns=[*by, "target", "weighted_kendall"])
+
+
+def draws_of(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: resampling.Noise, by: list[str], n: int = 500) -> pd.DataFrame:
+    """`resampling.draws` of the weighted Kendall for each setting, over targets: n x settings, the columns named ``by``."""
+    settings = scores[by].drop_duplicates()
+    number = scores.merge(settings.assign(metric=range(len(settings))), on=by)[["model", "target", "metric", "score"]]
+    drawn = resampling.mean_over_targets(resampling.draws(number, accuracies, noise, n=n))
+    return drawn.set_axis(pd.MultiIndex.from_frame(settings), axis=1)
+
+
+def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
+    """How far one setting ranks better than another: ``difference``, and its standard ``error`` over draws.
+
+    Columns are repetitions of a setting, as by other draws of images; how far these disagree adds to the error.
+    """
+    values = one.mean(axis=1) - other.mean(axis=1)
+    luck = sum(table.mean().var() / table.shape[1] for table in (one, other) if table.shape[1] > 1)
+    return {"difference": values.mean(), "error": float(np.sqrt(values.var() + luck))}
 
 
 def totals(terms: pd.DataFrame, by: list[str], weights: dict[str, float] | None = None) -> pd.DataFrame:

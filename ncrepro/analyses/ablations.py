@@ -10,7 +10,8 @@ from ..artifacts import Arrays
 from ..experiment import Experiment, correlations
 from ..metrics import collapse
 from ..metrics._samples import samples
-from . import agreement, terms_of, totals
+from ..resampling import Noise
+from . import agreement, difference, draws_of, terms_of, totals
 
 NCTI_TERMS = {"seli": "seli", "ncc": "ncc", "log_vc": "−vc"}  # names in the tables -> names on the page
 FACE_TERMS = {"variance_collapse": "VC", "class_fairness": "CF"}
@@ -89,7 +90,7 @@ def thinned(labels: np.ndarray, ratio: float, balanced: bool, draw: int) -> np.n
 def ncti_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
     """NCTI Fig. 5: `experiment.correlations` of every subset of NCTI's terms."""
     terms, accuracies = terms_of(study, subset, "ncti")
-    return correlations(term_subsets(terms, NCTI_TERMS), accuracies)
+    return correlations(term_subsets(terms, NCTI_TERMS), accuracies, study.noise(subset))
 
 
 def ncti_weights(study: Experiment, subset: str | None) -> pd.DataFrame:
@@ -98,17 +99,19 @@ def ncti_weights(study: Experiment, subset: str | None) -> pd.DataFrame:
 
 
 def face_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """FaCe Tables 4 and 5: `experiment.correlations` of VC, CF, both, and −NC2(A)."""
+    """FaCe Tables 4 and 5: `experiment.correlations` of VC, CF, both, and −NC2(A), whose scores are written as ``nc2_a``."""
     terms, accuracies = terms_of(study, subset, "face")
     nc2 = study.measure(equiangularity, [{}]).rename(columns={"term": "metric"})
-    scores = pd.concat([term_subsets(terms, FACE_TERMS), nc2[nc2["model"].isin(accuracies.index)]])
-    return correlations(scores, accuracies)
+    nc2 = study.write("nc2_a", nc2[nc2["model"].isin(accuracies.index)])
+    return correlations(pd.concat([term_subsets(terms, FACE_TERMS), nc2]), accuracies, study.noise(subset))
 
 
 def face_choices(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """`variant_agreement` of the `VARIANTS` of FaCe."""
+    """`variant_agreement` of the `VARIANTS` of FaCe; `variant_moves` is written as ``face_choices_moves``."""
     _, accuracies = study.ranked(subset)
-    return variant_agreement(study.measure(face_variants, VARIANTS), accuracies, list(DEFAULT))
+    measured = study.measure(face_variants, VARIANTS)
+    study.write("face_choices_moves", variant_moves(measured, accuracies, study.noise(subset)))
+    return variant_agreement(measured, accuracies, list(DEFAULT))
 
 
 # Tables in, tables out ------------------------------------------------------------------------------------------------
@@ -138,11 +141,15 @@ def term_subsets(terms: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
 
 def weight_scores(terms: pd.DataFrame, accuracies: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
     """NCTI with one term's weight changed and the others left at 1: (term, weight, target, weighted_kendall)."""
-    tables = [
+    return agreement(weighted(terms, values), accuracies, ["term", "weight"])
+
+
+def weighted(terms: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
+    """NCTI's totals with one term's weight changed: (model, target, score, term, weight)."""
+    return pd.concat([
         totals(terms, ["target"], {term: -value if term == "log_vc" else value}).assign(term=term, weight=value)
         for term, value in product(NCTI_TERMS, values)
-    ]
-    return agreement(pd.concat(tables), accuracies, ["term", "weight"])
+    ])  # fmt: skip
 
 
 def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -163,3 +170,19 @@ def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list
         if set(names) <= set(measured["term"]):
             scores.append(totals(measured[measured["term"].isin(names)], [*by, "target"]).assign(metric=metric))
     return agreement(pd.concat(scores), accuracies, [*by, "metric"])
+
+
+def variant_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
+    """How far FaCe's mean weighted Kendall moves from that of its `DEFAULT`: (*DEFAULT, difference, error)."""
+    measured = measured[measured["model"].isin(accuracies.index)].fillna({"n_components": 0})  # no PCA; groups have no NaN
+    drawn = draws_of(totals(measured, [*DEFAULT, "target"]), accuracies, noise, list(DEFAULT))
+    default = drawn[[tuple(DEFAULT.values())]]
+    rows = [dict(zip(DEFAULT, setting, strict=True)) | difference(drawn[[setting]], default) for setting in drawn if [setting] != list(default)]
+    return pd.DataFrame(rows)
+
+
+def imbalance_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
+    """How far class fairness ranks better on targets thinned unevenly than on as many images, evenly: (ratio, difference, error)."""
+    thin = measured.query("term == 'class_fairness' and ratio > 1 and model in @accuracies.index")
+    drawn = draws_of(thin, accuracies, noise, ["ratio", "balanced", "draw"])
+    return pd.DataFrame([{"ratio": ratio, **difference(drawn[ratio][False], drawn[ratio][True])} for ratio in thin["ratio"].unique()])

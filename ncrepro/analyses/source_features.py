@@ -52,9 +52,17 @@ def _of(metric: str, terms: pd.DataFrame) -> pd.DataFrame:
     return terms.filter(like=f"{metric}_").rename(columns=lambda name: name.removeprefix(f"{metric}_"))
 
 
-def agreement(scores: pd.DataFrame) -> pd.DataFrame:
-    """`experiment.correlations` of every metric, on source and on target features: (features, target, metric, weighted_kendall, ...)."""
+def accuracies_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """The accuracies in a pool's scores, models x targets."""
     accuracies = scores.drop_duplicates(["model", "target"]).pivot(index="model", columns="target", values="accuracy")
-    accuracies = accuracies.loc[scores["model"].unique(), scores["target"].unique()]
+    return accuracies.loc[scores["model"].unique(), scores["target"].unique()]
+
+
+def agreement(scores: pd.DataFrame) -> pd.DataFrame:
+    """`experiment.correlations` of every metric, on source and on target features: (features, target, metric, weighted_kendall, ...).
+
+    The intervals are of other models only.
+    """
+    accuracies = accuracies_of(scores)
     groups = scores.groupby("features", sort=False)
     return pd.concat([correlations(group, accuracies).assign(features=features) for features, group in groups], ignore_index=True)

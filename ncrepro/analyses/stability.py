@@ -5,8 +5,11 @@ from itertools import permutations, product
 import numpy as np
 import pandas as pd
 
-from .. import published, ranking
+from .. import artifacts, paths, published, ranking, resampling
 from ..experiment import Experiment, correlations, seed_noise
+from ..resampling import Noise
+from ..verdicts import probability
+from ..store.trace import is_there
 from . import agreement, draws, totals
 
 RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
@@ -22,14 +25,22 @@ def choices(study: Experiment, subset: str | None) -> pd.DataFrame:
 
 
 def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall); "" leaves out none."""
+    """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall, error); "" leaves out none.
+
+    ``error``: standard deviation, over test images and training, of the difference to all models.
+    """
     scores, accuracies = study.ranked(subset)
     terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
-    tables = []
+    whole, tables = None, []
     for name in ("", *accuracies.index):
         rest = accuracies.drop(index=name or [])
-        tables.append(agreement(_among(rest.index, scores, terms), rest, ["metric"]).assign(left_out=name))
-    return pd.concat(tables).groupby(["left_out", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+        of_rest = _among(rest.index, scores, terms)
+        drawn = resampling.draws(of_rest, accuracies, study.noise(subset), components=("images", "training"), n=200, without=name)
+        drawn = resampling.mean_over_targets(drawn)
+        whole = drawn if whole is None else whole
+        found = agreement(of_rest, rest, ["metric"]).groupby("metric", sort=False)["weighted_kendall"].mean().reset_index()
+        tables.append(found.assign(left_out=name, error=found["metric"].map((drawn - whole).std())))
+    return pd.concat(tables, ignore_index=True)[["left_out", "metric", "weighted_kendall", "error"]]
 
 
 def _among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +51,7 @@ def _among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
 
 def contests(study: Experiment, subset: str | None) -> pd.DataFrame:
     """`beats` of a pool."""
-    return beats(*study.ranked(subset))
+    return beats(*study.ranked(subset), study.noise(subset))
 
 
 def other_images(study: Experiment, targets: list[str]) -> pd.DataFrame:
@@ -72,11 +83,66 @@ def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.Da
     and `other_seeds` found.
     """
     average = study.read("correlations").query("target == 'average'")
+    average = average.assign(low=average["low_models"], high=average["high_models"])
     tables = [average[["metric", "weighted_kendall", "low", "high"]].assign(doubt="models")]
     for doubt, table in (("left_out", left[left["left_out"] != ""]), ("images", images), ("seeds", other_seeds(study))):
         of_metric = table.groupby("metric", sort=False)["weighted_kendall"]
         tables.append(of_metric.agg(weighted_kendall="mean", low="min", high="max").reset_index().assign(doubt=doubt))
     return pd.concat(tables, ignore_index=True)[["doubt", "metric", "weighted_kendall", "low", "high"]]
+
+
+# Training again ------------------------------------------------------------------------------------------------------
+
+
+def components(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """What each source of chance alone does to a mean weighted Kendall, and all together: (component, metric, weighted_kendall, low, high).
+
+    ``low`` and ``high``: 95 % of `resampling.draws`. A component that nobody has measured has no rows.
+    """
+    noise = study.noise(subset)
+    unknown = {"images": noise.images is None, "training": noise.seeds is None and not noise.runs}
+    tables = []
+    for name, parts in ({part: (part,) for part in resampling.COMPONENTS} | {"all": resampling.COMPONENTS}).items():
+        if not unknown.get(name, False):
+            drawn = resampling.mean_over_targets(resampling.draws(*study.ranked(subset), noise, components=parts))
+            low, high = resampling.interval(drawn)
+            tables.append(pd.DataFrame({"component": name, "weighted_kendall": drawn.mean(), "low": low, "high": high}))
+    return pd.concat(tables).reset_index()[["component", "metric", "weighted_kendall", "low", "high"]]
+
+
+def points(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """How far an accuracy strays, in points, root mean square over models: (target, images, seeds, training, runs).
+
+    By other test images, by another fine-tuning, by everything trained again (over so many ``runs``); NaN: not measured.
+    """
+    _, accuracies = study.ranked(subset)
+    noise = study.noise(subset)
+    again = np.stack([accuracies.to_numpy(), *(run["accuracy"].to_numpy() for run in noise.runs)])
+    found = {"images": noise.images, "seeds": noise.seeds}
+    table = pd.DataFrame({name: np.nan if x is None else (x**2).mean() ** 0.5 for name, x in found.items()}, index=accuracies.columns)
+    table["training"] = again.var(axis=0, ddof=1).mean(axis=0) ** 0.5 if noise.runs else np.nan
+    return table.assign(runs=len(again)).rename_axis("target").reset_index()
+
+
+def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """Mean weighted Kendall in the present run (0) and in every repetition: (run, metric, weighted_kendall)."""
+    scores, accuracies = study.ranked(subset)
+    tables = [agreement(scores, accuracies, ["metric"]).assign(run=0)]
+    for number, run in enumerate(study.noise(subset).runs, start=1):
+        long = [table.melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(metric=name)
+                for name, table in run.items() if name != "accuracy"]
+        tables.append(agreement(pd.concat(long), run["accuracy"], ["metric"]).assign(run=number))
+    return pd.concat(tables).groupby(["run", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+
+
+def verdicts_over_runs(profile: str) -> pd.DataFrame:
+    """How often each figure got each verdict over the repetitions of a profile: figures x words; no rows where none were measured."""
+    base = profile.partition("+")[0]
+    path = paths.reference("noise") / base / "verdicts.csv"
+    if not is_there(path):
+        return pd.DataFrame()
+    table = artifacts.read_table(path, base)
+    return pd.crosstab(table["figure"], table["verdict"])
 
 
 # Of two pools ---------------------------------------------------------------------------------------------------------
@@ -93,15 +159,10 @@ def by_sources(one: Experiment, several: Experiment) -> pd.DataFrame:
         Means over targets. ``metric`` holds two rankings more: ``other_seed``, the accuracies of a second fine-tuning, and
         ``other_target``, the accuracies on another target (mean over pairs of targets); they have no interval.
     """
-    targets = [target for target in one.pool.targets if target in several.pool.targets]
-    groups = [(one, one.pool.models), (several, several.pool.models),
-              (several, tuple(m for m in several.pool.models if m.source not in one.pool.sources))]
     tables = []
-    for study, models in dict.fromkeys(groups):
-        scores, accuracies = study.ranked()
-        terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
-        truth = accuracies.loc[accuracies.index.isin([model.name for model in models]), targets]
-        table = correlations(_among(truth.index, scores, terms), truth).query("target == 'average'")
+    for study, n_sources, scores, truth in source_groups(one, several):
+        table = correlations(scores, truth, study.noise()).query("target == 'average'")
+        targets = list(truth.columns)
         runs = study.read("accuracies").query("model in @truth.index and target in @targets")
         ceilings = {
             "other_seed": seed_noise(runs)["weighted_kendall"].mean(),
@@ -109,8 +170,22 @@ def by_sources(one: Experiment, several: Experiment) -> pd.DataFrame:
         }
         more = pd.DataFrame({"metric": ceilings.keys(), "weighted_kendall": ceilings.values()})
         rows = pd.concat([table[["metric", "weighted_kendall", "low", "high"]], more])
-        tables.append(rows.assign(n_sources=len({model.source for model in models}), n_models=len(truth)))
+        tables.append(rows.assign(n_sources=n_sources, n_models=len(truth)))
     return pd.concat(tables, ignore_index=True)[["n_sources", "n_models", "metric", "weighted_kendall", "low", "high"]]
+
+
+def source_groups(one: Experiment, several: Experiment) -> list[tuple[Experiment, int, pd.DataFrame, pd.DataFrame]]:
+    """The groups of `by_sources`: the pool they are of, how many sources they have, their scores, their accuracies."""
+    targets = [target for target in one.pool.targets if target in several.pool.targets]
+    groups = [(one, one.pool.models), (several, several.pool.models),
+              (several, tuple(m for m in several.pool.models if m.source not in one.pool.sources))]
+    found = []
+    for study, models in dict.fromkeys(groups):
+        scores, accuracies = study.ranked()
+        terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
+        truth = accuracies.loc[accuracies.index.isin([model.name for model in models]), targets]
+        found.append((study, len({model.source for model in models}), _among(truth.index, scores, terms), truth))
+    return found
 
 
 # Tables in, tables out ------------------------------------------------------------------------------------------------
@@ -141,21 +216,13 @@ def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
     return pd.DataFrame(rows, columns=["metric", "target", "regret", "top1", "top3"])
 
 
-def beats(scores: pd.DataFrame, accuracies: pd.DataFrame, n: int = 500) -> pd.DataFrame:
+def beats(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
     """How surely one ranking is better than another: (metric, rival, probability).
 
-    ``probability``: share of ``n`` pools, drawn from the models with replacement, in which the metric's mean weighted
-    Kendall over targets is higher than its rival's; equal values count half.
+    ``probability``: how often the metric's mean weighted Kendall over targets is higher than its rival's in `resampling.draws`.
     """
-    values = {}
-    for metric, group in scores.groupby("metric", sort=False):
-        table = group.pivot(index="model", columns="target", values="score").loc[accuracies.index, accuracies.columns]
-        if (table.nunique() > 1).all():
-            values[metric] = ranking.bootstrap(ranking.weighted_kendall, table, accuracies, n)  # (n,)
-    rows = [
-        (one, other, np.mean((values[one] > values[other]) + 0.5 * (values[one] == values[other])))
-        for one, other in product(values, values) if one != other
-    ]  # fmt: skip
+    drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise)).dropna(axis=1)
+    rows = [(one, other, probability(drawn[one], drawn[other])) for one, other in product(drawn, drawn) if one != other]
     return pd.DataFrame(rows, columns=["metric", "rival", "probability"])
 
 

@@ -57,7 +57,7 @@ def check(run: workflow.Run, profile: profiles.Profile) -> None:
         before it writes.
     """
     content = manifest.load(run.manifest(profile.name))
-    known = fingerprint.reach(workflow.code_of(run), stops=fingerprint.REPORTED).modules.union(
+    known = fingerprint.reach(workflow.code_of(run), stops=()).modules.union(
         *(fingerprint.reach(*used["roots"], stops=tuple(used["stops"])).modules for used in content["code"])
     )
     if unknown := [module for module in content["module"] if module not in known]:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from .. import artifacts, paths
 from ..store import fingerprint
+from ..store.trace import is_there
 from . import torchvision_datasets
 from .images import Images
 
@@ -88,7 +89,7 @@ def content(name: str) -> dict[str, str | None]:
 
 def origin() -> str:
     """Where the pixels come from: ``"image folders"`` or ``"torchvision"``."""
-    return "image folders" if (paths.downloads() / "cifar100" / "train").is_dir() else "torchvision"
+    return "image folders" if is_there(paths.downloads() / "cifar100" / "train") else "torchvision"
 
 
 def near_duplicates(train: np.ndarray, test: np.ndarray) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from .. import paths
 from ..profiles import unknown
 from ..recipes import IMAGENET
 from ..store.content import of_data
+from ..store.trace import is_there
 from . import folders
 from .folders import Photos
 
@@ -71,7 +72,7 @@ class Entry:
 
     @property
     def there(self) -> bool:
-        return (paths.downloads() / self.marker).exists()
+        return is_there(paths.downloads() / self.marker)
 
 
 def names() -> tuple[str, ...]:

@@ -7,14 +7,17 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from .. import artifacts, jobs, paths, profiles
+from ..experiment import BASELINES, Experiment
 from ..plots import label, style
 from ..store import fingerprint, manifest, trace
+from ..verdicts import RULE, UNKNOWN, Verdict, above, best, every, likely, probability, some
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Entry:
     shows: str
     notebook: str
     claim: str = ""  # what the paper says of it
-    holds: Callable[[str], tuple[str, bool | None]] | None = None  # profile -> what is found, and does the claim hold (None: unknown)
+    holds: Callable[[str], tuple[str, Verdict]] | None = None  # profile -> what is found, and whether the claim holds
 
     @property
     def name(self) -> str:
@@ -81,7 +84,7 @@ def _save(profile: str, name: str) -> tuple[str, tuple[str, str]]:
     style.use()
     (entry,) = (entry for entry in everything() if entry.name == name)
     record = paths.build(profile) / "figures" / f"{name}.json"
-    asked = {"code": fingerprint.of(fingerprint.root(entry.draw), fingerprint.root(_draw), stops=fingerprint.REPORTED)}
+    asked = {"code": fingerprint.of(fingerprint.root(entry.draw), fingerprint.root(_draw), stops=())}
     if trace.is_on() and manifest.why_again(record, asked) is None:
         return name, tuple(manifest.load(record)["result"])
     with trace.watching() as facts:
@@ -95,8 +98,8 @@ def _draw(entry: Entry, profile: str) -> tuple[str, str]:
     drawn = entry.draw(profile)
     style.save(drawn, entry.name, paths.figures(profile))
     plt.close(drawn)
-    here, holds = entry.holds(profile) if entry.holds else ("", None)
-    return here, {True: "yes", False: "no", None: ""}[holds]
+    here, verdict = entry.holds(profile) if entry.holds else ("", "")
+    return here, str(verdict)
 
 
 def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
@@ -109,12 +112,11 @@ def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
     return "\n".join(lines)
 
 
-def verdicts(notebook: str, profile: str) -> str:
-    """One line of Markdown for each claim that a notebook's figures check: what is claimed, what is found, does it hold."""
-    checked = [(entry, *entry.holds(profile)) for entry in everything() if entry.notebook == notebook and entry.holds]
-    return "\n".join(
-        f"- **{'Holds' if holds else 'Does not hold'}** (`{entry.name}`): {entry.claim}. Found: {here}." for entry, here, holds in checked
-    )
+def verdicts(figures: ModuleType, profile: str) -> str:
+    """One line of Markdown for each claim that the figures of a module check: what is claimed, what is found, does it hold."""
+    entries = [entry for entry in FIGURES if entry.draw.__module__ == figures.__name__ and entry.holds]
+    checked = [(entry, *entry.holds(profile)) for entry in entries]
+    return "\n".join(f"- **{verdict.word.capitalize()}** (`{entry.name}`): {entry.claim}. Found: {here}." for entry, here, verdict in checked)
 
 
 # Figures that show the data themselves. Photographs are not ours to publish: other profiles draw them, and git ignores them.
@@ -123,7 +125,7 @@ OF_IMAGES = ("data_gallery", "loss_functions_images", "selfsupervised_views")
 
 def _write_readme() -> None:
     """``figures/README.md``, from the index of every profile whose numbers mean something."""
-    parts = ["# Figures", "Written by `90_figures`; every number in this page was computed by the run that drew the figures."]
+    parts = ["# Figures", "Written by `90_figures`; every number in this page was computed by the run that drew the figures.", RULE]
     for path in sorted(paths.figures("").glob("*/index.csv")):
         if path.parent.name != "smoke":
             table = pd.read_csv(path)
@@ -155,8 +157,40 @@ def beside(printed: pd.DataFrame, ours: pd.DataFrame, titles: tuple[str, str, st
     return dict(zip(titles, (printed, ours.reindex(columns=printed.columns), difference), strict=True))
 
 
-def is_best(average: pd.DataFrame, metric: str, rivals: list[str], statistic: str = "weighted_kendall") -> tuple[str, bool]:
-    value, others = average.loc[metric, statistic], average.loc[[r for r in rivals if r != metric], statistic]
+def best_of(average: pd.DataFrame, metric: str, rivals: list[str], statistic: str = "weighted_kendall") -> str:
+    """A metric's mean and that of the best of the others, in words."""
+    value, others = average.loc[metric, statistic], average.loc[[r for r in rivals if r != metric], statistic].dropna()
     symbol = {"weighted_kendall": "τ_w", "pearson": "ρ"}[statistic]
-    text = f"mean {symbol}: {label(metric)} {value:.2f}, best of the others {label(others.idxmax())} {others.max():.2f}"
-    return text, bool(value > others.max())
+    best_other = f"{label(others.idxmax())} {others.max():.2f}" if len(others) else "none"
+    return f"mean {symbol}: {label(metric)} {value:.2f}, best of the others {best_other}"
+
+
+def is_best(draws: pd.DataFrame, metric: str, rivals: list[str]) -> tuple[str, Verdict]:
+    """Whether a metric ranks better than each of its rivals: `Experiment.draws`, n x metrics."""
+    others = [r for r in rivals if r != metric and draws[r].notna().all()]  # what gives all models one score is no rival
+    if draws[metric].isna().any() or not others:
+        return f"{label(metric)} has too few models for a probability", UNKNOWN
+    text = f"best in {best(draws[[metric, *others]])[metric]:.0%} of draws"
+    return text, every(*(above(draws[metric], draws[other]) for other in others))
+
+
+def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Verdict]:
+    """Whether one of several metrics lies above a number, or above another ranking's draws."""
+    chances = pd.Series({metric: probability(draws[metric], than) for metric in metrics}, dtype=float).dropna()
+    if chances.empty:
+        return "too few models for a probability", UNKNOWN
+    text = f"likeliest of {len(chances)}: {label(chances.idxmax())}, in {chances.max():.1%} of draws"
+    return text, some(*map(likely, chances))
+
+
+def better_than_static(study: Experiment) -> tuple[str, Verdict]:
+    """Whether some metric ranks better than each model's mean accuracy on the other targets does."""
+    draws, average = study.draws(), study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
+    text, verdict = some_better(draws, [m for m in draws if m not in BASELINES], draws["static_baseline"])
+    return f"static baseline {average['static_baseline']:.2f}; {text}", verdict
+
+
+def above_0(row: pd.Series, draws: pd.Series) -> tuple[str, Verdict]:
+    """Whether a mean weighted Kendall lies above 0: a row of `experiment.correlations`, and its draws."""
+    text = f"mean τ_w {row.weighted_kendall:.2f}, interval {row.low:.2f} to {row.high:.2f}"
+    return f"{text}, above 0 in {probability(draws):.1%} of draws", above(draws)

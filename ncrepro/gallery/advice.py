@@ -5,12 +5,13 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .. import advice, artifacts, datasets, paths, plots, ranking
+from .. import advice, analyses, artifacts, datasets, paths, plots, ranking, resampling
 from ..datasets import own
 from ..datasets.folders import Photos
 from ..experiment import BLIND, Experiment
 from ..plots import advice as drawn
 from ..plots import label
+from ..verdicts import Verdict, every, positive
 from . import figure
 
 ADVICE = ("total", "ncti", "face", "logme")  # what a ranking can be followed by: all metrics, or one
@@ -48,14 +49,18 @@ def with_accuracies(study: Experiment, target: str, table: pd.DataFrame) -> pd.D
 
 
 def regrets(study: Experiment) -> pd.DataFrame:
-    """What each advice gives up on each target, in points: (advice, target, regret), also written as ``regrets.csv``."""
-    rows = []
+    """What each advice gives up on each target, in points: (advice, target, regret), also written as ``regrets.csv``.
+
+    ``regret_moves.csv`` tells how much more than the total each choice that looks at no features gives up on average.
+    """
+    rows, ranked = [], []
     scores, accuracies = study.ranked()
     for target in study.pool.targets:
         arrays = {model: study.features_of(model, target) for model in accuracies.index}
         features = {model: (a["features"], a["labels"]) for model, a in arrays.items()}
         table = advice.rank(features, n_bootstrap=0, progress=False).set_index("model")
         truth = accuracies[target]
+        ranked.append(pd.DataFrame({"model": table.index, "target": target, "metric": "total", "score": table["total"].to_numpy()}))
         rows += [(name, target, ranking.regret(table[name], truth)) for name in ADVICE if table[name].nunique() > 1]
         for name, group in scores[(scores["target"] == target) & scores["metric"].isin(BLIND)].groupby(
             "metric", sort=False
@@ -66,6 +71,11 @@ def regrets(study: Experiment) -> pd.DataFrame:
     order = [*ADVICE, *BLIND, FREE]
     found = found.sort_values("advice", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
     _write(study.profile.name, "regrets", found)
+    lot = ranked[0].assign(metric=FREE, score=0.0)
+    judged = pd.concat([*ranked, scores[scores["metric"].isin(BLIND)], *(lot.assign(target=target) for target in accuracies)])
+    drawn = resampling.mean_over_targets(resampling.draws(judged, accuracies, study.noise(), "regret"))
+    moves = [{"advice": name, **analyses.difference(drawn[[name]], drawn[["total"]])} for name in drawn if name != "total"]
+    _write(study.profile.name, "regret_moves", pd.DataFrame(moves))
     return found
 
 
@@ -78,13 +88,14 @@ def _read(profile: str, name: str) -> pd.DataFrame:
     return artifacts.read_table(path, profile, "40_rank_your_own")
 
 
-def _holds(profile: str) -> tuple[str, bool]:
+def _holds(profile: str) -> tuple[str, Verdict]:
     mean = _read(profile, "regrets").groupby("advice")["regret"].mean()
     rivals = mean[[name for name in (*BLIND, FREE) if name in mean]]
     text = (
         f"mean regret {mean['total']:.1f} points; {label(rivals.idxmin())} {rivals.min():.1f}, {FREE} {mean[FREE]:.1f}"
     )
-    return text, bool(mean["total"] < rivals.min())
+    moves = _read(profile, "regret_moves")
+    return text, every(*positive(moves["difference"], moves["error"]))
 
 
 @figure(

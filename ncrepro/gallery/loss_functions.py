@@ -5,13 +5,14 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from .. import datasets, losses, models, plots, published, training
+from .. import datasets, losses, models, plots, published, resampling, training
 from ..datasets.folders import Photos
 from ..datasets.images import Images
 from ..experiment import Experiment
 from ..plots import label, sources
-from . import FACE_METHODS, beside, figure, ranking_table
-from .multi_source import ALL, EXTRA, averages, intervals, intervals_hold, shade
+from ..verdicts import Verdict, every
+from . import FACE_METHODS, above_0, beside, figure, is_best, ranking_table
+from .multi_source import ALL, EXTRA, averages, draws_within, intervals, intervals_hold, shade
 
 SAME_SOURCE = "same source: which loss?"
 SAME_LOSS = "same loss: which source?"
@@ -65,14 +66,18 @@ def _order(average: pd.DataFrame, statistic: str) -> list[str]:
     return average.loc[FACE_METHODS, statistic].sort_values(ascending=False).index.tolist()
 
 
-def _face_table3_holds(profile: str) -> tuple[str, bool]:
-    average = averages("loss_functions", profile)
+def _face_table3_holds(profile: str) -> tuple[str, Verdict]:
+    average, study = averages("loss_functions", profile), Experiment("loss_functions", profile)
     found, texts = [], []
     for statistic, symbol in (("weighted_kendall", "τ_w"), ("pearson", "ρ")):
         order = _order(average, statistic)
-        found.append(order[:2] == ["logme", "face"])
-        texts.append(f"mean {symbol}: " + ", ".join(f"{label(m)} {average.loc[m, statistic]:.2f}" for m in order[:3]))
-    return "; ".join(texts), all(found)
+        draws = study.draws(statistic=statistic)
+        first, logme = is_best(draws, "logme", FACE_METHODS)
+        second, face = is_best(draws, "face", [m for m in FACE_METHODS if m != "logme"])
+        found += [logme, face]
+        texts.append(f"mean {symbol}: " + ", ".join(f"{label(m)} {average.loc[m, statistic]:.2f}" for m in order[:3])
+                     + f"; LogME {first}, FaCe without LogME {second}")
+    return "; ".join(texts), every(*found)
 
 
 @figure(
@@ -127,11 +132,11 @@ def loss_functions_intervals(profile: str) -> Figure:
     return intervals("loss_functions", profile)
 
 
-def _questions_hold(profile: str) -> tuple[str, bool]:
+def _questions_hold(profile: str) -> tuple[str, Verdict]:
     table = Experiment("loss_functions", profile).read("questions").set_index(["question", "metric"])
     row = table.loc[(SAME_SOURCE, "face")]
-    text = f"FaCe's mean τ_w among losses {row.weighted_kendall:.2f}, interval {row.low:.2f} to {row.high:.2f}"
-    return text + f"; among all models {table.loc[(ALL, 'face'), 'weighted_kendall']:.2f}", bool(row.low > 0)
+    text, verdict = above_0(row, draws_within(Experiment("loss_functions", profile), "source")["face"])
+    return f"FaCe among losses: {text}; among all models {table.loc[(ALL, 'face'), 'weighted_kendall']:.2f}", verdict
 
 
 @figure(
@@ -142,4 +147,5 @@ def _questions_hold(profile: str) -> tuple[str, bool]:
 )
 def loss_functions_questions(profile: str) -> Figure:
     table = Experiment("loss_functions", profile).read("questions")
-    return sources.questions(table, "Is it the loss or the source that a metric sees?")
+    covered = resampling.covers(Experiment("loss_functions", profile).noise())
+    return sources.questions(table, "Is it the loss or the source that a metric sees?", covered)

@@ -3,10 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .. import artifacts, plots, published
-from ..experiment import BASELINES, Experiment, baselines, correlations, seed_noise, totals
+from .. import artifacts, plots, published, resampling
+from ..experiment import Experiment, baselines, correlations, seed_noise, totals
 from ..plots import label, sources
-from . import FACE_METHODS, beside, figure, is_best, ranking_table
+from ..resampling import Noise
+from ..verdicts import Verdict, above, positive, probability, some
+from . import FACE_METHODS, beside, best_of, better_than_static, figure, is_best, ranking_table
 
 EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
 SHOWN = ["face", "ncti", "logme", "leep"]  # the metrics that the matrix of sources has room for
@@ -37,7 +39,7 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
         Also written, as ``questions``.
     """
     parts = {ALL: study.read("correlations")}
-    parts |= {question: correlations(*within(study, factor)) for question, factor in factors.items()}
+    parts |= {question: correlations(*within(study, factor), noise_within(study, factor)) for question, factor in factors.items()}
     of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
     table = pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
     return artifacts.write_table(study.results / "questions.csv", table)
@@ -45,20 +47,43 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
 
 def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and accuracies in which each value of ``factor`` has targets of its own, and models are named by the rest."""
-    parts = pd.DataFrame(study.pool.models).set_index("name")  # architecture, source, loss
-    varying = parts.columns[parts.nunique() > 1].difference([factor], sort=False)
-    rest = parts[varying].agg("@".join, axis=1)
+    parts, rest = _parts(study, factor)
     _, accuracies = study.ranked()
     terms, pretraining = study.read("scores"), study.read("pretraining")
     several = terms.groupby("metric")["term"].transform("nunique") > 1
     terms = terms[(terms["term"] != "total") | ~several]
-    scores, truth = [], []
+    scores = []
     for value, group in parts.groupby(factor, sort=False):
         members = accuracies.loc[group.index]
         found = pd.concat([totals(terms[terms["model"].isin(group.index)]), baselines(pretraining, members)])
         scores.append(found.assign(model=found["model"].map(rest), target=f"{value}: " + found["target"]))
-        truth.append(members.rename(index=rest, columns=lambda target, value=value: f"{value}: {target}"))
-    return pd.concat(scores), pd.concat(truth, axis=1)
+    return pd.concat(scores), _arranged(study, factor, accuracies)
+
+
+def noise_within(study: Experiment, factor: str) -> Noise:
+    """`Experiment.noise`, arranged as the accuracies of `within` are."""
+    return study.noise().map(lambda table: _arranged(study, factor, table))
+
+
+def draws_within(study: Experiment, factor: str) -> pd.DataFrame:
+    """What every ranking could have been worth among models that agree in a factor: `Experiment.draws` of `within`."""
+    return resampling.mean_over_targets(resampling.draws(*within(study, factor), noise_within(study, factor)))
+
+
+def _parts(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.Series]:
+    """Each model's architecture, source and loss, and what is left of them as its name once ``factor`` is known."""
+    parts = pd.DataFrame(study.pool.models).set_index("name")
+    varying = parts.columns[parts.nunique() > 1].difference([factor], sort=False)
+    return parts, parts[varying].agg("@".join, axis=1)
+
+
+def _arranged(study: Experiment, factor: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Models x targets, with targets of its own for each value of ``factor``."""
+    parts, rest = _parts(study, factor)
+    return pd.concat([
+        table.loc[group.index].rename(index=rest, columns=lambda target, value=value: f"{value}: {target}")
+        for value, group in parts.groupby(factor, sort=False)
+    ], axis=1)  # fmt: skip
 
 
 def by_factor(study: Experiment, values: pd.Series, factor: str) -> pd.DataFrame:
@@ -80,14 +105,11 @@ def intervals(pool: str, profile: str) -> Figure:
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
-    return plots.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title)
+    return plots.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title, resampling.covers(study.noise()))
 
 
-def intervals_hold(pool: str, profile: str) -> tuple[str, bool]:
-    average = averages(pool, profile)
-    static = average.loc["static_baseline", "weighted_kendall"]
-    above = [label(m) for m in average.index.drop(list(BASELINES)) if average.loc[m, "low"] > static]
-    return f"static baseline {static:.2f}; intervals wholly above it: {', '.join(above) or 'none'}", bool(above)
+def intervals_hold(pool: str, profile: str) -> tuple[str, Verdict]:
+    return better_than_static(Experiment(pool, profile))
 
 
 def averages(pool: str, profile: str) -> pd.DataFrame:
@@ -98,8 +120,9 @@ def averages(pool: str, profile: str) -> pd.DataFrame:
 # The figures ----------------------------------------------------------------------------------------------------------
 
 
-def _face_table2_holds(profile: str) -> tuple[str, bool]:
-    return is_best(averages("multi_source", profile), "face", FACE_METHODS, "pearson")
+def _face_table2_holds(profile: str) -> tuple[str, Verdict]:
+    text, verdict = is_best(Experiment("multi_source", profile).draws(statistic="pearson"), "face", FACE_METHODS)
+    return f"{best_of(averages('multi_source', profile), 'face', FACE_METHODS, 'pearson')}; {text}", verdict
 
 
 @figure(
@@ -146,10 +169,18 @@ def _mean_over_architectures(table: pd.DataFrame) -> pd.DataFrame:
     return table.T.groupby(targets, sort=False).mean().T
 
 
-def _sources_hold(profile: str) -> tuple[str, bool]:
-    table = source_table(Experiment("multi_source", profile))
-    first = table[table["panel"] == "accuracy (%)"].sort_values("shade").groupby("column", sort=False)["row"].last()
-    return "best source: " + ", ".join(f"{source} for {target}" for target, source in first.items()), first.nunique() > 1
+def _sources_hold(profile: str) -> tuple[str, Verdict]:
+    """Another source is better somewhere than the one that is best on average; the latter is better somewhere than any other."""
+    study = Experiment("multi_source", profile)
+    _, accuracies = study.ranked()
+    stray = resampling.errors(accuracies, study.noise())
+    of_source = by_factor(study, accuracies.stack(), "source")
+    error = (by_factor(study, (stray**2).stack(future_stack=True), "source") / len(study.pool.architectures)) ** 0.5
+    usual = of_source.mean(axis=1).idxmax()
+    others = of_source.index.drop(usual)
+    both = (error.loc[others] ** 2 + error.loc[usual] ** 2) ** 0.5
+    text = "best source: " + ", ".join(f"{source} for {target}" for target, source in of_source.idxmax().items())
+    return text, some(*positive(of_source.loc[others] - of_source.loc[usual], both))
 
 
 @figure(
@@ -173,10 +204,13 @@ def multi_source_intervals(profile: str) -> Figure:
     return intervals("multi_source", profile)
 
 
-def _questions_hold(profile: str) -> tuple[str, bool]:
+def _questions_hold(profile: str) -> tuple[str, Verdict]:
     table = Experiment("multi_source", profile).read("questions").pivot(index="metric", columns="question", values="weighted_kendall")
     source, architecture = table.loc["face", [SAME_ARCHITECTURE, SAME_SOURCE]]
-    return f"FaCe's mean τ_w: among sources {source:.2f}, among architectures {architecture:.2f}", bool(source > architecture)
+    study = Experiment("multi_source", profile)
+    among = [draws_within(study, factor)["face"] for factor in ("architecture", "source")]
+    text = f"FaCe's mean τ_w: among sources {source:.2f}, among {len(study.pool.architectures)} architectures {architecture:.2f}"
+    return f"{text}; higher in {probability(*among):.0%} of draws", above(*among)
 
 
 @figure(
@@ -187,4 +221,5 @@ def _questions_hold(profile: str) -> tuple[str, bool]:
 )
 def multi_source_questions(profile: str) -> Figure:
     table = Experiment("multi_source", profile).read("questions")
-    return sources.questions(table, "Is it the source or the architecture that a metric sees?")
+    covered = resampling.covers(Experiment("multi_source", profile).noise())
+    return sources.questions(table, "Is it the source or the architecture that a metric sees?", covered)

@@ -5,17 +5,18 @@ from matplotlib.figure import Figure
 
 from .. import toy
 from ..plots import collapse
-from ..trajectories import MEASURES, TERMINAL, Trajectories, order_kept, terminal_epoch
+from ..trajectories import MEASURES, TERMINAL, Trajectories, order_kept, pairs_kept, terminal_epoch
+from ..verdicts import UNKNOWN, Verdict, above, every, exact, probability
 from . import figure
 
 KEPT = 0.75  # "mostly": three of four pairs of models
 
 
-def _face_fig1_holds(profile: str) -> tuple[str, bool]:
-    order = order_kept(Trajectories(profile).read("following"))
-    kept = order.groupby("target", sort=False)["pairs_kept"].last()
-    text = ", ".join(f"{target} {100 * share:.0f} %" for target, share in kept.items())
-    return f"pairs kept: {text}", bool((kept >= KEPT).all())
+def _face_fig1_holds(profile: str) -> tuple[str, Verdict]:
+    following = Trajectories(profile).read("following")
+    kept, draws = order_kept(following).groupby("target", sort=False)["pairs_kept"].last(), pairs_kept(following)
+    text = ", ".join(f"{target} {100 * share:.0f} % (enough in {probability(draws[target], KEPT):.0%} of draws of models)" for target, share in kept.items())
+    return f"pairs kept: {text}", every(*(above(draws[target], KEPT) for target in draws))
 
 
 @figure(
@@ -30,16 +31,16 @@ def face_fig1(profile: str) -> Figure:
     return collapse.followed(following, order_kept(following), title)
 
 
-def _face_fig2_holds(profile: str) -> tuple[str, bool]:
+def _face_fig2_holds(profile: str) -> tuple[str, Verdict]:
     measures = Trajectories(profile).read("terminal_phase")
     begins = terminal_epoch(measures)
     if begins is None:
-        return "the terminal phase was not reached", False
+        return "the terminal phase was not reached", UNKNOWN
     start, end = measures.set_index("epoch").loc[begins], measures.iloc[-1]
     rising = [name for name in MEASURES if end[name] > start[name]]
     text = f"from epoch {begins} to {len(measures)}: NC1 {start['nc1']:.3f} to {end['nc1']:.3f}"
     text += f", NC3 {start['nc3']:.2f} to {end['nc3']:.2f}"
-    return text + (f"; not falling: {', '.join(rising)}" if rising else ""), not rising
+    return f"{text}; not falling: {', '.join(rising) or 'none'}; one network, trained once", UNKNOWN
 
 
 @figure(
@@ -56,12 +57,12 @@ def face_fig2(profile: str) -> Figure:
     return collapse.terminal_phase(study.read("terminal_plane"), measures, terminal_epoch(measures), title)
 
 
-def _face_fig3_holds(profile: str) -> tuple[str, bool]:
+def _face_fig3_holds(profile: str) -> tuple[str, Verdict]:
     ends = Trajectories(profile).read("equal_collapse").iloc[[0, -1]]
     (even, biased), terms = ends.to_dict("records"), ("variance_collapse", "class_fairness")
     text = f"C {even[terms[0]]:.3f} and {biased[terms[0]]:.3f}, F {even[terms[1]]:.2f} and {biased[terms[1]]:.2f}"
     equal = abs(even["variance_collapse"] / biased["variance_collapse"] - 1) < 0.01
-    return text, equal and even["class_fairness"] > biased["class_fairness"]
+    return text, exact(equal and even["class_fairness"] > biased["class_fairness"], "built feature spaces")
 
 
 @figure(

@@ -4,12 +4,13 @@ from matplotlib.figure import Figure
 
 from .. import published
 from ..plots.published import audit
+from ..verdicts import Verdict, exact
 from . import figure
 
 
-def _adds_up(profile: str) -> tuple[str, bool]:
+def _adds_up(profile: str) -> tuple[str, Verdict]:
     checks = published.audit()
-    return f"{(~checks['holds']).sum()} of {len(checks)} checks fail", bool(checks["holds"].all())
+    return f"{(~checks['holds']).sum()} of {len(checks)} checks fail", exact(checks["holds"].all(), "printed numbers")
 
 
 @figure(

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .. import artifacts, datasets, objectives, plots, published, training
+from .. import artifacts, datasets, objectives, plots, published, resampling, training
 from ..datasets.images import Images
 from ..experiment import Experiment, correlations, seed_noise, totals, with_accuracies
 from ..objectives import clustering, collapse
@@ -15,7 +15,9 @@ from ..objectives.infomin import INFOMIN
 from ..objectives.views import STRONG, WEAK
 from ..plots import label
 from ..plots import selfsupervised as drawings
-from . import beside, figure, is_best, ranking_table
+from ..resampling import Noise
+from ..verdicts import UNKNOWN, Verdict, every, exact, positive
+from . import above_0, beside, best_of, figure, is_best, ranking_table
 from .multi_source import averages, intervals, intervals_hold
 
 NEED_A_SOURCE_CLASSIFIER = ["nce", "leep"]  # rows of NCTI Table 1 that its Table 2 cannot have
@@ -223,14 +225,16 @@ def _told_collapsed(profile: str) -> str:
     return "collapsed: " + (", ".join(map(label, collapsed(profile))) or "none")
 
 
-def _probes_hold(profile: str) -> tuple[str, bool | None]:
+def _probes_hold(profile: str) -> tuple[str, Verdict]:
     table = learnt(profile)
     if table["source_accuracy"].isna().all():
-        return f"{told_probes(profile)}; {_told_collapsed(profile)}", None
-    behind = table.loc[table["source_accuracy"] <= table["random_accuracy"], "model"].tolist()
+        return f"{told_probes(profile)}; {_told_collapsed(profile)}", UNKNOWN
     worst = table.loc[table["source_accuracy"].idxmin()]
     text = f"random weights {worst.random_accuracy:.1f} %, weakest {label(worst.model)} {worst.source_accuracy:.1f} %"
-    return f"{text}; {_told_collapsed(profile)}", not behind and not collapsed(profile)
+    error = _study(profile).read("pretraining").get("standard_error", np.nan)  # both probes are read on the same images
+    learnt_something = positive(table["source_accuracy"] - table["random_accuracy"], np.sqrt(2) * error)
+    in_use = exact(not collapsed(profile), "the features of these very models")
+    return f"{text}; {_told_collapsed(profile)}", every(*learnt_something, in_use)
 
 
 @figure(
@@ -253,8 +257,9 @@ def selfsupervised_accuracies(profile: str) -> Figure:
 # How well are they ranked? --------------------------------------------------------------------------------------------
 
 
-def _ncti_table2_holds(profile: str) -> tuple[str, bool]:
-    return is_best(averages("selfsupervised", profile), "ncti", METHODS)
+def _ncti_table2_holds(profile: str) -> tuple[str, Verdict]:
+    text, verdict = is_best(_study(profile).draws(), "ncti", METHODS)
+    return f"{best_of(averages('selfsupervised', profile), 'ncti', METHODS)}; {text}", verdict
 
 
 @figure(
@@ -282,15 +287,14 @@ def _scatter(profile: str, metric: str, title: str) -> Figure:
     return plots.score_scatter(points, study.read("correlations").query("metric == @metric"), label(metric), title)
 
 
-def _interval_above_0(profile: str, metric: str) -> tuple[str, bool]:
-    row = averages("selfsupervised", profile).loc[metric]
-    return f"mean τ_w {row.weighted_kendall:.2f}, interval {row.low:.2f} to {row.high:.2f}", bool(row.low > 0)
+def _interval_above_0(profile: str, metric: str) -> tuple[str, Verdict]:
+    return above_0(averages("selfsupervised", profile).loc[metric], _study(profile).draws()[metric])
 
 
 @figure(
     shows="NCTI against accuracy after fine-tuning, self-supervised models, one panel per target",
     notebook="21_selfsupervised",
-    claim="(ours) NCTI ranks self-supervised models: the interval of its mean lies above 0",
+    claim="(ours) NCTI ranks self-supervised models: its mean lies above 0",
     holds=lambda profile: _interval_above_0(profile, "ncti"),
 )
 def selfsupervised_ncti(profile: str) -> Figure:
@@ -300,7 +304,7 @@ def selfsupervised_ncti(profile: str) -> Figure:
 @figure(
     shows="FaCe against accuracy after fine-tuning, self-supervised models, one panel per target",
     notebook="21_selfsupervised",
-    claim="(ours) FaCe ranks self-supervised models, which it was never tried on: the interval lies above 0",
+    claim="(ours) FaCe ranks self-supervised models, which it was never tried on: its mean lies above 0",
     holds=lambda profile: _interval_above_0(profile, "face"),
 )
 def selfsupervised_face(profile: str) -> Figure:
@@ -334,18 +338,24 @@ def which_term(profile: str | None = None) -> pd.DataFrame:
         Means over the pool's targets; also written, as ``terms`` of the self-supervised pool.
     """
     parts = []
-    for title, (pool, subset) in POOLS.items():
-        study = Experiment(pool, profile)
-        _, accuracies = study.ranked(subset)
-        terms = study.read("scores").query("term != 'total' and model in @accuracies.index")
-        scores = [
-            totals(terms[(terms["metric"] == metric) & terms["term"].isin(used)]).assign(metric=name)
-            for name, (metric, used) in TERMS.items()
-        ]
-        average = correlations(pd.concat(scores), accuracies).query("target == 'average'")
+    for title in POOLS:
+        average = correlations(*_by_terms(title, profile)).query("target == 'average'")
         parts.append(average.rename(columns={"metric": "terms"}).assign(pool=title))
     table = pd.concat(parts, ignore_index=True)[["pool", "terms", "weighted_kendall", "low", "high"]]
     return artifacts.write_table(_study(profile).results / "terms.csv", table)
+
+
+def _by_terms(title: str, profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame, Noise]:
+    """Scores by `TERMS`, accuracies, and their noise, of one of `POOLS`."""
+    pool, subset = POOLS[title]
+    study = Experiment(pool, profile)
+    _, accuracies = study.ranked(subset)
+    terms = study.read("scores").query("term != 'total' and model in @accuracies.index")
+    scores = [
+        totals(terms[(terms["metric"] == metric) & terms["term"].isin(used)]).assign(metric=name)
+        for name, (metric, used) in TERMS.items()
+    ]
+    return pd.concat(scores), accuracies, study.noise(subset)
 
 
 def agreement(profile: str | None = None) -> pd.DataFrame:
@@ -365,11 +375,15 @@ def agreement(profile: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _terms_hold(profile: str) -> tuple[str, bool]:
+def _terms_hold(profile: str) -> tuple[str, Verdict]:
     table = _study(profile).read("terms").pivot(index="terms", columns="pool", values="weighted_kendall")
     best = table.loc[list(TERMS)[:3]].idxmax()
     found = [f"{pool}: {term} {table.loc[term, pool]:.2f}" for pool, term in best.items()]
-    return "best term, " + "; ".join(found), best.to_dict() == {"supervised": "seli", "self-supervised": "ncc"}
+    asked, terms = [], list(TERMS)[:3]
+    for title, expected in (("supervised", "seli"), ("self-supervised", "ncc")):
+        text, verdict = is_best(resampling.mean_over_targets(resampling.draws(*_by_terms(title, profile))), expected, terms)
+        asked.append((f"{title}: {expected} {text}", verdict))
+    return "best term, " + "; ".join([*found, *(text for text, _ in asked)]), every(*(verdict for _, verdict in asked))
 
 
 @figure(
@@ -379,4 +393,5 @@ def _terms_hold(profile: str) -> tuple[str, bool]:
     holds=_terms_hold,
 )
 def selfsupervised_terms(profile: str) -> Figure:
-    return drawings.term_intervals(_study(profile).read("terms"), "Which term carries the ranking?")
+    covered = resampling.covers(*(Experiment(pool, profile).noise(subset) for pool, subset in POOLS.values()))
+    return drawings.term_intervals(_study(profile).read("terms"), "Which term carries the ranking?", covered)

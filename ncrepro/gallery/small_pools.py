@@ -8,6 +8,7 @@ import pandas as pd
 
 from .. import ranking
 from ..plots import label
+from ..verdicts import Verdict
 from . import FACE_METHODS
 
 SHOWN = [*FACE_METHODS, "face_printed", "ncti"]
@@ -32,7 +33,7 @@ def told(correlations: pd.DataFrame, metric: str) -> str:
     return f"{label(metric)} **{row.weighted_kendall:.2f}** ({row.low:.2f} to {row.high:.2f})"
 
 
-def claims_table(rows: list[tuple[str, str, bool]]) -> str:
+def claims_table(rows: list[tuple[str, str, Verdict]]) -> str:
     """Claims, what is found here, and whether they hold, as a table in Markdown."""
-    lines = [f"| {claim} | {found} | {'yes' if holds else 'no'} |" for claim, found, holds in rows]
-    return "\n".join(["| the paper's claim | found here | holds |", "|---|---|---|", *lines])
+    lines = [f"| {claim} | {found} | {verdict} |" for claim, found, verdict in rows]
+    return "\n".join(["| the paper's claim | found here | holds? |", "|---|---|---|", *lines])

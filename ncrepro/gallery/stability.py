@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from .. import resampling
 from ..analyses import read
-from ..experiment import BASELINES, BLIND
+from ..analyses import stability as measured
+from ..experiment import BASELINES, BLIND, Experiment
 from ..plots import label, panels, stability
+from ..verdicts import FAILS, HOLDS, SURE, Verdict, above, every, exact, positive, some
 from . import figure
 from .ablations import panel_names
 
@@ -21,10 +24,20 @@ def _doubts(profile: str) -> pd.DataFrame:
     return read(profile, "stability", "doubts")
 
 
-def _doubts_hold(profile: str) -> tuple[str, bool]:
+def _doubts_hold(profile: str) -> tuple[str, Verdict]:
     table = _doubts(profile)[lambda t: ~t["metric"].isin(BASELINES)]
     width = (table["high"] - table["low"]).groupby(table["doubt"]).median()[list(DOUBTS)]
-    return "median width: " + ", ".join(f"{DOUBTS[doubt]} {value:.2f}" for doubt, value in width.items()), width.idxmax() == "models"
+    text = "median width: " + ", ".join(f"{DOUBTS[doubt]} {value:.2f}" for doubt, value in width.items())
+    widths = (table["high"] - table["low"]).set_axis(pd.MultiIndex.from_frame(table[["metric", "doubt"]])).unstack("doubt").dropna()
+    drawn = {doubt: _other_metrics(widths[doubt], np.median) for doubt in DOUBTS}
+    return text, every(*(above(drawn["models"], drawn[doubt]) for doubt in DOUBTS if doubt != "models"))
+
+
+def _other_metrics(values: pd.Series, statistic, n: int = resampling.DRAWS) -> np.ndarray:
+    """A statistic of the metrics in draws of them with replacement; NaN where there are too few. The same draws for the same number."""
+    values = values.to_numpy(float)
+    rows = np.random.default_rng(0).integers(len(values), size=(n, len(values)))
+    return resampling.widened(statistic(values[rows], axis=1), len(values))
 
 
 @figure(
@@ -41,6 +54,44 @@ def stability_doubts(profile: str) -> Figure:
     return panels.rows(table, "The supervised pool: what could have been different?", panels.TAU + "; lines: how far it moves", columns=4)
 
 
+COMPONENTS = {"models": "other models", "images": "other test images", "training": "trained again", "all": "all of them"}
+
+
+@figure(
+    shows="how far each metric's mean weighted Kendall moves with other models, other test images, another training, and with all of them",
+    notebook="34_stability",
+)
+def stability_training(profile: str) -> Figure:
+    table, runs = read(profile, "stability", "components"), read(profile, "stability", "over_runs")
+    table, runs = (part[part["pool"] == POOL] for part in (table, runs))
+    order = table[table["component"] == "all"].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
+    noise = Experiment(POOL, profile).noise()
+    return stability.again(table, runs, order, COMPONENTS, f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}")
+
+
+def told_training(profile: str) -> str:
+    """What was measured of training again, in Markdown: how far accuracies stray, and which verdicts changed."""
+    table, noise = read(profile, "stability", "points").query("pool == @POOL"), Experiment(POOL, profile).noise()
+    names = {"images": "other test images", "seeds": "another fine-tuning", "training": "everything trained again"}
+    strays = [f"{name} {table[column].mean():.1f}" for column, name in names.items() if table[column].notna().any()]
+    lines = [f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}. "
+             f"An accuracy strays, in points, by: {', '.join(strays) or 'nobody knows'}."]
+    words = measured.verdicts_over_runs(profile)
+    if len(words):
+        moved = words.index[(words > 0).sum(axis=1) > 1]
+        turned = words.index[(words.reindex(columns=[HOLDS, FAILS], fill_value=0) > 0).all(axis=1)]
+        lines.append(f"Over the repetitions {len(moved)} of {len(words)} verdicts changed ({', '.join(moved) or 'none'}); "
+                     f"{len(turned)} of them from one side to the other.")
+    return "\n\n".join(lines)
+
+
+def told_runs(n: int, seeds: bool) -> str:
+    """What stands for the training, in one line."""
+    if n:
+        return f"everything was trained {n + 1} times"
+    return "no repetitions were measured" + (": another fine-tuning stands for another training" if seeds else "")
+
+
 def _left_out(profile: str) -> pd.DataFrame:
     """(pool, n_models, metric, weighted_kendall, low, high, worst): with all models, and the range with each left out."""
     table = read(profile, "stability", "left_out").fillna({"left_out": ""})
@@ -50,11 +101,20 @@ def _left_out(profile: str) -> pd.DataFrame:
     return found.loc[whole.index].dropna().reset_index()
 
 
-def _left_out_holds(profile: str) -> tuple[str, bool]:
+def _left_out_holds(profile: str) -> tuple[str, Verdict]:
     table = _left_out(profile)[lambda t: ~t["metric"].isin(BASELINES)]
     moved = np.maximum(table["high"] - table["weighted_kendall"], table["weighted_kendall"] - table["low"])
     row = table.loc[moved.idxmax()]
-    return f"largest: {label(row.metric)} on {row.pool} from {row.weighted_kendall:.2f} to between {row.low:.2f} and {row.high:.2f}", bool(moved.max() <= 0.1)
+    return f"largest: {label(row.metric)} on {row.pool} from {row.weighted_kendall:.2f} to between {row.low:.2f} and {row.high:.2f}", _no_move(profile)
+
+
+def _no_move(profile: str) -> Verdict:
+    """That each model, left out, moves each metric by less than 0.1, up or down."""
+    table = read(profile, "stability", "left_out").fillna({"left_out": ""}).query("metric not in @BASELINES")
+    whole = table[table["left_out"] == ""].set_index(["pool", "metric"])["weighted_kendall"]
+    rest = table[table["left_out"] != ""].set_index(["pool", "metric"])
+    moved = rest["weighted_kendall"] - whole.loc[rest.index].to_numpy()
+    return every(*positive(0.1 - moved, rest["error"]), *positive(0.1 + moved, rest["error"]))
 
 
 @figure(
@@ -75,18 +135,29 @@ def _contests(profile: str) -> pd.DataFrame:
     return read(profile, "stability", "contests")
 
 
-def _contests_hold(profile: str) -> tuple[str, bool]:
+def _contests_hold(profile: str) -> tuple[str, Verdict]:
     table = _contests(profile)[lambda t: ~t["metric"].isin(BASELINES) & ~t["rival"].isin(BASELINES)]
-    sure = (table["probability"] > 0.95).groupby(table["pool"]).sum()
-    pairs = table.groupby("pool").size() // 2
-    text = "decided: " + "; ".join(f"{pool} {sure[pool]} of {pairs[pool]} pairs" for pool in pairs.index)
-    return text, bool((sure > pairs / 2).all())
+    texts, asked = [], []
+    for pool, group in table.groupby("pool"):
+        sure = (group.pivot(index="metric", columns="rival", values="probability") >= SURE).astype(float)
+        pairs = len(group) // 2
+        texts.append(f"{pool} {sure.to_numpy().sum():.0f} of {pairs} pairs")
+        asked.append(above(_decided((sure + sure.T).to_numpy()), 0.5))
+    return "decided: " + "; ".join(texts), every(*asked)
+
+
+def _decided(pairs: np.ndarray) -> np.ndarray:
+    """The share of decided pairs (metrics x metrics) in draws of the metrics with replacement."""
+    counts = resampling.drawn_models(len(pairs), np.random.default_rng(0))
+    weights = 1.0 - np.eye(len(pairs))
+    of_draws, all_pairs = (np.einsum("bi,ij,bj->b", counts, table, counts) for table in (pairs * weights, weights))
+    return resampling.widened(of_draws / np.maximum(all_pairs, 1), len(pairs))
 
 
 @figure(
     shows="probability that one metric ranks better than another, supervised pool, and better than the static baseline, every pool",
     notebook="34_stability",
-    claim="(ours) most pairs of metrics can be told apart: one is better in 95 % of resampled pools",
+    claim="(ours) most pairs of metrics can be told apart: one is better in 95 % of draws",
     holds=_contests_hold,
 )
 def stability_contests(profile: str) -> Figure:
@@ -103,15 +174,17 @@ def _choices(profile: str) -> pd.DataFrame:
     return read(profile, "stability", "choices").groupby(["pool", "n_models", "metric"], sort=False)[["regret", "top1", "top3"]].mean().reset_index()
 
 
-def _choices_hold(profile: str) -> tuple[str, bool]:
+def _choices_hold(profile: str) -> tuple[str, Verdict]:
     texts, found = [], []
     for pool, group in _choices(profile).groupby("pool", sort=False):
         regret = group.set_index("metric")["regret"]
         of_metrics = regret.drop([*BASELINES, "random"], errors="ignore")
         blind = "static_baseline" if "static_baseline" in regret else regret[regret.index.isin(BLIND)].idxmin()
-        found.append(of_metrics.min() < regret[blind])
         texts.append(f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, {label(blind)} {regret[blind]:.1f}, by lot {regret['random']:.1f} points")
-    return "; ".join(texts), all(found)
+        rivals = ["static_baseline"] if "static_baseline" in regret else [name for name in BLIND if name in regret]
+        drawn = Experiment(pool, profile).draws(statistic="regret")
+        found.append(some(*(every(*(above(drawn[rival], drawn[metric]) for rival in rivals)) for metric in of_metrics.index)))
+    return "; ".join(texts), every(*found)
 
 
 @figure(
@@ -145,12 +218,15 @@ def earn_their_keep(profile: str) -> dict[str, tuple[float, list[str]]]:
     return found
 
 
-def _sources_hold(profile: str) -> tuple[str, bool]:
+def _sources_hold(profile: str) -> tuple[str, Verdict]:
     wide = _sources(profile).pivot(index="metric", columns="panel", values="weighted_kendall")[_sources(profile)["panel"].unique()]
     of_metrics = wide.drop(index=list(NOT_METRICS), errors="ignore").median()
     texts = [f"{panel}: static {wide.at['static_baseline', panel]:.2f}, median of the metrics {of_metrics[panel]:.2f}" for panel in wide]
-    lost = wide.loc["static_baseline"].iloc[0] - wide.loc["static_baseline"].iloc[-1]
-    return "; ".join(texts), bool(lost > of_metrics.iloc[0] - of_metrics.iloc[-1])
+    groups = measured.source_groups(*(Experiment(pool, profile) for pool in ("supervised", "multi_source")))
+    first, last = (resampling.mean_over_targets(resampling.draws(scores, truth, study.noise())) for study, _, scores, truth in (groups[0], groups[-1]))
+    lost = first["static_baseline"] - last["static_baseline"]
+    of_median = [drawn.drop(columns=list(NOT_METRICS), errors="ignore").median(axis=1) for drawn in (first, last)]
+    return "; ".join(texts), above(lost, of_median[0] - of_median[1])
 
 
 @figure(
@@ -162,20 +238,22 @@ def _sources_hold(profile: str) -> tuple[str, bool]:
 def stability_sources(profile: str) -> Figure:
     table = _sources(profile)
     last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
+    covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
     order = ["other_seed", "other_target", *sorted(BASELINES, key=last.index), *(name for name in last if name not in NOT_METRICS)]
     table = pd.concat([group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)])
-    return panels.rows(table.assign(row=table["metric"]), "When does a metric earn its keep? (on top: fine-tunings; simple rankings; below: metrics)")
+    return panels.rows(table.assign(row=table["metric"]), "When does a metric earn its keep? (on top: fine-tunings; simple rankings; below: metrics)",
+                       f"{panels.TAU} over targets; lines: {covered}")
 
 
 JUDGES = {"sfda": "accuracies that NCTI's tables rest on (SFDA)", "tllib": "accuracies of the Transfer Learning Library"}
 
 
-def _truths_hold(profile: str) -> tuple[str, bool]:
+def _truths_hold(profile: str) -> tuple[str, Verdict]:
     table = read(profile, "stability", "published_truths").pivot(index=["score", "target"], columns="truth", values="weighted_kendall")
     agree = table.loc["other_truth", "sfda"]
     moved = (table["sfda"] - table["tllib"]).drop("other_truth").abs()
     text = f"the two tables agree at τ_w {agree.min():.2f} ({label(agree.idxmin())}) to {agree.max():.2f} ({label(agree.idxmax())})"
-    return text + f"; scores move by {moved.mean():.2f} on average, at most {moved.max():.2f}", bool(moved.mean() < 0.1)
+    return text + f"; scores move by {moved.mean():.2f} on average, at most {moved.max():.2f}", exact(moved.mean() < 0.1, "published scores and published accuracies")
 
 
 @figure(

@@ -3,10 +3,10 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .. import datasets, plots, published
-from ..experiment import BASELINES, Experiment, seed_noise, with_accuracies
-from ..plots import label
-from . import FACE_METHODS, beside, figure, is_best, ranking_table
+from .. import datasets, plots, published, resampling
+from ..experiment import Experiment, seed_noise, with_accuracies
+from ..verdicts import UNKNOWN, Verdict, above, every
+from . import FACE_METHODS, above_0, beside, best_of, better_than_static, figure, is_best, ranking_table
 
 NCTI_METHODS = ["nce", "leep", "logme", "nleep", "sfda", "ncti"]  # the rows of NCTI Table 1
 
@@ -30,8 +30,9 @@ def supervised_accuracies(profile: str) -> Figure:
     return plots.accuracy_heatmap(table[list(study.pool.targets)], title)
 
 
-def _ncti_table1_holds(profile: str) -> tuple[str, bool]:
-    return is_best(_average(profile, "correlations_ncti"), "ncti", NCTI_METHODS)
+def _ncti_table1_holds(profile: str) -> tuple[str, Verdict]:
+    text, verdict = is_best(Experiment("supervised", profile).draws("ncti"), "ncti", NCTI_METHODS)
+    return f"{best_of(_average(profile, 'correlations_ncti'), 'ncti', NCTI_METHODS)}; {text}", verdict
 
 
 @figure(
@@ -49,14 +50,14 @@ def ncti_table1(profile: str) -> Figure:
     return plots.correlation_heatmap(panels, "NCTI Table 1: how well each metric ranks the models for each target")
 
 
-def _ncti_fig2_holds(profile: str) -> tuple[str, bool]:
+def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
     study = Experiment("supervised", profile)
     models = list(dict.fromkeys(study.read("embedding")["model"]))
     scores = study.read("scores").query("metric == 'ncti' and target == @study.pool.targets[0]")
     terms = scores.pivot(index="model", columns="term", values="score").loc[models].assign(log_vc=lambda t: -t["log_vc"])
     falling = [term for term in ("seli", "ncc", "log_vc") if terms[term].is_monotonic_decreasing]
     names = {"seli": "seli", "ncc": "ncc", "log_vc": "−log vc"}
-    return "falling throughout: " + (", ".join(names[t] for t in falling) or "none"), len(falling) == 3
+    return f"falling throughout: {', '.join(names[t] for t in falling) or 'none'}; of {len(models)} models", UNKNOWN
 
 
 @figure(
@@ -72,15 +73,14 @@ def ncti_fig2(profile: str) -> Figure:
     return plots.embedding(points, captions, f"Features of {study.pool.targets[0]} before fine-tuning, the best model on the left")
 
 
-def _ncti_fig3_holds(profile: str) -> tuple[str, bool]:
-    row = _average(profile, "correlations_ncti").loc["ncti"]
-    return f"mean τ_w {row.weighted_kendall:.2f}, interval {row.low:.2f} to {row.high:.2f}", bool(row.low > 0)
+def _ncti_fig3_holds(profile: str) -> tuple[str, Verdict]:
+    return above_0(_average(profile, "correlations_ncti").loc["ncti"], Experiment("supervised", profile).draws("ncti")["ncti"])
 
 
 @figure(
     shows="NCTI against accuracy after fine-tuning, one panel per target",
     notebook="20_supervised",
-    claim="a strong correlation (here: is the interval of the mean above 0?)",
+    claim="a strong correlation (here: is the mean above 0?)",
     holds=_ncti_fig3_holds,
 )
 def ncti_fig3(profile: str) -> Figure:
@@ -91,10 +91,12 @@ def ncti_fig3(profile: str) -> Figure:
     return plots.score_scatter(points, found, "NCTI", "Do models with a higher NCTI do better after fine-tuning?")
 
 
-def _face_table1_holds(profile: str) -> tuple[str, bool]:
-    average = _average(profile, "correlations_face")
-    found = [is_best(average, "face", FACE_METHODS, statistic) for statistic in ("weighted_kendall", "pearson")]
-    return "; ".join(text for text, _ in found), all(best for _, best in found)
+def _face_table1_holds(profile: str) -> tuple[str, Verdict]:
+    average, study, found = _average(profile, "correlations_face"), Experiment("supervised", profile), []
+    for statistic in published.SYMBOLS:
+        text, verdict = is_best(study.draws("face", statistic), "face", FACE_METHODS)
+        found.append((f"{best_of(average, 'face', FACE_METHODS, statistic)}, {text}", verdict))
+    return "; ".join(text for text, _ in found), every(*(verdict for _, verdict in found))
 
 
 @figure(
@@ -112,11 +114,14 @@ def face_table1(profile: str) -> Figure:
     return plots.correlation_heatmap(panels, "FaCe Table 1: how well each metric ranks the models for each target")
 
 
-def _face_fig4_holds(profile: str) -> tuple[str, bool]:
+def _face_fig4_holds(profile: str) -> tuple[str, Verdict]:
     study = Experiment("supervised", profile)
     found = study.read("correlations_face").query("metric == 'face' and target != 'average'").set_index("target")["pearson"]
     falling = found.index[found <= 0].tolist()
-    return f"ρ from {found.min():.2f} to {found.max():.2f}" + (f", not rising on {', '.join(falling)}" if falling else ""), not falling
+    scores, accuracies = study.ranked("face")
+    draws = resampling.draws(scores[scores["metric"] == "face"], accuracies, study.noise("face"), "pearson")["face"]
+    text = f"ρ from {found.min():.2f} to {found.max():.2f}" + (f", not rising on {', '.join(falling)}" if falling else "")
+    return text, every(*(above(draws[target]) for target in draws))
 
 
 @figure(
@@ -133,11 +138,8 @@ def face_fig4(profile: str) -> Figure:
     return plots.method_scatter(points, study.read("correlations_face"), FACE_METHODS, "FaCe's pool: do higher scores go with higher accuracies?")
 
 
-def _intervals_hold(profile: str) -> tuple[str, bool]:
-    average = _average(profile)
-    static = average.loc["static_baseline", "weighted_kendall"]
-    above = [label(m) for m in average.index.drop(list(BASELINES)) if average.loc[m, "low"] > static]
-    return f"static baseline {static:.2f}; intervals wholly above it: {', '.join(above) or 'none'}", bool(above)
+def _intervals_hold(profile: str) -> tuple[str, Verdict]:
+    return better_than_static(Experiment("supervised", profile))
 
 
 @figure(
@@ -151,4 +153,4 @@ def supervised_intervals(profile: str) -> Figure:
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
-    return plots.interval_plot(average, ceiling, title)
+    return plots.interval_plot(average, ceiling, title, resampling.covers(study.noise()))

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from .. import plots
+from .. import plots, resampling
 from ..experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..datasets import docstrings
 from ..models.text import ARCHITECTURES
 from ..plots import label, texts, transfer
+from ..resampling import Noise
 from ..tasks import text
-from . import FACE_METHODS, figure
-from .multi_source import within
+from ..verdicts import Verdict, above, best, every, exact, positive
+from . import FACE_METHODS, figure, some_better
+from .multi_source import noise_within, within
 from .small_pools import SHOWN, by_chance
 
 
@@ -27,13 +30,18 @@ def of_sources(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     return scores.assign(target=scores["target"].map(_source)), accuracies.rename(columns=_source)
 
 
+def noise_of_sources(profile: str | None) -> Noise:
+    """`Experiment.noise`, arranged as `of_sources` is."""
+    return noise_within(Experiment("text", profile), "source").map(lambda table: table.rename(columns=_source))
+
+
 def _source(part: str) -> str:
     return part.split(": ")[0]
 
 
 def judge(profile: str | None) -> pd.DataFrame:
     """How well each metric ranks the variants of each source: `experiment.correlations` of `of_sources`, written."""
-    return Experiment("text", profile).write("correlations_by_source", correlations(*of_sources(profile)))
+    return Experiment("text", profile).write("correlations_by_source", correlations(*of_sources(profile), noise_of_sources(profile)))
 
 
 def judged(profile: str | None) -> pd.DataFrame:
@@ -86,7 +94,7 @@ def examples(names: Sequence[str], title: str, n: int = 4) -> Figure:
     return texts.examples(pd.DataFrame(rows), title)
 
 
-def claims(profile: str | None) -> list[tuple[str, str, bool]]:
+def claims(profile: str | None) -> list[tuple[str, str, Verdict]]:
     """What FaCe Section 4.5 says of its Figure 6, what is found here, and whether it holds."""
     return [
         ("LogME and FaCe rank six models perfectly, τ_w = 1", *_perfect(profile)),
@@ -94,16 +102,30 @@ def claims(profile: str | None) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _perfect(profile: str | None) -> tuple[str, bool]:
+def _perfect(profile: str | None) -> tuple[str, Verdict]:
     table = judged(profile).pivot(index="target", columns="metric", values="weighted_kendall")[["logme", "face"]]
     found = "; ".join(f"{label(m)} {table[m].min():.2f} to {table[m].max():.2f}" for m in table)
-    return f"{found}, by source", bool((table > 0.995).all(axis=None))
+    scores, accuracies = of_sources(profile)
+    stray, pairs = resampling.errors(accuracies, noise_of_sources(profile)), []
+    for (_, source), group in scores[scores["metric"].isin(table.columns)].groupby(["metric", "target"], sort=False):
+        score = group.set_index("model")["score"].sort_values(ascending=False)
+        truth, error = accuracies.loc[score.index, source].to_numpy(), stray.loc[score.index, source].to_numpy()
+        for i, j in zip(*np.triu_indices(len(score), k=1), strict=True):
+            if score.iloc[i] == score.iloc[j]:
+                pairs.append(exact(False, "equal scores leave no order"))
+            else:
+                pairs += positive(truth[i] - truth[j], np.hypot(error[i], error[j]))
+    return f"{found}, by source; asked of each of {len(pairs)} pairs of models", every(*pairs)
 
 
-def _competitive(profile: str | None) -> tuple[str, bool]:
+def _competitive(profile: str | None) -> tuple[str, Verdict]:
     means = judged(profile).groupby("metric")["weighted_kendall"].mean()[FACE_METHODS].sort_values(ascending=False)
     found = ", ".join(f"{label(m)} {value:.2f}" for m, value in means.items())
-    return f"mean τ_w: {found}", set(means.index[:3]) == {"logme", "gbc", "face"}
+    draws = resampling.mean_over_targets(resampling.draws(*of_sources(profile), noise_of_sources(profile)))[FACE_METHODS]
+    chances = ", ".join(f"{label(m)} {value:.0%}" for m, value in best(draws).items())
+    three = ["logme", "gbc", "face"]
+    better = [above(draws[one], draws[other]) for one in three for other in FACE_METHODS if other not in three]
+    return f"mean τ_w: {found}; best in draws: {chances}", every(*better)
 
 
 @figure(shows="texts of every source and of the target, with their labels", notebook="25_text")
@@ -115,11 +137,12 @@ def text_examples(profile: str) -> Figure:
     return examples((*pool.sources, *pool.targets), title)
 
 
-def _helps(profile: str) -> tuple[str, bool]:
+def _helps(profile: str) -> tuple[str, Verdict]:
     table = gains(profile)
     better = (table > 0).sum()
     found = [f"{s}: {table[s].mean():+.1f} points, {better[s]} of {len(table)} variants better" for s in table]
-    return "; ".join(found), bool((table > 0).all(axis=None))
+    n = len(table)
+    return "; ".join(found), every(*positive(table.mean(), table.std() / n**0.5, freedom=n - 1))
 
 
 @figure(
@@ -145,7 +168,7 @@ def text_accuracies(profile: str) -> Figure:
 def face_fig6(profile: str) -> Figure:
     n = len(Experiment("text", profile).pool.architectures)
     title = f"FaCe Fig. 6, here: {n} text classifiers, once for each source they were pre-trained on"
-    return transfer.correlation_bars(judged(profile), SHOWN, by_chance(n), title)
+    return transfer.correlation_bars(judged(profile), SHOWN, by_chance(n), title, resampling.covers(noise_of_sources(profile)))
 
 
 @figure(
@@ -162,10 +185,9 @@ def face_fig6_scatter(profile: str) -> Figure:
     return plots.method_scatter(points, found, FACE_METHODS, title)
 
 
-def _intervals_hold(profile: str) -> tuple[str, bool]:
-    table = Experiment("text", profile).read("correlations").query("target == 'average'").set_index("metric")
-    above = [label(m) for m in table.index.difference(plots.TARGET_BLIND, sort=False) if table.loc[m, "low"] > 0]
-    return f"intervals wholly above 0: {', '.join(above) or 'none'}", bool(above)
+def _intervals_hold(profile: str) -> tuple[str, Verdict]:
+    draws = Experiment("text", profile).draws()
+    return some_better(draws, [m for m in draws if m not in plots.TARGET_BLIND], 0.0)
 
 
 @figure(
@@ -179,4 +201,4 @@ def text_intervals(profile: str) -> Figure:
     table = study.read("correlations").query("target == 'average'").dropna(subset="weighted_kendall")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How surely is the accuracy foreseen? {len(study.pool.models)} text models"
-    return plots.interval_plot(table, ceiling, title)
+    return plots.interval_plot(table, ceiling, title, resampling.covers(study.noise()))

@@ -13,7 +13,7 @@ from .names import label
 TAU = r"mean weighted Kendall $\tau_w$"
 
 
-def rows(table: pd.DataFrame, title: str, xlabel: str = TAU + " over targets, 95 % of resampled pools", columns: int = 3) -> Figure:
+def rows(table: pd.DataFrame, title: str, xlabel: str, columns: int = 3) -> Figure:
     """One row per method, one panel per pool, a value and its interval.
 
     Parameters

@@ -96,14 +96,16 @@ def _trend(ax, group: pd.DataFrame) -> None:
         ax.plot(ends, intercept + slope * (ends - x.mean()), color="0.75", lw=1.2, zorder=0)
 
 
-def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str) -> Figure:
-    """Mean weighted Kendall of every ranking with its bootstrap interval, best first.
+def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str, covered: str) -> Figure:
+    """Mean weighted Kendall of every ranking with its interval, best first.
 
     Parameters
     ----------
     correlations : DataFrame (metric, weighted_kendall, low, high), one row per metric
     ceiling : float
         The weighted Kendall between two fine-tunings of the same models: no score can be expected to do better.
+    covered : str
+        What the intervals include, in words: `resampling.covers`.
     """
     table = correlations.sort_values("weighted_kendall")
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.9 + 0.21 * len(table)))
@@ -120,7 +122,7 @@ def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str) -> Fig
     if np.isfinite(ceiling):
         ax.axvline(ceiling, color="0.35", lw=1, ls="--", zorder=0, label="two fine-tunings of the same models")
     ax.set_yticks(range(len(table)), [label(metric) for metric in table["metric"]])
-    ax.set_xlabel("mean weighted Kendall $\\tau_w$ over targets, 95 % of resampled pools")
+    ax.set_xlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines: {covered}")
     figure.suptitle(title, size=9)
     figure.legend(loc="outside lower center", ncols=3, columnspacing=0.8, handlelength=1.5, handletextpad=0.3)
     return figure

@@ -115,13 +115,15 @@ def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
     return figure
 
 
-def term_intervals(table: pd.DataFrame, title: str) -> Figure:
+def term_intervals(table: pd.DataFrame, title: str, covered: str) -> Figure:
     """How well the terms of NCTI rank each pool, alone and together: mean weighted Kendall with its interval.
 
     Parameters
     ----------
     table : DataFrame (pool, terms, weighted_kendall, low, high)
         Rows of one pool come from top to bottom as they stand.
+    covered : str
+        What the intervals include, in words: `resampling.covers`.
     """
     pools = list(dict.fromkeys(table["pool"]))
     names = list(dict.fromkeys(table["terms"]))
@@ -138,6 +140,6 @@ def term_intervals(table: pd.DataFrame, title: str) -> Figure:
         ax.axvline(0, color="0.8", lw=0.8, zorder=0)
         ax.set_yticks(y, names)
         ax.set(title=pool, ylim=(len(names) - 0.5, -0.7))
-    figure.supxlabel(r"mean weighted Kendall $\tau_w$ over targets, 95 % of resampled pools", size=8)
+    figure.supxlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines: {covered}", size=8)
     figure.suptitle(title, size=9)
     return figure

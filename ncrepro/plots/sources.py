@@ -50,13 +50,15 @@ def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
     return figure
 
 
-def questions(table: pd.DataFrame, title: str) -> Figure:
+def questions(table: pd.DataFrame, title: str, covered: str) -> Figure:
     """The mean weighted Kendall of every ranking for several questions put to the same pool, each with its interval.
 
     Parameters
     ----------
     table : DataFrame (question, metric, weighted_kendall, low, high)
         Metrics come in the order of the first question's values, best on top; a value may be NaN.
+    covered : str
+        What the intervals include, in words: `resampling.covers`.
     """
     asked = list(dict.fromkeys(table["question"]))
     order = table[table["question"] == asked[0]].sort_values("weighted_kendall")["metric"].tolist()
@@ -69,7 +71,7 @@ def questions(table: pd.DataFrame, title: str) -> Figure:
         ax.axvline(0, color="0.8", lw=0.8, zorder=0)
         ax.set_yticks(y, [label(metric) for metric in order])
         ax.set_title(question.replace(": ", ":\n"), size=8)
-    figure.supxlabel(r"mean weighted Kendall $\tau_w$, 95 % of resampled pools", size=8)
+    figure.supxlabel(f"mean weighted Kendall $\\tau_w$; lines: {covered}", size=8)
     figure.suptitle(title, size=9)
     return figure
 

@@ -88,3 +88,32 @@ def two_judges(table: pd.DataFrame, judges: dict[str, str], title: str) -> Figur
     figure.suptitle(title, size=9)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
+
+
+def again(table: pd.DataFrame, runs: pd.DataFrame, order: list[str], components: dict[str, str], title: str) -> Figure:
+    """What each source of chance does to a mean weighted Kendall, side by side; dots: the runs that were made.
+
+    Parameters
+    ----------
+    table : DataFrame (component, metric, weighted_kendall, low, high)
+    runs : DataFrame (run, metric, weighted_kendall)
+        Drawn where the training is.
+    order : list of metrics, from top to bottom
+    components : dict component -> its name on the page
+    """
+    shown = [name for name in components if name in set(table["component"])]
+    figure, axes = plt.subplots(1, len(shown), figsize=(style.PAGE, 0.8 + 0.17 * len(order)), sharex=True, sharey=True, squeeze=False)
+    y = np.arange(len(order))
+    for ax, name, colour in zip(axes[0], shown, style.COLOURS):
+        group = table[table["component"] == name].set_index("metric").reindex(order)
+        ax.hlines(y, group["low"], group["high"], color=colour, lw=1.6, alpha=0.5)
+        ax.plot(group["weighted_kendall"], y, "o", color=colour, ms=4.5)
+        if name == "training":
+            found = runs[runs["metric"].isin(order)]
+            ax.plot(found["weighted_kendall"], found["metric"].map(order.index), "|", color="0.2", ms=6)
+        ax.axvline(0, color="0.8", lw=0.8, zorder=0)
+        ax.set_yticks(y, [label(metric) for metric in order])
+        ax.set(title=components[name], ylim=(len(order) - 0.5, -0.5))
+    figure.supxlabel(r"mean weighted Kendall $\tau_w$ over targets; lines: 95 % of draws; strokes: single runs", size=8)
+    figure.suptitle(title, size=9)
+    return figure

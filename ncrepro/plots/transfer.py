@@ -42,7 +42,7 @@ def worth(results: pd.DataFrame, scratch: dict[str, float], start: str, title: s
     return figure
 
 
-def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: float, title: str) -> Figure:
+def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: float, title: str, covered: str) -> Figure:
     """Weighted Kendall and Pearson of several metrics as bars, one colour for each ground truth.
 
     Parameters
@@ -52,6 +52,8 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
     methods : list of metrics, from left to right
     chance : float
         The weighted Kendall that one random ranking in twenty exceeds: the grey band ends there.
+    covered : str
+        What the lines include, in words: `resampling.covers`.
     """
     judges = list(dict.fromkeys(correlations["target"]))
     figure, axes = plt.subplots(2, 1, figsize=(style.PAGE, 4.2), sharex=True)
@@ -68,7 +70,7 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
     band = axes[0].axhspan(-chance, chance, color="0.9", lw=0, zorder=0)
     axes[1].set_xticks(range(len(methods)), [label(m).replace(", ", ",\n").replace(" as", "\nas") for m in methods])
     handles, labels = axes[0].get_legend_handles_labels()
-    names = [*labels, "95 % of resampled pools", f"19 of 20 random rankings stay below {chance:.2f}"]
+    names = [*labels, covered, f"19 of 20 random rankings stay below {chance:.2f}"]
     spacing = {"columnspacing": 1.2, "handlelength": 1.5, "ncols": 4 if len(judges) < 3 else 3}
     figure.legend([*handles, lines, band], names, loc="outside lower center", **spacing)
     figure.suptitle(title, size=9)

@@ -34,8 +34,8 @@ KEEPING = {
     "ncrepro.profiles": "what a profile asks for stands in the result's spec",
     "ncrepro.schema": "refuses what a profile may not say; computes nothing",
 }
-# The fingerprint of a *run* does not look into these: what they compute reaches it through artefacts, and whoever makes or asks for an
-# artefact notes the code behind it.
+# Modules of these packages that are imported under a computed name are not looked into in the fingerprint of a *run*: which one it is
+# depends on the profile, and whoever imports it, and whoever makes or uses its results, notes the code that this rests on.
 REPORTED = ("ncrepro.tasks",)
 # Decorators that only enter a function into a list: the function does not run by being listed.
 LISTING = {"ncrepro.gallery:figure"}
@@ -300,7 +300,7 @@ class _Walk:
             package = _start(call.args[0], module)
             if package is None:
                 raise LookupError(f"{module.name}: import_module of a name of which not even the package is written out")
-            if package.split(".")[0] in trace.OURS and _module(package) is not None and not self.stopped(package):
+            if package.split(".")[0] in trace.OURS and _module(package) is not None and package not in REPORTED:
                 for below in _below(package):
                     self.whole(below)
         elif called == "getattr" and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):

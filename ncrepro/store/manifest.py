@@ -14,6 +14,9 @@ from . import fingerprint
 from .content import digest
 
 
+KINDS = ("code", "module", "read", "write", "there", "artefact")
+
+
 def save(path: Path, asked: dict, facts: Iterable[str], made: Iterable[Path] = (), result=None) -> None:
     """Write the manifest of a run that is over.
 
@@ -28,7 +31,8 @@ def save(path: Path, asked: dict, facts: Iterable[str], made: Iterable[Path] = (
     result
         What the run gave beside files, as JSON can hold it.
     """
-    noted: dict[str, list] = {"read": [], "write": [paths.relative(file) for file in made], "artefact": [], "code": [], "module": []}
+    noted: dict[str, list] = {kind: [] for kind in KINDS}
+    noted["write"] = [paths.relative(file) for file in made]
     for line in facts:
         kind, fact = json.loads(line)
         noted[kind].append(fact)
@@ -39,6 +43,7 @@ def save(path: Path, asked: dict, facts: Iterable[str], made: Iterable[Path] = (
         "code": sorted(noted["code"], key=json.dumps),
         "read": {file: digest(paths.root() / file) for file in sorted(set(noted["read"]) - written)},
         "write": {file: digest(paths.root() / file) for file in sorted(written)},
+        "there": dict(noted["there"]),
         "artefact": sorted(set(noted["artefact"])),
         "module": sorted(set(noted["module"]) & set(fingerprint.modules())),
     }
@@ -49,7 +54,7 @@ def load(path: Path) -> dict | None:
     """The manifest at ``path``; None where there is none, or it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return content if content.keys() >= {"asked", "code", "read", "write", "artefact", "module"} else None
+        return content if content.keys() >= {"asked", *KINDS} else None
     except (OSError, ValueError, AttributeError):
         return None
 
@@ -73,5 +78,8 @@ def why_again(path: Path, asked: dict) -> str | None:
         for file, was in content[kind].items():
             if digest(paths.root() / file) != was:
                 return f"{file} {happened}"
+    for file, was in content["there"].items():
+        if (paths.root() / file).exists() != was:
+            return f"{file} was {'removed' if was else 'added'}"
     damaged = artifacts.damaged(paths.root() / file for file in content["artefact"])
     return f"{paths.relative(damaged[0])} is missing or damaged" if damaged else None

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from .. import paths
 
@@ -50,8 +51,8 @@ def is_on() -> bool:
 def note(kind: str, fact) -> None:
     """Add a fact.
 
-    ``read``, ``write`` or ``artefact`` and a path below the root; ``module`` and the name of one of ours that is imported; or
-    ``code`` and what was asked of `fingerprint`.
+    ``read``, ``write`` or ``artefact`` and a path below the root; ``there``, a path and whether it exists; ``module`` and the
+    name of one of ours that is imported; or ``code`` and what was asked of `fingerprint`.
     """
     line = json.dumps([kind, fact])
     for watched in _watched:
@@ -63,6 +64,13 @@ def note(kind: str, fact) -> None:
             os.write(file, f"{line}\n".encode())  # in one call, so that lines of several processes do not mix
         finally:
             os.close(file)
+
+
+def is_there(path: Path) -> bool:
+    """Does a file or folder exist? Whoever asks depends on the answer."""
+    there = path.exists()
+    note("there", [paths.relative(path), there])
+    return there
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import torch
 
 from .. import datasets, features, losses, models, training
 from ..artifacts import Arrays
+from . import standard_error
 
 ARCHITECTURES = models.names()
 LOSSES = tuple(losses.LOSSES)
@@ -42,8 +43,10 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build
     network = restore(pretrained_spec, pretrained, build)
     models.replace_classifier(network, train.n_classes, spec["seed"])
     history = training.fit(network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"])
+    accuracy = training.accuracy(network, test.images, test.labels)
     return {
-        "accuracy": np.array(training.accuracy(network, test.images, test.labels)),
+        "accuracy": np.array(accuracy),
+        "standard_error": np.array(standard_error(accuracy, len(test))),
         "loss": np.array([epoch["loss"] for epoch in history]),
     }
 

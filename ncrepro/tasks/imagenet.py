@@ -26,6 +26,8 @@ from ..objectives import collapse
 from ..profiles import Pool, unknown
 from ..recipes import AUTHORS
 from ..recipes import Constant as Recipe
+from ..store.trace import is_there
+from . import standard_error
 
 
 class _Names(tuple):
@@ -60,7 +62,7 @@ def reader(name: str) -> ModuleType | None:
 def unobtainable(names: Sequence[str]) -> dict[str, str]:
     """Of these data sets and objectives, those neither there nor downloadable, and what to do to have them."""
     converted = [n for n in names if n in RELEASED and releases.RELEASES[RELEASED[n]].converter]
-    gone = {n: releases.remedy(RELEASED[n]) for n in converted if not releases.place(RELEASED[n]).exists()}
+    gone = {n: releases.remedy(RELEASED[n]) for n in converted if not is_there(releases.place(RELEASED[n]))}
     return datasets.unobtainable(tuple(names)) | gone
 
 
@@ -138,8 +140,10 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     models.replace_head(network, train.n_classes, spec["seed"])
     history = train_photos(network, transform, train, Recipe(**recipe), spec["seed"])
     accuracy, top1 = measure(network, transform, test)
+    error = np.nan if test.measure == "map" else standard_error(accuracy, len(test))  # near enough for a mean over classes
     return {
-        "accuracy": np.array(accuracy), "published": np.array(printed), "top1": np.array(top1), "loss": np.array(history)
+        "accuracy": np.array(accuracy), "standard_error": np.array(error), "published": np.array(printed), "top1": np.array(top1),
+        "loss": np.array(history),
     }  # fmt: skip
 
 

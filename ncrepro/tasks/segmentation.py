@@ -111,15 +111,16 @@ def fit(network: nn.Module, data: Data, recipe: Recipe, seed: int) -> list[float
 
 
 def evaluate(network: nn.Module, data: Data) -> Arrays:
-    """``accuracy``, of all pixels, and ``mean_iou``, both per cent, of a network in evaluation mode."""
+    """``accuracy``, of all pixels, its ``standard_error`` over images, and ``mean_iou``, per cent, of a network in evaluation mode."""
     n_classes = models.classifier(network).out_channels
-    counts = np.zeros((n_classes, n_classes), np.int64)
+    of_images = []
     network.to(device()).eval()
     with torch.inference_mode():
         for images, masks in DataLoader(data, 32, num_workers=data.loaders):
             answers = network(models.prepare(images.to(device()))).argmax(1).cpu()  # (n, h, w)
-            counts += confusion(masks.numpy(), answers.numpy(), n_classes)
-    return {"accuracy": np.array(pixel_accuracy(counts)), "mean_iou": np.array(mean_iou(counts))}
+            of_images += [confusion(mask, answer, n_classes) for mask, answer in zip(masks.numpy(), answers.numpy(), strict=True)]
+    counts, error = np.sum(of_images, axis=0), pixel_error(of_images)
+    return {"accuracy": np.array(pixel_accuracy(counts)), "standard_error": np.array(error), "mean_iou": np.array(mean_iou(counts))}
 
 
 def confusion(truth: np.ndarray, answer: np.ndarray, n_classes: int) -> np.ndarray:
@@ -132,6 +133,13 @@ def confusion(truth: np.ndarray, answer: np.ndarray, n_classes: int) -> np.ndarr
 def pixel_accuracy(counts: np.ndarray) -> float:
     """Share of all pixels that are given their class: per cent, higher is better."""
     return 100 * counts.trace() / counts.sum()
+
+
+def pixel_error(of_images: Sequence[np.ndarray]) -> float:
+    """Standard error, in points, of `pixel_accuracy` by the choice of images, each with its counts (K, K); a ratio's."""
+    right, total = (np.array([f(counts) for counts in of_images], float) for f in (np.trace, np.sum))
+    strays = right - right.sum() / total.sum() * total
+    return 100 * float(np.sqrt(strays @ strays / (1 - 1 / len(strays)))) / total.sum() if len(strays) > 1 else np.nan
 
 
 def mean_iou(counts: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from torch import nn
 from .. import datasets, features, models, objectives
 from ..artifacts import Arrays
 from ..objectives import collapse
-from . import classification
+from . import classification, standard_error
 from .classification import ARCHITECTURES, DATASETS, finetune, reader
 
 __all__ = ["ARCHITECTURES", "DATASETS", "LOSSES", "extract", "finetune", "pretrain", "probe", "random_probe", "reader"]
@@ -44,6 +44,7 @@ def pretrain(spec: dict) -> Arrays:
     untrained = random_probe(spec["architecture"], spec["source"], spec["max_per_class"], spec["seed"])
     return {
         "accuracy": np.array(accuracy),
+        "standard_error": np.array(standard_error(accuracy, len(test))),
         "random_accuracy": np.array(untrained),
         **{name: np.array(value) for name, value in use._asdict().items()},
         "collapsed": np.array(float(use.collapsed)),

@@ -16,6 +16,7 @@ from ..datasets import clue, docstrings
 from ..datasets.docstrings import Texts
 from ..models import text as models
 from ..models.text import TextClassifier
+from . import standard_error
 from .optimise import Recipe, descend, device
 
 NOTHING = "nothing"  # as a source: the network keeps its first weights
@@ -62,7 +63,9 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     network, architecture = restore(pretrained_spec, pretrained), pretrained_spec["architecture"]
     models.replace_classifier(network, train.n_classes, spec["seed"])
     history = fit(network, architecture, train, Recipe(**spec["recipe"]), spec["seed"])
-    return {"accuracy": np.array(accuracy(network, architecture, test)), "loss": np.array(history)}
+    share = accuracy(network, architecture, test)
+    error = standard_error(share, len(test.labels))
+    return {"accuracy": np.array(share), "standard_error": np.array(error), "loss": np.array(history)}
 
 
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
