@@ -8,7 +8,9 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
-from ncrepro import pipeline
+from ncrepro import profiles
+from ncrepro.commands import workflow
+from ncrepro.commands.run import parameter_names
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 
@@ -23,7 +25,7 @@ def code(notebook):
 
 
 def test_it_has_one_parameters_cell_that_leaves_the_profile_open(notebook):
-    assert "profile" in pipeline.parameter_names(notebook, "it")
+    assert "profile" in parameter_names(notebook, "it")
     tagged = next(c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
     assert "".join(tagged["source"]).startswith("profile = None")
 
@@ -58,19 +60,23 @@ def test_it_can_be_opened_quickly(path):
     assert path.stat().st_size < 3_000_000
 
 
-def test_every_parameter_that_the_makefile_passes_is_known_to_its_notebook():
-    makefile = (REPOSITORY / "Makefile").read_text()
-    passed = re.findall(r": notebooks/(\S+)\.ipynb.*\n((?:\t.*\n)+)", makefile)
-    names = [(stem, name) for stem, recipe in passed for name in re.findall(r"-p (\w+)", recipe)]
-    assert ("10_train_pool", "pool") in names
-    for stem, name in names:
-        found = json.loads((REPOSITORY / "notebooks" / f"{stem}.ipynb").read_text())
-        assert name in pipeline.parameter_names(found, stem)
+def test_every_notebook_is_a_run_of_the_smoke_profile_and_takes_its_pool():
+    runs = workflow.runs(profiles.load("smoke"))
+    assert {run.notebook for run in runs} == {path.stem for path in NOTEBOOKS}
+    for run in runs:
+        known = parameter_names(json.loads(run.source.read_text()), run.notebook)
+        assert "pool" in known or not run.pool
 
 
-def test_every_notebook_is_made_by_the_makefile():
-    command = ["make", "--dry-run", "--always-make", "PROFILE=smoke", f"PYTHON={sys.executable}", "all"]
+def test_a_run_comes_after_those_that_it_needs():
+    runs = workflow.runs(profiles.load("smoke"))
+    order = list(runs)
+    assert all(order.index(other) < order.index(run) for run, before in runs.items() for other in before)
+    assert runs[workflow.Run("90_figures")] == tuple(order[:-1])
+
+
+def test_make_runs_every_notebook():
+    command = ["make", "--dry-run", "PROFILE=photos_full", f"PYTHON={sys.executable}", "all"]
     planned = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
-    assert NOTEBOOKS
-    for path in NOTEBOOKS:
-        assert f" run notebooks/{path.name} build/smoke/" in planned
+    for run in workflow.runs(profiles.load("photos_full")):
+        assert f"pipeline run {run.name}\n" in planned
