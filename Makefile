@@ -17,7 +17,7 @@ BASE_PYTHON ?= python3
 mistyped := $(subst ','\'',$(firstword $(filter-out $(OPTIONS),$(SAID))))
 ifneq ($(mistyped),)
 unknown := from sys import argv; from ncrepro.schema import unknown; print(unknown("variable", argv[1], argv[2:]))
-$(error $(shell $(firstword $(wildcard $(PYTHON)) $(BASE_PYTHON)) -c '$(unknown)' '$(mistyped)' $(OPTIONS)))
+$(error $(or $(shell $(firstword $(wildcard $(PYTHON)) $(BASE_PYTHON)) -c '$(unknown)' '$(mistyped)' $(OPTIONS)),see above why))
 endif
 PROFILES := $(basename $(notdir $(wildcard notebooks/profiles/*.yaml)))
 ifeq ($(wildcard notebooks/profiles/$(firstword $(subst +, ,$(PROFILE))).yaml),)

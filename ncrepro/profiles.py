@@ -35,6 +35,13 @@ class Subset:
     truth: Text = "accuracy"  # the column of accuracies.csv that it is judged by
 
 
+def _short(where: str, given: Any) -> str:
+    """The name of a pool or a subset, after which folders and tables are called."""
+    if not re.fullmatch("[A-Za-z0-9_]+", schema.text(where, given)):
+        schema.refuse(where, given, "letters, digits and _")
+    return given
+
+
 def _subset(where: str, given: Any) -> Subset:
     return schema.read(Subset, where, {"models": given} if isinstance(given, list) else given)
 
@@ -55,7 +62,7 @@ class Pool:
     # Target -> seeds, where the budget allows more.
     more_seeds: Annotated[dict[str, int], schema.mapping(Seeds.__metadata__[0])] = field(default_factory=dict)
     # A paper's own pools; in the file, the architectures are enough.
-    subsets: Annotated[dict[str, Subset], schema.mapping(_subset)] = field(default_factory=dict)
+    subsets: Annotated[dict[str, Subset], schema.mapping(_subset, _short)] = field(default_factory=dict)
     # Images per class of every data set; None takes all.
     max_per_class: Annotated[int | None, schema.optional(schema.Count.__metadata__[0])] = None
     # How features are taken, where the task leaves a choice.
@@ -88,9 +95,6 @@ class Pool:
 
 def _pool(where: str, given: Any) -> Pool:
     pool = schema.read(Pool, where, given, name=where.rpartition(".")[2])
-    for name in (pool.name, *pool.subsets):  # they name folders and tables
-        if not re.fullmatch("[A-Za-z0-9_]+", name):
-            raise ValueError(f"{where}: {name!r} names a pool or a subset; allowed are letters, digits and _")
     for target in pool.targets:
         if target in pool.sources:
             raise ValueError(f"{where}.targets: {target!r} is among the sources, too; take it out of one of them")
@@ -113,7 +117,7 @@ def _pool(where: str, given: Any) -> Pool:
 
 
 def _pools(where: str, given: Any) -> dict[str, Pool]:
-    return schema.mapping(_pool)(where, given) or schema.refuse(where, given, "one pool or more")
+    return schema.mapping(_pool, _short)(where, given) or schema.refuse(where, given, "one pool or more")
 
 
 def _notebooks(where: str, given: Any) -> tuple[str, ...]:

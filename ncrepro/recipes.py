@@ -190,6 +190,6 @@ def check(task: str, step: str, sources: tuple[str, ...], where: str, given: dic
     kind = getattr(TASKS[task], step)
     if kind is Weights and set(sources) != {IMAGENET} and given.get("weights") != AUTHORS:
         kind = TrainedOn
-    if kind is Truth and given.get("ground_truth") == "finetune":
+    if kind is Truth and given.get("ground_truth") != "published":
         kind = Tuned
     schema.read(kind, where, given)

@@ -100,13 +100,13 @@ def names(where: str, given: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
-def mapping(check: Check | None = None) -> Check:
+def mapping(check: Check = lambda _, given: given, check_name: Check = text) -> Check:
     """Names, and what ``check`` makes of the value of each."""
 
     def check_all(where: str, given: Any) -> dict:
         if not isinstance(given, dict):
             refuse(where, given, "a mapping, NAME: VALUE")
-        return {text(f"a key of {where}", key): check(f"{where}.{key}", value) if check else value for key, value in given.items()}
+        return {check_name(f"a key of {where}", name): check(f"{where}.{name}", value) for name, value in given.items()}
 
     return check_all
 
@@ -137,12 +137,13 @@ def read(kind: type, where: str, given: Any, **fixed) -> Any:
     for key in given:
         if key not in known:
             raise ValueError(prefix + unknown("key", key, known) if known else f"{prefix}the key {key!r} means nothing here; leave it out")
+    checks = _checks(kind)
+    values = {key: checks[key](f"{where}.{key}" if where else key, value) for key, value in given.items()}
     needed = [name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING]
     for name in needed:
         if name not in given:
             raise ValueError(f"{prefix}the key {name!r} is missing; needed are {', '.join(needed)}")
-    checks = _checks(kind)
-    return kind(**{key: checks[key](f"{where}.{key}" if where else key, value) for key, value in given.items()}, **fixed)
+    return kind(**values, **fixed)
 
 
 def check(instance: Any, where: str) -> None:

@@ -23,7 +23,7 @@ from ncrepro.datasets import local, scenes, segmentation_folders
 from ncrepro.experiment import Experiment
 from ncrepro.gallery import segmentation as gallery
 from ncrepro.models import segmentation as models
-from ncrepro.tasks import optimise, segmentation
+from ncrepro.tasks import optimise, recipes, segmentation
 
 matplotlib.use("agg")
 
@@ -222,7 +222,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_by_a_power():
     np.testing.assert_allclose(rates, [0.25, 0.5] + [0.5 * (1 - t / 8) ** 0.9 for t in range(8)])
 
 
-@pytest.mark.parametrize("optimiser", optimise.OPTIMISERS)
+@pytest.mark.parametrize("optimiser", recipes.OPTIMISERS)
 def test_steps_go_down_and_the_next_loss_is_asked_for_after_the_step(optimiser):
     line = nn.Linear(1, 1, bias=False)
     nn.init.ones_(line.weight)
