@@ -5,6 +5,7 @@ arrays.
 """
 
 import mmap
+import numbers
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -112,15 +113,20 @@ def upper_gram(block: Array) -> np.ndarray:
     return syrk(1.0, block, trans=1, lower=1).T
 
 
-def sum_by_class(block: Array, codes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Sums of the rows of ``block`` (n, d) over each class: (K, d)."""
-    xp = namespace(block)
+def sum_by_class(block: Array, codes: np.ndarray, n_classes: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Sums of the rows of ``block`` (n, d), times ``weights`` (n,), over each class: (K, d)."""
+    xp, n = namespace(block), len(codes)
+    weights = like(np.ones(n) if weights is None else weights, block)
     if xp is np:
-        n = len(codes)
-        members = sparse.csc_array((np.ones(n, block.dtype), codes, np.arange(n + 1)), shape=(n_classes, n))
+        members = sparse.csc_array((weights, codes, np.arange(n + 1)), shape=(n_classes, n))
         return host(members @ block)
     members = xp.as_tensor(codes, device=block.device) == xp.arange(n_classes, device=block.device)[:, None]  # (K, n)
-    return host(members.to(block.dtype) @ block)
+    return host((members * weights) @ block)
+
+
+def weighted(block: Array, weights: np.ndarray | None) -> Array:
+    """The rows of ``block`` times the roots of ``weights``, so that its Gram matrix is the weighted one."""
+    return block if weights is None else block * like(np.sqrt(weights), block)[:, None]
 
 
 def softmax(logits: Array) -> Array:
@@ -144,39 +150,86 @@ def release(features: Array) -> None:
 
 def check_features(features: Array) -> Array:
     """Features as an array of shape (n, d), or a ``ValueError`` that says what they are instead."""
-    if not hasattr(features, "shape") or not hasattr(features, "dtype"):  # lists, data frames
-        features = np.asarray(features)
-    if namespace(features) is not np:
-        features = features.detach()
+    features = _dense(features, "features")
     if len(features.shape) != 2 or 0 in features.shape:
         raise ValueError(
             f"features have shape {tuple(features.shape)}; they must be (n_samples, n_features), neither of them 0: "
             "flatten or pool each sample to one vector"
         )
-    if namespace(features) is np and np.dtype(features.dtype).kind not in "fiub":
-        raise ValueError(
-            f"features are of type {features.dtype}; they must be real numbers: convert them with .astype(float)"
-        )
+    if namespace(features) is np:
+        if np.dtype(features.dtype).kind not in "fiub":
+            raise ValueError(
+                f"features are of type {features.dtype}; they must be real numbers: convert them with .astype(float)"
+            )
+    elif not (features.is_floating_point() and features.element_size() > 1):
+        whole = str(features.dtype).removeprefix("torch.").startswith(("int", "uint", "bool"))
+        if not whole:
+            raise ValueError(f"features are of type {features.dtype}; they must be real numbers: convert them with .float()")
+        features = features.byte() if str(features.dtype) == "torch.bool" else features
     return features
 
 
-def check_labels(labels: Array, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+def check_labels(labels: Array, n_samples: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """``(classes, codes)``: the sorted distinct labels, and for each sample the position of its label among them."""
+    labels = _dense(labels, "labels")
     if namespace(labels) is not np:
-        labels = labels.detach().cpu()
+        labels = host(labels.float() if labels.is_floating_point() else labels)  # NumPy has no bfloat16
     labels = np.asarray(labels)
     if labels.ndim != 1:
+        expected = f"({n_samples},)" if n_samples is not None else "(n_samples,)"
         raise ValueError(
-            f"labels have shape {labels.shape}; they must be ({n_samples},), one label per sample: "
+            f"labels have shape {labels.shape}; they must be {expected}, one label per sample: "
             "use labels.argmax(axis=1) if they are one-hot"
         )
-    if len(labels) != n_samples:
+    if n_samples is not None and len(labels) != n_samples:
         raise ValueError(f"{n_samples} samples but {len(labels)} labels; give exactly one label per sample")
-    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):
-        labels = labels.astype(str)
+    if len(labels) == 0:
+        raise ValueError("there are no labels; give one label per sample")
+    if labels.dtype.kind == "O":
+        for kind, dtype in ((str, str), (numbers.Integral, int)):
+            if all(isinstance(label, kind) for label in labels):
+                labels = labels.astype(dtype)
     if labels.dtype.kind not in "iubUS":
         raise ValueError(
             f"labels are of type {labels.dtype}, for example {labels[0]!r}; they must be integers or strings: "
             "convert them with .astype(int) or .astype(str)"
         )
     return np.unique(labels, return_inverse=True)
+
+
+def _dense(values: Array, what: str) -> Array:
+    """An array or a tensor without gradients; a ``ValueError`` for what holds its numbers in another way."""
+    if sparse.issparse(values) or str(getattr(values, "layout", "torch.strided")) != "torch.strided":
+        dense = "toarray" if sparse.issparse(values) else "to_dense"
+        raise ValueError(f"{what} are sparse; they must be a dense array: use {what}.{dense}()")
+    if np.ma.isMaskedArray(values):
+        if np.ma.is_masked(values):
+            raise ValueError(
+                f"{np.ma.count_masked(values)} values of the {what} are masked; all must be there: drop those samples, or use .filled()"
+            )
+        return values.data
+    if namespace(values) is not np:
+        return values.detach()
+    if hasattr(values, "shape") and hasattr(values, "dtype") and not isinstance(values, np.matrix):
+        return values
+    try:  # lists, data frames
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"{what} are a {type(values).__name__} that does not make an array ({str(error).splitlines()[0]}); stack its entries, all of "
+            "one shape, first"
+        ) from error
+
+
+def what_is_not_finite(features: Array) -> str:
+    """A sentence about the first feature that is NaN or infinite, or about squares that are."""
+    for part in slices(len(features), 8 * features.shape[1]):
+        block = host(rows(features, part, "float64"))
+        bad = np.argwhere(~np.isfinite(block))
+        if len(bad):
+            row, column = bad[0]
+            return (
+                f"features contain {block[row, column]} (first in row {part.start + row}, column {column}); all must "
+                "be finite: drop those samples, or look for a layer that overflows"
+            )
+    return "features are too large: their squares are not finite; divide all by one constant, or pass them as float64"

@@ -49,12 +49,12 @@ def plain(statistics: ClassStatistics) -> Discriminant:
 
 def shrunk(statistics: ClassStatistics, shrinkage: float, directions: bool = False) -> Discriminant:
     """The within-class covariance W replaced by (1 - shrinkage) W + shrinkage (tr W / d) I."""
-    means, n, d = statistics.centred_class_means, statistics.n_samples, statistics.n_features
-    within = _shrunk_covariance(_checked_within(statistics), n, shrinkage)
+    means = statistics.centred_class_means
+    within = _shrunk_covariance(_checked_within(statistics), statistics, shrinkage)
     axes = None
     if directions:
-        between = _shrunk_covariance(statistics.total_scatter - statistics.within_scatter, n, shrinkage)
-        axes = linalg.eigh(between, within)[1][:, ::-1][:, : min(statistics.n_classes - 1, d)]
+        between = _shrunk_covariance(statistics.between_scatter, statistics, shrinkage)
+        axes = linalg.eigh(between, within)[1][:, ::-1][:, : statistics.n_classes - 1]
     coefficients = solve(within, means.T)  # (d, K); destroys the covariance
     intercepts = np.log(statistics.priors) - 0.5 * (means.T * coefficients).sum(axis=0)
     return Discriminant(coefficients, intercepts, axes)
@@ -69,7 +69,8 @@ def _checked_within(statistics: ClassStatistics) -> np.ndarray:
     return within
 
 
-def _shrunk_covariance(scatter: np.ndarray, n: int, shrinkage: float) -> np.ndarray:
-    covariance = scatter * ((1 - shrinkage) / n)
-    covariance.flat[:: len(covariance) + 1] += shrinkage * np.trace(scatter) / n / len(covariance)
+def _shrunk_covariance(scatter: np.ndarray, statistics: ClassStatistics, shrinkage: float) -> np.ndarray:
+    covariance = scatter * ((1 - shrinkage) / statistics.n_samples)
+    target = np.trace(scatter) / statistics.n_samples / statistics.n_features
+    covariance.flat[:: len(covariance) + 1] += shrinkage * target
     return covariance

@@ -1,8 +1,10 @@
 """Classes as Gaussians, and the Bhattacharyya distances between all pairs of them: what GBC and FaCe share."""
 
+from functools import partial
+
 import numpy as np
 
-from ._arrays import as_float64, host, like, slices
+from ._arrays import as_float64, host, like, slices, weighted
 from ._samples import Samples
 
 VARIANCE_FLOOR = 1e-4
@@ -13,16 +15,19 @@ COVARIANCES = ("spherical", "diagonal", "full")
 def class_gaussians(data: Samples, covariance: str, n_components: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Means (K, q) and floored covariances of the classes: (K, 1) spherical, (K, q) diagonal, (K, q, q) full."""
     _check(data, covariance, n_components)
-    means = data.statistics.centred_class_means
-    if n_components is not None:
-        means = means @ data.components(n_components)[1]
+    if n_components is None:  # the classes' own axes matter, so these are the features as they came
+        means = data.axes_means
+        members = data.axes_of_class
+    else:
+        means = data.statistics.centred_class_means @ data.components(n_components)[1]
+        members = partial(data.of_class, n_components=n_components)
     moments = []
-    for k, parts in data.by_class(n_components):
+    for k, count in enumerate(data.counts):
         moment = 0.0
-        for z in parts:
-            z = as_float64(z) - like(means[k], as_float64(z))
+        for z, weights in members(k):
+            z = weighted(as_float64(z) - like(means[k], as_float64(z)), weights)
             moment = moment + host(z.T @ z if covariance == "full" else (z**2).sum(0))
-        moments.append(moment / data.counts[k])
+        moments.append(moment / count)
     moments = np.stack(moments)
     if covariance == "spherical":
         moments = moments.mean(axis=1, keepdims=True)

@@ -10,14 +10,16 @@ from scipy.linalg import lapack
 from ._arrays import slices
 
 
-def cholesky(matrix: np.ndarray) -> tuple[np.ndarray, float]:
+def cholesky(matrix: np.ndarray, variances: np.ndarray | None = None) -> tuple[np.ndarray, float]:
     """Lower factor L with LL' = matrix (the rest not filled with zeros), written over the matrix, and the smallest
-    pivot: the least share of a variable's variance that the variables before it leave unexplained, 0 if singular.
-    Variance 0 counts as variance 1.
+    pivot: the least share of a variable's variance (the diagonal, or what is given in its place) that the variables
+    before it leave unexplained, 0 if singular. Variance 0 counts as variance 1.
     """
-    variances = np.diag(matrix).copy()
-    variances[variances <= 0] = 1.0
-    matrix.flat[:: len(matrix) + 1] = variances
+    variances = np.diag(matrix) if variances is None else variances
+    dead = variances <= 0
+    variances = np.where(dead, 1.0, variances)
+    diagonal = matrix.flat[:: len(matrix) + 1]
+    matrix.flat[:: len(matrix) + 1] = np.where(dead, 1.0, diagonal)
     potrf = linalg.get_lapack_funcs("potrf", (matrix,))
     factor, info = potrf(matrix.T, lower=1, clean=0, overwrite_a=1)
     return factor, 0.0 if info else float((np.diag(factor) ** 2 / variances).min())
@@ -76,43 +78,47 @@ class Tridiagonal:
 
     diagonal: np.ndarray  # (d,)
     off_diagonal: np.ndarray  # (d - 1,)
-    reflectors: np.ndarray  # (d, d), Q in LAPACK's form
-    scales: np.ndarray  # (d - 1,)
+    reflectors: np.ndarray | None  # (d, d), Q in LAPACK's form; None for Q = I
+    scales: np.ndarray | None  # (d - 1,)
 
     @classmethod
-    def of(cls, matrix: np.ndarray) -> "Tridiagonal":
+    def of(cls, matrix: np.ndarray, dtype: str = "float64") -> "Tridiagonal":
         if len(matrix) == 1:
-            return cls(matrix[0].copy(), np.empty(0), np.empty((1, 0)), np.empty(0))
-        reflectors, diagonal, off_diagonal, scales, _ = lapack.dsytrd(matrix.T, lower=1, lwork=64 * len(matrix))
-        return cls(diagonal, off_diagonal, reflectors, scales)
+            return cls.diagonal_of(matrix[0].copy())
+        matrix = matrix.astype(dtype, copy=False)
+        sytrd = linalg.get_lapack_funcs("sytrd", (matrix,))
+        reflectors, diagonal, off_diagonal, scales, _ = sytrd(matrix.T, lower=1, lwork=64 * len(matrix))
+        return cls(diagonal.astype(float), off_diagonal.astype(float), reflectors, scales)
 
     @classmethod
     def diagonal_of(cls, eigenvalues: np.ndarray) -> "Tridiagonal":
         """The matrix in its own eigenvectors."""
-        return cls(
-            eigenvalues, np.zeros(len(eigenvalues) - 1), np.eye(len(eigenvalues)), np.zeros(len(eigenvalues) - 1)
-        )
+        return cls(eigenvalues, np.zeros(len(eigenvalues) - 1), None, None)
 
     def rotate(self, vectors: np.ndarray, back: bool = False) -> np.ndarray:
         """Q' vectors, or Q vectors if ``back``; vectors are columns (d, m)."""
-        vectors = np.array(vectors, order="F")
-        if len(vectors) > 1:
+        if self.reflectors is not None:
+            vectors = np.array(vectors, dtype=self.reflectors.dtype, order="F")
             d, work = len(vectors), 64 * max(vectors.shape)
             # from the second row on, with a last row that is not looked at: a slice proper would be copied
             reflectors = self.reflectors.ravel(order="F")[1 : 1 + d * (d - 1)].reshape((d, d - 1), order="F")
-            vectors[1:], _, _ = lapack.dormqr(
-                "L", "N" if back else "T", reflectors, self.scales, vectors[1:], lwork=work
-            )
+            ormqr = linalg.get_lapack_funcs("ormqr", (vectors,))
+            vectors[1:], _, _ = ormqr("L", "N" if back else "T", reflectors, self.scales, vectors[1:], lwork=work)
         return vectors
 
     @cached_property
     def eigenvalues(self) -> np.ndarray:
         """All eigenvalues, ascending, (d,)."""
+        if self.reflectors is None:
+            return np.sort(self.diagonal)
         return linalg.eigvalsh_tridiagonal(self.diagonal, self.off_diagonal)
 
     def leading(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The largest eigenvalues (count,), descending, and their eigenvectors as columns (d, count)."""
         d = len(self.diagonal)
+        if self.reflectors is None:
+            order = np.argsort(-self.diagonal, kind="stable")[:count]
+            return self.diagonal[order], np.eye(d)[:, order]
         values, vectors = linalg.eigh_tridiagonal(
             self.diagonal, self.off_diagonal, select="i", select_range=(d - count, d - 1), lapack_driver="stebz"
         )
@@ -120,6 +126,6 @@ class Tridiagonal:
 
     def solve(self, shift: float, right: np.ndarray) -> np.ndarray:
         """(T + shift I)⁻¹ right, in the rotated space, (d, m)."""
-        if len(right) == 1:
-            return right / (self.diagonal + shift)
+        if self.reflectors is None:
+            return right / (self.diagonal + shift)[:, None]
         return lapack.dptsv(self.diagonal + shift, self.off_diagonal, right)[2]

@@ -16,91 +16,168 @@ from ._arrays import (
     check_features,
     check_labels,
     empty,
+    host,
     like,
     namespace,
     rows,
     slices,
+    weighted,
 )
+from ._linalg import Tridiagonal
+from ._row_space import row_space
 from .statistics import ClassStatistics
 
 PCA_DIMENSIONS = 64  # both papers reduce the features to this many
-KEPT_BYTES = (
-    1 << 29
-)  # projected samples up to this size are kept; larger ones are projected again where they are needed
+KEPT_BYTES = 1 << 29  # projected samples up to this size are kept; larger ones are projected again where they are needed
+ROTATED_BYTES = 1 << 25  # features up to this size are rotated to their principal axes where sums do not resolve them
 
 
 class Samples:
-    """Checked features (n, d) and labels, and what the metrics share: statistics, principal components, projections."""
+    """Checked features and labels, and what the metrics share: statistics, principal components, projections.
+
+    Where there are no more samples than features, ``features`` are coordinates in the samples' own row space, to which
+    every score is blind that does not change under rotation. Two options do look at the axes that the features came in,
+    ``n_components=None`` of FaCe's class fairness and of GBC: they ask :meth:`axes_of_class`.
+    """
 
     def __init__(self, features: Array, labels: Array):
-        self.features = check_features(features)
-        self.classes, self.codes = check_labels(labels, len(self.features))
-        self.counts = np.bincount(self.codes)
-        self.n_classes = len(self.classes)
-        self._pca: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._kept: dict[int, Array] = {}
-        self._rows: Array | None = None
+        self.given = check_features(features)
+        self.classes, self.codes = check_labels(labels, len(self.given))
+        self.weights = None  # how often each sample counts, (n,); None: once
+        self.n_features = self.given.shape[1]
+        self._original, self._positions = self.given, None  # the axes that they came in, for what depends on them
+        self._ones = np.ones(self.n_features)  # the vector of ones in the basis of the given features
+        self._count()
         if self.n_classes < 2:
             raise ValueError(
                 f"all labels are {self.classes[0].item()!r}; a score compares classes: give samples of at least two"
             )
 
-    @cached_property
+    def resampled(self, positions: np.ndarray) -> "Samples":
+        """The samples at these positions, some of them several times: the same as new samples of ``features[positions]``,
+        but weights stand for copies, and the features stay as reduced as they are.
+        """
+        weights = np.bincount(positions, minlength=len(self.codes))
+        kept = np.flatnonzero(weights)
+        self.statistics  # refuses what no resample could mend, and settles the basis
+        new = object.__new__(Samples)
+        new.given = rows(self.features, kept, str(self.features.dtype).removeprefix("torch."))
+        present, new.codes = np.unique(self.codes[kept], return_inverse=True)
+        new.classes, new.weights, new.n_features, new._ones = self.classes[present], weights[kept], self.n_features, self.ones
+        new._original, new._positions = self._original, kept if self._positions is None else self._positions[kept]
+        new._count()
+        return new
+
+    def _count(self) -> None:
+        self.counts = np.bincount(self.codes, self.weights).astype(int)  # (K,)
+        self.sizes = np.bincount(self.codes)  # different samples of each class, (K,)
+        self.n_samples, self.n_classes = int(self.counts.sum()), len(self.classes)
+        self._pca: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._kept: dict[int, Array] = {}
+        self._buffer: Array | None = None
+
+    @property
+    def features(self) -> Array:
+        """The features in the basis in which all scores are computed that do not depend on it."""
+        return self._view[0]
+
+    @property
     def statistics(self) -> ClassStatistics:
         """The one pass over the features."""
-        statistics = ClassStatistics.of(self.features, self.codes)
+        return self._view[1]
+
+    @property
+    def ones(self) -> np.ndarray:
+        """The vector of ones of the original axes, in the basis of ``features``."""
+        return self._view[2]
+
+    @cached_property
+    def _view(self) -> tuple[Array, ClassStatistics, np.ndarray]:
+        n, d = self.given.shape
+        if n > d:
+            statistics = ClassStatistics.of(self.given, self.codes, self.weights)
+            statistics.n_features = self.n_features
+            _check_spread(statistics)
+            if n * d * 8 > ROTATED_BYTES or statistics.resolved:
+                return self.given, statistics, self._ones
+        coordinates, ones, variances = row_space(self.given, self.weights, self._ones)
+        statistics = ClassStatistics("float64").update(coordinates, self.codes, self.weights)
+        statistics.refine(coordinates, self.codes, self.weights)
+        statistics.n_features, statistics.reduced = self.n_features, Tridiagonal.diagonal_of(variances)
+        statistics.factor = weighted(coordinates, self.weights)
         _check_spread(statistics)
-        return statistics
+        return coordinates, statistics, ones
 
     def components(self, n_components: int = PCA_DIMENSIONS) -> tuple[np.ndarray, np.ndarray]:
-        """Principal components: explained variances (q,), descending, and directions (d, q), with q = min(n_components,
+        """Principal components: explained variances (q,), descending, and directions (r, q), with q = min(n_components,
         n, d).
         """
-        n, d = self.features.shape
-        q = min(n_components, n, d)
+        q = min(n_components, self.n_samples, self.n_features)
         if q not in self._pca:
-            variances, directions = self.statistics.reduced.leading(q)
-            self._pca[q] = variances.clip(0) / (n - 1), directions
+            variances, directions = self.statistics.leading(min(q, self.features.shape[1]))
+            missing = q - len(variances)  # copies of samples span no more dimensions
+            variances = np.pad(variances.clip(0) / (self.n_samples - 1), (0, missing))
+            self._pca[q] = variances, np.pad(directions, ((0, 0), (0, missing)))
         return self._pca[q]
 
-    def blocks(self, dtype: str | None = None, block_bytes: int = STREAM_BYTES) -> Iterator[tuple[np.ndarray, Array]]:
-        """``(codes, features - mean)`` of consecutive blocks of samples, in the precision of the statistics unless
+    def blocks(self, dtype: str | None = None, block_bytes: int = STREAM_BYTES) -> Iterator[tuple[slice, Array]]:
+        """``(part, features[part] - mean)`` of consecutive blocks of samples, in the precision of the statistics unless
         another is asked for; each block is overwritten by the next.
         """
-        dtype = dtype or self.statistics.dtype
-        for part, block in centred_blocks(self.features, self.statistics.mean, dtype, block_bytes):
-            yield self.codes[part], block
+        return centred_blocks(self.features, self.statistics.mean, dtype or self.statistics.dtype, block_bytes)
 
-    def by_class(self, n_components: int | None = PCA_DIMENSIONS) -> Iterator[tuple[int, Iterator[Array]]]:
+    def weights_of(self, index: slice | np.ndarray) -> np.ndarray | None:
+        """How often some samples count; None where each counts once."""
+        return None if self.weights is None else self.weights[index]
+
+    def by_class(self, n_components: int | None = PCA_DIMENSIONS) -> Iterator[tuple[int, Iterator[tuple[Array, np.ndarray | None]]]]:
         """For every class ``(k, parts)``: its samples as :meth:`of_class` gives them."""
         return ((k, self.of_class(k, n_components)) for k in range(self.n_classes))
 
     def of_class(
         self, k: int, n_components: int | None = PCA_DIMENSIONS, block_bytes: int | None = STREAM_BYTES
-    ) -> Iterator[Array]:
-        """The centred samples of class k in blocks, each overwritten by the next, or all in one block if ``block_bytes``
-        is None; projected on the first principal components unless ``n_components`` is None.
+    ) -> Iterator[tuple[Array, np.ndarray | None]]:
+        """``(samples, weights)`` of class k, centred, in blocks, each overwritten by the next, or all in one block if
+        ``block_bytes`` is None; projected on the first principal components unless ``n_components`` is None.
         """
         index, dtype = self._members[k], self.statistics.dtype
         directions = None if n_components is None else self.components(n_components)[1]
         keep = directions is not None and len(self.codes) * directions.shape[1] * 8 <= KEPT_BYTES
         row_bytes = 8 * (directions.shape[1] if keep else self.features.shape[1])
         for part in slices(len(index), row_bytes, block_bytes) if block_bytes else [slice(0, len(index))]:
+            weights = self.weights_of(index[part])
             if keep:
-                yield rows(self._projection(n_components), index[part], dtype)
+                yield rows(self._projection(n_components), index[part], dtype), weights
             else:
-                block = centred_rows(self.features, index[part], self.statistics.mean, self._buffer(len(index[part])))
-                yield block if directions is None else block @ like(directions, block)
+                block = centred_rows(self.features, index[part], self.statistics.mean, self._room(len(index[part])))
+                yield (block if directions is None else block @ like(directions, block)), weights
+
+    def axes_of_class(self, k: int) -> Iterator[tuple[Array, np.ndarray | None]]:
+        """``(samples, weights)`` of class k in blocks, in float64 and in the axes that the features came in."""
+        for part in slices(len(self._members[k]), 8 * self.n_features):
+            index = self._members[k][part]
+            places = index if self._positions is None else self._positions[index]
+            yield rows(self._original, places, "float64"), self.weights_of(index)
+
+    @property
+    def axes_means(self) -> np.ndarray:
+        """The class means in the axes that the features came in, (K, d)."""
+        sums = np.zeros((self.n_classes, self.n_features))
+        for k in range(self.n_classes):
+            for z, weights in self.axes_of_class(k):
+                sums[k] += host(z.sum(0) if weights is None else like(weights, z) @ z)
+        return sums / self.counts[:, None]
 
     @cached_property
     def _members(self) -> list[np.ndarray]:
         """The positions of the samples of each class."""
-        return np.split(np.argsort(self.codes, kind="stable"), np.cumsum(self.counts)[:-1])
+        order = np.argsort(self.codes, kind="stable")
+        return np.split(order, np.cumsum(self.sizes)[:-1])
 
-    def _buffer(self, n_rows: int) -> Array:
-        if self._rows is None or len(self._rows) < n_rows:
-            self._rows = empty(n_rows, self.features, self.statistics.dtype)
-        return self._rows
+    def _room(self, n_rows: int) -> Array:
+        if self._buffer is None or len(self._buffer) < n_rows:
+            self._buffer = empty(n_rows, self.features, self.statistics.dtype)
+        return self._buffer
 
     def _projection(self, n_components: int) -> Array:
         if n_components not in self._kept:
@@ -121,8 +198,10 @@ def statistics_of(features: "Array | Samples | ClassStatistics", labels: Array |
     """The statistics of the features, or the statistics themselves where these are what was given."""
     if not isinstance(features, ClassStatistics):
         return samples(features, labels).statistics
+    if labels is not None:
+        raise ValueError("statistics hold their labels already; give labels with features only")
     _check_spread(features)
-    if not features.resolved:
+    if features.dtype == "float32" and not features.resolved:
         warnings.warn(
             "float32 products do not resolve these features; gather their statistics with ClassStatistics('float64')",
             stacklevel=3,
@@ -131,6 +210,8 @@ def statistics_of(features: "Array | Samples | ClassStatistics", labels: Array |
 
 
 def _check_spread(statistics: ClassStatistics) -> None:
+    if statistics.n_classes == 0:
+        raise ValueError("the statistics hold no samples; update them with features and labels first")
     if statistics.n_classes < 2:
         raise ValueError(
             f"all labels are {statistics.classes[0].item()!r}; a score compares classes: give samples of at least two"

@@ -72,7 +72,12 @@ def nc3(features: Array | ClassStatistics, weights: Array, labels: Array | None 
     ``weights`` W (K, d) are those of the linear classifier, in the order of the sorted labels; M (K, d) are the centred
     class means. Source: https://arxiv.org/abs/2008.08186.
     """
-    means, weights = statistics_of(features, labels).centred_class_means, host(weights)
+    if isinstance(features, ClassStatistics):
+        means = statistics_of(features, labels).centred_class_means
+    else:
+        data = samples(features, labels)
+        means = data.axes_means - data.counts @ data.axes_means / data.n_samples
+    weights = host(weights)
     if weights.shape != means.shape:
         raise ValueError(
             f"weights have shape {weights.shape}; they must be (n_classes, n_features) = {means.shape}, a row per class"
@@ -90,9 +95,7 @@ def nc4(features: Array, labels: Array, predictions: Array) -> float:
     Source: https://arxiv.org/abs/2008.08186.
     """
     data = samples(features, labels)
-    if namespace(predictions) is not np:
-        predictions = predictions.cpu()
-    predictions = np.asarray(predictions)
+    predictions = host(predictions)
     if predictions.shape != data.codes.shape:
         raise ValueError(
             f"predictions have shape {predictions.shape}; they must be {data.codes.shape}, one label per sample"

@@ -91,16 +91,17 @@ def _variance_collapse(data: Samples) -> float:
     means = data.statistics.centred_class_means  # (K, d)
     n_classes = len(means)
     _, scale, directions = np.linalg.svd(means / np.sqrt(n_classes), full_matrices=False)
-    if not scale[0] ** 2 > 1e-12 * np.trace(data.statistics.total_scatter) / len(data.codes):
+    if not scale[0] ** 2 > 1e-12 * np.trace(data.statistics.total_scatter) / data.n_samples:
         raise ValueError(
             "the class means all coincide, so the between-class covariance of Eq. 2 is zero: are the labels shuffled?"
         )
     kept = scale**2 > RANK_TOLERANCE * scale[0] ** 2
     directions = directions[kept].T  # (d, r)
     projected_means, variances = means @ directions, np.zeros(kept.sum())
-    for codes, block in data.blocks():
-        z = block @ like(directions, block) - like(projected_means, block)[codes]  # (b, r)
-        variances += host(like(1 / (n_classes * data.counts[codes]), block) @ z**2)
+    shares = (1 if data.weights is None else data.weights) / (n_classes * data.counts[data.codes])  # (n,)
+    for part, block in data.blocks():
+        z = block @ like(directions, block) - like(projected_means, block)[data.codes[part]]  # (b, r)
+        variances += host(like(shares[part], block) @ z**2)
     return 0.0 - float((variances / scale[kept] ** 2).sum() / n_classes)
 
 

@@ -74,7 +74,7 @@ def regularized_h_score(features: Array | ClassStatistics, labels: Array | None 
     statistics = statistics_of(features, labels)
     n, d = statistics.n_samples, statistics.n_features
     delta = _ledoit_wolf(statistics)
-    if delta == 1:
+    if delta >= 1:
         return 0.0
     # (1 - δ) Σ_δ⁻¹ = n (S + t I)⁻¹ with S the scatter and t a shift, and S is at hand in tridiagonal form
     shift = (delta / (1 - delta) + np.finfo(float).eps) * np.trace(statistics.total_scatter) / d

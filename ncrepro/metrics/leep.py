@@ -83,9 +83,9 @@ def nce(source_labels: Array, labels: Array) -> float:
     -----
     Source: https://arxiv.org/abs/1908.08142.
     """
-    n = len(labels)
+    classes, codes = check_labels(labels)
+    n = len(codes)
     sources, source_codes = check_labels(source_labels, n)
-    classes, codes = check_labels(labels, n)
     _check_two(classes)
     joint = np.zeros((len(classes), len(sources)))
     np.add.at(joint, (codes, source_codes), 1 / n)
@@ -134,16 +134,19 @@ def nleep(
     variances = data.statistics.reduced.eigenvalues[::-1].clip(0)
     directions = data.components(int(np.searchsorted(np.cumsum(variances) / variances.sum(), energy)) + 1)[1]
     projected = np.concatenate([host(block) @ directions for _, block in data.blocks()])  # (n, q)
+    projected, codes = (array if data.weights is None else np.repeat(array, data.weights, axis=0) for array in (projected, data.codes))
     mixture = GaussianMixture(min(components_per_class * data.n_classes, len(projected)), random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         responsibilities = mixture.fit(projected).predict_proba(projected)
-    return leep(responsibilities, data.codes)
+    return leep(responsibilities, codes)
 
 
 def source_labels(source_probs: Array) -> np.ndarray:
     """The most probable source class of each sample, (n,)."""
     probs = check_features(source_probs)
+    for part in slices(len(probs), 8 * probs.shape[1]):
+        _check_probabilities(rows(probs, part, "float64"), part.start)
     return host(namespace(probs).argmax(probs, axis=1)).astype(int)
 
 

@@ -1,5 +1,9 @@
 r"""LogME, the logarithm of maximum evidence (You et al., ICML 2021)."""
 
+import warnings
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from ._arrays import Array
@@ -8,10 +12,12 @@ from ._samples import statistics_of
 from .statistics import ClassStatistics
 
 EPSILON = np.finfo(float).eps
+RELEASED_ITERATIONS, MOST_ITERATIONS = 11, 1000
+NEARLY = 0.5  # and where the release's steps are enough for n < d
 TOLERANCE = 1e-2  # relative change of alpha / beta at which a class has converged, as released
 
 
-def logme(features: Array | ClassStatistics, labels: Array | None = None, *, iterations: int = 11) -> float:
+def logme(features: Array | ClassStatistics, labels: Array | None = None, *, iterations: int | None = None) -> float:
     r"""Logarithm of maximum evidence per sample, averaged over the classes.
 
     Each class's indicator :math:`y \in \{0, 1\}^n` is regressed on the features :math:`F` with prior precision
@@ -32,9 +38,9 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
         NumPy, memory map or torch; or the statistics of them, and then no labels.
     labels : array of shape (n,)
         Integers or strings.
-    iterations : int
-        Steps of the fixed-point iteration at most. The release makes 11; for n < d that is not always convergence, and
-        more steps then find a slightly higher evidence.
+    iterations : int or None
+        Steps of the fixed-point iteration at most. None makes as many as it takes, but for n < d it stops at the 11 of
+        the release if no t = α/β moves by more than half any more; more steps then find a slightly higher evidence.
 
     Returns
     -------
@@ -45,69 +51,101 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     ------
     ValueError
         For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features
-        without variance.
+        without variance, iterations below 1.
+
+    Warns
+    -----
+    UserWarning
+        When a class has not converged after 1,000 iterations.
 
     Notes
     -----
     Source: https://arxiv.org/abs/2102.11005. The widely copied fixed-point release is wrong for n < d, where it counts
     d prior dimensions but only n eigenvalues; this is right there. All classes are iterated at once, and only
-    :math:`F^\top F` and :math:`F^\top y` are needed: m = (FᵀF + tI)⁻¹Fᵀy with t = α/β, and ‖Fm - y‖² = ‖y⊥‖² + t²
-    mᵀ(FᵀF)†m with y⊥ the part of y that no linear map of the features reaches.
+    :math:`F^\top F` and :math:`F^\top y` are needed: m = (FᵀF + tI)⁻¹Fᵀy with t = α/β, and ‖Fm - y‖² = mᵀWm +
+    Σ_c n_c (h̄_cᵀm - [c = k])² for class k, with W the within-class scatter and h̄_c the class means: a sum of squares, so
+    that nearly collapsed features lose no digits.
     """
+    if iterations is not None and iterations < 1:
+        raise ValueError(f"iterations is {iterations}; it must be at least 1, or None")
     statistics = statistics_of(features, labels)
     n, d = statistics.n_samples, statistics.n_features
     counts = statistics.class_counts.astype(float)  # ‖y‖² of each class, (K,)
-    scatter, mean, class_sums = _reduced(
-        statistics
-    )  # of S, √n mean and F'y, with F'F = S + mean mean'; class sums (r, K)
+    scatter, mean, class_sums, residual_of = _reduced(statistics)
     sigma = scatter.eigenvalues.clip(0)[:, None]  # eigenvalues of S, (r, 1)
     largest = sigma.max() + mean @ mean
-    smallest, largest = largest * d * EPSILON, largest / EPSILON  # bounds on t
+    smallest, largest = sigma[sigma > 0].min() * EPSILON, largest / EPSILON  # bounds on t
 
-    def solve(shifts: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(F'F + tI)⁻¹ right, for each class its own t; and what Sherman and Morrison's formula gives it from: (S +
-        tI)⁻¹ mean, and |F'F + tI| / |S + tI|.
-        """
-        both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T)]
-        first, correction = np.stack(both).T  # (r, K) each
-        growth = 1 + mean @ correction
-        return first - correction * (mean @ first / growth), correction, growth
-
-    tiny = np.full(len(counts), smallest)
-    outside = counts - (class_sums * solve(tiny, class_sums)[0]).sum(
-        axis=0
-    )  # of y, what no linear map of the features reaches
-    outside[outside < 1e-10 * counts] = 0.0
     ratio = np.ones(len(counts)).clip(smallest, largest)  # t = α/β of each class, (K,)
-    for _ in range(iterations):
-        m, correction, growth = solve(ratio, class_sums)
-        length = (m**2).sum(axis=0)
-        residual = outside + ratio**2 * (m * solve(tiny, m)[0]).sum(axis=0)  # ‖Fm - y‖²
-        gamma = (sigma / (sigma + ratio)).sum(axis=0) + ratio * (correction**2).sum(axis=0) / growth
-        alpha, beta = gamma / length, (n - gamma).clip(EPSILON) / residual.clip(EPSILON**2)
-        previous, ratio = ratio, (alpha / beta).clip(smallest, largest)
-        moving = abs(ratio - previous) >= TOLERANCE * previous
-        if not moving.any():
+    alpha, beta, residual, length = np.ones((4, len(counts)))
+    moving = np.arange(len(counts))  # a class that has converged stays where it is
+    for step in range(iterations or MOST_ITERATIONS):
+        t = ratio[moving]
+        m, correction, growth = _solve(scatter, mean, t, class_sums[:, moving])
+        length[moving] = (m**2).sum(axis=0)
+        residual[moving] = residual_of(m, t, moving)  # ‖Fm - y‖²
+        gamma = (sigma / (sigma + t)).sum(axis=0) + t * (correction**2).sum(axis=0) / growth
+        alpha[moving] = gamma / length[moving]
+        beta[moving] = (n - gamma).clip(EPSILON) / residual[moving].clip(EPSILON**2)
+        ratio[moving] = (alpha[moving] / beta[moving]).clip(smallest, largest)
+        change = abs(ratio[moving] - t) / t
+        as_released = iterations is None and n < d and step + 1 >= RELEASED_ITERATIONS
+        if (change < (NEARLY if as_released else TOLERANCE)).all():
             break
-        ratio = np.where(moving, ratio, previous)  # a class that has converged stays where it is
-    growth = solve((alpha / beta).clip(smallest, largest), class_sums)[2]
+        moving = moving[change >= TOLERANCE]
+    else:
+        if iterations is None:
+            warnings.warn(f"logme has not converged after {MOST_ITERATIONS} iterations; its value is not the maximum yet", stacklevel=2)
+    growth = _solve(scatter, mean, ratio, class_sums)[2]
     log_det = np.log(alpha + beta * sigma).sum(axis=0) + np.log(growth) + (d - len(sigma)) * np.log(alpha)  # of A
     evidence = n * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - log_det - beta * residual - alpha * length
     return float(evidence.mean() / (2 * n))
 
 
-def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.ndarray]:
-    """A basis in which F'F is easy: ``(S, √n mean, F'y)`` with F'F = S + mean mean'.
-
-    Where the centred scatter is well conditioned it is S, in the tridiagonal form that principal components use too;
-    else S is F'F itself in its eigenvectors without those of zero eigenvalues, and the mean is 0.
+def _solve(
+    scatter: Tridiagonal, mean: np.ndarray, shifts: np.ndarray, right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(F'F + tI)⁻¹ right, for each class its own t; and what Sherman and Morrison's formula gives it from: (S + tI)⁻¹
+    mean, and |F'F + tI| / |S + tI|.
     """
-    scale = np.sqrt(statistics.n_samples)
-    class_sums = (statistics.sums + statistics.class_counts[:, None] * statistics.shift).T  # (d, K)
-    values = statistics.reduced.eigenvalues
-    if values[0] > 1e-8 * values[-1]:
-        rotated = statistics.reduced.rotate(np.column_stack([class_sums, scale * statistics.mean]))
-        return statistics.reduced, rotated[:, -1], rotated[:, :-1]
-    values, vectors = np.linalg.eigh(statistics.raw_gram)
-    kept = values > values[-1] * len(values) * EPSILON
-    return Tridiagonal.diagonal_of(values[kept]), np.zeros(kept.sum()), vectors[:, kept].T @ class_sums
+    both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T)]
+    first, correction = np.stack(both).T  # (r, K) each
+    growth = 1 + mean @ correction
+    return first - correction * (mean @ first / growth), correction, growth
+
+
+def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.ndarray, Callable]:
+    """A basis in which F'F is easy: ``(S, √n mean, F'y, residual)`` with F'F = S + mean mean', and ``residual(m, t,
+    classes)`` = ‖Fm - y‖² for m = (F'F + tI)⁻¹F'y.
+
+    Where the centred scatter is well conditioned it is S, in the form that principal components use too: diagonal in the
+    samples' row space, elsewhere tridiagonal. Else S is F'F itself in its eigenvectors without those of zero eigenvalues,
+    and the mean is 0.
+    """
+    counts, scatter = statistics.class_counts, statistics.reduced
+    class_sums = (statistics.sums + counts[:, None] * statistics.shift).T  # (d, K)
+    mean = np.sqrt(statistics.n_samples) * statistics.mean
+
+    def squares(m: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """‖Fm - y‖² of vectors m in the axes of the statistics, class by class."""
+        fits = (class_sums / counts).T @ m - np.eye(len(counts))[:, classes]  # of the class means, (K, K)
+        return (m * (statistics.within_scatter @ m)).sum(axis=0) + counts @ fits**2
+
+    values, back = scatter.eigenvalues, partial(scatter.rotate, back=True)
+    diagonal = scatter.reflectors is None
+    conditioned = values[values > 0].min() > 1e-8 * values[-1] if diagonal else values[0] > 1e-8 * values[-1]
+    if conditioned and diagonal:
+        return scatter, mean, class_sums, lambda m, t, classes: squares(m, classes)
+    if conditioned:
+        rotated = scatter.rotate(np.column_stack([class_sums, mean]))
+        mean, rotated = rotated[:, -1], rotated[:, :-1]
+    else:
+        values, vectors = statistics.raw_axes
+        scatter, mean, rotated, back = Tridiagonal.diagonal_of(values), np.zeros(len(values)), vectors.T @ class_sums, vectors.__matmul__
+    everyone, least = np.arange(len(counts)), np.zeros(len(counts))
+    outside = squares(back(_solve(scatter, mean, least, rotated)[0]), everyone)  # of y, what no linear map reaches
+
+    def residual(m: np.ndarray, t: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        return outside[classes] + t**2 * (m * _solve(scatter, mean, least[classes], m)[0]).sum(axis=0)
+
+    return scatter, mean, rotated, residual

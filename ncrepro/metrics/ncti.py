@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._arrays import Array, as_float64, host, namespace
+from ._arrays import Array, as_float64, host, namespace, weighted
 from ._discriminant import Discriminant, plain, shrunk
 from ._samples import Samples, samples
 from .statistics import ClassStatistics
@@ -95,8 +95,8 @@ def _projected_statistics(data: Samples) -> ClassStatistics:
     """Class statistics in the space of the principal components, in float64."""
     statistics = ClassStatistics("float64").start(np.zeros(data.components()[1].shape[1]), data.n_classes)
     for k, parts in data.by_class():
-        for z in parts:
-            statistics.add(as_float64(z), np.full(len(z), k))
+        for z, weights in parts:
+            statistics.add(as_float64(z), np.full(len(z), k), weights)
     return statistics
 
 
@@ -104,19 +104,19 @@ def _posterior_terms(data: Samples, posterior) -> tuple[float, float]:
     """``(ncc, sum of nuclear norms)`` of the posteriors, class by class."""
     ncc = norms = 0.0
     for k, parts in data.by_class():
-        if data.counts[k] < data.n_classes:  # few samples: their own Gram matrix is the smaller one
-            p = [posterior(as_float64(z)) for z in parts]
-            p = namespace(p[0]).concatenate(p)  # (n_k, K)
-            ncc += float(p[:, k].sum())
-            norms += _nuclear_norm(host(p @ p.T))
-        else:
-            gram = np.zeros((data.n_classes, data.n_classes))
-            for z in parts:
-                p = posterior(as_float64(z))  # (b, K)
-                ncc += float(p[:, k].sum())
-                gram += host(p.T @ p)
-            norms += _nuclear_norm(gram)
-    return ncc / len(data.codes), norms
+        gram, rows = 0.0, []
+        for z, weights in parts:
+            p = weighted(posterior(as_float64(z)), weights)  # (b, K), rows times the roots of the weights
+            ncc += float(host(p[:, k]) @ (np.ones(len(p)) if weights is None else np.sqrt(weights)))
+            if data.sizes[k] < data.n_classes:  # few samples: their own Gram matrix is the smaller one
+                rows.append(p)
+            else:
+                gram = gram + host(p.T @ p)
+        if rows:
+            p = namespace(rows[0]).concatenate(rows)  # (n_k, K)
+            gram = host(p @ p.T)
+        norms += _nuclear_norm(gram)
+    return ncc / data.n_samples, norms
 
 
 def _nuclear_norm(gram: np.ndarray) -> float:

@@ -3,7 +3,7 @@ r"""SFDA, self-challenging Fisher discriminant analysis (Shao et al., ECCV 2022)
 import numpy as np
 from scipy import linalg
 
-from ._arrays import GRAM_BYTES, Array, like, namespace, slices, softmax
+from ._arrays import GRAM_BYTES, Array, host, like, namespace, slices, softmax
 from ._discriminant import Discriminant, shrunk
 from ._samples import Samples, samples
 from .hscore import warn_if_wide
@@ -53,33 +53,31 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     data = samples(features, labels)
     statistics = data.statistics
     warn_if_wide(statistics, "sfda", "use more samples, or fewer features (PCA)")
-    largest = _largest_eigenvalue(statistics.within_scatter, power_iterations) / statistics.n_samples
+    largest = _largest_eigenvalue(statistics.within_scatter, data.ones, power_iterations) / statistics.n_samples
     shrinkage = max(np.exp(-5 * largest), 1e-10)
     first = shrunk(statistics, shrinkage)
     means = statistics.centred_class_means
     others = (means.sum(axis=0) - means) / (len(means) - 1)  # o, (K, d)
     harder, confidences = _conf_mix(data, first, others, statistics.dtype)
-    if not harder.resolved:
+    if harder.dtype == "float32" and not harder.resolved:
         harder, confidences = _conf_mix(data, first, others, "float64")
     second = shrunk(harder, shrinkage)
     slopes, offsets = second.coefficients, second.intercepts - (harder.mean @ second.coefficients)
     total = 0.0
-    start = 0
-    for codes, block in data.blocks(harder.dtype):  # h' @ slopes without forming h'
-        c = confidences[start : (start := start + len(codes)), None]
-        logits = (
-            c * (block @ like(slopes, block)) + (1 - c) * like(others @ slopes, block)[codes] + like(offsets, block)
-        )
-        total += float(softmax(logits)[range(len(codes)), codes].sum())
+    for part, block in data.blocks(harder.dtype):  # h' @ slopes without forming h'
+        c, codes = confidences[part][:, None], data.codes[part]
+        logits = c * (block @ like(slopes, block)) + (1 - c) * like(others @ slopes, block)[codes] + like(offsets, block)
+        right = host(softmax(logits)[range(len(codes)), codes])
+        total += float(right.sum() if data.weights is None else right @ data.weights[part])
     return total / statistics.n_samples
 
 
 def _conf_mix(data: Samples, first: Discriminant, others: np.ndarray, dtype: str) -> tuple[ClassStatistics, Array]:
     """Statistics of the mixed samples, and the confidences (n,)."""
-    harder = ClassStatistics(dtype).start(np.zeros(others.shape[1]), len(others))
+    harder = ClassStatistics(dtype).start(np.zeros(others.shape[1]), len(others), data.n_features)
     confidences = []
-    for codes, block in data.blocks(dtype, GRAM_BYTES):
-        others = like(others, block)
+    for rows, block in data.blocks(dtype, GRAM_BYTES):
+        codes, others = data.codes[rows], like(others, block)
         for part in slices(len(codes), block.shape[1] * 8):  # c h + (1 - c) o, over h while that is in the cache
             h, o = block[part], others[codes[part]]
             c = softmax(first.posterior(h))[range(len(h)), codes[part]]
@@ -87,14 +85,15 @@ def _conf_mix(data: Samples, first: Discriminant, others: np.ndarray, dtype: str
             h *= c[:, None]
             h += o
             confidences.append(c)
-        harder.add(block, codes)
+        harder.add(block, codes, data.weights_of(rows))
     return harder, namespace(confidences[0]).concatenate(confidences)
 
 
-def _largest_eigenvalue(matrix: np.ndarray, power_iterations: int | None) -> float:
+def _largest_eigenvalue(matrix: np.ndarray, ones: np.ndarray, power_iterations: int | None) -> float:
+    """``ones`` is the vector of ones in the basis of the matrix, whose product with it are the row sums."""
     if power_iterations is None:
         return float(linalg.eigvalsh(matrix, subset_by_index=(len(matrix) - 1,) * 2)[0])
-    x = matrix.sum(axis=1)
+    x = matrix @ ones
     for _ in range(2 * power_iterations):
         x = matrix @ (x / np.linalg.norm(x))
     return float(np.linalg.norm(x))

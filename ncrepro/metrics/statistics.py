@@ -12,17 +12,24 @@ from ._arrays import (
     check_features,
     check_labels,
     host,
+    like,
     namespace,
     rows,
-    slices,
     sum_by_class,
     upper_gram,
+    weighted,
+    what_is_not_finite,
     working_dtype,
 )
 from ._linalg import Tridiagonal, cholesky, mirror
 
-RESOLVED = 3e-3  # least share of unexplained variance down to which float32 products are trusted
+RESOLVED = {"float32": 3e-3, "float64": 1e-9}  # least share of a variance that products of a precision are trusted with
+TINY = {"float32": 1e-30, "float64": 1e-140}  # mean squares below which products of a precision lose digits
 DERIVED = ("gram", "total_scatter", "within_scatter", "reduced")
+
+
+class NotInRange(ValueError):
+    """Features that are not finite, or whose squares are not, or vanish, in the precision at hand."""
 
 
 class ClassStatistics:
@@ -57,16 +64,20 @@ class ClassStatistics:
     >>> statistics = shard_1.merge(shard_2)                                   # from two machines
     """
 
+    factor: np.ndarray | None = None  # the samples times the roots of their weights, where these are at hand
+
     def __init__(self, dtype: str | None = None):
+        if dtype is not None and dtype not in RESOLVED:
+            raise ValueError(f"dtype is {dtype!r}; allowed are {', '.join(map(repr, RESOLVED))}, or None")
         self.dtype = dtype
         self.classes = np.empty(0, dtype=int)
 
     @classmethod
-    def of(cls, features: Array, labels: Array) -> Self:
+    def of(cls, features: Array, labels: Array, weights: np.ndarray | None = None) -> Self:
         """Statistics of one data set.
 
         float32 features are first tried with float32 products; where the result is so near to singular that these do
-        not resolve it, the pass is made again in float64.
+        not resolve it, the pass is made again in float64, and if need be once more about the class means.
 
         Parameters
         ----------
@@ -74,89 +85,141 @@ class ClassStatistics:
             NumPy, memory map or torch; any floating or integer type.
         labels : array of shape (n,)
             Integers or strings.
+        weights : array of shape (n,), optional
+            How often each sample counts: integers of at least 1.
 
         Raises
         ------
         ValueError
             For NaN or infinite features, wrong shapes or types, lengths that differ.
         """
-        statistics = cls().update(features, labels)
-        return statistics if statistics.resolved else cls("float64").update(features, labels)
+        features = check_features(features)
+        if working_dtype(features) == "float32":
+            try:
+                statistics = cls("float32").update(features, labels, weights)
+            except NotInRange:  # float64 may hold what float32 does not
+                statistics = None
+            if statistics is not None and statistics.resolved:
+                return statistics
+        statistics = cls("float64").update(features, labels, weights)
+        if not statistics.resolved:
+            statistics.refine(features, labels, weights)
+        return statistics
 
-    def update(self, features: Array, labels: Array) -> Self:
+    def update(self, features: Array, labels: Array, weights: np.ndarray | None = None) -> Self:
         """Add a batch, of any size and with any labels; returns the object itself. Parameters and errors as in
-        :meth:`of`.
+        :meth:`of`; a batch that is refused changes nothing.
         """
         features = check_features(features)
         classes, codes = check_labels(labels, len(features))
-        self.dtype = self.dtype or working_dtype(features)
+        batch = ClassStatistics(self.dtype or working_dtype(features))
         with np.errstate(all="ignore"):  # what is not finite is reported below, in words
-            if not len(self.classes):
-                self.start(host(rows(features, slice(0, 1024), "float64").mean(0)))
-            if features.shape[1] != self.n_features:
-                raise ValueError(
-                    f"this batch has {features.shape[1]} features, the ones before it {self.n_features}; "
-                    "all batches must come from one model"
-                )
-            codes = self._grow(classes)[codes]
-            for part, block in centred_blocks(features, self.shift, self.dtype, GRAM_BYTES):
-                self.add(block, codes[part])
+            if len(self.classes):
+                self._check_fits(features.shape[1], classes)
+                batch.start(self.shift)
+            else:
+                batch.start(host(rows(features, slice(0, 1024), "float64").mean(0)))
+            batch.classes, batch.class_counts = classes, np.zeros(len(classes), dtype=int)
+            batch.sums = np.zeros((len(classes), batch.n_features))
+            for part, block in centred_blocks(features, batch.shift, batch.dtype, GRAM_BYTES):
+                weight = None if weights is None else weights[part]
+                batch.add(block, codes[part], weight)
                 squares = namespace(block).einsum("ij,ij->i", block, block)  # (b,)
-                self.cubes += host(squares @ block)
-                self.fourths += float((host(squares).astype(np.float64) ** 2).sum())
-        if not np.isfinite(self.fourths):
-            raise ValueError(_what_is_not_finite(features))
+                counted = squares if weight is None else squares * like(weight, block)
+                batch.cubes += host(counted @ block)
+                batch.fourths += float(host(squares).astype(np.float64) @ host(counted).astype(np.float64))
+        if not np.isfinite(batch.fourths):
+            raise NotInRange(what_is_not_finite(features))
+        if 0 < np.trace(batch.gram) < TINY["float64"] * len(features):
+            raise NotInRange("features are too small: their fourth powers vanish; multiply all by one constant")
+        if len(self.classes):
+            self._absorb(batch)
+        else:
+            self.__dict__.update(batch.__dict__)
         return self
 
-    def start(self, shift: np.ndarray, n_classes: int = 0) -> Self:
+    def start(self, shift: np.ndarray, n_classes: int = 0, n_features: int | None = None) -> Self:
         """Empty statistics about the point ``shift`` (d,), of classes 0..n_classes-1; :meth:`add` fills all but
-        ``cubes`` and ``fourths``.
+        ``cubes`` and ``fourths``. ``n_features`` is the dimension of the space of which these d are a part.
         """
         d = len(shift)
-        self.shift = shift.astype(np.float32).astype(
-            np.float64
-        )  # so that float32 features lose nothing when it is subtracted
+        self.shift = shift.astype(np.float32).astype(np.float64)  # so that float32 features lose nothing by it
+        self.n_features = n_features or d
         self.classes, self.class_counts = np.arange(n_classes), np.zeros(n_classes, dtype=int)
-        self.sums, self._products, self.cubes, self.fourths = (
-            np.zeros((n_classes, d)),
-            np.zeros((d, d)),
-            np.zeros(d),
-            0.0,
-        )
+        self.sums, self.cubes, self.fourths = np.zeros((n_classes, d)), np.zeros(d), 0.0
+        self._products = np.zeros((d, d))
         return self
 
-    def add(self, z: Array, codes: np.ndarray) -> None:
+    def add(self, z: Array, codes: np.ndarray, weights: np.ndarray | None = None) -> None:
         """Add one block of samples minus the shift, (b, d), with the positions of their labels in ``classes``."""
-        self.class_counts += np.bincount(codes, minlength=self.n_classes)
-        self.sums += sum_by_class(z, codes, self.n_classes)
-        self._products += upper_gram(z)
-        for name in DERIVED:
-            self.__dict__.pop(name, None)
+        self.class_counts += np.bincount(codes, weights, minlength=self.n_classes).astype(int)
+        self.sums += sum_by_class(z, codes, self.n_classes, weights)
+        self._products += upper_gram(weighted(z, weights))
+        self._forget()
+
+    def refine(self, features: Array, labels: Array, weights: np.ndarray | None = None) -> Self:
+        """Take the scatters about the class means from a pass of their own over the same samples, in float64: classes far
+        apart then hide no small variance. The next batch undoes it.
+        """
+        _, codes = check_labels(labels)
+        means = self.shift + self.sums / self.class_counts[:, None]
+        about_means = ClassStatistics("float64").start(np.zeros(len(self.shift)), self.n_classes)
+        for part, block in centred_blocks(features, np.zeros(len(self.shift)), "float64", GRAM_BYTES):
+            block -= like(means, block)[codes[part]]
+            about_means.add(block, codes[part], None if weights is None else weights[part])
+        between = self.between_scatter
+        self._forget()
+        self.within_scatter = about_means.within_scatter
+        self.total_scatter = self.within_scatter + between
+        return self
 
     def merge(self, other: "ClassStatistics") -> "ClassStatistics":
         """The statistics of both data sets together, as a new object; the order does not matter."""
+        if not len(self.classes) or not len(other.classes):
+            full = self if len(self.classes) else other
+            return full._moved_to(full.shift) if len(full.classes) else ClassStatistics(self.dtype)
         if other.n_features != self.n_features:
             raise ValueError(
                 f"statistics of {self.n_features} and of {other.n_features} features cannot be merged; "
                 "both must come from one model"
             )
         merged = self._moved_to(self.shift)
-        moved = other._moved_to(self.shift)
-        codes = merged._grow(other.classes)
-        merged.class_counts[codes] += moved.class_counts
-        merged.sums[codes] += moved.sums
-        merged._products += moved._products
-        merged.cubes += moved.cubes
-        merged.fourths += moved.fourths
+        self._check_fits(other.n_features, other.classes)
+        merged._absorb(other._moved_to(self.shift))
         return merged
+
+    def _check_fits(self, n_features: int, classes: np.ndarray) -> None:
+        if n_features != self.n_features:
+            raise ValueError(
+                f"this batch has {n_features} features, the ones before it {self.n_features}; "
+                "all batches must come from one model"
+            )
+        if (self.classes.dtype.kind in "US") != (classes.dtype.kind in "US"):
+            raise ValueError(
+                f"labels {classes[0].item()!r} follow labels {self.classes[0].item()!r}; use all integers or all strings"
+            )
+
+    def _absorb(self, other: "ClassStatistics") -> None:
+        """Add statistics about the same point."""
+        known = np.union1d(self.classes, other.classes)
+        counts, sums = np.zeros(len(known), dtype=int), np.zeros((len(known), len(self.shift)))
+        for part in (self, other):
+            codes = np.searchsorted(known, part.classes)
+            counts[codes] += part.class_counts
+            sums[codes] += part.sums
+        self.classes, self.class_counts, self.sums = known, counts, sums
+        self._products += other._products
+        self.cubes += other.cubes
+        self.fourths += other.fourths
+        self._forget()
+
+    def _forget(self) -> None:
+        for name in DERIVED:
+            self.__dict__.pop(name, None)
 
     @property
     def n_samples(self) -> int:
         return int(self.class_counts.sum())
-
-    @property
-    def n_features(self) -> int:
-        return len(self.shift)
 
     @property
     def n_classes(self) -> int:
@@ -203,17 +266,28 @@ class ClassStatistics:
 
     @property
     def resolved(self) -> bool:
-        """Whether products of this precision resolve every direction of the within-class scatter."""
-        if self.dtype == "float64":
-            return True
-        within = np.empty(self.gram.shape, np.float32)  # whose rounding is far below what is asked
-        np.divide(self.within_scatter, np.trace(self.gram) or 1.0, out=within, casting="same_kind")
-        return cholesky(within)[1] >= RESOLVED
+        """Whether products of this precision resolve every direction of the within-class scatter: what of a feature's
+        variance neither the classes nor the features before it explain is far above the rounding of its square.
+        """
+        trace = np.trace(self.gram)
+        if self.dtype == "float32" and trace < TINY["float32"] * self.n_samples:
+            return False
+        within = np.empty(self.gram.shape, self.dtype)
+        np.divide(self.within_scatter, trace or 1.0, out=within, casting="same_kind")
+        return cholesky(within, np.diag(self.gram) / (trace or 1.0))[1] >= RESOLVED[self.dtype]
 
     @cached_property
     def reduced(self) -> Tridiagonal:
         """The total scatter in tridiagonal form, from which principal components and LogME both start."""
         return Tridiagonal.of(self.total_scatter)
+
+    def leading(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The largest eigenvalues of the total scatter, (count,), descending, and their eigenvectors as columns; in the
+        precision of the products unless all of it is there in float64 already.
+        """
+        if "reduced" in self.__dict__ or self.dtype == "float64":
+            return self.reduced.leading(count)
+        return Tridiagonal.of(self.total_scatter, self.dtype).leading(count)
 
     @property
     def raw_gram(self) -> np.ndarray:
@@ -221,26 +295,25 @@ class ClassStatistics:
         return self.total_scatter + self.n_samples * np.outer(self.mean, self.mean)
 
     @property
+    def raw_axes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Eigenvalues of ``raw_gram`` that are not zero but for rounding, and their eigenvectors as columns."""
+        if self.factor is None:
+            values, vectors = np.linalg.eigh(self.raw_gram)
+            kept = values > values[-1] * len(values) * np.finfo(float).eps
+        else:
+            _, roots, vectors = np.linalg.svd(self.factor, full_matrices=False)
+            values, vectors = roots[::-1] ** 2, vectors[::-1].T
+            kept = np.sqrt(values) > roots[0] * max(self.factor.shape) * np.finfo(float).eps
+        return values[kept], vectors[:, kept]
+
+    @property
     def fourth_moment(self) -> float:
         """Sum over samples of ‖h - mean‖⁴."""
         return self._fourths_about(self.mean)
 
-    def _grow(self, classes: np.ndarray) -> np.ndarray:
-        """Make room for classes not seen before; the positions of ``classes`` among all."""
-        if len(self.classes) and (self.classes.dtype.kind in "US") != (classes.dtype.kind in "US"):
-            raise ValueError(
-                f"labels {classes[0].item()!r} follow labels {self.classes[0].item()!r}; use all integers or all strings"
-            )
-        known = np.union1d(self.classes, classes) if len(self.classes) else classes
-        old = np.searchsorted(known, self.classes)
-        counts, sums = np.zeros(len(known), dtype=int), np.zeros((len(known), self.n_features))
-        counts[old], sums[old] = self.class_counts, self.sums
-        self.classes, self.class_counts, self.sums = known, counts, sums
-        return np.searchsorted(known, classes)
-
     def _moved_to(self, point: np.ndarray) -> "ClassStatistics":
         """The same statistics with ``point`` in the place of the provisional mean: z becomes z + delta."""
-        moved = ClassStatistics(self.dtype)
+        moved = ClassStatistics(self.dtype).start(point, n_features=self.n_features)
         delta, total, n = self.shift - point, self.sums.sum(axis=0), self.n_samples
         length, trace = delta @ delta, np.trace(self.gram)
         moved.shift, moved.classes, moved.class_counts = point, self.classes, self.class_counts.copy()
@@ -258,16 +331,3 @@ class ClassStatistics:
         return float(
             self.fourths + squared + 4 * delta @ self.cubes + 2 * length * trace + 4 * length * (delta @ total)
         )
-
-
-def _what_is_not_finite(features: Array) -> str:
-    for part in slices(len(features), 8 * features.shape[1]):
-        block = host(rows(features, part, "float64"))
-        bad = np.argwhere(~np.isfinite(block))
-        if len(bad):
-            row, column = bad[0]
-            return (
-                f"features contain {block[row, column]} (first in row {part.start + row}, column {column}); all must "
-                "be finite: drop those samples, or look for a layer that overflows"
-            )
-    return "features are too large: their squares are not finite; divide all by one constant, or pass them as float64"

@@ -2,7 +2,7 @@ r"""TransRate, a coding rate (Huang et al., ICML 2022)."""
 
 import numpy as np
 
-from ._arrays import GRAM_BYTES, Array, upper_gram
+from ._arrays import GRAM_BYTES, Array, upper_gram, weighted
 from ._linalg import log_det
 from ._samples import samples
 
@@ -41,17 +41,17 @@ def transrate(features: Array, labels: Array) -> float:
     the smaller matrix.
     """
     data = samples(features, labels)
-    n, d = data.features.shape
+    d = data.features.shape[1]
     rates = []
     for k, count in enumerate(data.counts):
-        if count < d:
-            (z,) = data.of_class(k, None, block_bytes=None)  # (n_k, d)
-            gram = upper_gram(z.T)
+        if data.sizes[k] < d:
+            ((z, weights),) = data.of_class(k, None, block_bytes=None)  # (n_k, d)
+            gram = upper_gram(weighted(z, weights).T)
         else:
-            gram = sum(upper_gram(z).astype(np.float64) for z in data.of_class(k, None, GRAM_BYTES))
+            gram = sum(upper_gram(weighted(z, w)).astype(np.float64) for z, w in data.of_class(k, None, GRAM_BYTES))
         rates.append(_coding_rate(gram, count))
     spectrum = data.statistics.reduced.eigenvalues.clip(0)
-    return float(np.log1p(spectrum / (n * DISTORTION)).sum() / 2 - np.mean(rates))
+    return float(np.log1p(spectrum / (data.n_samples * DISTORTION)).sum() / 2 - np.mean(rates))
 
 
 def _coding_rate(gram: np.ndarray, count: int) -> float:

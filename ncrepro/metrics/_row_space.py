@@ -1,0 +1,64 @@
+"""The basis of the samples' own row space: all that a score sees that does not depend on the axes of the feature space."""
+
+import numpy as np
+
+from ._arrays import Array, host, like, namespace, rows, weighted, what_is_not_finite
+
+RESOLVED = 1e-10  # least share of the largest eigenvalue down to which those of a float64 Gram matrix are trusted
+
+
+def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    r"""Samples (n, d) in coordinates along the principal axes of their row space.
+
+    With the centred samples :math:`X = U \Sigma V^\top` the coordinates are :math:`U \Sigma`, and those of any vector v
+    are :math:`V^\top v`. For n <= d, U and :math:`\Sigma` come from the (n, n) matrix :math:`X X^\top`; the one direction
+    that centring empties, the last, takes what the mean of the samples has outside. Where that matrix does not resolve
+    its small eigenvalues, since it squares the condition number, and for n > d, they come from X itself.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+    weights : array of shape (n,), optional
+        How often each sample counts.
+    ones : array of shape (d,)
+        A vector that is wanted in the same coordinates.
+
+    Returns
+    -------
+    coordinates : array of shape (n, min(n, d))
+        Of the samples as they are, not centred.
+    ones : array of shape (min(n, d),)
+    scatter : array of shape (min(n, d),)
+        :math:`\Sigma^2`, descending.
+    """
+    n, d = features.shape
+    counts = np.ones(n) if weights is None else weights
+    z = rows(features, slice(None), "float64")
+    mean = (like(counts, z) @ z) / counts.sum()  # (d,)
+    z = weighted(z - mean, weights)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = host(z @ z.T) if n <= d else np.full((1, 1), np.nan)
+    marks = namespace(z).stack([mean, like(ones, z)]).T  # (d, 2)
+    if n <= d:
+        if not np.isfinite(gram).all():
+            raise ValueError(what_is_not_finite(features))
+        values, left = np.linalg.eigh(gram)
+        values, left = values[::-1], left[:, ::-1]
+    if n > d or (n > 2 and values[-2] < RESOLVED * values[0]):
+        left, scale, _ = np.linalg.svd(host(z), full_matrices=False)
+    else:
+        scale = np.sqrt(values.clip(0))
+    noise = max(n, d) * np.finfo(float).eps * (scale[0] + np.sqrt(n) * host(abs(mean)).max() / d)
+    scale[scale <= noise] = 0.0
+    if n <= d:
+        scale[-1] = 0.0
+    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+    marks_here = inverse[:, None] * (left.T @ host(z @ marks))  # (r, 2)
+    centre = marks_here[:, 0]
+    if scale[-1] == 0:  # an empty direction, along what the mean has outside the space of the differences
+        outside = mean - z.T @ like(left @ (inverse * centre), z)
+        centre[-1] = np.linalg.norm(host(outside))
+    coordinates = left * scale
+    if weights is not None:
+        coordinates /= np.sqrt(weights)[:, None]
+    return coordinates + centre, marks_here[:, 1], scale**2
