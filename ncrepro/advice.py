@@ -158,7 +158,9 @@ def rank(
                 f"{sorted(set(names) - set(OF_STATISTICS))}"
             )
     else:
-        target = own.open_target(data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed)
+        target = own.open_target(
+            data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=_bars(progress)
+        )
         if target.kind == "texts" and set(names) & set(OF_SOURCE):
             raise ValueError(
                 f"metric {(set(names) & set(OF_SOURCE)).pop()!r} needs a source classifier, which models of texts do not have"
