@@ -418,7 +418,7 @@ def test_files_that_hold_no_weights_of_that_network_are_refused_before_the_work(
     (tmp_path / "torn.pth").write_bytes(resnet.read_bytes()[:1000])
     (tmp_path / "torn.safetensors").write_bytes(b"half of it")
     for name in ("evil.pth", "whole.pth", "torn.pth", "torn.safetensors"):
-        with pytest.raises(ValueError, match=f"{name} does not hold weights .*: save network.state_dict"):
+        with pytest.raises(ValueError, match=f"{name} is not a state dict .*save network.state_dict"):
             rank(pictures, [f"resnet18={tmp_path / name}", f"mine=resnet18:{resnet}"])
     for what, message in (
         (f"resnet18={tmp_path / 'epoch.pth'}", "epoch.pth holds a dict, not a state dict"),
