@@ -396,7 +396,7 @@ def _table(
     ordered = [metric for metric in metrics if slopes[metric].any()]
     opposed = [metric for metric in metrics if metric not in ordered and varies[metric].any()]
     if not ordered:
-        why = f"the terms of {' and of '.join(opposed)} outweigh each other; take more metrics" if opposed else "are they the same model?"
+        why = f"the terms of {' and of '.join(opposed)} cancel out; take more metrics or models" if opposed else "are they the same model?"
         raise ValueError(f"every metric gives all models the same score, so there is no order: {why}")
     lowest, highest = scores[ordered].min(), scores[ordered].max()
     total = ((scores[ordered] - lowest) / (highest - lowest)).mean(axis=1)
@@ -523,7 +523,7 @@ def _cautions(
     if constant:
         said.append(f"the same for all models, and so left out of the totals: {', '.join(constant)}")
     for metric in opposed:
-        said.append(f"the terms of {metric} outweigh each other: its total is the same for all models, and so left out of theirs")
+        said.append(f"the terms of {metric} cancel out: its total is the same for all models, and so left out of the ranking")
     return said
 
 

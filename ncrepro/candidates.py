@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -493,7 +494,8 @@ def extract(
         done = 0
         try:
             parts = []
-            with _borrowed(model.network, place), torch.no_grad():
+            with _borrowed(model.network, place), torch.no_grad(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module=r"PIL\.")  # as when the images were checked
                 for batch in model.batches(data, size, place):
                     parts.append([None if t is None else t.float().cpu() for t in model(batch)])
                     done += len(parts[-1][0])

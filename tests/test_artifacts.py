@@ -2,6 +2,8 @@ import errno
 import os
 
 import numpy as np
+import os
+
 import pytest
 
 from ncrepro import artifacts
@@ -89,3 +91,14 @@ def test_a_fingerprint_sees_code_and_not_comments(tmp_path, monkeypatch):
     assert fingerprint('def f(x):\n    """Doc."""\n    # why\n    return x + 1\n') == plain
     assert fingerprint("def f(x):\n    return x + 2\n") != plain
     artifacts.fingerprint.cache_clear()
+
+
+def test_what_is_no_file_in_a_results_place_is_named_and_never_waited_for(tmp_path):
+    (tmp_path / "folder.safetensors").mkdir()
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    for name in ("folder.safetensors", "pipe.safetensors"):
+        with pytest.raises(OSError, match=f"{name} is a folder or no plain file, where results are kept: remove it"):
+            artifacts.load(tmp_path / name, {})
+    with pytest.raises(OSError, match="cannot write folder.safetensors .*directory"):
+        artifacts.save(tmp_path / "folder.safetensors", {}, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.safetensors", "pipe.safetensors"]

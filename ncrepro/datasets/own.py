@@ -119,7 +119,8 @@ class Target:
         """
         n = len(self.data)
         with ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # what Pillow warns of is not read
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # of EXIF data that nobody asked for
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # too large to read
             found = list(progress(threads.map(partial(_digest, self.data), range(n)), "read", n))
             broken = {i: error for i, (_, error) in enumerate(found) if error}
             if _has_files(self.data):
