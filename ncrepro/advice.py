@@ -24,6 +24,7 @@ from . import metrics as _metrics
 from .artifacts import Arrays
 from .candidates import Candidate
 from .datasets import given, own
+from .datasets import labels as labels_
 from .datasets.given import Features
 from .datasets.own import Target
 from .metrics._samples import Samples
@@ -78,8 +79,8 @@ def rank(
     ----------
     data : path, data set or arrays
         *Images:* a folder with one folder of images per class (``train/`` is taken if there are ``train/`` and
-        ``test/``), a data set in torchvision's manner without transform, or uint8 images (n, height, width, 3) with
-        ``labels``.
+        ``test/``), in any raster format that Pillow reads (`datasets.decode.FORMATS`); a data set in torchvision's manner
+        without transform, whose items say their labels; or uint8 images (n, height, width, 3) with ``labels``.
         *Texts:* a ``.csv`` or JSON-lines file, a DataFrame, or a list with ``labels``.
         *Features*, taken elsewhere: ``.npz`` files or a folder of them, each with ``features`` and ``labels``; or a
         dict of one entry per model: features (n, d) with ``labels``, a pair (features, labels), a path, a
@@ -108,9 +109,10 @@ def rank(
     seed : int
         Draws the sub-sample and the resamples.
     cache : bool or path
-        Where features and scores are kept: True for ``data/cache/rank``, False for nowhere. They are found again by
-        the content of samples and weights. (Not by the code of a module's ``forward``: with a module that you are
-        changing, use False.)
+        Where features and scores are kept: True for ``data/cache/rank`` (``NCREPRO_CACHE`` in the environment names
+        another place for ``data/cache``), False for nowhere. They are found again by the content of samples and weights, and of
+        modules and transforms by all that they hold and the files of their classes. Nothing is kept of what cannot be
+        told apart so, as of a lambda. (Code that these files import does not count: while you change it, use False.)
     progress : bool
         Show a bar per model, with samples per second, and the cautions at the end, on standard error.
 
@@ -144,7 +146,7 @@ def rank(
     >>> table = ncrepro.rank("path/to/folder", models=["resnet50", "mobilenet_v3_large"], metrics=["ncti", "face", "logme"])
     """
     names = _checked(metrics, on_error, n_bootstrap, batch_size)
-    folder = paths.cache("rank") if cache is True else Path(cache) if cache else None
+    folder = paths.cache("rank") if cache is True else Path(cache).expanduser() if cache else None
     settings = Settings(names, n_bootstrap, seed, batch_size, device, folder)
     if given.are_features(data):
         if models:
@@ -159,7 +161,9 @@ def rank(
                 f"{sorted(set(names) - set(OF_STATISTICS))}"
             )
     else:
-        target = own.open_target(data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed)
+        target = own.open_target(
+            data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=_bars(progress)
+        )
         if target.kind == "texts" and set(names) & set(OF_SOURCE):
             raise ValueError(
                 f"metric {(set(names) & set(OF_SOURCE)).pop()!r} needs a source classifier, which models of texts do not have"
@@ -167,6 +171,7 @@ def rank(
         candidates.device(device)
         pool = candidates.resolve(models, target.kind)
         _check_pool(len(pool))
+        _check_folder(folder)
         target = target.checked(on_error, folder, _bars(progress))
         counts = target.counts.to_numpy()
     made = _run(settings, pool, target, progress)
@@ -209,6 +214,20 @@ def _check_pool(n_models: int) -> None:
         raise ValueError(f"a ranking needs a pool of at least 2 models, found {n_models}; add models")
 
 
+def _check_folder(folder: Path | None) -> None:
+    """Whether features can be kept is asked before they are taken."""
+    if folder is None:
+        return
+    try:
+        artifacts.write(folder / ".writable", b"")
+        (folder / ".writable").unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"features cannot be kept in {folder} ({error.strerror}): name another folder with cache=FOLDER, or with NCREPRO_CACHE in "
+            "the environment; with cache=False nothing is kept"
+        ) from None
+
+
 # The work -------------------------------------------------------------------------------------------------------------
 
 
@@ -233,7 +252,8 @@ def _run(settings: Settings, pool: list[Candidate | Features], target: Target | 
 
 
 def _features_spec(model: Candidate, target: Target) -> dict:
-    return {"data": target.key, "model": model.spec, "code": fingerprint.of("ncrepro.candidates", "ncrepro.extraction")}
+    code = fingerprint.of("ncrepro.candidates", "ncrepro.extraction", "ncrepro.datasets.own")
+    return {"data": target.key, "model": model.spec, "code": code}
 
 
 def _scores_file(settings: Settings, model: Candidate | Features, target: Target | None) -> tuple[Path, dict] | None:
@@ -255,13 +275,13 @@ def _work(
 ) -> tuple[int, Arrays]:
     """One model's terms, those of its resamples, and what they cost."""
     memory.reset_peak()
-    started = time.perf_counter()
+    started, cut = time.perf_counter(), np.zeros(2, int)
     if isinstance(model, Features):
         H, y, probs, spent, peak = model.features, model.labels, model.source_probs, 0.0, 0.0
     else:
         arrays = _features(settings, model, target, show)
         H, y, probs = arrays["features"], target.data.labels, arrays.get("source_probs")
-        spent, peak = float(arrays["seconds"]), float(arrays["peak_mb"])
+        spent, peak, cut = float(arrays["seconds"]), float(arrays["peak_mb"]), arrays.get("cut", cut)
         started = time.perf_counter()
     if probs is None and set(settings.metrics) & set(OF_SOURCE):
         raise ValueError(
@@ -287,6 +307,7 @@ def _work(
             )
             resampled = [_terms(settings.metrics, H[d], y[d], None if probs is None else probs[d]) for d in draws]
             resampled = np.array(resampled).reshape(-1, len(terms))  # (n_bootstrap, terms)
+    _check_terms(model.name, settings.metrics, terms)
     return i, {
         "terms": terms,
         "resampled": resampled,
@@ -294,7 +315,21 @@ def _work(
         "n_features": np.array(shape[1]),
         "seconds": np.array(spent + time.perf_counter() - started),
         "peak_mb": np.array(max(peak, memory.peak_mb())),
+        "cut": cut,
     }
+
+
+def _check_terms(model: str, metrics: Sequence[str], terms: np.ndarray) -> None:
+    """A score that is no number may not drop out of the total, which would then be the mean of the others."""
+    for (metric, term), value in zip(_columns(metrics), terms, strict=True):
+        if not np.isfinite(value):
+            said = metric if term == metric else f"{metric}'s {term}"
+            raise ValueError(f"{said} of {model} is {value}: it cannot be computed from these features; leave out the metric or the model")
+
+
+def _columns(metrics: Sequence[str]) -> list[tuple[str, str]]:
+    """Every term with its metric."""
+    return [(metric, term) for metric in metrics for term in METRICS[metric] or (metric,)]
 
 
 def _features(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
@@ -356,12 +391,14 @@ def _table(
     made: list[Arrays], pool: list, metrics: tuple[str, ...], counts: np.ndarray, target: Target | None
 ) -> pd.DataFrame:
     names = [model.name for model in pool]
-    columns = [(metric, term) for metric in metrics for term in METRICS[metric] or (metric,)]
+    columns = _columns(metrics)
     terms = pd.DataFrame([arrays["terms"] for arrays in made], index=names, columns=pd.MultiIndex.from_tuples(columns))
-    scores, slopes = _scores(terms)
+    scores, slopes, varies = _scores(terms)
     ordered = [metric for metric in metrics if slopes[metric].any()]
+    opposed = [metric for metric in metrics if metric not in ordered and varies[metric].any()]
     if not ordered:
-        raise ValueError("every metric gives all models the same score, so there is no order: are they the same model?")
+        why = f"the terms of {' and of '.join(opposed)} cancel out; take more metrics or models" if opposed else "are they the same model?"
+        raise ValueError(f"every metric gives all models the same score, so there is no order: {why}")
     lowest, highest = scores[ordered].min(), scores[ordered].max()
     total = ((scores[ordered] - lowest) / (highest - lowest)).mean(axis=1)
     slopes = slopes / len(ordered)
@@ -379,9 +416,10 @@ def _table(
     })  # fmt: skip
     table = table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
     table.insert(0, "rank", table["total"].rank(ascending=False, method="min").astype(int))
-    constant = [" ".join(dict.fromkeys(column)) for column in columns if slopes[column] == 0]
+    constant = [" ".join(dict.fromkeys(column)) for column in columns if not varies[column]]
+    cautions = _cautions(table["model"].tolist(), counts, agreement, tied, constant, opposed, error.index[error.isna()].tolist())
     table.attrs = {
-        "cautions": _cautions(table["model"].tolist(), counts, agreement, tied, constant, error.isna().any(), target),
+        "cautions": cautions + _cautions_of_data(pool[0].classes if target is None else target.data.classes, target),
         "meaning": MEANING,
         "agreement": agreement,
         "terms": {
@@ -391,8 +429,9 @@ def _table(
     return table
 
 
-def _scores(terms: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    """Each metric's score, models x metrics, and by how much its min-max over the pool rises with each of its terms.
+def _scores(terms: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    """Each metric's score, models x metrics; by how much its min-max over the pool rises with each of its terms; and whether
+    that term varies over the pool.
 
     A term that is the same for all models has slope 0, and so has every term of a metric whose score is.
     """
@@ -413,8 +452,9 @@ def _scores(terms: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
         else:
             scores[metric] = 0.0
         distance = scores[metric].max() - scores[metric].min()
-        slopes[metric] = slopes[metric] / distance if distance > 0 else 0.0
-    return scores, slopes
+        differ = distance > ranking.ROUNDING * scores[metric].abs().max()
+        slopes[metric] = slopes[metric] / distance if differ else 0.0
+    return scores, slopes, varies
 
 
 def _errors(made: list[Arrays], total: pd.Series, slopes: np.ndarray) -> tuple[pd.Series, list[str]]:
@@ -447,7 +487,9 @@ def _mean_agreement(scores: pd.DataFrame) -> float:
 def _caution(model: Candidate | Features, arrays: Arrays) -> str:
     n, d = int(arrays["n_samples"]), int(arrays["n_features"])
     wide = f"d >= n: {d} features of {n} samples" if d >= n else ""
-    return "; ".join(filter(None, (wide, getattr(model, "caution", ""))))
+    cut, length = arrays["cut"].tolist()
+    short = f"{cut} of {n} texts were cut, as it reads {length} tokens at most" if cut else ""
+    return "; ".join(filter(None, (wide, short, getattr(model, "caution", ""))))
 
 
 def _cautions(
@@ -456,8 +498,8 @@ def _cautions(
     agreement: float,
     tied: list[str],
     constant: list[str],
-    no_errors: bool,
-    target: Target | None,
+    opposed: list[str],
+    without_error: list[str],
 ) -> list[str]:
     """Why the evidence may be thin, in sentences; ``models`` best first."""
     said = []
@@ -471,16 +513,29 @@ def _cautions(
         said.append(
             f"{models[0]} leads, but within the interval it is tied with {', '.join(m for m in models if m in tied)}"
         )
-    if no_errors:
+    if len(without_error) == len(models):
         said.append("there are no intervals, so it is not known which distances between totals mean anything")
+    elif without_error:
+        said.append(f"there is no interval for {', '.join(without_error)}: some of its resamples cannot be scored")
     if agreement < LOW_AGREEMENT:
         said.append(
             f"the metrics disagree (mean weighted Kendall between them {agreement:.2f}): look at their own columns"
         )
     if constant:
         said.append(f"the same for all models, and so left out of the totals: {', '.join(constant)}")
+    for metric in opposed:
+        said.append(f"the terms of {metric} cancel out: its total is the same for all models, and so left out of the ranking")
+    return said
+
+
+def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str]:
+    """What a reader should look at in the data."""
+    said = [f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in labels_.alike(classes)]
     if target and target.skipped:
         said.append(f"{len(target.skipped)} images could not be read and were left out, the first {target.skipped[0]}")
+    if ignored := getattr(target and target.data, "ignored", ()):
+        said.append(f"{len(ignored)} files among the images were not looked at, as they lie in no class or have no image's suffix, "
+                    f"the first {ignored[0]}")  # fmt: skip
     return said
 
 

@@ -36,6 +36,8 @@ def cached(path: Path, spec: dict, compute: Callable[[], Arrays]) -> Arrays:
 
 def load(path: Path, spec: dict) -> Arrays | None:
     """The arrays at ``path``, or None where there is no file, a torn one, or one that another spec made."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{paths.relative(path)} is a folder or no plain file, where results are kept: remove it, and they are made again")
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -56,6 +58,8 @@ def damaged(files: Iterable[Path]) -> list[Path]:
     before = dict(whole)
     for file in files:
         try:
+            if not file.is_file():  # a pipe would be waited for
+                raise FileNotFoundError(file)
             status = os.stat(file)
             key, state = paths.relative(file), [status.st_size, status.st_mtime_ns]
             if whole.get(key) != state:

@@ -5,25 +5,24 @@ features.
 no weights or another network's) before any sample is looked at.
 """
 
+import contextlib
 import difflib
 import hashlib
 import json
-import pickle
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from . import extraction, losses, models
+from . import extraction, identity, losses, models
 from .artifacts import Arrays
 from .datasets.folders import Photos
 from .datasets.own import Texts
@@ -31,8 +30,7 @@ from .models import torchvision_models as published
 from .models.torchvision_models import TIMM, Transform
 from .tasks import classification
 
-FILES = (".pth", ".pt", ".bin", ".safetensors")  # of weights
-NESTED = ("state_dict", "model_state_dict", "model", "network")  # under what a training run may keep its state dict
+FILES = (*published.PICKLED, ".safetensors")  # of weights
 IMAGENET = Transform(256, 224, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 REDUCED = Transform(32, 32, "bilinear", (0.5,) * 3, (0.25,) * 3)  # what `training.prepare` does
 SOME_TEXT_MODELS = (
@@ -40,10 +38,7 @@ SOME_TEXT_MODELS = (
     "roberta-large", "albert-base-v2", "microsoft/deberta-v3-base", "google/electra-base-discriminator", "xlm-roberta-base",
     "sentence-transformers/all-MiniLM-L6-v2", "gpt2",
 )  # fmt: skip
-CONVOLUTIONAL = (
-    "torchvision.models.",
-    "timm.",
-)  # whose networks may end in a convolution that is the classifier (SqueezeNet)
+CONVOLUTIONAL = ("torchvision.models.squeezenet", "timm.")  # whose networks may end in a convolution that is the classifier
 LONGEST = 512  # tokens of a text that are read, where the tokenizer names no smaller number
 
 Load = Callable[[], "ImageModel | TextModel"]
@@ -112,10 +107,11 @@ def _named(given: Any) -> dict[str, Any]:
     if isinstance(given, str):
         given = given.split()
     if isinstance(given, Mapping):
-        return {str(name): what for name, what in given.items()}
+        given = [(str(name), what) for name, what in given.items()]
+    else:
+        given = [(_name_of(what), what) for what in given or []]
     named: dict[str, Any] = {}
-    for what in given or []:
-        name = _name_of(what)
+    for name, what in given:
         if name in named:
             raise ValueError(
                 f"two models are called {name!r}: give each a name of its own, as in models={{'first': ..., 'second': ...}}, "
@@ -231,44 +227,18 @@ def _load_trained_here(name: str, path: Path, spec: dict) -> "ImageModel":
 
 
 def _load_file(name: str, architecture: str, path: Path) -> "ImageModel":
-    network = published.restore(architecture, read_weights(path), path)
+    network = published.restore(architecture, published.read(path), path)
     return ImageModel(name, network, published.checkpoint(architecture).transform)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, also where a training run nested it; nothing but weights is ever unpickled."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of what is no file of torch's
-            state = (
-                load_file(path)
-                if path.suffix == ".safetensors"
-                else torch.load(path, map_location="cpu", weights_only=True)
-            )
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{path} does not hold weights ({type(error).__name__}: {str(error).splitlines()[0][:120]}): save "
-            "network.state_dict() there, with torch.save or safetensors"
-        ) from None
-    for key in NESTED:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict: save network.state_dict() there")
-    return {key.removeprefix("module."): value for key, value in state.items()}
-
-
 def _of_network(name: str, network: nn.Module, transform: Any) -> Candidate:
-    transform = transform or getattr(network, "transform", None)
+    transform = transform or getattr(network, "transform", None) or published.transform_of(network)
     caution = "" if transform else "no transform was given with it, so ImageNet's was used (224 pixels)"
     transform = transform or IMAGENET
     if not isinstance(transform, Transform):
         transform = Wrapped(transform)
-    hasher = hashlib.sha256()
-    for key, value in network.state_dict().items():
-        hasher.update(key.encode() + value.detach().cpu().float().numpy().tobytes())
-    spec = {"architecture": repr(network), "weights": hasher.hexdigest(), "transform": repr(transform)}
-    known = " at 0x" not in spec["transform"]  # a lambda's name is another one in the next run
-    return Candidate(name, spec if known else None, partial(ImageModel, name, network, transform), caution)
+    known = identity.of((network, transform))
+    return Candidate(name, {"module": known} if known else None, partial(ImageModel, name, network, transform), caution)
 
 
 @dataclass(frozen=True)
@@ -299,35 +269,74 @@ class ImageModel:
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features (b, d), and source probabilities (b, K_s) if the network ends in a classifier."""
-        seen: list[tuple[Tensor, Tensor]] = []
-        hook = self._hook(seen)
+        seen: list[Seen] = []  # what may be its classifier, in the order of use
+
+        def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if output.ndim == 2 or isinstance(layer, nn.Conv2d):
+                seen.append(Seen(inputs[0], output, output._version))
+
+        hooks = [layer.register_forward_hook(keep) for layer in self._layers()]
         try:
-            out = self.network(self.transform.normalise(batch))
+            with torch.inference_mode(False), torch.no_grad():  # inference tensors have no version
+                out = self.network(self.transform.normalise(batch))
         finally:
-            if hook:
+            for hook in hooks:
                 hook.remove()
-        if not isinstance(out, Tensor) or out.ndim not in (2, 4):
+        if not isinstance(out, Tensor) or out.ndim not in (2, 4) or len(out) != len(batch):
             shape = f" of shape {tuple(out.shape)}" if isinstance(out, Tensor) else ""
             raise ValueError(
-                f"{self.name} returns a {type(out).__name__}{shape}; allowed are logits (n, classes) or features (n, d)"
+                f"{self.name} returns a {type(out).__name__}{shape}; allowed are logits (n, classes) or features (n, d): if it returns "
+                "several things, wrap it so that it returns one of them"
             )
-        if seen and _is_classifier(*seen[-1], out):
-            return published.penultimate(seen[-1][0]), out.softmax(1)
-        return published.penultimate(out), None  # it has no classifier: what it returns are its features
+        for layer in reversed(seen):
+            probs = _probabilities(layer, out)
+            if probs is not None:
+                return published.penultimate(layer.inputs), probs
+        return _of_two_heads(seen, out) or (published.penultimate(out), None)  # without a classifier it returns its features
 
-    def _hook(self, seen: list):
-        try:
-            head = published.head(self.network)
-        except ValueError:
-            return None
-        if isinstance(head, nn.Conv2d) and not type(self.network).__module__.startswith(CONVOLUTIONAL):
-            return None  # a body without its classifier ends in a convolution, too
-        return head.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
+    def _layers(self) -> list[nn.Module]:
+        network = getattr(self.network, "_orig_mod", self.network)  # of what torch.compile made
+        layers = {layer for layer in network.modules() if isinstance(layer, nn.Linear)}
+        if type(network).__module__.startswith(CONVOLUTIONAL):
+            with contextlib.suppress(ValueError):  # it has no classifier
+                layers.add(published.head(network))
+        return list(layers)
 
 
-def _is_classifier(inputs: Tensor, output: Tensor, out: Tensor) -> bool:
-    """Whether a last layer is what the network returns: not the last linear layer inside a transformer's block."""
-    return inputs.ndim in (2, 4) and out.ndim == 2 and output.shape[1] == out.shape[1]
+class Seen(NamedTuple):
+    """What went into a layer and came out, and how often that had been changed in place."""
+
+    inputs: Tensor
+    output: Tensor
+    version: int
+
+
+def _probabilities(layer: Seen, out: Tensor) -> Tensor | None:
+    """Source probabilities, if what a layer gave *is* what the network returns: as logits, or after a softmax or its logarithm."""
+    logits = layer.output
+    if logits.ndim == 4 and out.ndim == 2:  # a convolution, averaged over its positions: in SqueezeNet after a ReLU
+        return out.softmax(1) if any(_same(z.mean((2, 3)), out) for z in (logits, logits.relu())) else None
+    if logits.shape != out.shape:
+        return None
+    if logits.untyped_storage().data_ptr() == out.untyped_storage().data_ptr():
+        return out.softmax(1) if out._version == layer.version else None  # an activation in place makes features of it
+    top = logits.argmax(1, keepdim=True)
+    for probs in (out, out.exp()):
+        if probs.min() >= 0 and _same(probs.sum(1), torch.ones_like(probs[:, 0])) and _same(probs.gather(1, top)[:, 0], probs.amax(1)):
+            return probs
+    return None
+
+
+def _of_two_heads(seen: list[Seen], out: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Features and source probabilities of a network that returns the mean of two heads, as a distilled DeiT does."""
+    if len(seen) < 2 or seen[-1].inputs.shape != seen[-2].inputs.shape or seen[-1].output.shape != seen[-2].output.shape:
+        return None
+    one, other = seen[-2:]
+    return ((one.inputs + other.inputs) / 2, out.softmax(1)) if _same((one.output + other.output) / 2, out) else None
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one.float(), other.float(), rtol=1e-3, atol=1e-5)
 
 
 # Text models ----------------------------------------------------------------------------------------------------------
@@ -359,7 +368,7 @@ def _of_hub(name: str, where: str) -> Candidate:
         version = hasher.hexdigest()
     else:
         version = config._commit_hash
-    return Candidate(name, {"text_model": where, "weights": version}, load)
+    return Candidate(name, {"text_model": where, "weights": version} if version else None, load)
 
 
 def _why_not(where: str, error: str) -> str:
@@ -394,22 +403,47 @@ class TextModel:
 
     def __init__(self, name: str, network: nn.Module, tokenizer: Any):
         self.name, self.network, self.tokenizer = name, network, tokenizer
+        tokenizer.padding_side = "right"  # so that a token's position does not depend on the texts beside it
         if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        positions = getattr(network.config, "max_position_embeddings", None) or LONGEST
-        self.length = min(tokenizer.model_max_length, LONGEST, positions)
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        if tokenizer.pad_token is None:
+            raise ValueError(f"{name}: its tokenizer has no token to pad with; set tokenizer.pad_token and save it again")
+        self.length = min(tokenizer.model_max_length, LONGEST, _positions(network))
+        self.cut = 0  # texts that were longer
 
     def batches(self, texts: Texts, size: int, place: torch.device) -> Iterator[dict]:
+        self.cut = 0
         for start in range(0, len(texts), size):
             part = list(texts.texts[start : start + size])
-            tokens = self.tokenizer(part, padding=True, truncation=True, max_length=self.length, return_tensors="pt")
+            whole = self.tokenizer(part, padding=False, truncation=False, verbose=False)["input_ids"]
+            self.cut += sum(len(ids) > self.length for ids in whole)
+            tokens = self.tokenizer(
+                part, padding=True, truncation=True, max_length=self.length, return_tensors="pt", return_attention_mask=True
+            )
+            empty = (tokens["attention_mask"].sum(1) == 0).nonzero()
+            if len(empty):
+                raise ValueError(f"{self.name}: text {start + int(empty[0, 0])} holds no token of its vocabulary; leave it out")
             yield tokens.to(place)
 
     def __call__(self, batch: dict) -> tuple[Tensor, None]:
         """Features (b, d); a text encoder has no source classes."""
         states = self.network(**batch).last_hidden_state  # (b, tokens, d)
         mask = batch["attention_mask"].unsqueeze(2)  # (b, tokens, 1)
-        return (states * mask).sum(1) / mask.sum(1).clamp(min=1), None
+        return (states * mask).sum(1) / mask.sum(1), None
+
+
+def _positions(network: nn.Module) -> int:
+    """Tokens that a network has positions for: what its config says, and its tables of positions hold.
+
+    RoBERTa and its kin count positions from the one after that of padding, so the first rows of their tables are not used.
+    """
+    said = getattr(network.config, "max_position_embeddings", None) or LONGEST
+    tables = [
+        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        for name, table in network.named_modules()
+        if isinstance(table, nn.Embedding) and re.search(r"(^|\.)(wpe|position_embeddings?|embed_positions)$", name)
+    ]
+    return min([said if said > 0 else LONGEST, *tables])  # XLNet says -1: any
 
 
 # Features -------------------------------------------------------------------------------------------------------------
@@ -459,9 +493,9 @@ def extract(
     while True:
         done = 0
         try:
-            model.network.to(place).eval()
             parts = []
-            with torch.inference_mode():
+            with _borrowed(model.network, place), torch.no_grad(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module=r"PIL\.")  # as when the images were checked
                 for batch in model.batches(data, size, place):
                     parts.append([None if t is None else t.float().cpu() for t in model(batch)])
                     done += len(parts[-1][0])
@@ -482,7 +516,23 @@ def extract(
     arrays = {"features": features.numpy()}
     if parts[0][1] is not None:
         arrays["source_probs"] = torch.cat([p for _, p in parts]).numpy()  # (n, K_s)
+    if getattr(model, "cut", 0):
+        arrays["cut"] = np.array([model.cut, model.length])  # texts that were longer than so many tokens
     return arrays
+
+
+@contextlib.contextmanager
+def _borrowed(network: nn.Module, place: torch.device) -> Iterator[None]:
+    """A network on a device and in evaluation mode; afterwards it is on the device and in the modes it came in."""
+    modes = [(module, module.training) for module in network.modules()]
+    came_from = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), place)
+    try:
+        network.to(place).eval()
+        yield
+    finally:
+        network.to(came_from)
+        for module, training in modes:
+            module.training = training
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

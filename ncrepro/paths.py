@@ -28,12 +28,12 @@ def published() -> Path:
 
 def cache(profile: str) -> Path:
     """Models and features of one profile: large, remade at need, never committed."""
-    return root() / "data" / "cache" / profile
+    return _caches() / profile
 
 
 def datasets() -> Path:
     """Generated data sets, shared by all profiles."""
-    return root() / "data" / "cache" / "datasets"
+    return _caches() / "datasets"
 
 
 def photographs() -> Path:
@@ -43,7 +43,12 @@ def photographs() -> Path:
 
 def downloads() -> Path:
     """Data sets and checkpoints that others published, for all profiles: ``NCREPRO_DATA`` if set."""
-    return Path(os.environ.get("NCREPRO_DATA") or root() / "data" / "cache" / "downloads")
+    return Path(os.environ.get("NCREPRO_DATA") or _caches() / "downloads")
+
+
+def _caches() -> Path:
+    """``NCREPRO_CACHE`` if set: a checkout may be read-only, or its disk small."""
+    return Path(os.environ.get("NCREPRO_CACHE") or root() / "data" / "cache")
 
 
 def results(profile: str, pool: str = "") -> Path:

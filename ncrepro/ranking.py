@@ -241,9 +241,14 @@ def _signs(x):
 
 
 def _pearson(s, a):
-    s = s - s.mean(axis=-1, keepdims=True)
-    a = a - a.mean(axis=-1, keepdims=True)
+    s, a = _centred(s), _centred(a)
     return (s * a).sum(axis=-1) / np.sqrt((s * s).sum(axis=-1) * (a * a).sum(axis=-1))
+
+
+def _centred(x):
+    """Distances from the mean, scaled by a power of two, which changes no digit: squares of them are never infinite or 0."""
+    x = np.ldexp(x, -np.frexp(np.abs(x).max(axis=-1, keepdims=True))[1])
+    return x - x.mean(axis=-1, keepdims=True)
 
 
 def _spearman(s, a):

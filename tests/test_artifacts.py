@@ -2,6 +2,8 @@ import errno
 import os
 
 import numpy as np
+import os
+
 import pytest
 
 from ncrepro import artifacts
@@ -76,3 +78,14 @@ def test_a_full_disk_gives_one_clear_line_and_leaves_nothing_behind(tmp_path, mo
 def test_a_digest_depends_on_values_and_not_on_their_order():
     assert artifacts.digest({"a": 1, "b": 2}) == artifacts.digest({"b": 2, "a": 1})
     assert artifacts.digest({"a": 1, "b": 2}) != artifacts.digest({"a": 1, "b": 3})
+
+
+def test_what_is_no_file_in_a_results_place_is_named_and_never_waited_for(tmp_path):
+    (tmp_path / "folder.safetensors").mkdir()
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    for name in ("folder.safetensors", "pipe.safetensors"):
+        with pytest.raises(OSError, match=f"{name} is a folder or no plain file, where results are kept: remove it"):
+            artifacts.load(tmp_path / name, {})
+    with pytest.raises(OSError, match="cannot write folder.safetensors .*directory"):
+        artifacts.save(tmp_path / "folder.safetensors", {}, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.safetensors", "pipe.safetensors"]

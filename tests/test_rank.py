@@ -340,7 +340,7 @@ def test_unreadable_images_are_left_out_and_counted_if_asked(pictures):
     for path in (pictures / "train" / "class2").iterdir():
         path.write_bytes(b"")
     with pytest.raises(
-        ValueError, match="no image of class 'class2' can be read; the first that cannot: .*class2/0.jpg"
+        ValueError, match="no image of class 'class2' can be read, and two are needed; the first that cannot: .*class2/0.jpg"
     ):
         rank(pictures, tiny(), on_error="skip")
 
@@ -360,7 +360,7 @@ def test_data_that_are_no_images_are_refused(pictures, tmp_path):
         (tmp_path / "one", "one holds 1 folder, so there is one class"),
         (tmp_path / "gap", "gap/dogs holds no images"),
         (tmp_path / "single", "class 'dogs' of single has 1 sample"),
-        (one_class, "all 4 samples of TensorDataset are of class '0.0'"),
+        (one_class, "all 4 samples of TensorDataset are of class '0'"),
         (floats, "item 0 of TensorDataset is float32 .*make the data set without a transform"),
         (unlabelled, "labels are missing: item 0 of TensorDataset"),
         (np.zeros((4, 8, 8, 3), np.uint8), "labels are missing: give labels=..., one per sample of the 4 images"),
@@ -419,7 +419,7 @@ def test_files_that_hold_no_weights_of_that_network_are_refused_before_the_work(
     (tmp_path / "torn.pth").write_bytes(resnet.read_bytes()[:1000])
     (tmp_path / "torn.safetensors").write_bytes(b"half of it")
     for name in ("evil.pth", "whole.pth", "torn.pth", "torn.safetensors"):
-        with pytest.raises(ValueError, match=f"{name} does not hold weights .*: save network.state_dict"):
+        with pytest.raises(ValueError, match=f"{name} is not a state dict .*save network.state_dict"):
             rank(pictures, [f"resnet18={tmp_path / name}", f"mine=resnet18:{resnet}"])
     for what, message in (
         (f"resnet18={tmp_path / 'epoch.pth'}", "epoch.pth holds a dict, not a state dict"),
@@ -636,7 +636,7 @@ def test_texts_that_cannot_be_ranked_are_refused(berts, tmp_path):
     for data, message in (
         (write("columns.csv", "txt,label\na,0\nb,1\n"), "columns.csv: unknown text column 'text'.*did you mean 'txt'"),
         (write("nolabel.jsonl", '{"text": "a"}\n{"text": "b"}\n'), "nolabel.jsonl: unknown label column 'label'"),
-        (write("gap.csv", "text,label\na,0\nb,\n"), "gap.csv: 1 of 2 rows have no label, the first is row 2"),
+        (write("gap.csv", "text,label\na,0\nb,\n"), "labels are missing: 1 of the 2 rows of .*gap.csv have none, the first is number 2"),
         (write("one.csv", "text,label\na,0\nb,0\n"), "all 2 samples of .*one.csv are of class '0'"),
         (write("torn.jsonl", '{"text": "a", '), "torn.jsonl cannot be read as jsonl"),
         (tmp_path / "none.csv", "there is no file .*none.csv"),

@@ -276,3 +276,12 @@ def test_intervals_refuse_what_they_cannot_resample(change, message, benchmark):
 def test_an_interval_over_targets_refuses_tables_that_name_different_targets(benchmark):
     with pytest.raises(ValueError, match=r"different targets: only in scores \['dtd'\]"):
         ranking.bootstrap_interval(ranking.pearson, benchmark[0], benchmark[1].drop(columns="dtd"))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e304])
+def test_correlations_do_not_depend_on_the_scale_of_scores_or_accuracies(scale):
+    rng = np.random.default_rng(0)
+    scores, accuracies = rng.normal(size=7), rng.uniform(40, 90, 7)
+    for measure in (ranking.pearson, ranking.spearman, ranking.weighted_kendall):
+        expected = pytest.approx(measure(scores, accuracies), rel=1e-9)
+        assert measure(scores * scale, accuracies) == expected and measure(scores, accuracies * scale) == expected

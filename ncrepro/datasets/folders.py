@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp")
+from . import decode
+
 THUMBNAIL = 64  # pixels
+SYSTEM = {"__MACOSX", "__pycache__", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "Thumbs.db",
+          "desktop.ini"}  # what systems leave behind in folders; all else that they leave begins with a dot  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,8 @@ class Photos:
         By what the benchmarks judge a classifier of these images.
     flip : bool
         Whether a mirrored image still belongs to its class.
+    ignored : tuple of str
+        Files that lie among the images and are not read, as their suffix is no image's.
 
     Raises
     ------
@@ -55,6 +61,7 @@ class Photos:
     present: np.ndarray | None = None
     measure: str = "accuracy"
     flip: bool = True
+    ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"data set {self.name!r}, split {self.split!r}"
@@ -79,11 +86,10 @@ class Photos:
         if isinstance(source, np.ndarray):
             return Image.fromarray(source)
         try:
-            with Image.open(source) as opened:
-                return opened.convert("RGB")
+            return decode.read(Path(source))
         except FileNotFoundError:
             raise ValueError(f"{source} of {self.name} is missing: {_AGAIN}") from None
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:  # Pillow calls a broken PNG a SyntaxError
+        except ValueError as error:
             raise ValueError(f"{source} of {self.name} cannot be read as an image ({error}): {_AGAIN}") from None
 
     @property
@@ -129,22 +135,61 @@ class Thumbnails:
 def tree(folder: Path, name: str, split: str) -> Photos:
     """Images in one folder per class, ``folder/split/CLASS/*``; classes and images in alphabetical order.
 
+    Links are followed. What a system hides or leaves behind is neither a class nor an image, at any depth.
+
     Raises
     ------
     ValueError
         If there is no such folder, or a class has no images.
     """
     place = folder / split
-    classes = sorted(entry.name for entry in place.iterdir() if entry.is_dir()) if place.is_dir() else []
+    classes = subfolders(place) if place.is_dir() else []
     if len(classes) < 2:
         raise ValueError(f"{place} holds {len(classes)} folders; allowed are two or more, one per class: put images there")
-    found = [sorted(file for file in (place / k).rglob("*") if file.suffix.lower() in SUFFIXES) for k in classes]
-    for k, files in zip(classes, found, strict=True):
-        if not files:
-            raise ValueError(f"{place / k} holds no images ({', '.join(SUFFIXES)}): put some there or remove the folder")
+    found, ignored = [], [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()]  # of no class
+    for k in classes:
+        files = _files(place / k)
+        found.append([file for file in files if is_image(file)])
+        ignored += [file for file in files if not is_image(file)]
+        if not found[-1]:
+            raise ValueError(f"{place / k} holds no images ({', '.join(decode.FORMATS)}): put some there or remove the folder")
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in found])
     files = [file for of_class in found for file in of_class]
-    return Photos(name, split, files, labels, tuple(classes), f"all images in {split}/")
+    return Photos(name, split, files, labels, tuple(classes), f"all images in {split}/", ignored=tuple(map(str, ignored)))
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder of this name is none of its reader's."""
+    return name.startswith(".") or name in SYSTEM
+
+
+def is_image(file: Path) -> bool:
+    """Whether a file is called like an image."""
+    return file.suffix.lower() in decode.SUFFIXES and not hidden(file.name)
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders in ``folder``, sorted, but for hidden ones and links back to where they lie."""
+    above = _above(folder)
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not hidden(p.name) and p.resolve() not in above)
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below ``folder`` that are not hidden; links are followed, but no folder is walked through twice."""
+    found, seen = [], _above(folder)
+    for place, inside, names in os.walk(folder, followlinks=True, onerror=_stop):
+        new = {name: Path(place, name).resolve() for name in sorted(inside) if not hidden(name)}
+        inside[:] = [name for name, where in new.items() if not (where in seen or seen.add(where))]
+        found += [Path(place, name) for name in names if not hidden(name)]
+    return sorted(found)
+
+
+def _above(folder: Path) -> set[Path]:
+    return {folder.resolve(), *folder.resolve().parents}
+
+
+def _stop(error: OSError) -> None:
+    raise error  # a folder that may not be read is not an empty one
 
 
 def cub(folder: Path, name: str, split: str) -> Photos:

@@ -117,7 +117,7 @@ class Pairs(Sequence):
         mask_name: str = "{}.png",
         keep: Callable[[int, str], bool] = lambda i, name: True,
     ):
-        found = sorted(path for path in images.iterdir() if path.suffix in (".jpg", ".png"))
+        found = sorted(path for path in images.iterdir() if path.suffix in (".jpg", ".png") and not hidden(path.name))
         self.images = [path for i, path in enumerate(found) if keep(i, path.stem)]
         self.masks = [masks / mask_name.format(path.stem) for path in self.images]
         missing = [path for path in self.masks if not path.exists()]
@@ -130,7 +130,7 @@ class Pairs(Sequence):
         return len(self.images)
 
     def __getitem__(self, i: int):
-        return Image.open(self.images[i]), Image.open(self.masks[i])
+        return tuple(Image.open(path, formats=FORMATS) for path in (self.images[i], self.masks[i]))
 
 
 class CocoMasks(Sequence):
@@ -154,7 +154,7 @@ class CocoMasks(Sequence):
 
     def __getitem__(self, i: int):
         path, number = self.images[i]
-        image = Image.open(path)
+        image = Image.open(path, formats=FORMATS)
         mask = Image.new("L", image.size)
         pen = ImageDraw.Draw(mask)
         for label, outlines in self.objects[number]:

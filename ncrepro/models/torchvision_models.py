@@ -9,8 +9,9 @@ import difflib
 import hashlib
 import json
 import math
-import pickle
 import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,6 @@ import numpy as np
 import torch
 import torchvision
 from PIL import Image
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
@@ -28,6 +28,7 @@ from torchvision.transforms import functional as pixels
 from .. import paths
 from ..profiles import unknown
 
+PICKLED = (".pth", ".pt", ".bin")  # files of weights that torch.save wrote; all others are safetensors
 TIMM = "timm/"  # what the names of timm's models begin with
 WEIGHTS = "IMAGENET1K_V1"  # torchvision's first weights for ImageNet-1k, those that existed when the papers were written
 ALIASES = {"mobilenet_v1": f"{TIMM}mobilenetv1_100.ra4_e3600_r224_in1k", "mobilenet_v3": "mobilenet_v3_large"}
@@ -42,12 +43,12 @@ _TIMM_FACTS = {ALIASES["mobilenet_v1"]: {"accuracy": 75.4, "gigaflops": 0.57, "m
 
 @dataclass(frozen=True)
 class Transform:
-    """From an image to what a network sees: the shorter side resized, the centre cropped, colours normalised.
+    """From an image to what a network sees: resized, the centre cropped, colours normalised.
 
     Parameters
     ----------
     resize, crop : int
-        Pixels: the shorter side after resizing, and the side of the square that is kept.
+        Pixels: what is resized to, and the side of the square that is kept.
     interpolation : str
         ``bilinear`` or ``bicubic``, with antialiasing.
     mean, std : tuple of 3 floats
@@ -59,6 +60,7 @@ class Transform:
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    mode: str = "center"  # timm's names: "center" resizes the shorter side, "squash" both, "border" the longer, and fills up
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The resized and cropped image, uint8 of shape (crop, crop, 3)."""
@@ -77,7 +79,18 @@ class Transform:
         return images.float().sub_(255 * mean).div_(255 * std)
 
     def _resized(self, image: Image.Image) -> Image.Image:
-        return pixels.resize(image, [self.resize], InterpolationMode(self.interpolation), antialias=True)
+        size = [self.resize]
+        if self.mode == "squash":
+            size = [self.resize, self.resize]
+        elif self.mode == "border":
+            ratio = max(image.size) / self.resize
+            size = [max(1, round(image.height / ratio)), max(1, round(image.width / ratio))]
+        image = pixels.resize(image, size, InterpolationMode(self.interpolation), antialias=True)
+        if self.mode == "border":
+            width, height = (max(0, self.crop - side) for side in image.size)
+            edges = [width // 2, height // 2, (width + 1) // 2, (height + 1) // 2]
+            image = pixels.pad(image, edges, fill=[round(255 * value) for value in self.mean])
+        return image
 
 
 @dataclass(frozen=True)
@@ -201,9 +214,10 @@ def restore(name: str, state: dict[str, Tensor], file: Path) -> nn.Module:
     ValueError
         If the weights do not fit: then their names are given.
     """
-    state, network = _renamed(state), build(name)
+    network = build(name)
+    state = _renamed(_unwrapped(_renamed(state), list(network.state_dict()), file))
     rows = state.get(f"{head_path(network)}.weight")
-    if rows is not None and len(rows) != N_IMAGENET:
+    if rows is not None and rows.ndim and 0 < len(rows) != N_IMAGENET:
         network = build(name, len(rows))
     _fill(network, state, file)
     return network.eval()
@@ -211,7 +225,14 @@ def restore(name: str, state: dict[str, Tensor], file: Path) -> nn.Module:
 
 def describe(transform: Transform) -> str:
     """A transform in one line."""
-    return f"shorter side to {transform.resize} px, {transform.interpolation}, centre {transform.crop} px"
+    side = {"center": "shorter side", "squash": "both sides", "border": "longer side"}[transform.mode]
+    return f"{side} to {transform.resize} px, {transform.interpolation}, centre {transform.crop} px"
+
+
+def transform_of(network: nn.Module) -> "Transform | None":
+    """The preprocessing that a network of timm carries with it; None for any other network."""
+    config = getattr(network, "pretrained_cfg", None)
+    return _timm_transform(config, _name(network)) if config and type(network).__module__.startswith("timm.") else None
 
 
 # The last layer -------------------------------------------------------------------------------------------------------
@@ -302,13 +323,13 @@ def _of_timm(name: str) -> Checkpoint:
     import huggingface_hub  # timm brings it along
 
     short = name.removeprefix(TIMM)
-    config = timm.get_pretrained_cfg(short)
-    if not config.hf_hub_id:
+    try:
+        config = timm.get_pretrained_cfg(short)
+    except RuntimeError:  # an unknown tag
+        raise ValueError(unknown("weights", short, timm.list_pretrained(f"{short.split('.')[0]}.*"))) from None
+    if not config or not config.hf_hub_id:
         raise ValueError(f"timm has no published weights for {short!r}: name them, as in {ALIASES['mobilenet_v1']}")
-    size = config.input_size[-1]
-    transform = Transform(
-        math.floor(size / config.crop_pct), size, config.interpolation, tuple(config.mean), tuple(config.std)
-    )
+    transform = _timm_transform(config.to_dict(), name)
     cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, "model.safetensors", cache_dir=_folder() / "hub")
     file = Path(cached).resolve() if isinstance(cached, str) else _folder() / "hub" / short
     return Checkpoint(
@@ -321,6 +342,18 @@ def _of_timm(name: str) -> Checkpoint:
         licence=config.license or "see its page",
         **_TIMM_FACTS.get(name, {}),
     )
+
+
+def _timm_transform(config: dict, name: str) -> Transform:
+    import timm
+
+    found = timm.data.resolve_data_config(pretrained_cfg=config)
+    channels, height, width = found["input_size"]
+    if channels != 3 or height != width:
+        raise ValueError(f"{name} reads {height} x {width} pixels of {channels} colours; allowed are squares of three: give the module "
+                         "itself, with a transform of your own")  # fmt: skip
+    resize, colours = math.floor(height / found["crop_pct"]), (tuple(found["mean"]), tuple(found["std"]))
+    return Transform(resize, height, found["interpolation"], *colours, found["crop_mode"])
 
 
 def _of_file(name: str, transform: Transform) -> Checkpoint:
@@ -404,7 +437,13 @@ def _fetch_from_hub(found: Checkpoint) -> Checkpoint:
 
 
 def read(file: Path) -> dict[str, Tensor]:
-    """The state dict in a PyTorch (``.pth``) or safetensors file; nothing but weights is ever unpickled.
+    """The weights in a PyTorch or safetensors file; nothing but weights is ever unpickled.
+
+    Returns
+    -------
+    dict
+        Every tensor in the file by its name; where a training run nested its state dict, with the keys above it in front:
+        ``state_dict.conv1.weight``.
 
     Raises
     ------
@@ -412,15 +451,43 @@ def read(file: Path) -> dict[str, Tensor]:
         If the file is torn or holds anything else.
     """
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True) if file.suffix == ".pth" else load_file(file)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        with warnings.catch_warnings(action="ignore"):  # of what is no file of torch's
+            pickled = file.suffix in PICKLED
+            content = torch.load(file, map_location="cpu", weights_only=True) if pickled else load_file(file)
+    except Exception as error:  # what is no file of weights raises errors of any type
         raise ValueError(
             f"{file} is not a state dict ({type(error).__name__}: {str(error)[:100]}): remove it if it was downloaded; if it is "
-            "yours, save network.state_dict() there"
+            "yours, save network.state_dict() there, with torch.save or safetensors"
         ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{file} holds a {type(state).__name__}, not a state dict: save network.state_dict() there")
+    state = dict(_tensors(content))
+    if not state:
+        raise ValueError(f"{file} holds a {type(content).__name__}, not a state dict: save network.state_dict() there")
     return state
+
+
+def _tensors(content: object, above: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(content, Tensor) and above:
+        yield above, content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            yield from _tensors(value, f"{above}.{key}" if above else str(key))
+
+
+def _unwrapped(state: dict[str, Tensor], own: list[str], file: Path) -> dict[str, Tensor]:
+    """The weights of a network with the parameters ``own``, without what training runs put in front of their names.
+
+    That is whatever stands before all of them: ``module.``, ``_orig_mod.``, ``state_dict.model.`` and so on. Of a network
+    and its running average, the network is taken.
+    """
+    before = {key.removesuffix(own[0]) for key in state if key.endswith(own[0])}
+    before = {prefix for prefix in before if not prefix or prefix.endswith(".")}
+    fits = {prefix: sum(prefix + key in state for key in own) for prefix in before}
+    best = [prefix for prefix in sorted(before) if fits[prefix] == max(fits.values()) > len(own) / 2]
+    if len(best) > 1:
+        best = [prefix for prefix in best if not re.search(r"(^|[._])(ema|swa|averaged?|shadow)([._])", prefix)] or best
+    if len(best) > 1:
+        raise ValueError(f"{file} holds {len(best)} such networks, under {' and '.join(map(repr, best))}: save one of them")
+    return {key.removeprefix(best[0]): value for key, value in state.items() if key.startswith(best[0])} if best else state
 
 
 def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -436,6 +503,7 @@ def _fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
         "missing": sorted(own.keys() - state.keys() - optional),
         "unexpected": sorted(state.keys() - own.keys()),
         "of another shape": sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape),
+        "of whole numbers": sorted(k for k in own.keys() & state.keys() if own[k].is_floating_point() > state[k].is_floating_point()),
     }
     more = {kind: f" and {len(keys) - 5} more" if len(keys) > 5 else "" for kind, keys in problems.items()}
     said = [f"{kind}: {', '.join(keys[:5])}{more[kind]}" for kind, keys in problems.items() if keys]

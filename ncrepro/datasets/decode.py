@@ -1,0 +1,98 @@
+"""A file of an image -> red, green, blue of 8 bits, the right way up; or one sentence that says why not.
+
+Only the raster formats of `FORMATS` are opened, whatever a file is called: Pillow would start Ghostscript for an EPS.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+Image.init()
+FORMATS = tuple(
+    name for name in ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
+    if name in Image.OPEN  # some came with later versions of Pillow
+)  # fmt: skip
+# MPO is a file of several JPEG images, of which Pillow takes the first.
+SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
+LONGEST = 100  # times the shorter side: a network that resizes that to 256 pixels makes it 25,600 long
+
+
+def read(source: Path, fast: bool = False) -> Image.Image:
+    """The image in a file.
+
+    Parameters
+    ----------
+    source : Path
+    fast : bool
+        Decode a JPEG at an eighth of its size, which still reads all of it: only to see whether it can be read.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no plain file, cannot be decoded, or is no image that a network could look at.
+    """
+    if not source.is_file():  # nothing that waits for a writer, or never ends, is opened
+        source.stat()
+        raise ValueError("it is not a plain file")
+    try:
+        with Image.open(source, formats=FORMATS) as opened:
+            check_size(*opened.size)
+            if fast:
+                opened.draft("RGB", (1, 1))
+            return rgb(opened)
+    except UnidentifiedImageError:
+        raise ValueError(f"its content is none of {', '.join(FORMATS)}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ValueError(
+            f"it claims more than {Image.MAX_IMAGE_PIXELS:,} pixels, as files do that are made to fill the memory: make it "
+            "smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from None
+    except Exception as error:  # a damaged file makes Pillow raise errors of any type
+        raise ValueError(str(error).split("<_io")[0].strip() or type(error).__name__) from None
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """An image as its viewer shows it: turned as its EXIF data say, 8 bits for each of red, green and blue.
+
+    65,535 is white of 16 bits, and 1.0 of floating-point numbers. Transparency is dropped, as torchvision's loader does.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of an image with more than 8 bits lie outside these ranges.
+    """
+    if _is_turned(image):
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # integers of 16 or 32 bits, which Pillow would clip at 255
+        image = Image.fromarray((_within(image, 0, 65535) // 257).astype(np.uint8))
+    elif image.mode == "F":
+        image = Image.fromarray((_within(image, 0, 1) * 255).round().astype(np.uint8))
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse what no network looks at, and what would fill the memory once its shorter side is resized."""
+    if not 1 <= max(width, height) <= LONGEST * min(width, height):
+        raise ValueError(f"it has {width} x {height} pixels; the longer side may be {LONGEST} times the shorter one at most")
+
+
+def _is_turned(image: Image.Image) -> bool:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    except Exception:  # damaged EXIF data say nothing against the pixels
+        return False
+
+
+def _within(image: Image.Image, low: float, high: float) -> np.ndarray:
+    values = np.asarray(image)
+    if not (low <= values.min() and values.max() <= high):  # nor NaN
+        raise ValueError(
+            f"its numbers ({values.dtype}) run from {values.min():g} to {values.max():g}; allowed is {low} to {high}: save it with 8 "
+            "bits per colour"
+        )
+    return values

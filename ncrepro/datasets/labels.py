@@ -1,0 +1,141 @@
+"""Labels, whatever holds them -> positions in the sorted classes; what is no label of a class is answered in one sentence."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+TRAIN = {"train", "training", "trn", "trainval"}
+HELD_OUT = {"test", "testing", "tst", "val", "valid", "validation", "eval", "evaluation", "dev", "holdout", "heldout", "unlabeled", "unlabelled"}
+FILLING = {"set", "split", "data", "dataset", "images", "image", "imgs", "img", "photos", "held", "out", "final", "public", "private"}
+
+
+def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels as positions in the sorted classes, and what these are called.
+
+    Parameters
+    ----------
+    labels : list, array, tensor or column of n labels
+        Integers or strings.
+    n : int
+        How many samples there are.
+    what : str
+        What the samples are, in the plural, for the message.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, measured instead of chosen, or more than one.
+    """
+    if labels is None:
+        raise ValueError(f"labels are missing: give labels=..., one per sample of the {n} {what}")
+    values = [_plain(x) for x in _listed(labels)]
+    if len(values) != n:
+        raise ValueError(f"{n} {what} but {len(values)} labels; give exactly one label per sample")
+    if missing := [i for i, x in enumerate(values) if is_missing(x)]:
+        raise ValueError(
+            f"labels are missing: {len(missing)} of the {n} {what} have none, the first is number {missing[0] + 1}; fill them in, or "
+            "leave these samples out"
+        )
+    values = [_checked(x, i) for i, x in enumerate(values)]
+    numbers = [not isinstance(x, str) for x in values]
+    if any(numbers) and not all(numbers):
+        one, other = values[numbers.index(True)], values[numbers.index(False)]
+        raise ValueError(f"labels are partly numbers ({one!r}), partly strings ({other!r}); make them one or the other")
+    classes, codes = np.unique(np.array(values, dtype=None if all(numbers) else object), return_inverse=True)
+    return codes.astype(np.int64), tuple(map(str, classes.tolist()))
+
+
+def is_missing(x: Any) -> bool:
+    """Whether a value says that there is none: None, NaN, pandas' NA and NaT, or nothing but blanks."""
+    return x is None or x is pd.NA or x is pd.NaT or (isinstance(x, float) and x != x) or (isinstance(x, str) and not x.strip())
+
+
+def _listed(labels: Any) -> list:
+    if isinstance(labels, pd.DataFrame):
+        labels = labels.to_numpy()
+    try:
+        if isinstance(labels, (str, bytes, dict, set, frozenset)):
+            raise TypeError
+        return labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    except (TypeError, RuntimeError):  # a number, or a sparse array
+        raise ValueError(f"labels are a {type(labels).__name__}; allowed is a list or an array, one label per sample") from None
+
+
+def _plain(x: Any) -> Any:
+    """NumPy's and torch's scalars as Python's, and an array of one label as that label."""
+    x = x.tolist() if hasattr(x, "tolist") else x
+    while isinstance(x, (list, tuple)) and len(x) == 1:
+        x = x[0]
+    return x
+
+
+def _checked(x: Any, i: int) -> int | str:
+    if isinstance(x, bytes):
+        return x.decode(errors="replace")
+    if isinstance(x, (str, bool)):
+        return x
+    if isinstance(x, (int, float)):
+        if x == x // 1:
+            return int(x)
+        raise ValueError(
+            f"labels are measured numbers (sample {i} has {x:g}), not classes; give integers or strings: a score compares classes, "
+            "so sort what was measured into a few of them"
+        )
+    hint = "; labels.argmax(axis=1) if they are one-hot" if isinstance(x, (list, tuple)) else ""
+    raise ValueError(f"sample {i} has the label {str(x)[:60]}, a {type(x).__name__}; allowed is one integer or string per sample{hint}")
+
+
+def check(codes: np.ndarray, classes: Sequence[str], name: str) -> None:
+    """Refuse what no score can compare: fewer than two classes, classes of fewer than two samples, splits for classes.
+
+    Raises
+    ------
+    ValueError
+        Says which it is.
+    """
+    counts = np.bincount(codes, minlength=len(classes))
+    if len(codes) == 0:
+        raise ValueError(f"{name} holds no samples; give at least two of each class")
+    if (counts > 0).sum() < 2:
+        raise ValueError(
+            f"all {len(codes)} samples of {name} are of class {classes[counts.argmax()]!r}; a score compares classes: give samples "
+            "of at least two"
+        )
+    if all(split_of(k) for k in classes):
+        raise ValueError(f"the classes of {name} are called {', '.join(classes)}, which are splits of a data set; give one of them, "
+                         "with what is to be told apart as its classes")  # fmt: skip
+    for k in np.flatnonzero(counts < 2)[:1]:
+        raise ValueError(
+            f"class {classes[k]!r} of {name} has {counts[k]} sample(s); give at least two of each class, or leave the class out"
+        )
+
+
+def split_of(name: str) -> str:
+    """``"train"`` or ``"held out"`` if a folder or class of this name is a split of a data set, else ``""``."""
+    words = re.findall("[a-z]+", re.sub(r"(set|data|images)\b", " ", name.lower().replace("held_out", "heldout")))
+    words = {word for word in words if word not in FILLING and len(word) > 1}
+    if not words or words - TRAIN - HELD_OUT:
+        return ""
+    return "train" if words & TRAIN else "held out"
+
+
+def alike(classes: Sequence[str]) -> list[tuple[str, ...]]:
+    """Classes that differ by blanks, capitals or the way of writing an accent only."""
+    groups = defaultdict(list)
+    for name in classes:
+        groups[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def subset(codes: np.ndarray, max_per_class: int, seed: int) -> np.ndarray:
+    """Positions of at most so many samples of each class, drawn with ``seed``, in their old order."""
+    if max_per_class < 2:
+        raise ValueError(f"max_per_class is {max_per_class}; allowed is 2 or more")
+    order = np.random.default_rng(seed).permutation(len(codes))
+    place = pd.Series(codes[order]).groupby(codes[order]).cumcount().to_numpy()
+    return np.sort(order[place < max_per_class])

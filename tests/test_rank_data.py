@@ -1,0 +1,527 @@
+"""Data as they lie on people's disks: odd folders, files, images, labels and tables are read right, or refused in a sentence."""
+
+import io
+import json
+import os
+import resource
+import socket
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import ncrepro
+from ncrepro import advice
+from ncrepro.datasets import decode, folders, given, labels, own
+
+
+def opened(data, *arguments, **options):
+    on_error = options.pop("on_error", "raise")
+    return own.open_target(data, *arguments, **options).checked(on_error, None, lambda work, *_: work)
+
+
+def put(path, image=None, format="PNG"):
+    """An image in a file, 8 x 8 pixels unless one is given; returns the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = image or Image.fromarray(np.random.default_rng(len(str(path))).integers(0, 255, (8, 8, 3), dtype=np.uint8))
+    image.save(path, format)
+    return path
+
+
+@pytest.fixture
+def cats(tmp_path):
+    """A folder with three images of each of two classes."""
+    for k in "ab":
+        for i in range(3):
+            put(tmp_path / "cats" / k / f"{i}.png")
+    return tmp_path / "cats"
+
+
+# Folders --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [("Train", "TEST"), ("training", "validation"), ("train_set", "test_set"), ("trainset", "devset"), ("images_train", "images_val"),
+                                   ("train2017", "val2017"), ("train", "eval", "readme"), ("train", "unlabeled"), ("TrainVal", "test"), ("Train",)])  # fmt: skip
+def test_of_splits_that_for_training_is_taken_whatever_it_is_called(tmp_path, names):
+    for name in names:
+        for k in "ab":
+            for i in range(2 + (name == names[0])):
+                put(tmp_path / name / k / f"{i}.png")
+    assert opened(tmp_path).counts.to_dict() == {"a": 3, "b": 3}
+
+
+@pytest.mark.parametrize("names", [("test", "val"), ("dev", "testing"), ("train", "train_2"), ("Valid", "Holdout", "test2")])
+def test_splits_without_one_to_take_are_refused(tmp_path, names):
+    for name in names:
+        for k in "ab":
+            put(tmp_path / name / k / "0.png")
+    with pytest.raises(ValueError, match=f"holds the splits {', '.join(sorted(names))}, which are not classes"):
+        opened(tmp_path)
+
+
+def test_a_class_may_be_called_like_a_split_and_splits_are_no_classes_of_a_data_set(tmp_path):
+    for k in ("train", "bus", "test tube"):
+        for i in range(2):
+            put(tmp_path / k / f"{i}.png")
+    assert set(opened(tmp_path).data.classes) == {"train", "bus", "test tube"}
+    pictures = np.zeros((4, 8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match="called test, train, which are splits of a data set"):
+        opened(pictures, ["train", "test"] * 2)
+    with pytest.raises(ValueError, match="called test, train, which are splits"):
+        ncrepro.rank({"a": np.eye(4), "b": np.eye(4)}, labels=["train", "test"] * 2)
+
+
+@pytest.mark.parametrize("path", [".ipynb_checkpoints/0.png", ".cache/x/0.png", "a/.ipynb_checkpoints/0.png", "__MACOSX/a/._0.png", "a/._0.png",
+                                  "@eaDir/0.png", "a/b/c/.hidden/0.png", "a/__MACOSX/0.png", "$RECYCLE.BIN/0.png", "a/.0.png.swp"])  # fmt: skip
+def test_what_a_system_hides_is_neither_class_nor_image(cats, path):
+    put(cats / path)
+    target = opened(cats)
+    assert target.counts.to_dict() == {"a": 3, "b": 3} and target.data.ignored == ()
+
+
+def test_hidden_files_beside_features_do_not_count_either(tmp_path):
+    y = np.arange(12) % 2
+    for name in ("a.npz", "b.npz"):
+        np.savez(tmp_path / name, features=np.random.default_rng(len(name)).normal(size=(12, 3)), labels=y)
+    (tmp_path / "._a.npz").write_bytes(b"\0\5\x16\7")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    assert given.are_features(tmp_path) and [m.name for m in given.features(tmp_path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("suffix", "format"), [(".JPG", "JPEG"), (".jfif", "JPEG"), (".tif", "TIFF"), (".TIFF", "TIFF"), (".gif", "GIF"), (".webp", "WEBP"), (".pgm", "PPM"),
+                                                (".jp2", "JPEG2000"), (".tga", "TGA"), (".ico", "ICO"), (".dib", "DIB"), (".mpo", "MPO"), (".jpeg", "PNG")])  # fmt: skip
+def test_every_raster_format_is_read_whatever_its_suffix(cats, suffix, format):
+    put(cats / "a" / f"x{suffix}", Image.new("RGB", (16, 16), (9, 9, 9)), format)
+    assert opened(cats).counts.to_dict() == {"a": 4, "b": 3}
+
+
+def test_links_are_followed_but_never_in_a_circle(cats, tmp_path):
+    elsewhere = put(tmp_path / "elsewhere" / "deep" / "x.png")
+    (cats / "a" / "link.png").symlink_to(elsewhere)
+    (cats / "b" / "folder").symlink_to(elsewhere.parent.parent)
+    (cats / "c").symlink_to(elsewhere.parent)
+    put(tmp_path / "elsewhere" / "deep" / "y.png")
+    for place, to in ((cats / "self", "."), (cats / "a" / "self", "."), (cats / "a" / "up", ".."), (cats / "b" / "root", "/"), (elsewhere.parent / "loop", "..")):
+        place.symlink_to(to)
+    assert opened(cats).counts.to_dict() == {"a": 4, "b": 5, "c": 2}
+
+
+def test_files_that_are_not_looked_at_are_counted(cats):
+    for name in ("a/notes.txt", "b/x.heic", "stray.png", "b/vector.svg"):
+        (cats / name).write_bytes(b"x")
+    target = opened(cats)
+    assert len(target) == 6 and [name.removeprefix(str(cats)) for name in target.data.ignored] == ["/stray.png", "/a/notes.txt", "/b/vector.svg", "/b/x.heic"]
+    said = advice._cautions_of_data(target.data.classes, target)
+    assert len(said) == 1 and "4 files among the images were not looked at" in said[0] and "stray.png" in said[0]
+
+
+def test_pipes_sockets_devices_and_dangling_links_are_unreadable_images_and_do_not_hang(cats):
+    os.mkfifo(cats / "a" / "pipe.png")
+    (cats / "a" / "device.png").symlink_to("/dev/zero")
+    (cats / "a" / "nothing.png").symlink_to("nowhere.png")
+    (cats / "a" / "folder.png").mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = os.getcwd()
+        os.chdir(cats / "b")
+        listening.bind("socket.png")
+        os.chdir(here)
+        target = opened(cats, on_error="skip")
+    assert target.counts.to_dict() == {"a": 3, "b": 3} and len(target.skipped) == 4
+    with pytest.raises(ValueError, match="4 of 10 images cannot be read, the first is .*device.png .it is not a plain file"):
+        opened(cats)
+
+
+# Images ---------------------------------------------------------------------------------------------------------------
+
+
+def first(folder, image, format="PNG", name="x.png"):
+    """What is read of an image that is saved."""
+    return np.asarray(decode.read(put(folder / name, image, format))).astype(int)
+
+
+def test_more_than_8_bits_are_scaled_and_not_clipped(tmp_path):
+    ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (4, 1))
+    for image, format, name in ((Image.fromarray(ramp), "PNG", "x.png"), (Image.fromarray(ramp), "TIFF", "x.tif"), (Image.fromarray(ramp.astype(">u2")), "TIFF", "y.tif"),
+                                (Image.fromarray(ramp.astype(np.int32)), "TIFF", "z.tif")):  # fmt: skip
+        np.testing.assert_allclose(first(tmp_path, image, format, name)[..., 1], ramp // 257, atol=1)
+    real = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    np.testing.assert_allclose(first(tmp_path, Image.fromarray(real), "TIFF", "x.tif")[..., 2], real * 255, atol=0.51)
+    for values in (real * 300 - 7, real * np.nan, (ramp.astype(np.int32) - 9)):
+        with pytest.raises(ValueError, match="its numbers .* run from .*; allowed is 0 to"):
+            first(tmp_path, Image.fromarray(values), "TIFF", "x.tif")
+
+
+def test_transparency_is_dropped_in_the_same_way_from_palettes_and_colours(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 255, (8, 8, 4), dtype=np.uint8)
+    few = Image.fromarray(colours[..., :3]).quantize(8)
+    expected = np.asarray(few.convert("RGB"))
+    few.info["transparency"] = bytes([0, 128, 255, 7])
+    np.testing.assert_array_equal(first(tmp_path, few), expected)
+    np.testing.assert_array_equal(first(tmp_path, Image.fromarray(colours)), colours[..., :3])
+    for mode in ("1", "L", "LA", "P", "CMYK", "RGBA"):
+        assert first(tmp_path, Image.fromarray(colours[..., :3]).convert(mode), "TIFF", f"{mode}.tif").shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_read_the_right_way_up_from_a_file_and_from_a_data_set(tmp_path, orientation):
+    from torchvision.datasets import ImageFolder
+
+    stored = Image.fromarray(np.arange(12 * 20 * 3, dtype=np.uint8).reshape(12, 20, 3))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for k in "ab":
+        for i in range(2):
+            (tmp_path / k).mkdir(exist_ok=True)
+            stored.save(tmp_path / k / f"{i}.png", exif=exif)
+    turn = Image.Transpose
+    undo = {2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE, 6: turn.ROTATE_270, 7: turn.TRANSVERSE, 8: turn.ROTATE_90}
+    right = np.asarray(stored if orientation == 1 else stored.transpose(undo[orientation]))
+    np.testing.assert_array_equal(np.asarray(opened(tmp_path).data.image(0)), right)
+    np.testing.assert_array_equal(np.asarray(opened(ImageFolder(tmp_path)).data.image(0)), right)
+
+
+def test_damaged_exif_data_say_nothing_against_the_pixels(cats):
+    for name, exif in (("0.png", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"), ("1.png", b"Exif\0\0nothing"), ("2.png", b"Exif\0\0")):
+        Image.new("RGB", (8, 8), (200, 0, 0)).save(cats / "a" / name, "JPEG", exif=exif)
+    assert opened(cats).counts.to_dict() == {"a": 3, "b": 3}
+
+
+def test_no_other_format_is_opened_whatever_a_file_is_called(cats, monkeypatch):
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    Image.new("RGB", (8, 8)).save(cats / "a" / "x.eps")
+    (cats / "a" / "x.eps").rename(cats / "a" / "x.png")
+    (cats / "b" / "y.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    (cats / "b" / "z.gif").write_text("/* XPM */")
+    with pytest.raises(ValueError, match="3 of 9 images cannot be read, the first is .*x.png .its content is none of .*PNG"):
+        opened(cats)
+    assert not {"EPS", "WMF", "HDF5", "FITS", "PSD"} & set(decode.FORMATS) and not {".eps", ".pdf", ".wmf"} & decode.SUFFIXES
+
+
+def test_images_that_would_fill_the_memory_are_refused_before_they_do(cats, monkeypatch):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    put(cats / "a" / "long.png", Image.new("RGB", (60_000, 3)))
+    put(cats / "b" / "high.png", Image.new("L", (3, 60_000)))
+    with pytest.raises(ValueError, match="2 of 8 .*long.png .it has 60000 x 3 pixels; the longer side may be 100 times"):
+        opened(cats)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+    with pytest.raises(ValueError, match="it has 900 x 8 pixels"):
+        opened(np.zeros((4, 8, 900, 3), np.uint8), [0, 1, 0, 1])
+    for name in ("a/long.png", "b/high.png"):
+        (cats / name).unlink()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for side in (12, 99):  # what Pillow warns of, and what it refuses
+        put(cats / "a" / "big.png", Image.new("RGB", (side, side)))
+        with pytest.raises(ValueError, match="1 of 7 .*big.png .it claims more than 100 pixels.*raise PIL.Image.MAX_IMAGE_PIXELS"):
+            opened(cats)
+
+
+@pytest.mark.parametrize("error", [IndexError("x"), KeyError("x"), TypeError("x"), MemoryError(), AttributeError("x"), ZeroDivisionError(), AssertionError()])
+def test_an_image_is_unreadable_whatever_pillow_raises(cats, monkeypatch, error):
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(ValueError, match="6 of 6 images cannot be read"):
+        opened(cats)
+
+
+def test_every_cut_of_a_file_is_unreadable(cats, tmp_path):
+    for format in ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP", "PPM"):
+        buffer = io.BytesIO()
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(buffer, format)
+        content = buffer.getvalue()
+        for share in (0, 0.02, 0.1, 0.5):
+            (tmp_path / "cut.png").write_bytes(content[: int(share * len(content))])
+            with pytest.raises(ValueError):
+                decode.read(tmp_path / "cut.png", fast=True)
+
+
+# Data sets ------------------------------------------------------------------------------------------------------------
+
+
+class Listed(torch.utils.data.Dataset):
+    """Images whose labels change on the way out; ``targets`` is what they were before."""
+
+    def __init__(self, say, n=6, classes=None):
+        self.say, self.targets = say, [0] * (n // 2) + [1] * (n - n // 2)
+        if classes:
+            self.classes = classes
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, i):
+        return Image.new("RGB", (8, 8), (i, 0, 0)), self.say(i)
+
+
+def test_the_label_of_an_item_is_what_the_item_says(tmp_path):
+    from torchvision.datasets import ImageFolder
+
+    assert opened(Listed(lambda i: i % 2)).data.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert opened(Listed(lambda i: np.array([i % 2]))).data.labels.tolist() == [0, 1, 0, 1, 0, 1]  # as MedMNIST has them
+    assert opened(Listed(lambda i: torch.tensor(i % 2), classes=["x", "y"])).data.classes == ("x", "y")
+    for k in "ab":
+        for i in range(4):
+            put(tmp_path / k / f"{i}.png")
+    merged = ImageFolder(tmp_path, target_transform=lambda k: ["y", "x"][k])
+    assert opened(merged).counts.to_dict() == {"x": 4, "y": 4}
+    edited = ImageFolder(tmp_path)
+    edited.samples = [(path, 1 - k) for path, k in edited.samples]
+    assert opened(edited).data.labels.tolist() == [1] * 4 + [0] * 4
+
+
+def test_items_that_cannot_be_labelled_are_refused():
+    for say, message in (
+        (lambda i: None, "labels are missing: 6 of the 6 items of Listed have none"),
+        (lambda i: {"boxes": []}, "sample 0 has the label {'boxes': ..}, a dict"),
+        (lambda i: [0, 1], "a list; allowed is one integer or string per sample; labels.argmax"),
+        (lambda i: i % 2 - 1, "have the label -1, which is none of its 2 classes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            opened(Listed(say, classes=["x", "y"]))
+
+
+def test_items_that_cannot_be_read_are_counted_and_can_be_left_out():
+    class Torn(Listed):
+        def __getitem__(self, i):
+            if i == 2:
+                raise KeyError("lost")
+            return super().__getitem__(i)
+
+    data = Torn(lambda i: i % 2, n=8)
+    with pytest.raises(ValueError, match="1 of 8 images cannot be read, the first is item 2 of Torn .KeyError: 'lost'"):
+        opened(data)
+    target = opened(data, on_error="skip")
+    assert target.data.labels.tolist() == [0, 1, 1, 0, 1, 0, 1] and target.data.image(2).getpixel((0, 0)) == (3, 0, 0)
+
+
+# Labels ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given_", "message"),
+    [
+        ([None, *"ababa"], "labels are missing: 1 of the 6 rows have none, the first is number 1"),
+        (["a", np.nan, *"abab"], "labels are missing: 1 .* number 2"),
+        (pd.Series([0, 1, pd.NA, 0, 1, 1], dtype="Int64"), "labels are missing: 1 .* number 3"),
+        (pd.Series(["a", "b", None, "a", "b", "b"], dtype="category"), "labels are missing: 1 .* number 3"),
+        (np.ma.masked_array([0, 1, 0, 1, 0, 1], mask=[0, 0, 0, 1, 0, 0]), "labels are missing: 1 .* number 4"),
+        (pd.to_datetime(["2020", None, "2021", "2020", "2021", "2020"]), "labels are missing: 1 .* number 2"),
+        (["a", " ", *"abab"], "labels are missing: 1 .* number 2"),
+        (None, "labels are missing: give labels="),
+        ([0.5, 1, 2, 0.5, 1, 2], "labels are measured numbers .sample 0 has 0.5."),
+        (np.linspace(0, 1, 6, dtype=np.float32), "measured numbers .sample 1 has 0.2"),
+        (torch.linspace(0, 1, 6), "measured numbers"),
+        ([np.inf, 1, 2, 0, 1, 2], "measured numbers .sample 0 has inf"),
+        (np.eye(6), "labels.argmax.axis=1. if they are one-hot"),
+        (torch.eye(6), "labels.argmax"),
+        ([["a", "b"]] * 6, "sample 0 has the label .*a list; allowed is one integer or string"),
+        ([1j] * 6, "a complex; allowed"),
+        ([0, "a", 0, "a", 0, "a"], "partly numbers .0., partly strings .'a'."),
+        ("ababab", "labels are a str; allowed is a list or an array"),
+        ({0, 1, 2, 3, 4, 5}, "labels are a set"),
+        (5, "labels are a int"),
+        ([0, 1], "6 rows but 2 labels"),
+    ],
+)
+def test_what_is_no_label_of_a_class_is_refused(given_, message):
+    with pytest.raises(ValueError, match=message):
+        labels.encode(given_, 6, "rows")
+
+
+@pytest.mark.parametrize("given_", [[7, 9, 7], np.array([7.0, 9.0, 7.0]), torch.tensor([7, 9, 7]).bfloat16(), np.array([7, 9, 7], dtype=object), pd.Series([7, 9, 7], index=[5, 6, 7]),
+                                    pd.Series([7, 9, 7], dtype="Int8"), [[7], [9], [7]], np.array([[7], [9], [7]]), pd.DataFrame({"y": [7, 9, 7]}), (np.int8(7), torch.tensor(9), 7)])  # fmt: skip
+def test_labels_may_be_held_by_anything(given_):
+    codes, classes = labels.encode(given_, 3, "rows")
+    assert codes.tolist() == [0, 1, 0] and classes == ("7", "9")
+
+
+def test_labels_of_strings_bytes_and_truths_are_classes():
+    assert labels.encode(np.array([b"x", b"y"]), 2, "rows")[1] == ("x", "y")
+    assert labels.encode([True, False], 2, "rows")[1] == ("False", "True")
+    assert labels.encode(["None", "nan", "10", "9"], 4, "rows")[1] == ("10", "9", "None", "nan")
+
+
+def test_classes_called_almost_the_same_deserve_a_caution():
+    assert labels.alike(["a", "a ", "b", "B", "c", "caf\u00e9", "cafe\u0301"]) == [("a", "a "), ("b", "B"), ("caf\u00e9", "cafe\u0301")]
+    H = np.random.default_rng(0).normal(size=(60, 4))
+    table = ncrepro.rank({"x": H, "y": H**2}, labels=["a", "a ", "b"] * 20, metrics="logme", n_bootstrap=0, progress=False)
+    assert "classes 'a', 'a ' are called almost the same: are they one?" in table.attrs["cautions"]
+
+
+def test_classes_of_one_sample_are_refused_of_features_too():
+    with pytest.raises(ValueError, match="class '0' of a has 1 sample"):
+        ncrepro.rank({"a": np.eye(6), "b": np.eye(6)}, labels=np.arange(6), progress=False)
+
+
+# Tables of texts ------------------------------------------------------------------------------------------------------
+
+
+def table(folder, content, suffix="csv"):
+    (folder / f"t.{suffix}").write_bytes(content if isinstance(content, bytes) else content.encode())
+    return own.open_target(folder / f"t.{suffix}").data
+
+
+def test_rows_of_a_csv_are_never_shifted(tmp_path):
+    rows = [("hello, world", "a"), ('say "hi"', "b"), ("two\nlines", "a"), ("x" * 200_000, "b")]
+    text = "id,text,label\n" + "".join(f'{i},"{t.replace(chr(34), 2 * chr(34))}",{k}\n' for i, (t, k) in enumerate(rows))
+    for content in (text, "\ufeff" + text, text.replace("\n1,", "\n\n1,"), text.replace(",label\n", ",label,\n").replace(",a\n", ",a,\n").replace(",b\n", ",b,,\n")):
+        data = table(tmp_path, content)
+        assert data.texts.tolist() == [t for t, _ in rows] and data.labels.tolist() == [0, 1, 0, 1]
+    for content, message in (
+        ("text,label\nhello,a\nhello, world,b\n", "t.csv: line 3 has 3 fields, but the header names 2 columns"),
+        ("text,label\nhello,a,1\nyou,b,2\n", "line 2 has 3 fields"),
+        ("text,label\nhello\nyou,b\n", "1 of the 2 rows of .*t.csv have none, the first is number 1"),
+        ("text,label,label\nx,a,b\n", "2 columns are called 'label'"),
+        ('text,label\n"x,a\ny,b\n', "cannot be read as csv"),
+        ("", "unknown text column 'text'"),
+        (b"\xff\xfet\0e\0x\0t\0", "cannot be read as csv"),
+        ("text;label\nx;a\n", "unknown text column 'text'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            table(tmp_path, content)
+
+
+def test_a_table_of_a_million_columns_costs_no_more_than_its_rows(tmp_path):
+    n = 1_000_000
+    row = "7," * (n - 2)
+    content = ",".join(f"c{i}" for i in range(n - 2)) + ",text,label\n" + "".join(f"{row}hello {i},{'ab'[i % 2]}\n" for i in range(4))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    data = table(tmp_path, content)
+    assert data.texts.tolist() == [f"hello {i}" for i in range(4)]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
+    with pytest.raises(ValueError, match="unknown text column 'text'.*and 999950 more columns") as error:
+        table(tmp_path, content.replace(",text,", ",txt,"))
+    assert len(str(error.value)) < 2000
+
+
+def test_json_lines_are_read_and_refused_line_by_line(tmp_path):
+    lines = [{"text": f"t{i}", "label": "ab"[i % 2], "more": [i]} for i in range(4)]
+    content = "".join(json.dumps(line) + "\n" for line in lines)
+    for form in (content, "\ufeff" + content, content.replace("\n", "\r\n"), "\n" + content):
+        assert table(tmp_path, form, "jsonl").texts.tolist() == ["t0", "t1", "t2", "t3"]
+    assert table(tmp_path, content.replace("t3", "\\ud800"), "jsonl").texts[3] == "?"
+    for form, message in (
+        (content.replace('"label": "a"', '"label": ["a"]').replace('"label": "b"', '"label": ["a", "b"]'), "a list; allowed is one integer or string"),
+        (content.replace('"label": "a", "more": [2]', '"more": [2]'), "labels are missing: 1 of the 4 rows of .*number 3"),
+        (content.replace('"b"', "null"), "labels are missing: 2 of the 4"),
+        (content.replace('"b"', "0.25").replace('"a"', "0.5"), "labels are measured numbers"),
+        (content.replace('"t1"', "null"), "number 2 of the 4 rows of .* has no text"),
+        (content.replace('"t1"', '{"a": 1}'), "number 2 of the 4 rows of .* is a dict; allowed are texts"),
+        (json.dumps(lines), "line 1 holds a list; allowed is one JSON object per line"),
+        ("[" * 100_000, "cannot be read as jsonl"),
+        (content.replace("label", "lable"), "unknown label column 'label'.*did you mean 'lable'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            table(tmp_path, form, "jsonl")
+
+
+def test_lists_and_frames_of_texts_are_held_to_the_same(tmp_path):
+    texts, two = [f"text {i}" for i in range(4)], ["a", "b"] * 2
+    assert own.open_target(np.array(texts), two).data.classes == ("a", "b")
+    frame = pd.DataFrame({"text": texts, "label": pd.Series(two, dtype="category")})
+    assert own.open_target(frame).data.texts.tolist() == texts
+    for data, labels_, message in (
+        (texts, [None, "b", "a", "b"], "labels are missing: 1 of the 4 texts"),
+        (["x", None, "y", "z"], two, "number 2 of the 4 texts has no text"),
+        (["x", 3 + 1j, "y", "z"], two, "number 2 of the 4 texts is a complex"),
+        (pd.concat([frame, frame[["label"]]], axis=1), None, "2 columns are called 'label'"),
+        (frame.assign(label=[np.nan, "a", "b", "a"]), None, "labels are missing: 1 of the 4 rows of the table"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            own.open_target(data, labels_)
+
+
+# Features -------------------------------------------------------------------------------------------------------------
+
+
+def test_features_give_the_same_table_whatever_holds_them():
+    rng, y = np.random.default_rng(0), np.arange(60) % 3
+    both = {name: (rng.normal(size=(60, 9)) + spread * y[:, None]).astype(np.float32) for name, spread in (("x", 1.0), ("y", 0.5))}
+
+    def go(hold, **options):
+        options = {"labels": y, "metrics": ["logme"], "n_bootstrap": 5, "progress": False} | options
+        return ncrepro.rank({name: hold(H) for name, H in both.items()}, **options)[["model", "logme", "total", "low", "high"]]
+
+    for options in ({}, {"max_per_class": 10}):
+        for hold in (pd.DataFrame, lambda H: pd.DataFrame(H, index=range(60, 0, -1)).add_prefix("f"), lambda H: H.tolist(), lambda H: list(map(tuple, H.tolist())), torch.tensor):
+            pd.testing.assert_frame_equal(go(hold, **options), go(np.asarray, **options), rtol=1e-4)
+    for hold in (lambda H: H[None], lambda H: H.astype(str), lambda H: pd.DataFrame(H).assign(name="x"), lambda H: 3):
+        with pytest.raises(ValueError, match="x: features .*; they must be"):
+            go(hold)
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders_and_models_of_one_name_refused(tmp_path):
+    files = []
+    for i, place in enumerate(("a/run/f.npz", "b/run/f.npz")):
+        files.append(tmp_path / place)
+        files[-1].parent.mkdir(parents=True)
+        np.savez(files[-1], features=np.random.default_rng(i).normal(size=(12, 3)), labels=np.arange(12) % 2)
+    assert [model.name for model in given.features(files)] == ["a/run/f", "b/run/f"]
+    for data in ([files[0], files[0]], {1: files[0], "1": files[1]}):
+        with pytest.raises(ValueError, match="2 models are called .*give each a name of its own"):
+            given.features(data)
+    np.savez(tmp_path / "all.npz", one=np.eye(12), labels=np.arange(12) % 2)
+    np.savez(tmp_path / "more.npz", one=np.eye(12), labels=np.arange(12) % 2)
+    with pytest.raises(ValueError, match="2 models are called 'one'"):
+        given.features([tmp_path / "all.npz", tmp_path / "more.npz"])
+
+
+def archive(path, **members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+    return path
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def header(shape, descr="<f8"):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def test_archives_that_claim_more_than_they_hold_are_refused(tmp_path, monkeypatch):
+    y = npy(np.arange(4) % 2)
+    for content, message in (
+        (header((1 << 40, 1 << 10)) + b"x" * 64, "claims .1099511627776, 1024. numbers .* which is not what is there"),
+        (header((1 << 62, 1 << 62)), "which is not what is there"),
+        (header((4, 3)) + b"x" * 8, "which is not what is there"),
+        (npy(np.array([{}] * 4, dtype=object)), "features.npy holds Python objects"),
+        (b"no array", "is not a .npz file of plain arrays"),
+        (b"", "is not a .npz file of plain arrays"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            given.features([archive(tmp_path / "f.npz", features=content, labels=y)])
+    monkeypatch.setattr(given, "BOMB", (100, 1 << 20))
+    with pytest.raises(ValueError, match="features.npy would unpack .* bytes to"):
+        given.features([archive(tmp_path / "f.npz", features=npy(np.zeros((4, 1 << 18))), labels=y)])
+    np.save(tmp_path / "plain.npy", np.eye(4))
+    (tmp_path / "plain.npy").rename(tmp_path / "plain.npz")
+    (tmp_path / "text.npz").write_text("no archive")
+    for name in ("plain.npz", "text.npz"):
+        with pytest.raises(ValueError, match=f"{name} is not a .npz file of plain arrays"):
+            given.features([tmp_path / name])
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(ValueError, match="there is no file .*pipe.npz"):
+        given.features([tmp_path / "pipe.npz"])
+
+
+def test_source_probabilities_of_other_samples_are_refused(tmp_path):
+    np.savez(tmp_path / "f.npz", features=np.eye(4), labels=np.arange(4) % 2, source_probs=np.eye(3))
+    with pytest.raises(ValueError, match=r"source_probs have shape \(3, 3\); allowed is \(4, source classes\)"):
+        given.features([tmp_path / "f.npz"])
+
+
+def test_hidden_names_are_those_of_systems_only():
+    assert [name for name in (".x", "__MACOSX", "Thumbs.db", "x.png", "_x", "x.") if folders.hidden(name)] == [".x", "__MACOSX", "Thumbs.db"]

@@ -1,0 +1,458 @@
+"""Models as people have them: heads of every kind, keys that miss nothing, weights under any prefix, texts of any length."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+from torchvision import transforms
+from torchvision.transforms import v2
+
+import ncrepro
+from ncrepro import candidates, identity
+from ncrepro.candidates import IMAGENET, REDUCED, ImageModel
+from ncrepro.datasets.own import Texts
+from ncrepro.models import torchvision_models as published
+
+CPU = torch.device("cpu")
+
+
+def seen(network, x=None):
+    """Features and source probabilities of four images of noise, what the network returns of them, and what it was shown."""
+    x = torch.randint(0, 255, (4, 3, 40, 40), dtype=torch.uint8, generator=torch.manual_seed(0)) if x is None else x
+    shown = IMAGENET.normalise(x)
+    with torch.inference_mode():  # as some readers call it
+        H, probs = ImageModel("it", network.eval(), IMAGENET)(x)
+    return H.clone(), probs, network(shown), shown
+
+
+class Net(nn.Module):
+    """A body of 6 features; what comes after it is given."""
+
+    def __init__(self, after, **layers):
+        super().__init__()
+        torch.manual_seed(0)
+        for name, layer in layers.items():  # before the body: the last layer by name is not the last in use
+            setattr(self, name, layer)
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 6), nn.Tanh())
+        self.after = after
+
+    def forward(self, x):
+        return self.after(self, self.body(x))
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.no_grad():
+        yield
+
+
+# Heads ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "path"), [("resnet18", "fc"), ("mobilenet_v2", "classifier.1"), ("mobilenet_v3_small", "classifier.3"), ("alexnet", "classifier.6"),
+                                            ("squeezenet1_1", "classifier"), ("squeezenet1_1", "classifier.1"), ("convnext_tiny", "classifier.2")])  # fmt: skip
+def test_a_network_whose_head_was_cut_off_gives_what_it_returns(name, path):
+    network = torchvision.models.get_model(name)
+    network.set_submodule(path, nn.Identity())
+    H, probs, out, _ = seen(network, torch.randint(0, 255, (2, 3, 80, 80), dtype=torch.uint8))
+    assert probs is None
+    torch.testing.assert_close(H, published.penultimate(out))
+
+
+def test_a_convolution_that_is_a_head_is_one():
+    network = torchvision.models.get_model("squeezenet1_1", num_classes=5)
+    H, probs, out, _ = seen(network)
+    assert H.shape == (4, 512) and torch.allclose(probs, out.softmax(1))
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU(inplace=True), nn.GELU(), nn.Hardtanh(inplace=True), nn.LayerNorm(6), nn.Sigmoid()])
+def test_a_body_that_ends_in_an_activation_has_no_head(activation):
+    network = Net(lambda net, h: net.last(net.hidden(h)), hidden=nn.Linear(6, 6), last=activation)
+    nn.init.constant_(network.hidden.bias, 9)  # even if the activation changes nothing
+    H, probs, out, _ = seen(network)
+    assert probs is None and torch.equal(H, out)
+
+
+@pytest.mark.parametrize(
+    ("end", "as_probs"),
+    [
+        (lambda z: z, lambda z: z.softmax(1)),
+        (lambda z: z.view(len(z), -1), lambda z: z.softmax(1)),
+        (lambda z: z.softmax(1), lambda z: z.softmax(1)),
+        (lambda z: z.log_softmax(1), lambda z: z.softmax(1)),
+        (lambda z: (z / 3).softmax(1), lambda z: (z / 3).softmax(1)),
+        (nn.Softmax(dim=1), lambda z: z.softmax(1)),
+        (lambda z: functional.dropout(z, 0.5, training=False), lambda z: z.softmax(1)),
+    ],
+)
+def test_a_network_may_end_in_logits_in_a_softmax_or_in_its_logarithm(end, as_probs):
+    network = Net(lambda net, h: end(net.fc(h)), fc=nn.Linear(6, 5))
+    H, probs, _, shown = seen(network)
+    torch.testing.assert_close(H, network.body(shown))
+    torch.testing.assert_close(probs, as_probs(network.fc(network.body(shown))))
+
+
+def test_of_two_heads_the_one_that_is_returned_counts():
+    first = Net(lambda net, h: (net.one(h), net.two(h * 2))[0], one=nn.Linear(6, 5), two=nn.Linear(6, 5))
+    second = Net(lambda net, h: (net.one(h), net.two(h * 2))[1], two=nn.Linear(6, 5), one=nn.Linear(6, 5))
+    for network, head, factor in ((first, "one", 1), (second, "two", 2)):
+        H, probs, _, shown = seen(network)
+        torch.testing.assert_close(H, factor * network.body(shown))
+        torch.testing.assert_close(probs, getattr(network, head)(H).softmax(1))
+    with pytest.raises(ValueError, match="it returns a tuple; allowed are .*if it returns several things, wrap it"):
+        seen(Net(lambda net, h: (net.one(h), h), one=nn.Linear(6, 5)))
+    with pytest.raises(ValueError, match="it returns a Tensor of shape .5,."):
+        seen(Net(lambda net, h: net.one(h).mean(0), one=nn.Linear(6, 5)))
+
+
+def test_the_two_heads_of_a_distilled_network_are_averaged():
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("deit_tiny_distilled_patch16_224", num_classes=5)
+    x = torch.randint(0, 255, (2, 3, 224, 224), dtype=torch.uint8)
+    for head in (network.head, network.head_dist):
+        nn.init.normal_(head.weight)
+    H, probs, out, shown = seen(network, x)
+    assert H.shape == (2, 192)
+    torch.testing.assert_close(probs, out.softmax(1))
+    torch.testing.assert_close(H, network.forward_head(network.forward_features(shown), pre_logits=True))
+
+
+def test_a_network_of_timm_without_its_head_gives_what_it_returns():
+    timm = pytest.importorskip("timm")
+    for name in ("resnet10t", "mobilenetv3_small_050", "convnext_atto"):
+        network = timm.create_model(name, num_classes=0)
+        H, probs, out, _ = seen(network, torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8))
+        assert probs is None and torch.equal(H, out)
+
+
+def test_a_network_comes_back_on_the_device_and_in_the_modes_it_came_in(monkeypatch):
+    network, images = Net(lambda net, h: net.fc(net.drop(h)), fc=nn.Linear(6, 5), drop=nn.Dropout()), np.zeros((4, 40, 40, 3), np.uint8)
+    network.train()
+    network.body.eval()
+    network.register_buffer("kept", torch.zeros(2))
+    images[::2] = 200
+    before = {name: module.training for name, module in network.named_modules()}
+    run = ncrepro.rank(images, {"a": (network, REDUCED), "b": (Net(lambda net, h: h[:, :3]), REDUCED)}, "logme", labels=[0, 1] * 2, n_bootstrap=0, progress=False, cache=False)
+    assert len(run) == 2 and {name: module.training for name, module in network.named_modules()} == before
+    moves = []
+    monkeypatch.setattr(nn.Module, "to", lambda self, place: moves.append(place) or self)
+    with pytest.raises(KeyError), candidates._borrowed(network, torch.device("meta")):
+        raise KeyError
+    assert moves == [torch.device("meta"), CPU]
+    assert {name: module.training for name, module in network.named_modules()} == before
+
+
+# Keys -----------------------------------------------------------------------------------------------------------------
+
+
+def halved(image):
+    return image.resize((20, 20))
+
+
+class Turned:
+    def __init__(self, degrees):
+        self.degrees = degrees
+
+    def __call__(self, image):
+        return image.rotate(self.degrees)
+
+    def __repr__(self):
+        return "Turned()"  # says nothing
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (transforms.Resize(20), transforms.Resize(21)),
+        (transforms.Compose([halved, transforms.ToTensor()]), transforms.Compose([transforms.ToTensor()])),
+        (v2.ToDtype(torch.float32, scale=True), v2.ToDtype(torch.float64, scale=True)),
+        (Turned(10), Turned(20)),
+        (v2.Lambda(halved), v2.Lambda(Image.Image.copy)),
+        (transforms.Normalize([0.0], [1.0]), transforms.Normalize([0.0], [2.0])),
+    ],
+)
+def test_the_key_of_a_transform_says_what_it_does(one, other):
+    assert identity.of(one) == identity.of(one) != identity.of(other) != None  # noqa: E711
+
+
+@pytest.mark.parametrize("hidden", [transforms.Lambda(lambda image: image), v2.Lambda(lambda image: image), lambda image: image, transforms.Compose([lambda image: image])])
+def test_what_cannot_be_told_apart_has_no_key(hidden):
+    def local(image):
+        return image
+
+    assert identity.of(hidden) is None and identity.of(transforms.Lambda(local)) is None
+    typed = type("Typed", (), {"__module__": "__main__"})
+    assert identity.of(typed()) is None or "__main__" == __name__
+
+
+class Scaled(nn.Module):
+    """Two of these differ in nothing that a repr or a state dict shows."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale, self.fc = scale, nn.Linear(2, 2)
+        self.register_buffer("shift", torch.tensor([scale]), persistent=False)
+        nn.init.ones_(self.fc.weight)
+        nn.init.ones_(self.fc.bias)
+
+
+def test_the_key_of_a_network_says_all_that_it_holds():
+    assert repr(Scaled(1.0)) == repr(Scaled(2.0)) and identity.of(Scaled(1.0)) == identity.of(Scaled(1.0)) != identity.of(Scaled(2.0))
+    other = Scaled()
+    other.fc.weight.data[0, 0] += 1e-7
+    assert identity.of(other) != identity.of(Scaled())
+    other = Scaled()
+    other.fc.register_forward_hook(lambda *_: None)
+    assert identity.of(other) is None
+    assert identity.of(Scaled().to("meta")) is None
+    assert identity.of(Scaled().bfloat16()) != identity.of(Scaled())
+
+
+def test_the_key_follows_the_file_that_a_class_is_from(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    keys = []
+    for i in range(2):
+        (tmp_path / f"mine{i}.py").write_text(f"class Mine:\n    def __call__(self, image):\n        return image.rotate({i})\n")
+        keys.append(identity.of(__import__(f"mine{i}").Mine()))
+    import mine0
+
+    (tmp_path / "mine0.py").write_text("class Mine:\n    pass\n")
+    assert None not in keys and len({*keys, identity.of(mine0.Mine())}) == 3
+
+
+# Weights --------------------------------------------------------------------------------------------------------------
+
+SMALL = "squeezenet1_1"
+
+
+@pytest.fixture(scope="module")
+def state():
+    return torchvision.models.get_model(SMALL, num_classes=5).state_dict()
+
+
+def before(prefix, state):
+    return {prefix + key: value for key, value in state.items()}
+
+
+def other(state):
+    return {key: value + 1 for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: before("_orig_mod.module.", s),
+        lambda s: {"state_dict": before("model.", s) | {"criterion.weight": torch.ones(5)}, "epoch": 3, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}},
+        lambda s: {"model": s, "model_ema": other(s), "args": None},
+        lambda s: {"state_dict": s, "state_dict_ema": other(s)},
+        lambda s: {"model_ema": s},
+        lambda s: {"ema": {"decay": 0.9, "shadow": s}},
+        lambda s: {"state_dict": before("net.", s) | before("ema_net.module.", other(s))},
+        lambda s: {"n_averaged": torch.tensor(3)} | before("module.", s),
+        lambda s: {"checkpoint": {"weights": before("module.backbone.", s)}},
+        lambda s: before("encoder.trunk.model._orig_mod.", s),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
+def test_weights_are_found_under_any_prefix(tmp_path, state, wrap, suffix):
+    torch.save(wrap(state), tmp_path / f"w{suffix}")
+    loaded = candidates.resolve([f"{SMALL}={tmp_path / f'w{suffix}'}"], "images")[0].load().network.state_dict()
+    assert loaded.keys() == state.keys() and all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
+def test_weights_that_may_be_either_of_two_networks_are_refused(tmp_path, state):
+    torch.save(before("student.", state) | before("teacher.", other(state)), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match="w.pth holds 2 such networks, under 'student.' and 'teacher.': save one of them"):
+        candidates.resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"hello", b"<html>404</html>", b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b"\x89HDF\r\n\x1a\n" + bytes(99), b"\x80\x02.", b"\x80\x04N.", b"\0" * 512,
+                                     b"\xff" * 9 + b"\x7f" + bytes(99), b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"])  # fmt: skip
+@pytest.mark.parametrize("suffix", [".pth", ".bin", ".safetensors"])
+def test_files_that_are_no_weights_are_refused_in_a_sentence(tmp_path, content, suffix):
+    (tmp_path / f"w{suffix}").write_bytes(content)
+    with pytest.raises(ValueError, match=f"w{suffix} (is not a state dict|holds a .*, not a state dict).*save network.state_dict"):
+        candidates.resolve([f"{SMALL}={tmp_path / f'w{suffix}'}"], "images")
+
+
+def test_foreign_weights_of_the_right_names_are_refused(tmp_path, state):
+    key = "classifier.1.weight"
+    for value, message in ((torch.tensor(1.0), f"of another shape: .*{key}"), (state[key].to(torch.int8), f"of whole numbers: {key}"), (state[key][:0], f"of another shape: .*{key}")):
+        torch.save(state | {key: value}, tmp_path / "w.pth")
+        with pytest.raises(ValueError, match=message):
+            candidates.resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")
+    with warnings.catch_warnings(action="ignore"):  # it is of yesterday
+        torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "script.pth")
+    with pytest.raises(ValueError, match="script.pth is not a state dict"):
+        candidates.resolve([f"{SMALL}={tmp_path / 'script.pth'}"], "images")
+
+
+def test_names_that_become_one_are_refused(state):
+    with pytest.raises(ValueError, match="two models are called '1'"):
+        candidates.resolve({1: (nn.Flatten(), REDUCED), "1": (nn.Flatten(), REDUCED)}, "images")
+
+
+# timm's preprocessing -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+@pytest.mark.parametrize("size", [(300, 400), (400, 300), (64, 64), (30, 700), (256, 255)])
+@pytest.mark.parametrize("percent", [1.0, 0.9])
+def test_each_way_of_cropping_is_timms(mode, size, percent):
+    timm = pytest.importorskip("timm")
+    config = {"input_size": (3, 64, 64), "crop_mode": mode, "crop_pct": percent, "interpolation": "bicubic", "mean": (0.5, 0.4, 0.3), "std": (0.2,) * 3}
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8))
+    theirs = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=config))(image)
+    transform = published._timm_transform(config, "it")
+    torch.testing.assert_close(transform.normalise(torch.tensor(transform(image)).permute(2, 0, 1)[None])[0], theirs, atol=1e-5, rtol=1e-5)
+    assert transform.augmented(image, np.random.default_rng(0), flip=True).shape == (64, 64, 3)
+
+
+def test_a_module_of_timm_brings_its_own_preprocessing():
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("resnet10t")
+    network.pretrained_cfg = network.pretrained_cfg | {"input_size": (3, 96, 96), "crop_mode": "squash", "crop_pct": 1.0, "mean": (0.1,) * 3}
+    candidate = candidates.resolve({"it": network}, "images")[0]
+    assert candidate.load().transform == published.Transform(96, 96, network.pretrained_cfg["interpolation"], (0.1,) * 3, tuple(network.pretrained_cfg["std"]), "squash")
+    assert candidate.caution == ""
+    network.pretrained_cfg |= {"input_size": (3, 96, 48)}
+    with pytest.raises(ValueError, match="reads 96 x 48 pixels of 3 colours; allowed are squares"):
+        candidates.resolve({"it": network}, "images")
+
+
+def test_a_mistyped_tag_of_timm_is_answered_with_the_near_one():
+    pytest.importorskip("timm")
+    with pytest.raises(ValueError, match="unknown weights 'resnet50.a1_in1kk': choose one of .*did you mean 'resnet50.a1_in1k'"):
+        candidates.resolve(["timm/resnet50.a1_in1kk", "resnet18"], "images")
+
+
+# Texts ----------------------------------------------------------------------------------------------------------------
+
+WORDS = ["<s>", "<pad>", "<unk>"] + [f"w{i}" for i in range(30)]
+
+
+def text_model(folder, network, **tokens):
+    """A transformer in a folder as `save_pretrained` writes it, ready to be asked."""
+    transformers, tokenizers = pytest.importorskip("transformers"), pytest.importorskip("tokenizers")
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", **tokens).save_pretrained(folder)
+    network.save_pretrained(folder)
+    return candidates.resolve([f"it={folder}"], "texts")[0].load()
+
+
+def texts(*lengths):
+    rng = np.random.default_rng(0)
+    written = [" ".join(f"w{i}" for i in rng.integers(0, 30, n)) for n in lengths]
+    return Texts("t", np.array(written, dtype=object), np.arange(len(lengths)) % 2, ("a", "b"))
+
+
+def features(model, data, size):
+    return candidates.extract(model, data, CPU, size, lambda n: None)
+
+
+def networks(transformers):
+    torch.manual_seed(0)
+    size = dict(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    ends = dict(bos_token_id=0, eos_token_id=0, pad_token_id=1)
+    return {
+        "gpt2": transformers.GPT2Model(transformers.GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=1, n_head=2, n_positions=64, initializer_range=0.2, **ends)),
+        "roberta": transformers.RobertaModel(transformers.RobertaConfig(**size, max_position_embeddings=66, pad_token_id=1)),
+        "opt": transformers.OPTModel(transformers.OPTConfig(vocab_size=len(WORDS), hidden_size=16, word_embed_proj_dim=16, num_hidden_layers=1, num_attention_heads=2, ffn_dim=8, max_position_embeddings=64, **ends)),
+        "xlnet": transformers.XLNetModel(transformers.XLNetConfig(vocab_size=len(WORDS), d_model=16, n_layer=1, n_head=2, d_inner=32)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("name", ["gpt2", "roberta", "opt", "xlnet"])
+def test_features_of_a_text_do_not_depend_on_its_batch_and_long_texts_are_cut(tmp_path, name, side):
+    network = networks(pytest.importorskip("transformers"))[name]
+    model = text_model(tmp_path, network, pad_token="<pad>", eos_token="<s>", padding_side=side)
+    data = texts(3, 30, 8, 20, 900)
+    one, five = features(model, data, 1), features(model, data, 5)
+    np.testing.assert_allclose(one["features"], five["features"], atol=1e-4)
+    assert model.length == (512 if name == "xlnet" else 64) and five["cut"].tolist() == [1, model.length]
+    assert "cut" not in features(model, texts(3, model.length), 2)
+
+
+def test_cut_texts_are_said_and_texts_without_a_token_refused(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    pool = {f"m{i}": str(tmp_path / f"m{i}") for i in range(2)}
+    for folder, name in zip(pool.values(), ("gpt2", "roberta"), strict=True):
+        text_model(folder, networks(transformers)[name], pad_token="<pad>")
+    data, options = texts(4, 5, 6, 700), {"labels": [0, 1, 0, 1], "metrics": "logme", "n_bootstrap": 0, "progress": False}
+    for _ in range(2):  # taken, and found again
+        run = ncrepro.rank(list(data.texts), pool, cache=tmp_path / "kept", **options)
+        assert all("1 of 4 texts were cut, as it reads 64 tokens at most" in caution for caution in run["caution"])
+    model = candidates.resolve([f"it={pool['m0']}"], "texts")[0].load()
+    model.tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    model.tokenizer.backend_tokenizer.normalizer = pytest.importorskip("tokenizers").normalizers.Replace("w1", "")
+    with pytest.raises(ValueError, match="it: text 1 holds no token of its vocabulary"):
+        features(model, Texts("t", np.array(["w2", "w1"], dtype=object), np.array([0, 1]), ("a", "b")), 2)
+
+
+def test_a_tokenizer_without_a_token_to_pad_with_is_answered(tmp_path):
+    transformers, tokenizers = pytest.importorskip("transformers"), pytest.importorskip("tokenizers")
+    bare = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0})))
+    with pytest.raises(ValueError, match="it: its tokenizer has no token to pad with"):
+        candidates.TextModel("it", nn.Identity(), bare)
+
+
+# Scores that are no numbers -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pool():
+    rng, y = np.random.default_rng(0), np.arange(60) % 3
+    return {f"m{i}": rng.normal(size=(60, 4)) + i * y[:, None] for i in range(3)}, y
+
+
+def test_a_score_that_is_no_number_is_refused_and_not_averaged_away(pool, monkeypatch):
+    whole = ncrepro.metrics.transrate
+    for value in (math.nan, math.inf):
+        monkeypatch.setattr(ncrepro.metrics, "transrate", lambda samples, _, v=value: v if samples.features[0, 0] == pool[0]["m1"][0, 0] else whole(samples, None))
+        with pytest.raises(ValueError, match=f"transrate of m1 is {value}: .*leave out the metric or the model"):
+            ncrepro.rank(pool[0], labels=pool[1], metrics=["transrate", "logme"], n_bootstrap=0, progress=False)
+
+
+def test_a_resample_that_is_no_number_takes_one_interval_only(pool, monkeypatch):
+    whole, calls = ncrepro.metrics.logme, []
+    monkeypatch.setattr(ncrepro.metrics, "logme", lambda samples, _: calls.append(0) or (math.nan if len(calls) == 3 else whole(samples, None)))
+    table = ncrepro.rank(pool[0], labels=pool[1], metrics="logme", n_bootstrap=4, progress=False)
+    assert table.set_index("model")["low"].isna().to_dict() == {"m0": True, "m1": False, "m2": False}
+    assert "there is no interval for m0: some of its resamples cannot be scored" in table.attrs["cautions"]
+    assert not any("there are no intervals" in caution for caution in table.attrs["cautions"])
+
+
+def test_terms_that_cancel_out_are_not_called_the_same(pool, monkeypatch):
+    terms = {"m0": (1.0, 5.0), "m1": (3.0, 2.0)}
+    monkeypatch.setattr(ncrepro.metrics, "face", lambda samples, _: terms["m0" if samples.features[0, 0] == pool[0]["m0"][0, 0] else "m1"])
+    two = {name: pool[0][name] for name in terms}
+    table = ncrepro.rank(two, labels=pool[1], metrics=["face", "logme"], n_bootstrap=0, progress=False)
+    said = "\n".join(table.attrs["cautions"])
+    assert "the terms of face cancel out: its total is the same for all models" in said and "the same for all models, and so left out of the totals" not in said
+    with pytest.raises(ValueError, match="no order: the terms of face cancel out; take more metrics or models"):
+        ncrepro.rank(two, labels=pool[1], metrics="face", n_bootstrap=0, progress=False)
+
+
+# Where things are kept ------------------------------------------------------------------------------------------------
+
+
+def test_a_cache_that_cannot_be_written_is_answered_before_the_work_and_can_be_placed(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 255, (6, 40, 40, 3), dtype=np.uint8)
+    models = {f"m{i}": (torchvision.models.squeezenet1_1(num_classes=4 + i), REDUCED) for i in range(2)}
+    go = lambda cache: ncrepro.rank(images, models, "logme", labels=[0, 1] * 3, n_bootstrap=0, progress=False, cache=cache)
+    (tmp_path / "file").write_text("")
+    with monkeypatch.context() as patch:
+        patch.setattr(candidates, "extract", lambda *_: pytest.fail("features were taken"))
+        patch.setenv("NCREPRO_CACHE", str(tmp_path / "file"))
+        with pytest.raises(OSError, match="features cannot be kept in .*file.rank .*cache=FOLDER, or with NCREPRO_CACHE"):
+            go(True)
+    monkeypatch.setenv("NCREPRO_CACHE", str(tmp_path / "elsewhere"))
+    assert len(go(True)) == 2 and len(list((tmp_path / "elsewhere" / "rank" / "features").iterdir())) == 2
