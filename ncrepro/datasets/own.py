@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import PIL
 from PIL import Image
 
 from .. import artifacts
 from ..profiles import unknown
+from ..store import fingerprint
 from . import decode, folders, tables
 from . import labels as _labels
 from .folders import Photos
@@ -126,7 +126,7 @@ class Target:
             if _has_files(self.data):
                 content = {
                     "content": hashlib.sha256("".join(digest for digest, _ in found).encode()).hexdigest(),
-                    "by": [artifacts.fingerprint("datasets/decode"), PIL.__version__, Image.MAX_IMAGE_PIXELS],
+                    "by": [fingerprint.of(decode.__name__), Image.MAX_IMAGE_PIXELS],
                 }
                 path = folder / f"decoded-{artifacts.digest(content)}.safetensors" if folder else None
                 known = artifacts.load(path, content) if path else None
