@@ -50,7 +50,10 @@ ARCHITECTURES = _Architectures(models.names())
 LOSSES = (*losses.LOSSES, *RELEASED)
 DATASETS = _Datasets(datasets.names())
 # What loads and trains: a change there does so again.
-CODE = ("models/torchvision_models", "models/selfsupervised", "objectives/collapse", "extraction", "losses", "tasks/imagenet", "tasks/recipes")
+CODE = (
+    "models/torchvision_models", "models/selfsupervised", "objectives/collapse", "extraction", "losses",
+    "tasks/imagenet", "tasks/recipes",
+)  # fmt: skip
 _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
