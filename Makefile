@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # What can be said on the command line. A $ in a value stays a $, and the value is handed on in the environment, so that no shell
 # and no make reads it: write "$$NAME" in a recipe.
 OF_RANK := IMAGES TEXT FEATURES MODELS METRICS TEXT_COLUMN LABEL_COLUMN MAX_PER_CLASS BATCH_SIZE N_BOOTSTRAP ON_ERROR OUT
-OPTIONS := PROFILE PYTHON BASE_PYTHON NCREPRO_DATA NCREPRO_LOADERS NCREPRO_ROOT $(OF_RANK)
+OPTIONS := PROFILE PYTHON BASE_PYTHON REPETITIONS FAULTS NCREPRO_DATA NCREPRO_LOADERS NCREPRO_ROOT NCREPRO_ARITHMETIC $(OF_RANK)
 SAID := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 $(foreach name,$(SAID),$(eval export override $(name) := $$(value $(name))))
 
@@ -49,6 +49,12 @@ data: | environment  ## the data sets and checkpoints that PROFILE needs: there 
 verify: | environment  ## compare this machine's tables with the committed ones
 	@$(PIPELINE) verify
 
+noise: | environment  ## train PROFILE again from other random seeds, REPETITIONS times (hours), and say what that moves
+	@$(PIPELINE) noise --repetitions $(or $(REPETITIONS),5)
+
+faults: | environment  ## damage, kill and crowd runs of the smoke profile, FAULTS times (minutes to hours), and say what came out
+	$(PYTHON) -m bench.faults --n $(or $(FAULTS),60)
+
 bench: | environment  ## time and memory of every metric and of feature extraction, beside plain ways to do the same
 	$(PYTHON) -m bench
 
@@ -89,7 +95,7 @@ help:
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nOptions: PROFILE=$(shell tr ' ' '|' <<< '$(PROFILES)')  PYTHON=python (an environment of your own)\n'
 
-.PHONY: all figures features rank plan data verify bench lab test notebooks reference clean distclean environment check help
+.PHONY: all figures features rank plan data verify noise faults bench lab test notebooks reference clean distclean environment check help
 
 # The environment: the lock is copied into it last, so an interrupted installation is started again. Two makes take turns.
 .venv/requirements.txt: $(shell cmp -s requirements.txt .venv/requirements.txt || echo FORCE)
@@ -103,7 +109,7 @@ check: | environment
 
 # What has to run is asked before anything starts. It follows from the content of what every run rests on, never from the times
 # of files: see ncrepro/commands/workflow.py.
-NOTHING_TO_RUN := help lab test check plan data verify bench rank clean distclean environment
+NOTHING_TO_RUN := help lab test check plan data verify noise faults bench rank clean distclean environment
 ifneq ($(filter-out $(NOTHING_TO_RUN),$(or $(MAKECMDGOALS),help)),)
 include $(BUILD)/rules.mk
 $(BUILD)/rules.mk: FORCE | environment

@@ -172,7 +172,7 @@ def test_a_broken_profile_is_one_sentence_that_names_key_value_and_remedy(old, n
     ("old", "new", "said"),
     [
         ("ground_truth: finetune, ", "", "pools.supervised.finetune: the key 'ground_truth' is missing"),
-        ("ground_truth: finetune, ", "ground_truth: finetuned, ", "finetune.ground_truth: unknown ground_truth 'finetuned'.*did you mean 'finetune'"),
+        ("ground_truth: finetune, ", "ground_truth: finetuned, ", "finetune.ground_truth: unknown ground_truth 'finetuned'.*mean 'finetune'"),
         ("epochs: 20, ", "", "pools.supervised.finetune: the key 'epochs' is missing"),
         ("learning_rate: 0.01}", "learning_rate: [0.01, 0]}", "pools.supervised.finetune.learning_rate.1. is 0; allowed is"),
         ("learning_rate: 0.01}", "learning_rate: []}", "pools.supervised.finetune.learning_rate is \\[\\]; allowed is"),

@@ -127,7 +127,7 @@ def _write_readme() -> None:
     """``figures/README.md``, from the index of every profile whose numbers mean something."""
     parts = ["# Figures", "Written by `90_figures`; every number in this page was computed by the run that drew the figures.", RULE]
     for path in sorted(paths.figures("").glob("*/index.csv")):
-        if path.parent.name != "smoke":
+        if path.parent.name != "smoke" and "+" not in path.parent.name:  # repetitions of a profile have no page of their own
             table = pd.read_csv(path)
             shown = table if path.parent.name == "demo" else table[~table["figure"].isin(OF_IMAGES)]
             parts += [f"## Profile `{path.parent.name}`", as_markdown(shown, path.parent.name)]
