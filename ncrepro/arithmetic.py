@@ -19,11 +19,12 @@ PINS = {
     "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",  # no bfloat16 inside
     "DNNL_DEFAULT_FPMATH_MODE": "STRICT",
     "MKL_CBWR": "COMPATIBLE",  # torch's matrix products and decompositions; any other value means something else on an AMD
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # torch's exp and log, where MKL obeys
     "OPENBLAS_CORETYPE": "Haswell",  # NumPy's and SciPy's
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # NumPy's exp, log, sums
     **ONE_THREAD,
 }
-UNSET = ("OPENBLAS_L2_SIZE", "NPY_ENABLE_CPU_FEATURES", "MKL_ENABLE_INSTRUCTIONS")  # would undo some of this
+UNSET = ("OPENBLAS_L2_SIZE", "NPY_ENABLE_CPU_FEATURES")  # would undo some of this
 LOADED_ONCE = ("numpy", "scipy", "torch")
 # Distributions whose version decides numbers: what computes, what draws the data sets, and whose docstrings are one.
 DECIDE = (

@@ -36,6 +36,11 @@ def test_every_set_has_the_same_bytes_in_another_process_order_and_hash_seed():
     assert elsewhere == {name: digest(generated(name, "test")) for name in builtin.NAMES}
 
 
+@pytest.mark.parametrize("name", ["digits", "signs"])
+def test_the_first_images_are_those_of_the_whole(name):
+    assert digest(builtin.generate(name, "test", 7)) == digest(generated(name, "test").take(slice(7)))
+
+
 @pytest.mark.parametrize("name", ["digits", "signs", "photographs"])
 def test_a_second_call_gives_the_same_bytes(name):
     assert digest(builtin.generate(name, "train")) == digest(generated(name, "train"))

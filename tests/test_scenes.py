@@ -63,6 +63,10 @@ def test_no_scene_is_blank_and_none_occurs_twice_within_or_across_splits(name):
     assert len(np.unique(flat, axis=0)) == len(flat)
 
 
+def test_the_first_scenes_are_those_of_the_whole():
+    assert digest(scenes.generate("street", "train", 5)) == digest(generated("street", "train").limited(5))
+
+
 def test_signs_more_is_signs_with_more_scenes():
     few, many = scenes.DOMAINS["signs"], scenes.DOMAINS["signs_more"]
     assert (few.classes, few.paint, few.noise, few.gain) == (many.classes, many.paint, many.noise, many.gain)

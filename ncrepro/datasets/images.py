@@ -56,8 +56,8 @@ class Images:
         """Number of classes K, whether or not each of them has an image here."""
         return len(self.classes)
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> Images:
-        """The images at ``indices`` (positions or a mask), in that order; the classes stay."""
+    def take(self, indices: Sequence[int] | np.ndarray | slice) -> Images:
+        """The images at ``indices`` (positions, a mask or a slice), in that order; the classes stay."""
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def limited(self, max_per_class: int) -> Images:

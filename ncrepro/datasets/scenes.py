@@ -327,8 +327,8 @@ DOMAINS = {
 NAMES = tuple(DOMAINS)
 
 
-def generate(name: str, split: str) -> Scenes:
-    """Draw one split of a domain; the bytes depend on the two arguments alone.
+def generate(name: str, split: str, n: int | None = None) -> Scenes:
+    """Draw one split of a domain, or its first ``n`` scenes; the bytes depend on name and split alone.
 
     Raises
     ------
@@ -341,7 +341,7 @@ def generate(name: str, split: str) -> Scenes:
         raise ValueError(unknown("split", split, ("train", "test")))
     domain, rng = DOMAINS[name], generator(name, split)
     images, masks = [], []
-    for _ in range(domain.n_train if split == "train" else domain.n_test):
+    for _ in range(domain.n_train if split == "train" else domain.n_test)[:n]:
         canvas = domain.paint(rng)
         light = rng.uniform(*domain.gain) * rng.uniform(0.9, 1.1, 3)
         seen = light * canvas.image + domain.noise * rng.standard_normal(canvas.image.shape)

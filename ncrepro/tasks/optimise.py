@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +35,9 @@ def descend(network: nn.Module, losses: Iterable[Tensor], n_steps: int, recipe: 
         If the loss of an epoch is not finite.
     """
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    make = {"adamw": torch.optim.AdamW, "sgd": lambda *a, **k: torch.optim.SGD(*a, momentum=0.9, **k)}[recipe.optimiser]
-    optimiser = make(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    make = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, momentum=0.9)}[recipe.optimiser]
+    # Fused: faster, and it does without `torch.sqrt`, which MKL computes by other instructions on every CPU, whatever `arithmetic` asks.
+    optimiser = make(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     seen = []
     network.train()
     for rate, loss in zip(learning_rates(recipe, n_steps), losses, strict=True):

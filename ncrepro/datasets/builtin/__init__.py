@@ -68,7 +68,7 @@ SOURCES = (
 NAMES = (SOURCE, *TARGETS, *SOURCES)
 
 
-def generate(name: str, split: str) -> Images:
+def generate(name: str, split: str, n: int | None = None) -> Images:
     """Draw one split of a data set (or load it, where the images are real).
 
     Parameters
@@ -76,6 +76,8 @@ def generate(name: str, split: str) -> Images:
     name : str
         One of ``NAMES``.
     split : {"train", "test"}
+    n : int, optional
+        Draw the first ``n`` images only.
 
     Returns
     -------
@@ -93,10 +95,10 @@ def generate(name: str, split: str) -> Images:
     if split not in ("train", "test"):
         raise ValueError(f"split {split!r} is unknown; choose train or test")
     if name == "digits":
-        return real.digits(split)
+        return real.digits(split).take(slice(n))
     classes, n_train, n_test = _PAINTED[name]
     painters, rng = classes(split), generator(name, split)
-    labels = np.tile(np.arange(len(painters)), n_train if split == "train" else n_test)
+    labels = np.tile(np.arange(len(painters)), n_train if split == "train" else n_test)[:n]
     painter_of = list(painters.values())
     images = np.stack([sensor(painter_of[k](rng), rng) for k in labels])  # (n, 3, 32, 32)
     return Images(name, split, images, labels.astype(np.int64), tuple(painters))
