@@ -23,28 +23,34 @@ import pandas as pd
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from bench import plain
-from bench.measure import cost, gaussian_features
+from bench.measure import cost, gaussian_features, relu_features
 from ncrepro import metrics, paths
 from ncrepro.metrics._gaussians import bhattacharyya
 
-# sweeps along each axis about a base; the largest cases; what the plain evaluation, the pairs and the memory map run on
+# sweeps along each axis about a base; the largest cases; what the plain evaluation, the pairs, the sweep with no more
+# samples than features, the sizes that people rank with, the resamples and the memory map run on
 SIZES = {
     "smoke": dict(
         base=(400, 24, 4), n=(200, 400), d=(12, 24), K=(2, 4), corners=[(400, 24, 4)], plain=(300, 70, 3), pairs=(6, 4),
+        wide=((20, 40), 64, 4), grid=[(20, 40, 2), (60, 30, 3)], rank=(30, 40, 3),
         map=(1000, 2000, 16, 4), nleep=(200, 8, 2), repeats=1, extraction=(("squeezenet1_1",), 1, 4),
     ),
     "quick": dict(
         base=(8000, 256, 40), n=(2000, 4000, 8000, 16000), d=(64, 128, 256, 512), K=(10, 20, 40, 80),
         corners=[(10000, 1024, 100)], plain=(5000, 512, 50), pairs=(150, 64),
+        wide=((64, 128, 256), 256, 10), grid=[(200, 512, 10), (600, 1280, 10), (2000, 512, 10)], rank=(200, 512, 10),
         map=(50000, 400000, 128, 20), nleep=(2000, 32, 5), repeats=2, extraction=(("mobilenet_v2",), 2),
     ),
     "full": dict(
         base=(20000, 1024, 100), n=(5000, 10000, 20000, 50000), d=(256, 512, 1024, 2048), K=(10, 30, 100, 397),
         corners=[(50000, 2048, 100), (50000, 2048, 397)], plain=(50000, 2048, 100), pairs=(397, 64),
+        wide=((128, 256, 512, 1024), 1024, 10), rank=(600, 1280, 10),
+        grid=[(200, 512, 10), (600, 1280, 10), (1000, 2048, 100), (4000, 2048, 100), (10000, 2048, 100)],
         map=(125000, 1000000, 2048, 100), nleep=(5000, 64, 10), repeats=3, extraction=(("resnet50", "mobilenet_v2"), 3),
     ),
 }  # fmt: skip
 METRICS = ("ncti", "face", "logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc")
+WIDE = "n_samples, n <= d"
 PLAIN = ("ncti", "logme", "sfda", "h_score", "regularized_h_score", "gbc")
 
 
@@ -82,6 +88,8 @@ def scaling(size: dict) -> Iterator[dict]:
     cases = [("n_samples", (value, d, n_classes)) for value in size["n"]]
     cases += [("n_features", (n, value, n_classes)) for value in size["d"]]
     cases += [("n_classes", (n, d, value)) for value in size["K"]]
+    few, d, n_classes = size["wide"]
+    cases += [(WIDE, (value, d, n_classes)) for value in few]
     cases += [("corner", case) for case in size["corners"]]
     for axis, case in cases:
         features, labels = gaussian_features(*case)
@@ -132,6 +140,42 @@ def against_plain(size: dict) -> Iterator[dict]:
         "metric": "all_scores",
         **together._asdict(),
     }
+
+
+def grid(size: dict) -> Iterator[dict]:
+    """Every metric at the sizes that people rank with, beside NumPy's thin singular value decomposition of the same
+    centred features, beside one ``X.T @ X``, and beside the plain evaluation.
+    """
+    for case in size["grid"]:
+        features, labels = relu_features(*case)
+        centred = features - features.mean(axis=0)
+        calls = {name: partial(getattr(metrics, name), features, labels) for name in METRICS}
+        calls["all_scores"] = partial(metrics.all_scores, features, labels, nleep=False)
+        for name, call in calls.items():
+            print(f"  {case} {name}", flush=True)
+            # one after the other, so that company slows all three alike
+            rounds = [
+                (cost(call), cost(partial(np.linalg.svd, centred, full_matrices=False)) if case[0] <= case[1] else None,
+                 cost(lambda: features.T @ features))
+                for _ in range(size["repeats"] + (5 if case[0] < 500 else 0))
+            ]  # fmt: skip
+            ours, svd, gram = (min(spent.cpu_seconds for spent in part) if part[0] else np.nan for part in zip(*rounds))
+            beside = name in PLAIN and case[0] <= case[1]
+            theirs = cost(partial(getattr(plain, name), features, labels)).cpu_seconds if beside else np.nan
+            yield {
+                **dict(zip(("n_samples", "n_features", "n_classes"), case)), "metric": name, "cpu_seconds": ours,
+                "svd_cpu_seconds": svd, "gram_cpu_seconds": gram, "plain_cpu_seconds": theirs,
+                "svds": ours / svd, "grams": ours / gram,
+            }  # fmt: skip
+
+
+def resamples(size: dict) -> Iterator[dict]:
+    """``ncrepro.rank`` of two models' features, in a process of its own as people call it, and once more in the same."""
+    here = Path(__file__).parents[1]
+    for n_bootstrap in (0, 50):
+        print(f"  {n_bootstrap} resamples", flush=True)
+        command = [sys.executable, "-m", "bench.resamples", *map(str, (*size["rank"], n_bootstrap))]
+        yield json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=here).stdout)
 
 
 def pairs(size: dict) -> Iterator[dict]:
@@ -195,6 +239,8 @@ def feature_extraction(size: dict) -> Iterator[dict]:
 SECTIONS = {
     "scaling": scaling,
     "against_plain": against_plain,
+    "grid": grid,
+    "resamples": resamples,
     "pairs": pairs,
     "out_of_core": out_of_core,
     "on_the_gpu": on_the_gpu,
@@ -208,7 +254,7 @@ def exponents(table: pd.DataFrame) -> pd.DataFrame:
     """How the processor time of each metric grows along each axis: the slope of a line through the logarithms."""
     rows = []
     for (axis, metric), group in table[table["axis"].str.startswith("n_")].groupby(["axis", "metric"], sort=False):
-        slope = np.polyfit(np.log(group[axis]), np.log(group["cpu_seconds"]), 1)[0]
+        slope = np.polyfit(np.log(group[axis.split(",")[0]]), np.log(group["cpu_seconds"]), 1)[0]
         rows.append({"axis": axis, "metric": metric, "exponent": slope})
     return pd.DataFrame(rows)
 
@@ -240,6 +286,18 @@ def goals(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 speedup,
                 True,
             )
+    if "grid" in tables:
+        table = tables["grid"][tables["grid"]["metric"].isin(("all_scores", "ncti"))]
+        for _, row in table.iterrows():
+            wide = row["n_samples"] <= row["n_features"]
+            goal = {"ncti": 0.5 if wide else 2, "all_scores": 1.5 if wide else 4.5}[row["metric"]]
+            what = f"{row['metric']}, {_shape(row)}, processor time"
+            add(what, "thin SVDs" if wide else "X.T @ X", goal, row["svds" if wide else "grams"])
+    if "resamples" in tables:
+        none, some = tables["resamples"].to_dict("records")
+        for column, note in [("cpu_seconds", "in a process of its own"), ("again_cpu_seconds", "called again")]:
+            what = f"rank with {some['n_bootstrap']} resamples over rank with none, {_shape(pd.Series(some))}, {note}"
+            add(what + ", processor time", "times", 1.5, some[column] / none[column])
     if "pairs" in tables:
         full = tables["pairs"].set_index("covariance").loc["full"]
         what = f"Bhattacharyya distances of {full['n_classes']:.0f} classes, {full['n_features']:.0f} dimensions, full"

@@ -34,6 +34,17 @@ def gaussian_features(
     return out, labels
 
 
+def relu_features(n: int, d: int, n_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """float32 features as a network's last layer gives them: non-negative, with a spectrum that decays."""
+    rng = np.random.default_rng(seed)
+    labels, decay = np.arange(n) % n_classes, np.arange(1, 257, dtype=np.float32) ** -0.5
+    hidden = rng.standard_normal((n, 256), dtype=np.float32)
+    hidden += 0.3 * rng.standard_normal((n_classes, 256), dtype=np.float32)[labels]
+    mixing = rng.standard_normal((256, d), dtype=np.float32) / 16
+    noise = 0.05 * rng.standard_normal((n, d), dtype=np.float32)
+    return np.maximum((hidden * decay) @ mixing + noise, 0), labels
+
+
 def cost(call: Callable[[], object], repeats: int = 1) -> Cost:
     """Run ``call`` a few times and keep the best times and the highest memory."""
     seconds, cpu_seconds, peaks = [], [], []

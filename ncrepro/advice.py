@@ -28,6 +28,7 @@ from .datasets import labels as labels_
 from .datasets.given import Features
 from .datasets.own import Target
 from .metrics._samples import Samples
+from .metrics.leep import source_labels
 from .profiles import unknown
 from .store import fingerprint
 
@@ -297,7 +298,8 @@ def _work(
             resampled = np.empty((0, len(terms)))
         else:
             shape = H.shape
-            terms = _terms(settings.metrics, H, y, probs)
+            samples = Samples(H, y)
+            terms = _terms(settings.metrics, samples, y, probs)
             draws = tqdm(
                 _resamples(y, settings),
                 total=settings.n_bootstrap,
@@ -305,7 +307,9 @@ def _work(
                 leave=False,
                 disable=not show,
             )
-            resampled = [_terms(settings.metrics, H[d], y[d], None if probs is None else probs[d]) for d in draws]
+            resampled = [
+                _terms(settings.metrics, samples.resampled(d), y[d], None if probs is None else probs[d]) for d in draws
+            ]
             resampled = np.array(resampled).reshape(-1, len(terms))  # (n_bootstrap, terms)
     _check_terms(model.name, settings.metrics, terms)
     return i, {
@@ -358,14 +362,14 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
     return arrays
 
 
-def _terms(names: Sequence[str], H: np.ndarray, y: np.ndarray, probs: np.ndarray | None) -> np.ndarray:
+def _terms(names: Sequence[str], samples: Samples, y: np.ndarray, probs: np.ndarray | None) -> np.ndarray:
     """The terms of all metrics in a row, statistics shared."""
-    samples, terms = Samples(H, y), []
+    terms = []
     for name in names:
         if name == "leep":
             terms.append(_metrics.leep(probs, y))
         elif name == "nce":
-            terms.append(_metrics.nce(probs.argmax(1), y))
+            terms.append(_metrics.nce(source_labels(probs), y))
         else:
             terms += np.atleast_1d(getattr(_metrics, name)(samples, None)).tolist()
     return np.array(terms)

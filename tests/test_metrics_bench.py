@@ -35,11 +35,16 @@ def test_a_run_of_the_bench_writes_every_table_and_the_figure(tmp_path):
     matplotlib.use("Agg")
     cli.main(["--size", "smoke", "--results", str(tmp_path), "--figures", str(tmp_path)])
     tables = {path.stem: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
-    assert set(tables) - {"on_the_gpu"} == {"scaling", "against_plain", "pairs", "out_of_core", "extraction", "goals", "exponents"}
+    assert set(tables) - {"on_the_gpu"} == {
+        "scaling", "against_plain", "grid", "resamples", "pairs", "out_of_core", "extraction", "goals", "exponents"
+    }  # fmt: skip
     assert set(tables["extraction"]["loop"]) == {"network_alone", "ours", "released_way"}
     assert set(tables["scaling"]["metric"]) == {*cli.METRICS, "all_scores", "nleep"}
-    assert not tables["goals"].isna().any(axis=None) and len(tables["goals"]) >= 9
-    assert set(tables["exponents"]["axis"]) == {"n_samples", "n_features", "n_classes"}
+    assert not tables["goals"].isna().any(axis=None) and len(tables["goals"]) >= 15
+    grid = tables["grid"]
+    assert (grid["svds"].notna() == (grid["n_samples"] <= grid["n_features"])).all() and (grid["grams"] > 0).all()
+    assert tables["resamples"]["n_bootstrap"].tolist() == [0, 50]
+    assert set(tables["exponents"]["axis"]) == {"n_samples", "n_features", "n_classes", cli.WIDE}
     assert (tables["scaling"][["seconds", "gram_seconds"]] > 0).all(axis=None)
     assert (tmp_path / "metrics_cost.png").stat().st_size > 10_000
 
@@ -49,3 +54,5 @@ def test_exponents_are_the_slopes_of_a_power_law():
     rows = {"axis": "n_samples", "metric": "ncti", "n_samples": sizes, "cpu_seconds": 3e-6 * sizes**1.5}
     fitted = cli.exponents(pd.DataFrame(rows))
     assert fitted["exponent"].tolist() == pytest.approx([1.5])
+    fitted = cli.exponents(pd.DataFrame(rows | {"axis": cli.WIDE}))
+    assert fitted["axis"].tolist() == [cli.WIDE] and fitted["exponent"].tolist() == pytest.approx([1.5])

@@ -5,16 +5,17 @@ import pandas as pd
 
 from .. import metrics
 from ..artifacts import Arrays
+from ..metrics._samples import samples
 from . import totals
 
 
 def scored(arrays: Arrays, settings: list[dict], nleep: bool = True) -> list[dict[str, float]]:
     """`metrics.all_scores` of the samples that `drawn` picks under each setting; every model sees the same images."""
-    found = []
+    data, found = samples(arrays["features"], arrays["labels"]), []
     for setting in settings:
         kept = drawn(arrays["labels"], **setting)
-        parts = [arrays[key][kept] for key in ("features", "labels", "source_probs") if key in arrays]
-        found.append(metrics.all_scores(*parts, nleep=nleep))
+        probs = arrays["source_probs"][kept] if "source_probs" in arrays else None
+        found.append(metrics.all_scores(data.resampled(kept), arrays["labels"][kept], probs, nleep=nleep))
     return found
 
 

@@ -1,5 +1,7 @@
 """The basis of the samples' own row space: all that a score sees that does not depend on the axes of the feature space."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ._arrays import Array, host, like, namespace, rows, weighted, what_is_not_finite
@@ -7,7 +9,16 @@ from ._arrays import Array, host, like, namespace, rows, weighted, what_is_not_f
 RESOLVED = 1e-10  # least share of the largest eigenvalue down to which those of a float64 Gram matrix are trusted
 
 
-def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class RowSpace(NamedTuple):
+    """Samples in the basis of their row space, r = min(n, d)."""
+
+    coordinates: np.ndarray  # (n, r), centred
+    centre: np.ndarray  # (r,), the mean
+    ones: np.ndarray  # (r,), a vector that was asked for
+    variances: np.ndarray  # (r,), of the coordinates times n, descending
+
+
+def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray) -> RowSpace:
     r"""Samples (n, d) in coordinates along the principal axes of their row space.
 
     With the centred samples :math:`X = U \Sigma V^\top` the coordinates are :math:`U \Sigma`, and those of any vector v
@@ -15,21 +26,7 @@ def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray) -> 
     that centring empties, the last, takes what the mean of the samples has outside. Where that matrix does not resolve
     its small eigenvalues, since it squares the condition number, and for n > d, they come from X itself.
 
-    Parameters
-    ----------
-    features : array of shape (n, d)
-    weights : array of shape (n,), optional
-        How often each sample counts.
-    ones : array of shape (d,)
-        A vector that is wanted in the same coordinates.
-
-    Returns
-    -------
-    coordinates : array of shape (n, min(n, d))
-        Of the samples as they are, not centred.
-    ones : array of shape (min(n, d),)
-    scatter : array of shape (min(n, d),)
-        :math:`\Sigma^2`, descending.
+    ``weights`` (n,) say how often each sample counts; ``ones`` (d,) is a vector that is wanted in the same coordinates.
     """
     n, d = features.shape
     counts = np.ones(n) if weights is None else weights
@@ -61,4 +58,4 @@ def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray) -> 
     coordinates = left * scale
     if weights is not None:
         coordinates /= np.sqrt(weights)[:, None]
-    return coordinates + centre, marks_here[:, 1], scale**2
+    return RowSpace(coordinates, centre, marks_here[:, 1], scale**2)

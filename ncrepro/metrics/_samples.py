@@ -21,11 +21,10 @@ from ._arrays import (
     namespace,
     rows,
     slices,
-    weighted,
+    working_dtype,
 )
-from ._linalg import Tridiagonal
 from ._row_space import row_space
-from .statistics import ClassStatistics
+from .statistics import TINY, ClassStatistics
 
 PCA_DIMENSIONS = 64  # both papers reduce the features to this many
 KEPT_BYTES = 1 << 29  # projected samples up to this size are kept; larger ones are projected again where they are needed
@@ -48,10 +47,6 @@ class Samples:
         self._original, self._positions = self.given, None  # the axes that they came in, for what depends on them
         self._ones = np.ones(self.n_features)  # the vector of ones in the basis of the given features
         self._count()
-        if self.n_classes < 2:
-            raise ValueError(
-                f"all labels are {self.classes[0].item()!r}; a score compares classes: give samples of at least two"
-            )
 
     def resampled(self, positions: np.ndarray) -> "Samples":
         """The samples at these positions, some of them several times: the same as new samples of ``features[positions]``,
@@ -59,11 +54,12 @@ class Samples:
         """
         weights = np.bincount(positions, minlength=len(self.codes))
         kept = np.flatnonzero(weights)
-        self.statistics  # refuses what no resample could mend, and settles the basis
+        wide = len(self.given) <= self.given.shape[1]
+        basis, ones = (self.features, self.ones) if wide else (self.given, self._ones)
         new = object.__new__(Samples)
-        new.given = rows(self.features, kept, str(self.features.dtype).removeprefix("torch."))
+        new.given = rows(basis, kept, working_dtype(basis))
         present, new.codes = np.unique(self.codes[kept], return_inverse=True)
-        new.classes, new.weights, new.n_features, new._ones = self.classes[present], weights[kept], self.n_features, self.ones
+        new.classes, new.weights, new.n_features, new._ones = self.classes[present], weights[kept], self.n_features, ones
         new._original, new._positions = self._original, kept if self._positions is None else self._positions[kept]
         new._count()
         return new
@@ -75,6 +71,10 @@ class Samples:
         self._pca: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._kept: dict[int, Array] = {}
         self._buffer: Array | None = None
+        if self.n_classes < 2:
+            raise ValueError(
+                f"all labels are {self.classes[0].item()!r}; a score compares classes: give samples of at least two"
+            )
 
     @property
     def features(self) -> Array:
@@ -100,13 +100,10 @@ class Samples:
             _check_spread(statistics)
             if n * d * 8 > ROTATED_BYTES or statistics.resolved:
                 return self.given, statistics, self._ones
-        coordinates, ones, variances = row_space(self.given, self.weights, self._ones)
-        statistics = ClassStatistics("float64").update(coordinates, self.codes, self.weights)
-        statistics.refine(coordinates, self.codes, self.weights)
-        statistics.n_features, statistics.reduced = self.n_features, Tridiagonal.diagonal_of(variances)
-        statistics.factor = weighted(coordinates, self.weights)
+        space = row_space(self.given, self.weights, self._ones)
+        statistics = ClassStatistics.in_row_space(space, self.codes, self.weights, self.n_features)
         _check_spread(statistics)
-        return coordinates, statistics, ones
+        return space.coordinates + space.centre, statistics, space.ones
 
     def components(self, n_components: int = PCA_DIMENSIONS) -> tuple[np.ndarray, np.ndarray]:
         """Principal components: explained variances (q,), descending, and directions (r, q), with q = min(n_components,
@@ -216,6 +213,8 @@ def _check_spread(statistics: ClassStatistics) -> None:
         raise ValueError(
             f"all labels are {statistics.classes[0].item()!r}; a score compares classes: give samples of at least two"
         )
+    if 0 < np.trace(statistics.gram) < TINY["float64"] * statistics.n_samples:
+        raise ValueError("features are too small: their fourth powers vanish; multiply all by one constant")
     if not np.trace(statistics.total_scatter) > 1e-12 * np.trace(statistics.gram):
         raise ValueError(
             "all samples have the same features; a score needs features that vary: is this the right layer?"

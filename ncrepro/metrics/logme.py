@@ -13,7 +13,7 @@ from .statistics import ClassStatistics
 
 EPSILON = np.finfo(float).eps
 RELEASED_ITERATIONS, MOST_ITERATIONS = 11, 1000
-NEARLY = 0.5  # and where the release's steps are enough for n < d
+EXACT = 1e-13  # a share of the labels below which what the features leave of them is rounding
 TOLERANCE = 1e-2  # relative change of alpha / beta at which a class has converged, as released
 
 
@@ -39,8 +39,9 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     labels : array of shape (n,)
         Integers or strings.
     iterations : int or None
-        Steps of the fixed-point iteration at most. None makes as many as it takes, but for n < d it stops at the 11 of
-        the release if no t = α/β moves by more than half any more; more steps then find a slightly higher evidence.
+        Steps of the fixed-point iteration at most. None makes as many as it takes; but where the features can fit any
+        labels, as for n <= d, only the 11 of the release: t = α/β may fall there without end, and more steps find a
+        slightly higher evidence.
 
     Returns
     -------
@@ -62,9 +63,10 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     -----
     Source: https://arxiv.org/abs/2102.11005. The widely copied fixed-point release is wrong for n < d, where it counts
     d prior dimensions but only n eigenvalues; this is right there. All classes are iterated at once, and only
-    :math:`F^\top F` and :math:`F^\top y` are needed: m = (FᵀF + tI)⁻¹Fᵀy with t = α/β, and ‖Fm - y‖² = mᵀWm +
-    Σ_c n_c (h̄_cᵀm - [c = k])² for class k, with W the within-class scatter and h̄_c the class means: a sum of squares, so
-    that nearly collapsed features lose no digits.
+    :math:`F^\top F` and :math:`F^\top y` are needed: m = (FᵀF + tI)⁻¹Fᵀy with t = α/β, and ‖Fm - y‖² = ‖y⊥‖² + t²
+    mᵀ(FᵀF)†m with y⊥ the part of y that no linear map of the features reaches. For class k and m₀ = (FᵀF)†Fᵀy, ‖y⊥‖² =
+    m₀ᵀWm₀ + Σ_c n_c (h̄_cᵀm₀ - [c = k])² with W the within-class scatter and h̄_c the class means: a sum of squares, so that
+    nearly collapsed features lose no digits.
     """
     if iterations is not None and iterations < 1:
         raise ValueError(f"iterations is {iterations}; it must be at least 1, or None")
@@ -74,12 +76,15 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     scatter, mean, class_sums, residual_of = _reduced(statistics)
     sigma = scatter.eigenvalues.clip(0)[:, None]  # eigenvalues of S, (r, 1)
     largest = sigma.max() + mean @ mean
-    smallest, largest = sigma[sigma > 0].min() * EPSILON, largest / EPSILON  # bounds on t
+    rank = np.count_nonzero(sigma)
+    bounds = (largest * d if rank < d else sigma.min()) * EPSILON, largest / EPSILON  # on t
 
-    ratio = np.ones(len(counts)).clip(smallest, largest)  # t = α/β of each class, (K,)
+    # t = α/β of each class, (K,); the release starts at 1, which is far off for features of another order of magnitude
+    ratio = np.ones(len(counts)).clip(1e-12 * largest, largest)
     alpha, beta, residual, length = np.ones((4, len(counts)))
     moving = np.arange(len(counts))  # a class that has converged stays where it is
-    for step in range(iterations or MOST_ITERATIONS):
+    limit = iterations or (RELEASED_ITERATIONS if rank < d else MOST_ITERATIONS)
+    for _ in range(limit):
         t = ratio[moving]
         m, correction, growth = _solve(scatter, mean, t, class_sums[:, moving])
         length[moving] = (m**2).sum(axis=0)
@@ -87,15 +92,13 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
         gamma = (sigma / (sigma + t)).sum(axis=0) + t * (correction**2).sum(axis=0) / growth
         alpha[moving] = gamma / length[moving]
         beta[moving] = (n - gamma).clip(EPSILON) / residual[moving].clip(EPSILON**2)
-        ratio[moving] = (alpha[moving] / beta[moving]).clip(smallest, largest)
-        change = abs(ratio[moving] - t) / t
-        as_released = iterations is None and n < d and step + 1 >= RELEASED_ITERATIONS
-        if (change < (NEARLY if as_released else TOLERANCE)).all():
+        ratio[moving] = (alpha[moving] / beta[moving]).clip(*bounds)
+        moving = moving[abs(ratio[moving] - t) >= TOLERANCE * t]
+        if not len(moving):
             break
-        moving = moving[change >= TOLERANCE]
     else:
-        if iterations is None:
-            warnings.warn(f"logme has not converged after {MOST_ITERATIONS} iterations; its value is not the maximum yet", stacklevel=2)
+        if limit == MOST_ITERATIONS:
+            warnings.warn(f"logme has not converged after {limit} iterations; its value is not the maximum yet", stacklevel=2)
     growth = _solve(scatter, mean, ratio, class_sums)[2]
     log_det = np.log(alpha + beta * sigma).sum(axis=0) + np.log(growth) + (d - len(sigma)) * np.log(alpha)  # of A
     evidence = n * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - log_det - beta * residual - alpha * length
@@ -118,32 +121,25 @@ def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.n
     """A basis in which F'F is easy: ``(S, √n mean, F'y, residual)`` with F'F = S + mean mean', and ``residual(m, t,
     classes)`` = ‖Fm - y‖² for m = (F'F + tI)⁻¹F'y.
 
-    Where the centred scatter is well conditioned it is S, in the form that principal components use too: diagonal in the
-    samples' row space, elsewhere tridiagonal. Else S is F'F itself in its eigenvectors without those of zero eigenvalues,
-    and the mean is 0.
+    Where the centred scatter is well conditioned it is S, in the tridiagonal form that principal components use too; else
+    S is F'F itself in its eigenvectors without those of zero eigenvalues, and the mean is 0.
     """
     counts, scatter = statistics.class_counts, statistics.reduced
     class_sums = (statistics.sums + counts[:, None] * statistics.shift).T  # (d, K)
     mean = np.sqrt(statistics.n_samples) * statistics.mean
 
-    def squares(m: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """‖Fm - y‖² of vectors m in the axes of the statistics, class by class."""
-        fits = (class_sums / counts).T @ m - np.eye(len(counts))[:, classes]  # of the class means, (K, K)
-        return (m * (statistics.within_scatter @ m)).sum(axis=0) + counts @ fits**2
-
     values, back = scatter.eigenvalues, partial(scatter.rotate, back=True)
-    diagonal = scatter.reflectors is None
-    conditioned = values[values > 0].min() > 1e-8 * values[-1] if diagonal else values[0] > 1e-8 * values[-1]
-    if conditioned and diagonal:
-        return scatter, mean, class_sums, lambda m, t, classes: squares(m, classes)
-    if conditioned:
+    if scatter.reflectors is not None and values[0] > 1e-8 * values[-1]:
         rotated = scatter.rotate(np.column_stack([class_sums, mean]))
         mean, rotated = rotated[:, -1], rotated[:, :-1]
     else:
         values, vectors = statistics.raw_axes
-        scatter, mean, rotated, back = Tridiagonal.diagonal_of(values), np.zeros(len(values)), vectors.T @ class_sums, vectors.__matmul__
-    everyone, least = np.arange(len(counts)), np.zeros(len(counts))
-    outside = squares(back(_solve(scatter, mean, least, rotated)[0]), everyone)  # of y, what no linear map reaches
+        scatter, mean, rotated, back = Tridiagonal.diagonal_of(values), np.zeros(len(values)), vectors.T @ class_sums, partial(np.matmul, vectors)
+    least = np.zeros(len(counts))
+    m = back(_solve(scatter, mean, least, rotated)[0])
+    fits = (class_sums / counts).T @ m - np.eye(len(counts))  # of the class means, (K, K)
+    outside = (m * (statistics.within_scatter @ m)).sum(axis=0) + counts @ fits**2  # of y, what no linear map reaches
+    outside[outside < EXACT * counts] = 0.0
 
     def residual(m: np.ndarray, t: np.ndarray, classes: np.ndarray) -> np.ndarray:
         return outside[classes] + t**2 * (m * _solve(scatter, mean, least[classes], m)[0]).sum(axis=0)

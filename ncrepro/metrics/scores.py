@@ -1,7 +1,7 @@
 """Every score of one model on one target, from shared statistics."""
 
 from ._arrays import Array
-from ._samples import Samples
+from ._samples import samples
 from .face import face
 from .gbc import gbc
 from .hscore import h_score, regularized_h_score
@@ -41,7 +41,8 @@ def all_scores(
     ValueError
         Whatever the single functions raise.
     """
-    data = Samples(features, labels)
+    data = samples(features, labels)
+    data.statistics.reduced  # before the first score that needs but a part of it
     scores = {f"ncti_{term}": score for term, score in ncti(data, None)._asdict().items()}
     scores |= {f"face_{term}": score for term, score in face(data, None)._asdict().items()}
     for metric in (logme, sfda, h_score, regularized_h_score, transrate, gbc):

@@ -22,8 +22,10 @@ from ._arrays import (
     working_dtype,
 )
 from ._linalg import Tridiagonal, cholesky, mirror
+from ._row_space import RowSpace
 
 RESOLVED = {"float32": 3e-3, "float64": 1e-9}  # least share of a variance that products of a precision are trusted with
+MANY_FEATURES = 512  # from here on half the precision is worth half the time
 TINY = {"float32": 1e-30, "float64": 1e-140}  # mean squares below which products of a precision lose digits
 DERIVED = ("gram", "total_scatter", "within_scatter", "reduced")
 
@@ -118,7 +120,8 @@ class ClassStatistics:
                 self._check_fits(features.shape[1], classes)
                 batch.start(self.shift)
             else:
-                batch.start(host(rows(features, slice(0, 1024), "float64").mean(0)))
+                shift = host(rows(features, slice(0, 1024), "float64").mean(0))
+                batch.start(shift.astype(np.float32).astype(float))  # so that float32 features lose nothing by it
             batch.classes, batch.class_counts = classes, np.zeros(len(classes), dtype=int)
             batch.sums = np.zeros((len(classes), batch.n_features))
             for part, block in centred_blocks(features, batch.shift, batch.dtype, GRAM_BYTES):
@@ -130,8 +133,6 @@ class ClassStatistics:
                 batch.fourths += float(host(squares).astype(np.float64) @ host(counted).astype(np.float64))
         if not np.isfinite(batch.fourths):
             raise NotInRange(what_is_not_finite(features))
-        if 0 < np.trace(batch.gram) < TINY["float64"] * len(features):
-            raise NotInRange("features are too small: their fourth powers vanish; multiply all by one constant")
         if len(self.classes):
             self._absorb(batch)
         else:
@@ -143,8 +144,7 @@ class ClassStatistics:
         ``cubes`` and ``fourths``. ``n_features`` is the dimension of the space of which these d are a part.
         """
         d = len(shift)
-        self.shift = shift.astype(np.float32).astype(np.float64)  # so that float32 features lose nothing by it
-        self.n_features = n_features or d
+        self.shift, self.n_features = shift, n_features or d
         self.classes, self.class_counts = np.arange(n_classes), np.zeros(n_classes, dtype=int)
         self.sums, self.cubes, self.fourths = np.zeros((n_classes, d)), np.zeros(d), 0.0
         self._products = np.zeros((d, d))
@@ -162,15 +162,32 @@ class ClassStatistics:
         apart then hide no small variance. The next batch undoes it.
         """
         _, codes = check_labels(labels)
-        means = self.shift + self.sums / self.class_counts[:, None]
+        means = self.sums / self.class_counts[:, None]
         about_means = ClassStatistics("float64").start(np.zeros(len(self.shift)), self.n_classes)
-        for part, block in centred_blocks(features, np.zeros(len(self.shift)), "float64", GRAM_BYTES):
+        for part, block in centred_blocks(features, self.shift, "float64", GRAM_BYTES):
             block -= like(means, block)[codes[part]]
             about_means.add(block, codes[part], None if weights is None else weights[part])
-        between = self.between_scatter
         self._forget()
         self.within_scatter = about_means.within_scatter
-        self.total_scatter = self.within_scatter + between
+        self.total_scatter = self.within_scatter + self.between_scatter
+        return self
+
+    @classmethod
+    def in_row_space(cls, space: RowSpace, codes: np.ndarray, weights: np.ndarray | None, n_features: int) -> Self:
+        """Statistics of samples in coordinates of their row space, where their total scatter is diagonal, a part of a space
+        of ``n_features`` dimensions.
+        """
+        self, z = cls("float64").start(space.centre, codes.max() + 1, n_features), space.coordinates
+        self.class_counts = np.bincount(codes, weights).astype(int)
+        self.sums = sum_by_class(z, codes, self.n_classes, weights)
+        squares = (z**2).sum(axis=1)
+        counted = squares if weights is None else squares * weights
+        self.cubes, self.fourths = counted @ z, float(counted @ squares)
+        self.reduced = Tridiagonal.diagonal_of(space.variances)
+        self._products = self.total_scatter = np.diag(space.variances)
+        within = weighted(z - (self.sums / self.class_counts[:, None])[codes], weights)
+        self.within_scatter = mirror(upper_gram(within))
+        self.factor = weighted(z + space.centre, weights)
         return self
 
     def merge(self, other: "ClassStatistics") -> "ClassStatistics":
@@ -283,9 +300,9 @@ class ClassStatistics:
 
     def leading(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The largest eigenvalues of the total scatter, (count,), descending, and their eigenvectors as columns; in the
-        precision of the products unless all of it is there in float64 already.
+        precision of the products where float64 would take long and is not there already.
         """
-        if "reduced" in self.__dict__ or self.dtype == "float64":
+        if "reduced" in self.__dict__ or len(self.shift) < MANY_FEATURES:
             return self.reduced.leading(count)
         return Tridiagonal.of(self.total_scatter, self.dtype).leading(count)
 
@@ -297,10 +314,9 @@ class ClassStatistics:
     @property
     def raw_axes(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues of ``raw_gram`` that are not zero but for rounding, and their eigenvectors as columns."""
-        if self.factor is None:
-            values, vectors = np.linalg.eigh(self.raw_gram)
-            kept = values > values[-1] * len(values) * np.finfo(float).eps
-        else:
+        values, vectors = np.linalg.eigh(self.raw_gram)
+        kept = values > values[-1] * len(values) * np.finfo(float).eps
+        if self.factor is not None and values[kept][0] < 1e-8 * values[-1]:
             _, roots, vectors = np.linalg.svd(self.factor, full_matrices=False)
             values, vectors = roots[::-1] ** 2, vectors[::-1].T
             kept = np.sqrt(values) > roots[0] * max(self.factor.shape) * np.finfo(float).eps
