@@ -155,6 +155,10 @@ class Experiment:
             table, again = table.drop(columns="standard_error", errors="ignore").assign(accuracy=table[truth]), again.iloc[:0]
         return noise_of(table, again).like(self._accuracies(subset))
 
+    def covered(self, subset: str | None = None) -> str:
+        """What the intervals of this pool include, in words: `resampling.covers`."""
+        return resampling.covers(self.noise(subset))
+
     def draws(self, subset: str | None = None, statistic: str = "weighted_kendall") -> pd.DataFrame:
         """What every ranking of the pool could have been worth on average: `resampling.draws`, n x metrics."""
         return resampling.mean_over_targets(resampling.draws(*self.ranked(subset), self.noise(subset), statistic))

@@ -33,6 +33,11 @@ class Noise:
     seeds: pd.DataFrame | None = None
     runs: tuple[dict[str, pd.DataFrame], ...] = ()
 
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of it."""
+        return self.images is not None or self.seeds is not None or bool(self.runs)
+
     def map(self, arrange: Callable[[pd.DataFrame], pd.DataFrame]) -> "Noise":
         """The noise of a pool that is arranged otherwise: fewer models or targets, or under other names."""
         images, seeds = (table if table is None else arrange(table) for table in (self.images, self.seeds))
@@ -181,8 +186,7 @@ def errors(accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
     if noise.runs:
         again = np.stack([accuracies.to_numpy(), *(run["accuracy"].to_numpy() for run in noise.runs)])
         spread = np.sqrt(spread**2 + again.var(axis=0, ddof=1).mean(axis=0))  # pooled over the models
-    known = noise.images is not None or noise.seeds is not None or noise.runs
-    return pd.DataFrame(spread if known else np.nan, accuracies.index, accuracies.columns)
+    return pd.DataFrame(spread if noise.known else np.nan, accuracies.index, accuracies.columns)
 
 
 def _spread(accuracies: pd.DataFrame, noise: Noise, components: Sequence[str]) -> np.ndarray:

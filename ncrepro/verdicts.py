@@ -107,11 +107,11 @@ def above(draws, other=0.0) -> Verdict:
 def positive(difference, error, freedom: float = np.inf) -> list[Verdict]:
     """That differences with estimated standard errors are above 0, by Student's distribution; one verdict for each.
 
-    An error of 0 or NaN is one that nobody has measured.
+    An error of NaN, or of 0 but for rounding, is one that nobody has measured.
     """
     differences, errors = np.broadcast_arrays(np.asarray(difference, dtype=float), np.asarray(error, dtype=float))
     pairs = zip(differences.ravel(), errors.ravel(), strict=True)
-    return [likely(float(t.cdf(d / e, freedom))) if e > 0 and np.isfinite(d) else UNKNOWN for d, e in pairs]
+    return [likely(float(t.cdf(d / e, freedom))) if e > 1e-9 and np.isfinite(d) else UNKNOWN for d, e in pairs]
 
 
 def best(draws: pd.DataFrame) -> pd.Series:

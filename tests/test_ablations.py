@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import analyses, metrics
+from ncrepro import analyses, metrics, resampling
 from ncrepro.analyses import ablations
 
 MODELS = ["a", "b", "c", "d"]
@@ -95,3 +95,40 @@ def test_the_steps_find_what_the_metrics_find():
     whole = ablations.imbalanced(arrays, [{"ratio": 1.0, "balanced": True, "draw": 0}])[0]
     assert whole["seli"] == metrics.ncti(*arrays.values()).seli and whole["logme"] == metrics.logme(*arrays.values())
     assert ablations.equiangularity(arrays, [{}]) == [{"nc2_a": -metrics.collapse.nc2_a(*arrays.values())}]
+
+
+# How far a choice moves a ranking -------------------------------------------------------------------------------------
+
+POOL = [*"abcdefg"]
+OF_POOL = pd.DataFrame({"t": np.arange(7.0), "u": np.arange(7.0) ** 2}, index=pd.Index(POOL, name="model"))
+RIGHT, WRONG = [0.0, 1, 2, 3, 4, 5, 6], [0.0, 2, 1, 4, 3, 6, 5]
+
+
+def measured(**setting):
+    """Both of FaCe's terms of every model on both targets."""
+    order = setting.pop("order")
+    return pd.concat([pd.DataFrame({"model": POOL, "target": target, "term": term, "score": order}).assign(**setting)
+                      for target in OF_POOL for term in ablations.FACE_TERMS])  # fmt: skip
+
+
+def test_a_variant_moves_as_far_as_it_ranks_otherwise_than_the_default():
+    other, none = ablations.DEFAULT | {"temperature": 5.0}, ablations.DEFAULT | {"n_components": None}
+    table = pd.concat([measured(order=RIGHT, **ablations.DEFAULT), measured(order=WRONG, **other), measured(order=RIGHT, **none)])
+    found = ablations.variant_moves(table, OF_POOL, resampling.NONE).set_index(["temperature", "n_components"])
+    assert found.loc[(0.05, 0), ["difference", "error"]].tolist() == [0, 0]
+    assert found.loc[(5.0, 64), "difference"] < -0.1 and found.loc[(5.0, 64), "error"] > 0.01 and len(found) == 2
+
+
+def test_class_fairness_on_uneven_classes_is_compared_with_as_many_images_evenly():
+    rows = [measured(order=WRONG if not balanced else RIGHT, ratio=10.0, balanced=balanced, draw=draw) for balanced in (True, False) for draw in range(3)]
+    table = pd.concat([*rows, measured(order=RIGHT, ratio=1.0, balanced=True, draw=0)])
+    found = ablations.imbalance_moves(table, OF_POOL, resampling.NONE)
+    assert found["ratio"].tolist() == [10.0] and found["difference"].item() < -0.1 and found["error"].item() > 0
+
+
+def test_draws_of_images_that_disagree_add_to_the_error():
+    draws = np.random.default_rng(0).normal(size=(500, 1))
+    same, apart = (pd.DataFrame(np.hstack([draws + shift for shift in shifts])) for shifts in ((0, 0, 0), (-1, 0, 1)))
+    nothing = pd.DataFrame(np.zeros((500, 1)))
+    assert analyses.difference(same, nothing)["error"] == pytest.approx(draws.std(ddof=1))
+    assert analyses.difference(apart, nothing)["error"] == pytest.approx(np.sqrt(draws.var(ddof=1) + 1 / 3))

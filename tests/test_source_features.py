@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import metrics
+from ncrepro import metrics, ranking, resampling
 from ncrepro.analyses import low_shot, source_features
 
 MODELS = ["a", "b", "c"]
@@ -68,3 +68,40 @@ def test_rankings_compare_each_draw_with_the_accuracies():
     accuracies = pd.DataFrame({"t": [1.0, 2, 3]}, index=pd.Index(MODELS, name="model"))
     found = low_shot.rankings(measured({(2, 0): [0.1, 0.2, 0.3], (0, 0): [0.3, 0.28, 0.1]}), accuracies)
     assert found.set_index(["metric", "per_class"])["weighted_kendall"].to_dict() == {("ncti", 2): 1, ("ncti", 0): 1}
+
+
+NINE = [*"abcdefghi"]
+
+
+def of_nine(right):
+    """NCTI's terms and a rival's score of nine models; ``right``: (per_class, draw) -> does NCTI rank them right (its rival always does)."""
+    rows = [(model, "t", size, draw, term, value)
+            for (size, draw), correct in right.items()
+            for i, model in enumerate(NINE)
+            for term, value in {**dict.fromkeys(("ncti_seli", "ncti_ncc"), float(i if correct else (i * 5) % 9)),
+                                "ncti_log_vc": -float(i if correct else (i * 5) % 9), "leep": float(i)}.items()]  # fmt: skip
+    return pd.DataFrame(rows, columns=["model", "target", "per_class", "draw", "term", "score"])
+
+
+def test_what_few_images_change_is_told_with_its_error():
+    accuracies = pd.DataFrame({"t": np.arange(9.0)}, index=pd.Index(NINE, name="model"))
+    sizes = pd.DataFrame({"target": "t", "per_class": [2, 10, 0], "n_samples": [20, 100, 600]})
+    table = of_nine({(2, 0): False, (2, 1): False, (10, 0): True, (10, 1): False, (0, 0): True})
+    found = low_shot.moves(table, accuracies, sizes, resampling.NONE, ["leep"]).set_index(["what", "metric"])
+    half = (1 - ranking.weighted_kendall([(i * 5) % 9 for i in range(9)], accuracies["t"].to_numpy())) / 2  # one of two draws is wrong
+    assert found.loc[("above", "leep"), "difference"] == pytest.approx(-half, abs=0.1)
+    assert found.loc[("margin", "ncti"), "difference"] == pytest.approx(-half, abs=0.1)
+    assert found.loc[("lost", "ncti"), "difference"] == pytest.approx(half, abs=0.1) and found.loc[("lost", "leep"), "difference"] == 0
+    assert found.loc[("same", "ncti"), "difference"] == pytest.approx(half, abs=0.15)
+    assert found.loc[("above", "leep"), "error"] > half / 2**0.5  # the two draws of images disagree by as much
+
+
+def test_without_a_draw_of_64_samples_nothing_is_told_of_them():
+    accuracies = pd.DataFrame({"t": np.arange(9.0)}, index=pd.Index(NINE, name="model"))
+    sizes = pd.DataFrame({"target": "t", "per_class": [2, 0], "n_samples": [20, 600]})
+    found = low_shot.moves(of_nine({(2, 0): True, (0, 0): True}), accuracies, sizes, resampling.NONE, ["leep"])
+    assert found.set_index("what").loc["same", ["difference", "error"]].isna().all()
+
+
+def test_the_size_nearest_to_ten_is_never_the_whole_target():
+    assert low_shot.nearest_to_ten([0, 2, 5, 20]) == 5 and low_shot.nearest_to_ten([0, 50]) == 50

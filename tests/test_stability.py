@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import metrics, ranking, resampling
+from matplotlib import pyplot as plt
+
+from ncrepro import metrics, paths, ranking, resampling
 from ncrepro.analyses import draws, stability
+from ncrepro.plots import stability as drawn
 from ncrepro.profiles import Pool
 
 MODELS = ["a", "b", "c", "d"]
@@ -140,3 +143,73 @@ def test_the_two_published_ground_truths_disagree_as_stated():
     assert table["other_truth", "sfda", "cifar10"] == pytest.approx(0.81, abs=0.005)
     pd.testing.assert_series_equal(table["other_truth", "sfda"], table["other_truth", "tllib"])
     assert round(table["h_score", "tllib", "sun397"], 3) == 0.918 and round(table["leep", "tllib", "caltech101"], 3) == 0.127  # as printed
+
+
+# Training again -------------------------------------------------------------------------------------------------------
+
+ROUGH = [5.0, 6, 3, 4, 2, 1]
+RUN = {"accuracy": SIX.iloc[::-1].set_axis(SIX.index), "rough": pd.DataFrame({t: ROUGH for t in SIX}, index=SIX.index)}
+
+
+class Repeated:
+    """Six models; the one repetition turned their accuracies round, and not the scores."""
+
+    def __init__(self, noise):
+        self._noise = noise
+
+    def ranked(self, subset=None):
+        return of_six(rough=ROUGH), SIX
+
+    def noise(self, subset=None):
+        return self._noise
+
+    def read(self, table):
+        terms = [of_six(face=ROUGH).assign(term=term) for term in ("variance_collapse", "class_fairness")]
+        return pd.concat(terms)
+
+
+def test_components_stand_side_by_side_and_what_nobody_measured_is_not_shown():
+    found = stability.components(Repeated(resampling.Noise(images=SIX * 0 + 1)), None).set_index("component")
+    assert list(found.index) == ["models", "images", "all"]
+    width = found["high"] - found["low"]
+    assert 0 < width["images"] < width["models"] <= width["all"]
+
+
+def test_every_run_is_judged_by_its_own_accuracies():
+    found = stability.over_runs(Repeated(resampling.Noise(runs=(RUN,))), None).set_index("run")["weighted_kendall"]
+    right = ranking.weighted_kendall(ROUGH, SIX["t"].to_numpy())
+    assert found.to_dict() == pytest.approx({0: right, 1: ranking.weighted_kendall(ROUGH, SIX["t"].to_numpy()[::-1])})
+
+
+def test_points_tell_how_far_accuracies_stray():
+    noise = resampling.Noise(images=SIX * 0 + 3, runs=({"accuracy": SIX + 2, "rough": RUN["rough"]},))
+    found = stability.points(Repeated(noise), None).set_index("target").loc["t"]
+    assert found[["images", "training", "runs"]].tolist() == pytest.approx([3, 2**0.5, 2]) and np.isnan(found["seeds"])
+
+
+def test_a_model_that_is_left_out_moves_a_metric_with_a_known_error():
+    found = stability.left_out(Repeated(resampling.Noise(images=SIX * 0 + 1)), None).query("metric == 'rough'").set_index("left_out")
+    assert found.loc["", "error"] == 0 and (found.drop("")["error"] > 0).all()
+    assert found.loc["a", "weighted_kendall"] == pytest.approx(ranking.weighted_kendall(ROUGH[1:], SIX["t"].to_numpy()[1:]))
+    assert stability.left_out(Repeated(resampling.NONE), None)["error"].isna().all()  # nothing known: no verdict
+
+
+def test_verdicts_are_counted_over_the_repetitions_if_there_are_any(root):
+    assert stability.verdicts_over_runs("smoke").empty
+    folder = paths.reference("noise/smoke")
+    folder.mkdir(parents=True)
+    pd.DataFrame({"repetition": [0, 1, 0, 1], "figure": [*"aabb"], "verdict": ["holds", "does not hold", "holds", "holds"]}).to_csv(
+        folder / "verdicts.csv", index=False)  # fmt: skip
+    assert stability.verdicts_over_runs("smoke+1").loc["a"].to_dict() == {"does not hold": 1, "holds": 1}
+
+
+def test_components_are_drawn_with_their_numbers_and_every_run():
+    rows = [("models", "ncti", 0.1, 0.0, 0.2), ("training", "ncti", 0.3, 0.2, 0.4), ("models", "leep", 0.5, 0.4, 0.6), ("training", "leep", 0.7, 0.6, 0.8)]
+    table = pd.DataFrame(rows, columns=["component", "metric", "weighted_kendall", "low", "high"])
+    runs = pd.DataFrame({"run": [0, 1], "metric": "leep", "weighted_kendall": [0.65, 0.75]})
+    axes = drawn.again(table, runs, ["leep", "ncti"], {"models": "M", "images": "I", "training": "T"}, "title").axes
+    assert [ax.get_title() for ax in axes] == ["M", "T"]
+    dots = [line.get_xydata().tolist() for ax in axes for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [[[0.5, 0], [0.1, 1]], [[0.7, 0], [0.3, 1]]]
+    assert [line.get_xydata().tolist() for line in axes[1].lines if line.get_marker() == "|"] == [[[0.65, 0], [0.75, 0]]]
+    plt.close("all")

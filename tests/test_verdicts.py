@@ -1,10 +1,14 @@
 """Three words by one rule: draws, probabilities, and how often a verdict is wrong."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import REPOSITORY
 
-from ncrepro import ranking, resampling, tasks, verdicts
+from ncrepro import analyses, artifacts, experiment, gallery, paths, ranking, resampling, tasks, verdicts
+from ncrepro.analyses import ablations
 from ncrepro.resampling import Noise
 from ncrepro.verdicts import UNKNOWN, Verdict, above, every, exact, likely, positive, some
 
@@ -262,3 +266,49 @@ def test_training_again_never_turns_a_verdict_round_and_seldom_changes_it():
                 n, changed = n + len(question), changed + len(question) - counts.max()
                 turned += {"holds", "does not hold"} <= set(kinds)
     assert turned == 0 and changed / n <= 0.05
+
+
+# Every claim ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tables(root):
+    """The committed tables of the demo as its results; where they hold no numbers for a claim (times are never committed), some do."""
+    shutil.copytree(REPOSITORY / "data" / "reference" / "demo", paths.results("demo"), dirs_exist_ok=True)
+    shutil.copytree(REPOSITORY / "data" / "published", paths.published())
+    rng = np.random.default_rng(0)
+    for pool in analyses.pools("demo"):
+        write(pool, "nc2_a", experiment.Experiment(pool, "demo").read("scores").query("metric == 'logme'").assign(metric="nc2_a"))
+        choices = [ablations.DEFAULT | other for other in ({"temperature": 5.0}, {"covariance": "spherical"})]
+        write(pool, "face_choices_moves", pd.DataFrame(choices).assign(difference=0.3, error=0.1))
+    write("ablations", "imbalance_moves", pd.DataFrame({"ratio": [3.0, 10.0], "difference": 0.0, "error": 0.01}))
+    what = ["above", "margin", "same", *["lost"] * 3]
+    write("low_shot", "moves", pd.DataFrame({"what": what, "metric": [*"abcdef"], "difference": 0.05, "error": rng.random(6)}))
+    write("rank_your_own", "regret_moves", pd.DataFrame({"advice": ["any model"], "difference": 5.0, "error": 1.0}))
+    left = pd.read_csv(paths.results("demo", "stability") / "left_out.csv")
+    write("stability", "left_out", left.assign(error=0.05))
+    for pool in ("supervised", "selfsupervised"):
+        known = set(experiment.Experiment(pool, "demo").read("scores")["metric"])  # without a source classifier no LEEP and no NCE
+        of_metrics = {m: (1.0, 0.5) for m in ("ncti", "nce", "leep", "logme", "nleep", "sfda") if m in known}
+        rows = [(way, m, *values, 0.1) for way in ("this package", "plain") for m, values in of_metrics.items()]
+        write(pool, "seconds_cost", pd.DataFrame(rows, columns=["implementation", "metric", "seconds", "weighted_kendall", "error"]))
+
+
+def write(pool, name, table):
+    artifacts.write_table(paths.results("demo", pool) / f"{name}.csv", table)
+
+
+def test_every_claim_gets_one_of_three_words(tables):
+    found = {entry.name: entry.holds("demo") for entry in gallery.everything() if entry.claim}
+    assert len(found) > 40
+    for name, (text, verdict) in found.items():
+        assert isinstance(verdict, Verdict) and verdict.word in verdicts.WORDS and text and "nan" not in text, f"{name}: {text}"
+    words = {name: verdict.word for name, (_, verdict) in found.items()}
+    assert {words[name] for name in ("face_fig2", "ncti_fig2")} == {"cannot be told here"}  # one network, and four
+    assert words["published_audit"] == words["stability_ground_truth"] == "does not hold"
+    assert words["ablation_temperature"] == words["ablation_covariance"] == "cannot be told here"  # 0.3 too far, but of six pools
+
+
+def test_the_notebooks_say_the_words(tables):
+    said = gallery.verdicts("01_neural_collapse", "demo").splitlines()
+    assert said[1].startswith("- **Cannot be told here** (`face_fig2`)") and said[2].startswith("- **Holds** (`face_fig3`)")

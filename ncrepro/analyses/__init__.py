@@ -100,8 +100,8 @@ def agreement(scores: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> 
 def draws_of(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: resampling.Noise, by: list[str], n: int = 500) -> pd.DataFrame:
     """`resampling.draws` of the weighted Kendall for each setting, over targets: n x settings, the columns named ``by``."""
     settings = scores[by].drop_duplicates()
-    number = scores.merge(settings.assign(metric=range(len(settings))), on=by)[["model", "target", "metric", "score"]]
-    drawn = resampling.mean_over_targets(resampling.draws(number, accuracies, noise, n=n))
+    numbered = scores.merge(settings.assign(setting=range(len(settings))), on=by)[["model", "target", "setting", "score"]]
+    drawn = resampling.mean_over_targets(resampling.draws(numbered.rename(columns={"setting": "metric"}), accuracies, noise, n=n))
     return drawn.set_axis(pd.MultiIndex.from_frame(settings), axis=1)
 
 

@@ -27,19 +27,19 @@ def choices(study: Experiment, subset: str | None) -> pd.DataFrame:
 def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
     """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall, error); "" leaves out none.
 
-    ``error``: standard deviation, over test images and training, of the difference to all models.
+    ``error``: standard deviation, over test images and training, of the difference to all models; NaN if nobody measured these.
     """
     scores, accuracies = study.ranked(subset)
     terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
-    whole, tables = None, []
+    noise, whole, tables = study.noise(subset), None, []
     for name in ("", *accuracies.index):
         rest = accuracies.drop(index=name or [])
         of_rest = _among(rest.index, scores, terms)
-        drawn = resampling.draws(of_rest, accuracies, study.noise(subset), components=("images", "training"), n=200, without=name)
+        drawn = resampling.draws(of_rest, accuracies, noise, components=("images", "training"), n=200, without=name)
         drawn = resampling.mean_over_targets(drawn)
         whole = drawn if whole is None else whole
         found = agreement(of_rest, rest, ["metric"]).groupby("metric", sort=False)["weighted_kendall"].mean().reset_index()
-        tables.append(found.assign(left_out=name, error=found["metric"].map((drawn - whole).std())))
+        tables.append(found.assign(left_out=name, error=found["metric"].map((drawn - whole).std()) if noise.known else np.nan))
     return pd.concat(tables, ignore_index=True)[["left_out", "metric", "weighted_kendall", "error"]]
 
 
@@ -79,7 +79,7 @@ def other_seeds(study: Experiment) -> pd.DataFrame:
 def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Each metric's mean weighted Kendall and how far it moves, doubt by doubt: (doubt, metric, weighted_kendall, low, high).
 
-    ``models``: 95 % of resampled pools; ``left_out``, ``images``, ``seeds``: the range of what `left_out`, `other_images`
+    ``models``: 95 % of draws of other models; ``left_out``, ``images``, ``seeds``: the range of what `left_out`, `other_images`
     and `other_seeds` found.
     """
     average = study.read("correlations").query("target == 'average'")

@@ -193,4 +193,9 @@ def better_than_static(study: Experiment) -> tuple[str, Verdict]:
 def above_0(row: pd.Series, draws: pd.Series) -> tuple[str, Verdict]:
     """Whether a mean weighted Kendall lies above 0: a row of `experiment.correlations`, and its draws."""
     text = f"mean τ_w {row.weighted_kendall:.2f}, interval {row.low:.2f} to {row.high:.2f}"
-    return f"{text}, above 0 in {probability(draws):.1%} of draws", above(draws)
+    return text + told_in_draws(probability(draws)), above(draws)
+
+
+def told_in_draws(chance: float) -> str:
+    """How often a statement is true, to go on with behind it."""
+    return "; too few models for a probability" if pd.isna(chance) else f", true in {chance:.1%} of draws"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .. import advice, analyses, artifacts, datasets, paths, plots, ranking, resampling
+from .. import advice, analyses, artifacts, datasets, paths, ranking, resampling
 from ..datasets import own
 from ..datasets.folders import Photos
 from ..experiment import BLIND, Experiment

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from .. import datasets, losses, models, plots, published, resampling, training
+from .. import datasets, losses, models, plots, published, training
 from ..datasets.folders import Photos
 from ..datasets.images import Images
 from ..experiment import Experiment
@@ -147,5 +147,5 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
 )
 def loss_functions_questions(profile: str) -> Figure:
     table = Experiment("loss_functions", profile).read("questions")
-    covered = resampling.covers(Experiment("loss_functions", profile).noise())
+    covered = Experiment("loss_functions", profile).covered()
     return sources.questions(table, "Is it the loss or the source that a metric sees?", covered)

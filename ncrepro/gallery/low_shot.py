@@ -83,9 +83,9 @@ def low_shot_metrics(profile: str) -> Figure:
 
 
 def _regimes_hold(profile: str) -> tuple[str, Verdict]:
-    table = read(profile, "low_shot", "regimes")
+    table, same = read(profile, "low_shot", "regimes"), _moves(profile, "same")
     few, many = table[table["n_samples"] < 64]["consistency"].mean(), table[(table["n_samples"] >= 64) & (table["per_class"] > 0)]["consistency"].mean()
-    return f"NCTI's τ_w with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 on", every(*positive(*_moves(profile, "same")[["difference", "error"]].to_numpy().T))
+    return f"NCTI's τ_w with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 on", every(*positive(same["difference"], same["error"]))
 
 
 @figure(

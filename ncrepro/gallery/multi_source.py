@@ -8,7 +8,7 @@ from ..experiment import Experiment, baselines, correlations, seed_noise, totals
 from ..plots import label, sources
 from ..resampling import Noise
 from ..verdicts import Verdict, above, positive, probability, some
-from . import FACE_METHODS, beside, best_of, better_than_static, figure, is_best, ranking_table
+from . import FACE_METHODS, beside, best_of, better_than_static, figure, is_best, ranking_table, told_in_draws
 
 EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
 SHOWN = ["face", "ncti", "logme", "leep"]  # the metrics that the matrix of sources has room for
@@ -105,7 +105,7 @@ def intervals(pool: str, profile: str) -> Figure:
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
-    return plots.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title, resampling.covers(study.noise()))
+    return plots.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title, study.covered())
 
 
 def intervals_hold(pool: str, profile: str) -> tuple[str, Verdict]:
@@ -209,8 +209,8 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
     source, architecture = table.loc["face", [SAME_ARCHITECTURE, SAME_SOURCE]]
     study = Experiment("multi_source", profile)
     among = [draws_within(study, factor)["face"] for factor in ("architecture", "source")]
-    text = f"FaCe's mean τ_w: among sources {source:.2f}, among {len(study.pool.architectures)} architectures {architecture:.2f}"
-    return f"{text}; higher in {probability(*among):.0%} of draws", above(*among)
+    text = f"FaCe's mean τ_w: among sources {source:.2f}, among {len(study.pool.architectures)} architectures {architecture:.2f}; higher"
+    return f"{text}{told_in_draws(probability(*among))}", above(*among)
 
 
 @figure(
@@ -221,5 +221,5 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
 )
 def multi_source_questions(profile: str) -> Figure:
     table = Experiment("multi_source", profile).read("questions")
-    covered = resampling.covers(Experiment("multi_source", profile).noise())
+    covered = Experiment("multi_source", profile).covered()
     return sources.questions(table, "Is it the source or the architecture that a metric sees?", covered)

@@ -15,7 +15,8 @@ KEPT = 0.75  # "mostly": three of four pairs of models
 def _face_fig1_holds(profile: str) -> tuple[str, Verdict]:
     following = Trajectories(profile).read("following")
     kept, draws = order_kept(following).groupby("target", sort=False)["pairs_kept"].last(), pairs_kept(following)
-    text = ", ".join(f"{target} {100 * share:.0f} % (enough in {probability(draws[target], KEPT):.0%} of draws of models)" for target, share in kept.items())
+    chances = {target: probability(draws[target], KEPT) for target in draws}
+    text = ", ".join(f"{target} {100 * share:.0f} % (enough in {chances[target]:.0%} of draws)" for target, share in kept.items())
     return f"pairs kept: {text}", every(*(above(draws[target], KEPT) for target in draws))
 
 

@@ -35,6 +35,11 @@ def noise(profile: str | None) -> Noise:
     return Noise(seeds=pd.concat([table.set_axis([name], axis=1) for table, name in zip(seeds, MEASURES.values(), strict=True)], axis=1))
 
 
+def covered(profile: str | None) -> str:
+    """What the intervals by both measures include, in words."""
+    return resampling.covers(noise(profile))
+
+
 def _draws(profile: str | None) -> pd.DataFrame:
     """What every ranking could have been worth by each measure: draws x (measure, metric)."""
     return resampling.draws(*ranked(profile), noise(profile)).swaplevel(axis=1)
@@ -136,7 +141,7 @@ def face_fig5(profile: str) -> Figure:
     table = judged(profile)
     n = len(ranked(profile)[1])
     title = f"FaCe Fig. 5, here: {n} segmentation networks, profile {Experiment('segmentation', profile).profile.name}"
-    return transfer.correlation_bars(table, SHOWN, by_chance(n), title, resampling.covers(noise(profile)))
+    return transfer.correlation_bars(table, SHOWN, by_chance(n), title, covered(profile))
 
 
 @figure(
@@ -167,4 +172,4 @@ def segmentation_intervals(profile: str) -> Figure:
     table = judged(profile).query("target == 'pixel accuracy'").dropna(subset="weighted_kendall")
     ceiling = ceilings(profile).query("target == 'pixel accuracy'")["weighted_kendall"].mean()
     n = len(ranked(profile)[1])
-    return plots.interval_plot(table, ceiling, f"How surely is pixel accuracy foreseen? {n} models", resampling.covers(noise(profile)))
+    return plots.interval_plot(table, ceiling, f"How surely is pixel accuracy foreseen? {n} models", covered(profile))

@@ -153,4 +153,4 @@ def supervised_intervals(profile: str) -> Figure:
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
-    return plots.interval_plot(average, ceiling, title, resampling.covers(study.noise()))
+    return plots.interval_plot(average, ceiling, title, study.covered())

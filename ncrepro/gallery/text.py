@@ -201,4 +201,4 @@ def text_intervals(profile: str) -> Figure:
     table = study.read("correlations").query("target == 'average'").dropna(subset="weighted_kendall")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How surely is the accuracy foreseen? {len(study.pool.models)} text models"
-    return plots.interval_plot(table, ceiling, title, resampling.covers(study.noise()))
+    return plots.interval_plot(table, ceiling, title, study.covered())
