@@ -23,7 +23,7 @@ from . import artifacts, candidates, memory, paths, ranking
 from . import metrics as _metrics
 from .artifacts import Arrays
 from .candidates import Candidate
-from .datasets import given, own
+from .datasets import folders, given, own
 from .datasets import labels as labels_
 from .datasets.given import Features
 from .datasets.own import Target
@@ -535,6 +535,8 @@ def _cautions(
 def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str]:
     """What a reader should look at in the data."""
     said = [f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in labels_.alike(classes)]
+    if hidden := [name for name in classes if folders.hidden(name)]:
+        said.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
     if target and target.skipped:
         said.append(f"{len(target.skipped)} images could not be read and were left out, the first {target.skipped[0]}")
     if ignored := getattr(target and target.data, "ignored", ()):

@@ -272,7 +272,7 @@ class ImageModel:
         seen: list[Seen] = []  # what may be its classifier, in the order of use
 
         def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if output.ndim == 2 or isinstance(layer, nn.Conv2d):
+            if inputs and isinstance(output, Tensor) and (output.ndim == 2 or isinstance(layer, nn.Conv2d)):
                 seen.append(Seen(inputs[0], output, output._version))
 
         hooks = [layer.register_forward_hook(keep) for layer in self._layers()]
@@ -358,8 +358,8 @@ def _of_hub(name: str, where: str) -> Candidate:
         config = transformers.AutoConfig.from_pretrained(where)
         load = partial(_load_text, name, where)
         load()  # downloads what is missing
-    except (OSError, ValueError, KeyError) as error:
-        raise OSError(f"{where}: {_why_not(where, str(error))}") from None
+    except Exception as error:  # what is no model of its kind raises errors of any type
+        raise OSError(f"{where}: {_why_not(where, (str(error).strip() or type(error).__name__).splitlines()[0])}") from None
     folder = Path(where)
     if folder.is_dir():
         hasher = hashlib.sha256()
@@ -373,10 +373,10 @@ def _of_hub(name: str, where: str) -> Candidate:
 
 def _why_not(where: str, error: str) -> str:
     if Path(where).is_dir():
-        return f"this folder holds no model that transformers can read ({error.splitlines()[0]}): it needs config.json, weights and a tokenizer"
+        return f"this folder holds no model that transformers can read ({error[:160]}): it needs config.json, weights and a tokenizer"
     near = difflib.get_close_matches(where, SOME_TEXT_MODELS, n=3)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near and where not in near else ""
-    return (f"neither a folder here nor a model that could be had from Hugging Face ({error.splitlines()[0][:160]}){hint}; without a network, "
+    return (f"neither a folder here nor a model that could be had from Hugging Face ({error[:160]}){hint}; without a network, "
             f"run `hf download {where} --local-dir FOLDER` where there is one and give FOLDER (config.json, model.safetensors, tokenizer) "
             "in place of the name")  # fmt: skip
 

@@ -130,7 +130,11 @@ def batches(prepare: Callable[[int], np.ndarray], order: Sequence[int], size: in
 
 
 def _together(images: list, place: torch.device) -> Tensor:
-    batch = torch.from_numpy(np.stack([image.result() for image in images]))  # (b, h, w, 3)
+    images = [image.result() for image in images]
+    shapes = sorted({image.shape for image in images})
+    if len(shapes) > 1:
+        raise ValueError(f"the transform gives images of {len(shapes)} sizes, such as {shapes[0]} and {shapes[-1]}; resize and crop them to one")
+    batch = torch.from_numpy(np.stack(images))  # (b, h, w, 3)
     if place.type == "cuda":
         batch = batch.pin_memory().to(place, non_blocking=True)
     return batch.permute(0, 3, 1, 2)  # (b, 3, h, w), in memory as before: channels-last

@@ -2,8 +2,6 @@ import errno
 import os
 
 import numpy as np
-import os
-
 import pytest
 
 from ncrepro import artifacts

@@ -98,6 +98,23 @@ def test_every_raster_format_is_read_whatever_its_suffix(cats, suffix, format):
     assert opened(cats).counts.to_dict() == {"a": 4, "b": 3}
 
 
+def test_hidden_classes_of_a_data_set_deserve_a_caution(cats):
+    from torchvision.datasets import ImageFolder
+
+    for i in range(2):
+        put(cats / ".ipynb_checkpoints" / f"{i}.png")
+    target = opened(ImageFolder(cats))
+    assert advice._cautions_of_data(target.data.classes, target) == ["class '.ipynb_checkpoints' is called like what a system hides in a folder: is it a class?"]
+
+
+def test_labels_beside_data_that_carry_theirs_are_refused(cats):
+    from torchvision.datasets import ImageFolder
+
+    for data in (cats, ImageFolder(cats), pd.DataFrame({"text": list("xyzw"), "label": list("abab")})):
+        with pytest.raises(ValueError, match="labels=... are given, but the .* carries labels of its own"):
+            opened(data, [0, 1] * 3)
+
+
 def test_links_are_followed_but_never_in_a_circle(cats, tmp_path):
     elsewhere = put(tmp_path / "elsewhere" / "deep" / "x.png")
     (cats / "a" / "link.png").symlink_to(elsewhere)

@@ -293,6 +293,23 @@ def test_foreign_weights_of_the_right_names_are_refused(tmp_path, state):
         candidates.resolve([f"{SMALL}={tmp_path / 'script.pth'}"], "images")
 
 
+@pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 99])
+def test_a_folder_of_a_text_model_with_foreign_weights_is_answered(tmp_path, content):
+    text_model(tmp_path, networks(pytest.importorskip("transformers"))["gpt2"], pad_token="<pad>")
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(OSError, match="this folder holds no model that transformers can read"):
+        candidates.resolve([f"it={tmp_path}"], "texts")
+
+
+def test_a_transform_that_gives_several_sizes_is_answered():
+    images = [Image.new("RGB", (8, 8 + i)) for i in range(4)]
+    data = [(image, i % 2) for i, image in enumerate(images)]
+    pool = {name: (Net(lambda net, h: h), transforms.ToTensor()) for name in "ab"}
+    dataset = torch.utils.data.Subset(data, range(4))
+    with pytest.raises(ValueError, match=r"the transform gives images of 4 sizes, such as \(8, 8, 3\) and \(11, 8, 3\); resize and crop"):
+        ncrepro.rank(dataset, pool, "logme", n_bootstrap=0, progress=False, cache=False)
+
+
 def test_names_that_become_one_are_refused(state):
     with pytest.raises(ValueError, match="two models are called '1'"):
         candidates.resolve({1: (nn.Flatten(), REDUCED), "1": (nn.Flatten(), REDUCED)}, "images")

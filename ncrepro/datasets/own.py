@@ -182,6 +182,8 @@ def open_target(
         If there is no such folder or file, no class or only one, a class without samples, labels that are missing, or a
         column that is not there.
     """
+    if labels is not None and (isinstance(data, (str, Path, Photos, Images, pd.DataFrame)) or _is_dataset(data)):
+        raise ValueError(f"labels=... are given, but the {type(data).__name__} carries labels of its own: leave one of the two out")
     found = _find(data, labels, text, label, progress)
     _labels.check(found.labels, found.classes, found.name)
     if max_per_class is not None:
@@ -218,13 +220,18 @@ def _find(data: Any, labels: Any, text: str, label: str, progress: Callable) -> 
         return _of_arrays(data, labels)
     if isinstance(data, (list, tuple, np.ndarray, pd.Series)) and any(isinstance(x, str) for x in data):
         return _of_texts(list(data), labels, "texts", "the list of texts")
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (list, tuple, np.ndarray)):
+    if _is_dataset(data):
         return _of_dataset(data, progress)
     raise ValueError(
         f"data is a {type(data).__name__}; allowed are a folder with one folder of images per class, a table of texts "
         f"({', '.join(tables.SUFFIXES)}), a torchvision-style data set, uint8 images of shape (n, height, width, 3) with labels, and "
         "features (.npz files, or a dict of a model's name and its features)"
     )
+
+
+def _is_dataset(data: Any) -> bool:
+    arrays = (list, tuple, np.ndarray, pd.Series, str, bytes)
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, arrays)
 
 
 def _of_folder(folder: Path) -> Photos:
