@@ -1,0 +1,1 @@
+"""What ``make`` calls beside the notebooks: compare with the committed reference, and measure how far repetitions move."""
