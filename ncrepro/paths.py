@@ -61,6 +61,11 @@ def reference(profile: str, pool: str = "") -> Path:
     return root() / "data" / "reference" / profile / pool
 
 
+def noise(profile: str) -> Path:
+    """How far the tables of repetitions with other seeds move. Committed."""
+    return root() / "data" / "reference" / "noise" / profile
+
+
 def figures(profile: str) -> Path:
     return root() / "figures" / profile
 

@@ -1,6 +1,6 @@
-"""What ``make`` calls: look before leaping, run one notebook, compare with the reference.
+"""What ``make`` calls: look before leaping, run one notebook, compare with the reference, measure how far repetitions move.
 
-``python -m ncrepro.pipeline check | rules | run | rank | verify``; every failure is one clear line and a non-zero exit.
+``python -m ncrepro.pipeline check | rules | run | rank | verify | noise``; every failure is one clear line and a non-zero exit.
 """
 
 import argparse
@@ -28,6 +28,11 @@ def main(argv: list[str] | None = None) -> int:
         yours.add_argument(f"--{name}", type=kind)
     yours.add_argument("--out")
     commands.add_parser("verify", help="compare the results with the committed reference")
+    repeat = commands.add_parser("noise", help="run everything with other seeds, and measure how far it moves")
+    repeat.add_argument("--repetitions", type=int, default=5)
+    repeat.add_argument("--pools", type=lambda names: names.split(","), help="with --only-ranking: a,b; default all of the profile")
+    repeat.add_argument("--only-ranking", action="store_true", help="train, score and rank in this process, without the notebooks")
+    repeat.add_argument("--command", dest="runs", help="what runs one profile, {profile} for its name; default: make all")
     arguments = parser.parse_args(argv)
     end_on_sigterm()
     try:
@@ -40,8 +45,17 @@ def main(argv: list[str] | None = None) -> int:
             write_rules(arguments.file, profile)
         elif arguments.command == "rank":
             rank({name: getattr(arguments, name) for name in OF_RANK if getattr(arguments, name) is not None}, arguments.out)
+        elif arguments.command == "noise":
+            from .commands import noise  # loads torch
+
+            if arguments.pools and not arguments.only_ranking:
+                raise ValueError("--pools is for --only-ranking; without it everything of the profile is run")
+            pools = (arguments.pools or list(profile.pools)) if arguments.only_ranking else None
+            return noise.noise(profile.name, arguments.repetitions, pools, arguments.runs)
         else:
-            return verify(profile.name)
+            from .commands import verify  # loads SciPy
+
+            return verify.verify(profile.name)
     except (ValueError, OSError, NotebookFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -145,55 +159,6 @@ def _name_of(data: str | list[str]) -> str:
     places = [Path(place).expanduser().resolve() for place in ([data] if isinstance(data, str) else data)]
     name = places[0].name if places[0].is_dir() else places[0].stem
     return f"{name[:60]}-{artifacts.digest(list(map(str, places)))[:6]}"
-
-
-# After the work -------------------------------------------------------------------------------------------------------
-
-# How far a number may lie from the committed one. Training on another CPU, or with another thread count, takes another
-# path through the same arithmetic, so accuracies move about as much as between two seeds, and rankings with them.
-TOLERANCES = {
-    "accuracies": {"accuracy": 12.0},  # per cent, one fine-tuning
-    "pretraining": {"source_accuracy": 8.0, "n_parameters": 0, "n_features": 0},
-    "correlations": {"weighted_kendall": 0.45, "pearson": 0.45, "spearman": 0.45},
-}
-
-
-def verify(profile: str) -> int:
-    import pandas as pd
-    """Compare every committed table with this machine's; print each number that moved too far. 0 if none did."""
-    references = sorted(paths.reference(profile).rglob("*.csv"))
-    if not references:
-        raise FileNotFoundError(f"there is no committed reference for profile {profile!r}")
-    moved = compared = 0
-    for reference in references:
-        table = reference.relative_to(paths.reference(profile))
-        mine = paths.results(profile) / table
-        if not mine.exists():
-            raise FileNotFoundError(f"{paths.relative(mine)} is missing: run `make all PROFILE={profile}` first")
-        tolerances = TOLERANCES.get(reference.stem.split("_")[0], {})
-        for line, n in _compare(pd.read_csv(reference), pd.read_csv(mine), tolerances, str(table)):
-            compared += n
-            if line:
-                moved += 1
-                print(line)
-    print(f"{compared} numbers compared with data/reference/{profile}: {moved} moved beyond tolerance")
-    return 1 if moved else 0
-
-
-def _compare(reference, mine, tolerances: dict[str, float], table: str):
-    import pandas as pd
-
-    keys = [column for column in reference.columns if not pd.api.types.is_float_dtype(reference[column]) and column not in tolerances]
-    if list(reference.columns) != list(mine.columns) or not reference[keys].equals(mine[keys]):
-        yield f"{table}: the rows or columns are not those of the reference", 0
-        return
-    for column, tolerance in tolerances.items():
-        distance = (reference[column] - mine[column]).abs()
-        yield None, len(distance)
-        neither = reference[column].isna() & mine[column].isna()  # what has no source has no accuracy on it
-        for i in distance.index[~((distance <= tolerance) | neither)]:
-            key = ", ".join(str(reference.at[i, k]) for k in keys)
-            yield f"{table}: {column} of {key} is {mine.at[i, column]:.4g}, was {reference.at[i, column]:.4g} (tolerance {tolerance:g})", 0
 
 
 if __name__ == "__main__":

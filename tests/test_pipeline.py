@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from ncrepro import pipeline
@@ -156,49 +155,3 @@ def test_a_killed_run_started_again_gives_the_tables_of_an_undisturbed_one(root,
     assert start(root).wait() == 0
     assert len(list(cache.rglob("*.safetensors"))) > before
     assert tables(root) == tables(undisturbed) != {}
-
-
-# Verify ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def reference(root):
-    table = pd.DataFrame({"model": ["a", "b"], "target": ["t", "t"], "seed": [0, 0], "accuracy": [50.0, 70.0]})
-    for kind in ("reference", "results"):
-        folder = root / "data" / kind / "smoke" / "supervised"
-        folder.mkdir(parents=True)
-        table.to_csv(folder / "accuracies.csv", index=False)
-    return table, folder / "accuracies.csv"
-
-
-def test_verify_accepts_what_lies_within_tolerance(reference, capsys):
-    table, mine = reference
-    table.assign(accuracy=[51.0, 69.0]).to_csv(mine, index=False)
-    assert pipeline.main(["verify"]) == 0
-    assert "2 numbers compared with data/reference/smoke: 0 moved" in capsys.readouterr().out
-
-
-def test_verify_names_the_number_that_moved(reference, capsys):
-    table, mine = reference
-    table.assign(accuracy=[50.0, 20.0]).to_csv(mine, index=False)
-    assert pipeline.main(["verify"]) == 1
-    assert "accuracies.csv: accuracy of b, t, 0 is 20, was 70 (tolerance" in capsys.readouterr().out
-
-
-def test_verify_refuses_missing_numbers_and_other_rows(reference, capsys):
-    table, mine = reference
-    table.assign(accuracy=[50.0, float("nan")]).to_csv(mine, index=False)
-    assert pipeline.main(["verify"]) == 1
-    table.iloc[:1].to_csv(mine, index=False)
-    assert pipeline.main(["verify"]) == 1
-    mine.unlink()
-    assert pipeline.main(["verify"]) == 1
-    assert "accuracies.csv is missing: run `make all PROFILE=smoke` first" in capsys.readouterr().err
-
-
-def test_verify_accepts_a_number_that_the_reference_has_not_either(reference):
-    table, mine = reference
-    missing = table.assign(accuracy=[50.0, float("nan")])
-    missing.to_csv(mine, index=False)
-    missing.to_csv(str(mine).replace("results", "reference"), index=False)
-    assert pipeline.main(["verify"]) == 0

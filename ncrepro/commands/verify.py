@@ -1,0 +1,200 @@
+"""``make verify``: are this machine's tables those of the committed reference, byte for byte or as near as other seeds would be?"""
+
+import csv
+import io
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .. import arithmetic, paths
+from . import tolerances
+from .tolerances import Channel, Finding, Limits
+
+# What is not compared, by how the name of the table begins; nothing else is left out.
+EXEMPT = {"seconds_": "processor time and memory differ from run to run"}
+# What is not compared with the reference but with a bound: the largest absolute value, and why.
+BOUNDED = {("metrics/equations.csv", "difference"): (1e-8, "what rounding leaves between two ways to the same number")}
+FIXED = ("published", "metrics")  # folders of tables that rest on no training: the same numbers on every platform
+
+NO_LIMITS = Limits({}, {}, np.inf)  # nothing may move
+
+
+def verify(profile: str) -> int:
+    """Compare every committed table of a profile with this machine's and say what differs.
+
+    Parameters
+    ----------
+    profile : str
+        A repetition, ``demo+2``, is compared with the reference of ``demo``.
+
+    Returns
+    -------
+    int
+        0 if every table is byte for byte the reference's, or no further from it than repetitions with other seeds are.
+    """
+    name, _, repetition = profile.partition("+")
+    theirs, mine = tables_in(paths.reference(name)), tables_in(paths.results(profile))
+    if not theirs:
+        raise FileNotFoundError(f"there is no committed reference for profile {name!r}")
+    if not mine:
+        raise FileNotFoundError(f"{paths.relative(paths.results(profile))} holds no tables: run `make all PROFILE={profile}` first")
+    problems, pairs, cells = [], {}, 0
+    for table in sorted(theirs | mine):
+        try:
+            pairs[table] = _both(table, theirs, mine)
+            cells += sum(np.count_nonzero(~np.isnan(found)) for found in map(tolerances.numbers, _columns(pairs[table][0])) if found is not None)
+        except ValueError as error:
+            problems.append(f"{table}: {error}")
+    changed = {table: pair for table, pair in pairs.items() if theirs[table].read_bytes() != mine[table].read_bytes()}
+    exempt = sorted(path for path in paths.results(profile).rglob("*.csv") if _exempt(path))
+    print(f"{cells} numbers in {len(theirs)} tables are compared with data/reference/{name}; exempt: {len(exempt)} tables"
+          + "".join(f", {len([p for p in exempt if p.name.startswith(begin)])} {begin}* ({why})" for begin, why in EXEMPT.items()))
+    print("\n".join(problems), end="\n" if problems else "")
+    if not problems and not changed:
+        print(f"exact: all {len(theirs)} tables are byte for byte those of the reference")
+        return 0
+    why = "a repetition has other seeds" if repetition else arithmetic.why_not_exact()
+    if why is None:
+        print("\n".join(f"{table}: {first_difference(*pair)}" for table, pair in changed.items()))
+        why = f"{len(changed) + len(problems)} tables differ, though the same bytes are expected on this machine"
+    reached, said = _statistical(name, changed)
+    print(f"{'failed' if problems or not reached else 'statistical'}: {said}; not exact: {why}")
+    return 0 if reached and not problems else 1
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def tables_in(folder: Path) -> dict[str, Path]:
+    """Every table below a folder that is compared, by its name there."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.csv")) if not _exempt(path)}
+
+
+def _exempt(path: Path) -> bool:
+    return path.name.startswith(tuple(EXEMPT))
+
+
+def _both(table: str, theirs: dict[str, Path], mine: dict[str, Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if table not in mine:
+        raise ValueError("is missing here; `make all` writes it")
+    if table not in theirs:
+        raise ValueError("has no reference; `make reference` makes it one")
+    reference, here = read(theirs[table]), read(mine[table])
+    if list(reference) != list(here):
+        lost, new = ([str(c) for c in one if c not in list(other)] for one, other in ((reference, here), (here, reference)))
+        parts = [f"{what} {', '.join(names)}" for what, names in (("lacks", lost), ("has in addition", new)) if names]
+        raise ValueError(f"its columns are not the reference's: it {' and '.join(parts) or 'has them in another order'}")
+    for column in reference:
+        if tolerances.numbers(reference[column]) is not None and tolerances.numbers(here[column]) is None:
+            raise ValueError(f"{column} holds {_no_number(here[column])!r} where the reference has numbers")
+    return reference, here
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A table as text, cell by cell.
+
+    Raises
+    ------
+    ValueError
+        If the file is empty, cut off, not UTF-8, or its lines have not all the same number of cells.
+    """
+    raw = path.read_bytes()
+    if not raw.strip():
+        raise ValueError(f"{paths.relative(path)} is empty")
+    try:
+        lines = list(csv.reader(io.StringIO(raw.decode(), newline=""), strict=True))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{paths.relative(path)} is not UTF-8: byte {error.start} cannot be read") from None
+    except csv.Error as error:
+        raise ValueError(f"{paths.relative(path)} is torn or no CSV: {error}") from None
+    header, rows = lines[0], lines[1:]
+    for i, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise ValueError(f"{paths.relative(path)} is torn: row {i} has {len(row)} cells, its header {len(header)}")
+    if not raw.endswith(b"\n"):
+        raise ValueError(f"{paths.relative(path)} is torn: its last line has no end")
+    if len(set(header)) < len(header):
+        raise ValueError(f"{paths.relative(path)} names a column twice")
+    return pd.DataFrame(rows, columns=header, dtype=object)
+
+
+def _columns(table: pd.DataFrame) -> list[pd.Series]:
+    return [table[name] for name in table]
+
+
+def _no_number(column: pd.Series) -> str:
+    return next(cell for cell in column if tolerances.numbers(pd.Series([cell])) is None)
+
+
+def may_move(table: str) -> bool:
+    """Whether a table rests on training."""
+    return table.split("/")[0] not in FIXED
+
+
+# Exact ----------------------------------------------------------------------------------------------------------------
+
+
+def first_difference(reference: pd.DataFrame, mine: pd.DataFrame) -> str:
+    """Where two tables of the same columns begin to differ, and in how many cells they do."""
+    pairs = list(zip_longest(reference.itertuples(index=False), mine.itertuples(index=False)))
+    apart = [(row, column, one, other) for row, cells in enumerate(pairs, 1) if None not in cells
+             for column, one, other in zip(reference, *cells, strict=True) if one != other]  # fmt: skip
+    sizes = f"it has {len(mine)} rows, the reference {len(reference)}; " if len(mine) != len(reference) else ""
+    if not apart:
+        return sizes.removesuffix("; ") or "the same cells in other bytes (ends of lines or quotes)"
+    row, column, one, other = apart[0]
+    return f"{sizes}{len(apart)} cells differ, the first is {column} in row {row}: {_line(other)}, was {_line(one)}"
+
+
+# Statistical ----------------------------------------------------------------------------------------------------------
+
+
+def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> tuple[bool, str]:
+    """Print what lies further apart than repetitions do; is there nothing, and one sentence."""
+    limits = tolerances.load(paths.noise(profile))
+    if limits is None:
+        return False, (f"only the same bytes count, for no repetitions of profile {profile!r} have been measured: `make noise PROFILE={profile}` "
+                       "does it, or make the tables again on Linux on x86_64 with the versions in requirements.txt")
+    found = [finding for table, pair in changed.items() for finding in beyond(table, *pair, limits)]
+    failing = [finding for finding in found if finding.excess > limits.largest_excess]
+    print("\n".join(map(describe, failing)), end="\n" if failing else "")
+    largest = max((finding.excess for finding in found), default=0.0) / limits.largest_excess
+    said = f"of {len(changed)} tables that differ, {len({finding.table for finding in failing})} lie further apart than repetitions with other seeds"
+    return not failing, f"{said} (furthest: {largest:.2f} times the limit, which {tolerances.FALSE_ALARMS:.0%} of honest runs exceed)"
+
+
+def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limits) -> list[Finding]:
+    """What moved between two tables, one finding for each column at most; those of columns that may not move are infinite."""
+    found = []
+    for channel in tolerances.channels([reference, mine]):
+        if (table, channel.name) in BOUNDED:
+            bound, _ = BOUNDED[table, channel.name]
+            outside = np.flatnonzero(~(np.abs(channel.values[1]) <= bound))
+            found += [Finding(table, channel, tolerances.ONE, np.inf, outside, np.abs(channel.values[1]))] if len(outside) else []
+        elif finding := tolerances.compare(table, channel, limits if may_move(table) else NO_LIMITS):
+            found.append(finding)
+    return found
+
+
+def describe(finding: Finding) -> str:
+    """One line: which column of which table, where, and the number that moved most."""
+    channel, rows = finding.channel, finding.rows
+    worst = rows[np.nanargmax(finding.apart[rows])]
+    here, was = (_shown(channel, run, worst) for run in (1, 0))
+    key = ", ".join(channel.rows.iloc[worst])
+    moved = f"{len(rows)} of {len(channel.rows)} moved" if finding.by != tolerances.ONE or np.isinf(finding.excess) else "moved"
+    why = "it must not move" if np.isinf(finding.excess) else f"by {finding.by}, {finding.excess:.1f} spreads above the mean of repetitions"
+    return f"{finding.table}: {channel.name} {moved}, most at {key}: {here}, was {was} ({why})"
+
+
+def _shown(channel: Channel, run: int, row: int) -> str:
+    value = channel.values[run, row]
+    if np.isnan(value):
+        return "nothing"
+    return _line(channel.text[int(value)]) if channel.text is not None else f"{value:.6g}"
+
+
+def _line(cell: str) -> str:
+    return " ".join(cell.split()) or "nothing"

@@ -1,0 +1,348 @@
+"""`make verify`: what is the same, what may move and how far, and what no honest run would show."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ncrepro import paths, pipeline
+from ncrepro.commands import tolerances, verify
+
+DEMO = Path(__file__).resolve().parents[1] / "data" / "reference" / "demo"
+FEW = ["supervised/accuracies.csv", "supervised/scores.csv", "supervised/correlations.csv", "supervised/pretraining.csv",
+       "selfsupervised/accuracies.csv", "selfsupervised/scores.csv", "selfsupervised/correlations.csv", "low_shot/rankings.csv",
+       "text/scores.csv", "rank_your_own/ranking.csv", "metrics/equations.csv", "published/averages.csv"]  # fmt: skip
+
+
+# Repetitions made up --------------------------------------------------------------------------------------------------
+
+
+def again(tables: dict[str, pd.DataFrame], seed: int) -> dict[str, pd.DataFrame]:
+    """The tables of a run with other seeds: heavy-tailed noise of several points, of each model and of each of its numbers."""
+    rng = np.random.default_rng(seed)
+    effects = {}
+
+    def shared(*names) -> np.ndarray:
+        """Noise that is the same in all tables and rows of the same names."""
+        return np.array([effects.setdefault(name, rng.standard_t(4) / 2**0.5) for name in zip(*names, strict=True)])
+
+    made = {}
+    for name, table in tables.items():
+        pool, table = [name.split("/")[0]] * len(table), table.copy()
+        if not verify.may_move(name):
+            made[name] = table
+            continue
+        model, target, metric, term = (table.get(key, pd.Series("", table.index)) for key in ("model", "target", "metric", "term"))
+        for column in table.columns.drop(tolerances.keys_of(table)):
+            values = tolerances.numbers(table[column])
+            if values is None or (values.dropna() % 1 == 0).all():
+                continue  # text, and counts
+            alone = rng.standard_t(4, len(table)) / 2**0.5
+            if "accuracy" in column or column == "mean_iou":
+                moved = values + 1.5 * shared(pool, model) + 2 * shared(pool, model, target) + 1.5 * alone
+            elif column == "score":
+                spread = values.groupby([metric, term]).transform("std").fillna(1)
+                moved = values * (1 + 0.04 * shared(pool, model, metric)) + 0.15 * spread * shared(pool, model, target, metric, term)
+            elif column in ("weighted_kendall", "pearson", "spearman", "low", "high"):
+                moved = (values + np.where(target == "average", 0.08, 0.18) * shared(pool, metric, target) + 0.04 * alone).clip(-1, 1)
+            else:
+                moved = values * (1 + 0.1 * alone) + 0.1 * values.std() * alone[::-1]
+            table[column] = ["" if np.isnan(value) else f"{value:.10g}" for value in moved]
+        made[name] = table
+    return made
+
+
+def study_of(runs: list[dict[str, pd.DataFrame]]) -> tolerances.Limits:
+    tables = {name: tolerances.channels([run[name] for run in runs]) for name in runs[0]}
+    bound = tolerances.bound(tolerances.leave_one_out(tables, len(runs)))
+    limits = tolerances.fit(tables, list(range(len(runs))))
+    return tolerances.Limits(limits.scales, limits.usual, bound)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return {table: verify.read(path) for table, path in verify.tables_in(DEMO).items()}
+
+
+@pytest.fixture(scope="module")
+def few(demo):
+    """Some tables of the demo and the limits of five made-up repetitions."""
+    tables = {name: demo[name] for name in FEW}
+    return tables, study_of([tables, *(again(tables, seed) for seed in range(1, 6))])
+
+
+def fails(reference, mine, limits) -> list[tolerances.Finding]:
+    found = [f for name in reference for f in verify.beyond(name, reference[name], mine[name], limits)]
+    return [f for f in found if f.excess > limits.largest_excess]
+
+
+# The statistical level ------------------------------------------------------------------------------------------------
+
+
+def test_honest_runs_with_other_seeds_pass_nineteen_times_in_twenty(few):
+    tables, limits = few
+    refused = [bool(fails(tables, again(tables, seed), limits)) for seed in range(100, 120)]
+    assert sum(refused) <= 1
+
+
+@pytest.mark.parametrize(("one", "other"), [("resnet34", "vgg16"), ("densenet121", "inception_v3"), ("mobilenet_v2", "efficientnet_b1")])
+def test_exchanged_features_of_two_models_fail(few, one, other):
+    tables, limits = few
+    mine = again(tables, 200)
+    scores = mine["supervised/scores.csv"].set_index("model")
+    swapped = scores.rename({one: other, other: one}).loc[scores.index.unique()].reset_index()
+    found = fails(tables, mine | {"supervised/scores.csv": swapped}, limits)
+    assert any(finding.table == "supervised/scores.csv" and finding.by.startswith("exchanged model") for finding in found)
+
+
+@pytest.mark.parametrize("target", ["digits", "signs"])
+def test_shuffled_labels_of_one_target_fail(few, target):
+    """Labels that say nothing: models differ by chance only, and all by as much as those that are worst."""
+    tables, limits = few
+    mine, rng = again(tables, 201), np.random.default_rng(0)
+    scores = mine["supervised/scores.csv"].copy()
+    of_target = scores["target"] == target
+    values = scores.loc[of_target, "score"].astype(float)
+    worst = values.groupby([scores["metric"], scores["term"]]).transform("min")
+    scores.loc[of_target, "score"] = [f"{value:.10g}" for value in worst * (1 + 0.05 * rng.standard_normal(len(worst)))]
+    found = fails(tables, mine | {"supervised/scores.csv": scores}, limits)
+    assert [f.table for f in found] == ["supervised/scores.csv"]
+    assert target in verify.describe(found[0])
+
+
+@pytest.mark.parametrize("metric", ["logme", "gbc", "h_score", "ncti", "face"])
+def test_the_wrong_sign_of_one_metric_fails(few, metric):
+    tables, limits = few
+    mine = again(tables, 202)
+    scores = mine["supervised/scores.csv"].copy()
+    wrong = scores["metric"] == metric
+    scores.loc[wrong, "score"] = [f"{-float(value):.10g}" for value in scores.loc[wrong, "score"]]
+    assert [f.table for f in fails(tables, mine | {"supervised/scores.csv": scores}, limits)] == ["supervised/scores.csv"]
+
+
+def test_the_wrong_sign_of_one_metrics_correlations_fails(few):
+    tables, limits = few
+    mine = again(tables, 203)
+    table = mine["supervised/correlations.csv"].copy()
+    wrong = table["metric"] == "static_baseline"
+    for column in ("weighted_kendall", "pearson", "spearman"):
+        table.loc[wrong, column] = [f"{-float(value):.10g}" for value in table.loc[wrong, column]]
+    assert fails(tables, mine | {"supervised/correlations.csv": table}, limits)
+
+
+def test_every_number_of_every_committed_table_is_looked_at(demo):
+    """Each numeric column times -1000, one at a time, in a run that is otherwise an honest one."""
+    runs = [demo, *(again(demo, seed) for seed in (1, 2, 3))]
+    mine = again(demo, 4)
+    blind, columns = [], 0
+    for name, table in demo.items():
+        limits = study_of([{name: run[name]} for run in runs])
+        for column in table:
+            values = tolerances.numbers(mine[name][column])
+            if values is None or not values.fillna(0).any():
+                continue
+            columns += 1
+            wrong = mine[name].assign(**{column: ["" if np.isnan(value) else f"{-1000 * value:.10g}" for value in values]})
+            if not fails({name: table}, {name: wrong}, limits):
+                blind.append(f"{name}: {column}")
+    assert columns > 200
+    assert blind == []
+
+
+def test_what_rests_on_no_training_is_compared_to_the_ninth_digit_whatever_the_study_says(few):
+    tables, limits = few
+    published = tables["published/averages.csv"]
+    nearly = published.assign(computed=[f"{float(value) * (1 + 5e-10):.12g}" for value in published["computed"]])
+    assert not fails({"published/averages.csv": published}, {"published/averages.csv": nearly}, limits)
+    moved = published.assign(computed=[f"{float(value) * (1 + 1e-7):.12g}" for value in published["computed"]])
+    lenient = study_of([{"published/averages.csv": table} for table in (published, moved, nearly, moved)])
+    assert fails({"published/averages.csv": published}, {"published/averages.csv": moved}, lenient)
+
+
+def test_what_rounding_leaves_has_a_bound_and_no_reference(few):
+    tables, limits = few
+    equations = {"metrics/equations.csv": tables["metrics/equations.csv"]}
+    for difference, wrong in (("0", False), ("-3e-13", False), ("1e-6", True), ("", True)):
+        mine = {"metrics/equations.csv": equations["metrics/equations.csv"].assign(difference=difference)}
+        assert bool(fails(equations, mine, limits)) == wrong
+
+
+def test_limits_are_the_same_after_they_were_written(few, tmp_path):
+    tables, _ = few
+    names = ["supervised/accuracies.csv", "selfsupervised/scores.csv"]
+    runs = [{name: run[name] for name in names} for run in (tables, *(again(tables, seed) for seed in (1, 2, 3)))]
+    limits = study_of(runs)
+    made = {name: tolerances.channels([run[name] for run in runs]) for name in names}
+    tolerances.save(tmp_path, made, list(range(4)), limits)
+    read = tolerances.load(tmp_path)
+    assert read.largest_excess == pytest.approx(limits.largest_excess, rel=1e-3)
+    assert read.usual.keys() == limits.usual.keys()
+    assert read.scales["selfsupervised/scores.csv", "score"] == pytest.approx(limits.scales["selfsupervised/scores.csv", "score"], rel=1e-5)
+    mine = again(tables, 9)
+    for name in names:
+        one, other = (verify.beyond(name, tables[name], mine[name], which) for which in (limits, read))
+        assert [f.by for f in one] == [f.by for f in other]
+        assert [f.excess for f in one] == pytest.approx([f.excess for f in other], rel=1e-3)
+
+
+def test_the_bound_is_exceeded_as_rarely_as_it_says():
+    """Runs whose excess is log-normal: the bound from six of them, and a seventh."""
+    rng = np.random.default_rng(0)
+    draws = np.exp(rng.normal(1.5, 0.3, (2000, 7)))
+    exceeded = [
+        draw[6] > tolerances.bound(pd.DataFrame({"run": range(6), "reference": 0, "excess": draw[:6]})) for draw in draws
+    ]
+    assert 0.03 < np.mean(exceeded) < 0.07
+
+
+# Through the command --------------------------------------------------------------------------------------------------
+
+
+ACCURACIES = pd.DataFrame({
+    "model": list("aabbccdd"), "target": list("tu") * 4, "seed": 0,
+    "accuracy": [50.0, 70, 60, 80, 55.25, 75, 65, 85], "note": ["", "x"] * 4,
+})  # fmt: skip
+
+
+def write(root: Path, kind: str, table: pd.DataFrame, name: str = "supervised/accuracies.csv") -> Path:
+    path = root / "data" / kind / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, lineterminator="\n")
+    return path
+
+
+@pytest.fixture
+def mine(root, monkeypatch):
+    """A reference of one table, and the same table as a result; as on a machine where the same bytes are expected."""
+    monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda: None)
+    write(root, "reference/smoke", ACCURACIES)
+    return write(root, "results/smoke", ACCURACIES)
+
+
+@pytest.fixture
+def measured(root, mine):
+    """A noise study of that table: three repetitions that lie a point or two apart."""
+    rng = np.random.default_rng(0)
+    runs = [verify.read(mine)] + [
+        verify.read(write(root, f"results/smoke+{r}", ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + rng.normal(0, 1.5, 8)))) for r in (1, 2, 3)
+    ]
+    made = {"supervised/accuracies.csv": tolerances.channels(runs)}
+    tolerances.save(paths.noise("smoke"), made, [0, 1, 2, 3], study_of([{"supervised/accuracies.csv": run} for run in runs]))
+    return mine
+
+
+def say(capsys) -> tuple[int, str, str]:
+    status = pipeline.main(["verify"])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return status, said.out, said.err
+
+
+def test_the_same_bytes_are_exact_on_any_machine(mine, capsys, monkeypatch):
+    for why in (None, "this is Darwin on arm64"):
+        monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda why=why: why)
+        status, out, _ = say(capsys)
+        assert status == 0
+        assert "16 numbers in 1 tables" in out and "exact: all 1 tables are byte for byte those of the reference" in out
+
+
+def test_without_a_study_one_other_digit_fails_and_is_named(mine, capsys):
+    ACCURACIES.assign(accuracy=ACCURACIES["accuracy"].where(ACCURACIES.index != 4, 55.26)).to_csv(mine, index=False)
+    status, out, _ = say(capsys)
+    assert status == 1
+    assert "supervised/accuracies.csv: 1 cells differ, the first is accuracy in row 5: 55.26, was 55.25" in out
+    assert "make noise PROFILE=smoke" in out
+
+
+def test_where_bytes_differ_a_study_decides(measured, capsys):
+    ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + 1).to_csv(measured, index=False)
+    status, out, _ = say(capsys)
+    assert status == 0
+    assert "8 cells differ" in out  # the exact level failed, and that is said too
+    assert out.splitlines()[-1].startswith("statistical: ") and "though the same bytes are expected" in out
+    ACCURACIES.assign(accuracy=[50.0, 70, 60, 30, 55.25, 75, 65, 85]).to_csv(measured, index=False)
+    status, out, _ = say(capsys)
+    assert status == 1
+    assert "supervised/accuracies.csv: accuracy moved, most at b, u: 30, was 80" in out
+    assert out.splitlines()[-1].startswith("failed: ")
+
+
+def test_where_the_same_bytes_are_not_expected_the_reason_is_said_and_single_cells_are_not(measured, capsys, monkeypatch):
+    monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda: "this is Darwin on arm64")
+    ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + 1).to_csv(measured, index=False)
+    status, out, _ = say(capsys)
+    assert status == 0
+    assert "not exact: this is Darwin on arm64" in out and "cells differ" not in out
+
+
+def test_a_repetition_is_compared_with_the_reference_of_its_profile(measured, root, capsys):
+    assert verify.verify("smoke+2") == 0
+    assert "not exact: a repetition has other seeds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (ACCURACIES.assign(note="y"), "note 8 of 8 moved"),
+        (ACCURACIES.assign(seed=1), "values of seed"),
+        (ACCURACIES.iloc[:-1], "rows 1 of 8 moved, most at d, u: absent, was present"),
+        (pd.concat([ACCURACIES, ACCURACIES.iloc[:1]]), "rows 1 of 9 moved"),
+        (ACCURACIES.assign(accuracy=ACCURACIES["accuracy"].where(ACCURACIES.index > 0)), "accuracy, empty"),
+        (ACCURACIES.assign(accuracy="high"), "accuracy holds 'high' where the reference has numbers"),
+        (ACCURACIES.drop(columns="note"), "its columns are not the reference's: it lacks note"),
+        (ACCURACIES.assign(more=1), "it has in addition more"),
+        (ACCURACIES[["target", "model", "seed", "accuracy", "note"]], "it has them in another order"),
+    ],
+)
+def test_what_no_repetition_moved_fails_also_with_a_study(measured, capsys, table, said):
+    table.to_csv(measured, index=False)
+    status, out, _ = say(capsys)
+    assert status == 1
+    assert said.replace("values of seed", "seed") in out
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"model,target\na,\xff\n", "is not UTF-8: byte 15 cannot be read"),
+        (b"model,target,seed,accuracy,note\na,t,0,50.0,\na,u", "is torn: row 3 has 2 cells, its header 5"),
+        (b"model,target,seed,accuracy,note\na,t,0,50.0,x", "is torn: its last line has no end"),
+        (b'model,target,seed,accuracy,note\na,t,0,50.0,"x\n', "is torn or no CSV"),
+        (b"model,model\na,b\n", "names a column twice"),
+    ],
+)
+def test_a_damaged_table_is_named_in_one_line(measured, capsys, content, said):
+    measured.write_bytes(content)
+    status, out, _ = say(capsys)
+    assert status == 1
+    assert any(line.startswith("supervised/accuracies.csv: ") and said in line for line in out.splitlines())
+
+
+def test_tables_that_are_missing_or_new_are_named_and_times_are_exempt_and_counted(mine, root, capsys):
+    for name in ("supervised/seconds_finetune.csv", "supervised/new.csv"):
+        write(root, "results/smoke", ACCURACIES, name)
+    write(root, "reference/smoke", ACCURACIES, "text/old.csv")
+    status, out, _ = say(capsys)
+    assert status == 1
+    assert "supervised/new.csv: has no reference" in out
+    assert "text/old.csv: is missing here" in out
+    assert "exempt: 1 tables, 1 seconds_* (processor time and memory differ from run to run)" in out
+
+
+def test_results_or_a_reference_that_are_missing_are_one_sentence(mine, root, capsys):
+    shutil.rmtree(root / "data" / "results")
+    status, _, err = say(capsys)
+    assert status == 1 and "data/results/smoke holds no tables: run `make all PROFILE=smoke` first" in err
+    shutil.rmtree(root / "data" / "reference")
+    status, _, err = say(capsys)
+    assert status == 1 and "there is no committed reference for profile 'smoke'" in err
+
+
+def test_other_line_ends_are_other_bytes(mine, capsys):
+    mine.write_bytes(mine.read_bytes().replace(b"\n", b"\r\n"))
+    status, out, _ = say(capsys)
+    assert status == 1 and "the same cells in other bytes" in out
