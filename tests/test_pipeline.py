@@ -103,7 +103,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_line_before_any_work(make, 
     result = make("all")
     assert result.returncode != 0
     assert "error: data/results/smoke cannot be written" in result.stderr
-    assert not (checkout / "build").exists()
+    assert not list((checkout / "build").rglob("*.ipynb"))
 
 
 def test_a_disk_that_is_too_full_is_one_clear_line_before_any_work(make, checkout):
@@ -112,7 +112,7 @@ def test_a_disk_that_is_too_full_is_one_clear_line_before_any_work(make, checkou
     result = make("all")
     assert result.returncode != 0
     assert "error: profile 'smoke' needs 1000000000.0 GB of disk" in result.stderr
-    assert not (checkout / "build").exists()
+    assert not list((checkout / "build").rglob("*.ipynb"))
 
 
 def test_results_that_are_missing_are_one_clear_line(root, capsys):
