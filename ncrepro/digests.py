@@ -38,15 +38,17 @@ def reference() -> dict[str, str]:
 
 
 def numpy_functions() -> Iterable:
+    """What is used: in single precision not log1p, cbrt and others that are the C library's, and others in each of its versions."""
     rng = np.random.default_rng(0)
     for kind in (np.float64, np.float32):
         x = rng.standard_normal((37, 101)).astype(kind)
         positive = np.abs(x)
-        yield from (f(x) for f in (np.exp, np.expm1, np.sin, np.cos, np.tanh, np.arctan, np.square, np.abs, np.rint))
-        yield from (f(positive) for f in (np.log, np.log1p, np.log2, np.sqrt, np.cbrt, np.arctan))
-        yield from (x / positive, positive**x, np.hypot(x, positive), np.logaddexp(x, positive), np.arctan2(x, positive))
+        yield from (f(x) for f in (np.exp, np.sin, np.cos, np.tanh, np.square, np.rint))
+        yield from (np.log(positive), np.log2(positive), np.sqrt(positive), x / positive, positive**x, np.hypot(x, positive))
         yield from (f(x, axis=axis) for f in (np.sum, np.mean, np.var, np.max, np.cumsum, np.linalg.norm) for axis in (0, 1, None))
         yield from (np.sort(x), np.quantile(x, [0.025, 0.5, 0.975]), np.fft.irfft2(np.fft.rfft2(x)))
+    x = rng.standard_normal(999)
+    yield from (np.log1p(np.abs(x)), np.arctan2(x, x[::-1]), np.logaddexp(x, x[::-1]))
     yield from (getattr(rng, name)(size=50) for name in ("random", "standard_normal", "standard_exponential", "standard_cauchy"))
     yield from (rng.beta(0.4, 0.4, 50), rng.gamma(2.5, size=50), rng.permutation(50), rng.choice(50, 20, replace=False))
 
@@ -82,7 +84,7 @@ def torch_functions() -> Iterable:
 
     x = torch.randn(37, 101, generator=torch.Generator().manual_seed(0))
     positive = x.abs()
-    yield from (f(x) for f in (torch.exp, torch.sigmoid, torch.tanh, torch.erf, torch.sin, torch.cos, F.gelu, F.silu, F.hardswish, F.softplus))
+    yield from (f(x) for f in (torch.exp, torch.sigmoid, torch.tanh, torch.erf, torch.sin, torch.cos, F.gelu, F.silu, F.hardswish))
     yield from (f(positive) for f in (torch.log, torch.rsqrt, torch.log1p))
     yield from (positive**0.3, x.softmax(1), x.log_softmax(0), x.logsumexp(0), x.norm(dim=1), x.std(0), x.quantile(0.1), F.normalize(x))
     yield from (x.sum(), x.sum(0), x.mean(1), x.double().sum(0), x.cumsum(1), F.layer_norm(x, (101,)), F.one_hot(x.argmax(1)))
