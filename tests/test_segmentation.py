@@ -294,10 +294,17 @@ def test_a_pretrained_network_comes_back_as_it_was(drawn):
     assert segmentation.evaluate(network, test) == {key: arrays[key] for key in ("accuracy", "standard_error", "mean_iou")}
 
 
+def test_the_error_of_pixel_accuracy_is_that_of_a_mean_over_images():
+    right = np.array([8, 6, 9, 5])  # of 10 pixels each
+    counts = [np.array([[n, 10 - n], [0, 0]]) for n in right]
+    assert segmentation.pixel_error(counts) == pytest.approx(10 * right.std(ddof=1) / 4**0.5)
+    assert np.isnan(segmentation.pixel_error(counts[:1]))
+
+
 def test_fine_tuning_measures_both_and_its_seed_counts(drawn):
     pretrained = segmentation.pretrain(spec("nothing"))
     first, again, other = (segmentation.finetune(on_target(seed), spec("nothing"), pretrained) for seed in (0, 0, 1))
-    assert {key for key, value in first.items() if value.ndim == 0} == {"accuracy", "mean_iou"}
+    assert {key for key, value in first.items() if value.ndim == 0} == {"accuracy", "standard_error", "mean_iou"}
     assert first["accuracy"] == again["accuracy"] != other["accuracy"]
     assert first["loss"].shape == (2,)
 

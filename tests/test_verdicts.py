@@ -280,7 +280,7 @@ def tables(root):
     for pool in analyses.pools("demo"):
         write(pool, "nc2_a", experiment.Experiment(pool, "demo").read("scores").query("metric == 'logme'").assign(metric="nc2_a"))
         choices = [ablations.DEFAULT | other for other in ({"temperature": 5.0}, {"covariance": "spherical"})]
-        write(pool, "face_choices_moves", pd.DataFrame(choices).assign(difference=0.3, error=0.1))
+        write(pool, "face_choices_moves", pd.DataFrame(choices).assign(difference=0.3, error=0.12))
     write("ablations", "imbalance_moves", pd.DataFrame({"ratio": [3.0, 10.0], "difference": 0.0, "error": 0.01}))
     what = ["above", "margin", "same", *["lost"] * 3]
     write("low_shot", "moves", pd.DataFrame({"what": what, "metric": [*"abcdef"], "difference": 0.05, "error": rng.random(6)}))
