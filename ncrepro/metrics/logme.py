@@ -121,15 +121,18 @@ def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.n
     """A basis in which F'F is easy: ``(S, √n mean, F'y, residual)`` with F'F = S + mean mean', and ``residual(m, t,
     classes)`` = ‖Fm - y‖² for m = (F'F + tI)⁻¹F'y.
 
-    Where the centred scatter is well conditioned it is S, in the tridiagonal form that principal components use too; else
-    S is F'F itself in its eigenvectors without those of zero eigenvalues, and the mean is 0.
+    Where the centred scatter is well conditioned it is S, in the tridiagonal form that principal components use too. In
+    the samples' row space S is F'F itself and the mean is 0; so it is where it is nearly singular, in its eigenvectors
+    without those of zero eigenvalues.
     """
     counts, scatter = statistics.class_counts, statistics.reduced
     class_sums = (statistics.sums + counts[:, None] * statistics.shift).T  # (d, K)
     mean = np.sqrt(statistics.n_samples) * statistics.mean
 
+    if scatter.reflectors is None:  # the samples' row space, which they span with their mean and not without
+        scatter, mean = Tridiagonal.of(statistics.raw_gram), np.zeros_like(mean)
     values, back = scatter.eigenvalues, partial(scatter.rotate, back=True)
-    if scatter.reflectors is not None and values[0] > 1e-8 * values[-1]:
+    if values[0] > 1e-8 * values[-1]:
         rotated = scatter.rotate(np.column_stack([class_sums, mean]))
         mean, rotated = rotated[:, -1], rotated[:, :-1]
     else:
