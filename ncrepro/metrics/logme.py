@@ -106,13 +106,17 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
 
 
 def _solve(
-    scatter: Tridiagonal, mean: np.ndarray, shifts: np.ndarray, right: np.ndarray
+    scatter: Tridiagonal, mean: np.ndarray, shifts: np.ndarray | float, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(F'F + tI)⁻¹ right, for each class its own t; and what Sherman and Morrison's formula gives it from: (S + tI)⁻¹
+    """(F'F + tI)⁻¹ right, for each class its own t, or one for all; and what Sherman and Morrison's formula gives it from: (S + tI)⁻¹
     mean, and |F'F + tI| / |S + tI|.
     """
-    both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T)]
-    first, correction = np.stack(both).T  # (r, K) each
+    if np.ndim(shifts):
+        both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T)]
+        first, correction = np.stack(both).T  # (r, K) each
+    else:
+        both = scatter.solve(shifts, np.column_stack([right, mean]))
+        first, correction = both[:, :-1], both[:, -1:]
     growth = 1 + mean @ correction
     return first - correction * (mean @ first / growth), correction, growth
 
@@ -138,13 +142,12 @@ def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.n
     else:
         values, vectors = statistics.raw_axes
         scatter, mean, rotated, back = Tridiagonal.diagonal_of(values), np.zeros(len(values)), vectors.T @ class_sums, partial(np.matmul, vectors)
-    least = np.zeros(len(counts))
-    m = back(_solve(scatter, mean, least, rotated)[0])
+    m = back(_solve(scatter, mean, 0.0, rotated)[0])
     fits = (class_sums / counts).T @ m - np.eye(len(counts))  # of the class means, (K, K)
     outside = (m * (statistics.within_scatter @ m)).sum(axis=0) + counts @ fits**2  # of y, what no linear map reaches
     outside[outside < EXACT * counts] = 0.0
 
     def residual(m: np.ndarray, t: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        return outside[classes] + t**2 * (m * _solve(scatter, mean, least[classes], m)[0]).sum(axis=0)
+        return outside[classes] + t**2 * (m * _solve(scatter, mean, 0.0, m)[0]).sum(axis=0)
 
     return scatter, mean, rotated, residual
