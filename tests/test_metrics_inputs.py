@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import sparse
 
 from ncrepro import metrics
 from ncrepro.metrics import ClassStatistics, collapse
+from ncrepro.metrics.leep import source_labels
 
 FEATURE_METRICS = [
     metrics.ncti,
@@ -262,6 +264,83 @@ def test_source_probabilities_that_are_none_are_refused(labels, probs, spoil, me
 def test_source_labels_of_another_length_are_refused(labels):
     with pytest.raises(ValueError, match="160 samples but 159 labels"):
         metrics.nce(labels[1:], labels)
+
+
+def test_source_labels_of_no_probabilities_are_refused(labels, probs):
+    probs[9, 2] = np.nan
+    with pytest.raises(ValueError, match="source_probs|contain nan"):
+        source_labels(probs)
+    with pytest.raises(ValueError, match="source_probs|contain nan"):
+        metrics.all_scores(np.random.default_rng(0).standard_normal((160, 5)), labels, probs, nleep=False)
+
+
+@each_metric
+@pytest.mark.parametrize("make, message", [
+    (sparse.csr_matrix, r"features are sparse.*features.toarray\(\)"),
+    (lambda x: torch.tensor(x).to_sparse(), r"features are sparse.*features.to_dense\(\)"),
+    (lambda x: np.ma.masked_array(x, mask=x > 2), "values of the features are masked.*drop"),
+    (lambda x: torch.tensor(x) + 1j, "of type torch.complex128.*real numbers"),
+    (lambda x: [torch.tensor(row, requires_grad=True) for row in x], "features are a list.*stack"),
+    (lambda x: [*x[:-1].tolist(), [1.0]], "features are a list.*one shape"),
+], ids=["sparse", "torch-sparse", "masked", "complex", "gradients", "ragged"])  # fmt: skip
+def test_features_held_in_another_way_are_refused_with_what_to_do(metric, features, labels, make, message):
+    with pytest.raises(ValueError, match=message):
+        metric(make(features), labels)
+
+
+@each_metric
+@pytest.mark.parametrize("make, message", [
+    (lambda y: sparse.csr_matrix(np.eye(4)[y]), "labels are sparse"),
+    (lambda y: torch.tensor(y).bfloat16(), "labels are of type float32.*integers or strings"),
+    (lambda y: torch.eye(4)[torch.tensor(y)], r"labels have shape \(160, 4\).*argmax"),
+    (lambda y: np.ma.masked_array(y, mask=y == 3), "values of the labels are masked"),
+    (lambda y: [*map(str, y[:-1]), None], "of type object"),
+    (lambda y: [[int(k)] * (1 + int(k)) for k in y], "labels are a list"),
+], ids=["sparse", "bfloat16", "one-hot", "masked", "missing", "ragged"])  # fmt: skip
+def test_labels_held_in_another_way_are_refused_with_what_to_do(metric, features, labels, make, message):
+    with pytest.raises(ValueError, match=message):
+        metric(features, make(labels))
+
+
+def test_booleans_unmasked_arrays_and_integers_as_objects_are_taken(features, labels):
+    assert metrics.logme(torch.tensor(features > 0), labels) == pytest.approx(metrics.logme(features > 0, labels), rel=1e-6)
+    expected = metrics.logme(features, labels)
+    assert metrics.logme(np.ma.masked_array(features), labels.astype(object)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_statistics_of_nothing_are_refused_by_scores_and_add_nothing_to_others(features, labels):
+    empty, full = ClassStatistics(), ClassStatistics.of(features, labels)
+    for metric in (metrics.logme, metrics.h_score, metrics.regularized_h_score):
+        with pytest.raises(ValueError, match="hold no samples; update"):
+            metric(empty)
+        assert metric(full.merge(empty)) == metric(empty.merge(full)) == pytest.approx(metric(full), rel=1e-12)
+    with pytest.raises(ValueError, match="hold no samples"):
+        metrics.logme(empty.merge(ClassStatistics()))
+    with pytest.raises(ValueError, match="dtype is 'float16'.*'float32', 'float64'"):
+        ClassStatistics("float16")
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda x, y: (np.where(np.arange(10) == 3, np.nan, x), y),
+    lambda x, y: (x[:, 1:], y),
+    lambda x, y: (x, y.astype(str)),
+    lambda x, y: (x, y[1:]),
+    lambda x, y: (1e200 * x, y + 7),
+], ids=["nan", "columns", "strings", "length", "overflow"])  # fmt: skip
+def test_a_refused_batch_leaves_the_statistics_as_they_were(features, labels, spoil):
+    statistics = ClassStatistics().update(features[:80], labels[:80])
+    before = {name: np.copy(value) for name, value in statistics.__dict__.items()}
+    with pytest.raises(ValueError):
+        statistics.update(*spoil(features, labels))
+    assert statistics.__dict__.keys() == before.keys()
+    assert all(np.array_equal(before[name], value) for name, value in statistics.__dict__.items())
+
+
+def test_statistics_that_refused_their_first_batch_are_still_empty(features, labels):
+    statistics = ClassStatistics()
+    with pytest.raises(ValueError, match="contain nan"):
+        statistics.update(np.where(np.arange(10) == 3, np.nan, features), labels)
+    assert metrics.logme(statistics.update(features[:, :4], labels)) == metrics.logme(ClassStatistics().update(features[:, :4], labels))
 
 
 # ------------------------------------------------------------------------------------------ warnings

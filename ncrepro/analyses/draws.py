@@ -11,11 +11,13 @@ from . import totals
 
 def scored(arrays: Arrays, settings: list[dict], nleep: bool = True) -> list[dict[str, float]]:
     """`metrics.all_scores` of the samples that `drawn` picks under each setting; every model sees the same images."""
-    data, found = samples(arrays["features"], arrays["labels"]), []
+    H, y, found = arrays["features"], arrays["labels"], []
+    data = samples(H, y)
     for setting in settings:
-        kept = drawn(arrays["labels"], **setting)
+        kept = drawn(y, **setting)
+        part = data.resampled(kept) if setting["replace"] else H[kept]  # copies of samples share what they come from
         probs = arrays["source_probs"][kept] if "source_probs" in arrays else None
-        found.append(metrics.all_scores(data.resampled(kept), arrays["labels"][kept], probs, nleep=nleep))
+        found.append(metrics.all_scores(part, y[kept], probs, nleep=nleep))
     return found
 
 

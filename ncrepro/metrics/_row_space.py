@@ -16,9 +16,10 @@ class RowSpace(NamedTuple):
     centre: np.ndarray  # (r,), the mean
     ones: np.ndarray  # (r,), a vector that was asked for
     variances: np.ndarray  # (r,), of the coordinates times n, descending
+    gram: np.ndarray | None  # (n, n), products of the centred samples, for n <= d
 
 
-def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray) -> RowSpace:
+def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray, gram: np.ndarray | None = None) -> RowSpace:
     r"""Samples (n, d) in coordinates along the principal axes of their row space.
 
     With the centred samples :math:`X = U \Sigma V^\top` the coordinates are :math:`U \Sigma`, and those of any vector v
@@ -26,15 +27,17 @@ def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray) -> 
     that centring empties, the last, takes what the mean of the samples has outside. Where that matrix does not resolve
     its small eigenvalues, since it squares the condition number, and for n > d, they come from X itself.
 
-    ``weights`` (n,) say how often each sample counts; ``ones`` (d,) is a vector that is wanted in the same coordinates.
+    ``weights`` (n,) say how often each sample counts; ``ones`` (d,) is a vector that is wanted in the same coordinates; ``gram`` (n, n),
+    where it is at hand, holds the products of the samples about some point among them.
     """
     n, d = features.shape
     counts = np.ones(n) if weights is None else weights
     z = rows(features, slice(None), "float64")
     mean = (like(counts, z) @ z) / counts.sum()  # (d,)
     z = weighted(z - mean, weights)
-    with np.errstate(over="ignore", invalid="ignore"):
-        gram = host(z @ z.T) if n <= d else np.full((1, 1), np.nan)
+    if n <= d:
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = host(z @ z.T) if gram is None else _centred(gram, counts)
     marks = namespace(z).stack([mean, like(ones, z)]).T  # (d, 2)
     if n <= d:
         if not np.isfinite(gram).all():
@@ -58,4 +61,11 @@ def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray) -> 
     coordinates = left * scale
     if weights is not None:
         coordinates /= np.sqrt(weights)[:, None]
-    return RowSpace(coordinates, centre, marks_here[:, 1], scale**2)
+    return RowSpace(coordinates, centre, marks_here[:, 1], scale**2, gram if weights is None else None)
+
+
+def _centred(gram: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Products about the weighted mean, times the roots of the weights, from products about another point."""
+    towards = gram @ weights / weights.sum()  # of each sample with the mean
+    roots = np.sqrt(weights)
+    return (gram - towards - towards[:, None] + towards @ weights / weights.sum()) * roots * roots[:, None]

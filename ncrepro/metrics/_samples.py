@@ -45,6 +45,7 @@ class Samples:
         self.weights = None  # how often each sample counts, (n,); None: once
         self.n_features = self.given.shape[1]
         self._original, self._positions = self.given, None  # the axes that they came in, for what depends on them
+        self._gram: np.ndarray | None = None  # products of the centred samples, where there are no more of them than features
         self._ones = np.ones(self.n_features)  # the vector of ones in the basis of the given features
         self._count()
 
@@ -61,6 +62,7 @@ class Samples:
         present, new.codes = np.unique(self.codes[kept], return_inverse=True)
         new.classes, new.weights, new.n_features, new._ones = self.classes[present], weights[kept], self.n_features, ones
         new._original, new._positions = self._original, kept if self._positions is None else self._positions[kept]
+        new._gram = self._gram[np.ix_(kept, kept)] if wide and self._gram is not None else None
         new._count()
         return new
 
@@ -100,9 +102,10 @@ class Samples:
             _check_spread(statistics)
             if n * d * 8 > ROTATED_BYTES or statistics.resolved:
                 return self.given, statistics, self._ones
-        space = row_space(self.given, self.weights, self._ones)
+        space = row_space(self.given, self.weights, self._ones, self._gram)
         statistics = ClassStatistics.in_row_space(space, self.codes, self.weights, self.n_features)
         _check_spread(statistics)
+        self._gram = space.gram
         return space.coordinates + space.centre, statistics, space.ones
 
     def components(self, n_components: int = PCA_DIMENSIONS) -> tuple[np.ndarray, np.ndarray]:

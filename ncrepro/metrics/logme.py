@@ -106,13 +106,17 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
 
 
 def _solve(
-    scatter: Tridiagonal, mean: np.ndarray, shifts: np.ndarray, right: np.ndarray
+    scatter: Tridiagonal, mean: np.ndarray, shifts: np.ndarray | float, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(F'F + tI)⁻¹ right, for each class its own t; and what Sherman and Morrison's formula gives it from: (S + tI)⁻¹
+    """(F'F + tI)⁻¹ right, for each class its own t, or one for all; and what Sherman and Morrison's formula gives it from: (S + tI)⁻¹
     mean, and |F'F + tI| / |S + tI|.
     """
-    both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T)]
-    first, correction = np.stack(both).T  # (r, K) each
+    if np.ndim(shifts):
+        both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T)]
+        first, correction = np.stack(both).T  # (r, K) each
+    else:
+        both = scatter.solve(shifts, np.column_stack([right, mean]))
+        first, correction = both[:, :-1], both[:, -1:]
     growth = 1 + mean @ correction
     return first - correction * (mean @ first / growth), correction, growth
 
@@ -121,27 +125,29 @@ def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.n
     """A basis in which F'F is easy: ``(S, √n mean, F'y, residual)`` with F'F = S + mean mean', and ``residual(m, t,
     classes)`` = ‖Fm - y‖² for m = (F'F + tI)⁻¹F'y.
 
-    Where the centred scatter is well conditioned it is S, in the tridiagonal form that principal components use too; else
-    S is F'F itself in its eigenvectors without those of zero eigenvalues, and the mean is 0.
+    Where the centred scatter is well conditioned it is S, in the tridiagonal form that principal components use too. In
+    the samples' row space S is F'F itself and the mean is 0; so it is where it is nearly singular, in its eigenvectors
+    without those of zero eigenvalues.
     """
     counts, scatter = statistics.class_counts, statistics.reduced
     class_sums = (statistics.sums + counts[:, None] * statistics.shift).T  # (d, K)
     mean = np.sqrt(statistics.n_samples) * statistics.mean
 
+    if scatter.reflectors is None:  # the samples' row space, which they span with their mean and not without
+        scatter, mean = Tridiagonal.of(statistics.raw_gram), np.zeros_like(mean)
     values, back = scatter.eigenvalues, partial(scatter.rotate, back=True)
-    if scatter.reflectors is not None and values[0] > 1e-8 * values[-1]:
+    if values[0] > 1e-8 * values[-1]:
         rotated = scatter.rotate(np.column_stack([class_sums, mean]))
         mean, rotated = rotated[:, -1], rotated[:, :-1]
     else:
         values, vectors = statistics.raw_axes
         scatter, mean, rotated, back = Tridiagonal.diagonal_of(values), np.zeros(len(values)), vectors.T @ class_sums, partial(np.matmul, vectors)
-    least = np.zeros(len(counts))
-    m = back(_solve(scatter, mean, least, rotated)[0])
+    m = back(_solve(scatter, mean, 0.0, rotated)[0])
     fits = (class_sums / counts).T @ m - np.eye(len(counts))  # of the class means, (K, K)
     outside = (m * (statistics.within_scatter @ m)).sum(axis=0) + counts @ fits**2  # of y, what no linear map reaches
     outside[outside < EXACT * counts] = 0.0
 
     def residual(m: np.ndarray, t: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        return outside[classes] + t**2 * (m * _solve(scatter, mean, least[classes], m)[0]).sum(axis=0)
+        return outside[classes] + t**2 * (m * _solve(scatter, mean, 0.0, m)[0]).sum(axis=0)
 
     return scatter, mean, rotated, residual

@@ -1,0 +1,148 @@
+"""What is left of the digits where features are nearly singular, far apart, huge or tiny; references from singular values."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from ncrepro import metrics
+from ncrepro.metrics import ClassStatistics
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*no more samples than features:UserWarning")
+
+
+def ill_conditioned(n, d, n_classes, dtype, condition=1e8):
+    """Gaussian classes along rotated axes whose scales fall to 1 / condition."""
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % n_classes
+    rotation = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    z = rng.standard_normal((n, d)) + rng.standard_normal((n_classes, d))[y]
+    return ((z * np.logspace(0, -np.log10(condition), d)) @ rotation * 3 + 1).astype(dtype), y
+
+
+def centred(H):
+    return H - H.mean(axis=0)
+
+
+def transrate(H, y):
+    def rate(z):
+        return np.log1p(np.linalg.svd(z, compute_uv=False) ** 2 / (len(z) * 1e-4)).sum() / 2
+
+    X = centred(H)
+    return rate(X) - np.mean([rate(X[y == k]) for k in np.unique(y)])
+
+
+def axes(H):
+    """Left singular vectors and singular values of the centred features, without the one that centring empties."""
+    left, values, _ = np.linalg.svd(centred(H), full_matrices=False)
+    return (left, values) if len(H) > H.shape[1] else (left[:, :-1], values[:-1])
+
+
+def h_score(H, y):
+    left, _ = axes(H)
+    return sum((left[y == k].sum(axis=0) ** 2).sum() / (y == k).sum() for k in np.unique(y))
+
+
+def logme(H, y, steps=20000):
+    (n, d), evidences = H.shape, []
+    left, s, _ = np.linalg.svd(H, full_matrices=False)
+    for k in np.unique(y):
+        x = left.T @ (y == k)
+        outside, t = (((y == k) - left @ x) ** 2).sum() if n > d else 0.0, 1.0
+        for _ in range(steps):
+            length, before = (s**2 * x**2 / (s**2 + t) ** 2).sum(), t
+            residual, gamma = (x**2 / (1 + s**2 / t) ** 2).sum() + outside, (s**2 / (s**2 + t)).sum()
+            alpha, beta = gamma / length, (n - gamma) / residual
+            t = alpha / beta
+            if abs(t - before) < 1e-2 * before:
+                break
+        log_det = np.log(alpha + beta * s**2).sum() + (d - len(s)) * np.log(alpha)
+        fit = n * np.log(beta / 2 / np.pi) + d * np.log(alpha) - log_det - beta * residual - alpha * length
+        evidences.append(fit / 2 / n)
+    return np.mean(evidences)
+
+
+def invariant(scores):
+    """The scores that do not depend on the axes."""
+    return {name: score for name, score in scores.items() if name != "sfda"}
+
+
+@pytest.mark.parametrize("dtype, rel", [(np.float64, 1e-6), (np.float32, 1e-4)])
+@pytest.mark.parametrize("n, d, n_classes", [(400, 40, 4), (300, 100, 5), (120, 300, 5)])
+def test_a_condition_number_of_1e8_leaves_every_score_its_digits(n, d, n_classes, dtype, rel):
+    H, y = ill_conditioned(n, d, n_classes, dtype)
+    exact = H.astype(np.float64)
+    for ours, theirs in ((metrics.transrate, transrate), (metrics.h_score, h_score)):
+        assert ours(H, y) == pytest.approx(theirs(exact, y), rel=rel)
+    assert metrics.logme(H, y, iterations=20000) == pytest.approx(logme(exact, y), rel=rel)
+    # along their principal axes the features' products are exact, whatever the condition number
+    left, values = axes(exact)
+    rotated = np.pad(left * values, ((0, 0), (0, max(0, d - len(values)))))
+    rotated_scores = metrics.all_scores(rotated, y, nleep=False)
+    scores = metrics.all_scores(H, y, nleep=False)
+    rotated_scores.pop("logme"), scores.pop("logme")  # it has no intercept, so the mean counts
+    assert invariant(scores) == pytest.approx(invariant(rotated_scores), rel=rel)
+    sfda = [metrics.sfda(features, y, power_iterations=None) for features in (H, rotated)]
+    assert sfda[0] == pytest.approx(sfda[1], rel=rel)
+
+
+@pytest.mark.parametrize("gap", [50, 300, 3000])
+def test_float32_features_of_classes_far_apart_score_like_their_values_in_float64(gap):
+    rng, y = np.random.default_rng(0), np.arange(900) % 6
+    H = (gap * np.eye(6)[y] @ rng.standard_normal((6, 48)) + rng.standard_normal((900, 48))).astype(np.float32)
+    exact = H.astype(np.float64)
+    assert metrics.transrate(H, y) == pytest.approx(transrate(exact, y), rel=1e-4)
+    assert metrics.h_score(H, y) == pytest.approx(h_score(exact, y), rel=1e-6)
+    assert metrics.all_scores(H, y, nleep=False) == pytest.approx(metrics.all_scores(exact, y, nleep=False), rel=1e-4, abs=1e-9)
+
+
+def test_classes_apart_in_float64_keep_their_spread():
+    rng, y = np.random.default_rng(0), np.arange(300) % 3
+    noise = rng.standard_normal((300, 8))
+    H = 1e9 * np.eye(3)[y] @ rng.standard_normal((3, 8)) + noise
+    means = np.stack([noise[y == k].mean(axis=0) for k in range(3)])
+    within = (noise - means[y]).T @ (noise - means[y])
+    np.testing.assert_allclose(ClassStatistics.of(H, y).within_scatter, within, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("spread", [1e-2, 1e-4, 1e-6])
+def test_logme_of_nearly_collapsed_features_keeps_its_residual(spread):
+    rng, y = np.random.default_rng(1), np.arange(300) % 5
+    H = np.eye(5)[y] @ rng.standard_normal((5, 12)) + spread * rng.standard_normal((300, 12))
+    assert metrics.logme(H, y) == pytest.approx(logme(H, y), abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e-4, 1e3])
+def test_logme_iterates_until_it_has_converged_whatever_the_scale(scale):
+    rng, y = np.random.default_rng(0), np.arange(150) % 3
+    H = rng.standard_normal((3, 9))[y] + rng.standard_normal((150, 9))
+    assert metrics.logme(scale * H, y) == pytest.approx(logme(H, y), abs=1e-3)
+
+
+def test_logme_that_has_not_converged_says_so(monkeypatch):
+    rng, y = np.random.default_rng(0), np.arange(150) % 3
+    H = rng.standard_normal((3, 9))[y] + rng.standard_normal((150, 9))
+    monkeypatch.setattr(sys.modules["ncrepro.metrics.logme"], "MOST_ITERATIONS", 1)
+    with pytest.warns(UserWarning, match="has not converged after 1 iterations"):
+        metrics.logme(H, y)
+
+
+@pytest.mark.parametrize("shape", [(90, 7), (60, 80)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_features_of_an_extreme_scale_score_as_their_formula_says(shape, dtype, scale):
+    rng, y = np.random.default_rng(0), np.arange(shape[0]) % 3
+    H = rng.standard_normal((3, shape[1]))[y] + rng.standard_normal(shape)
+    H = (scale * H).astype(dtype)
+    scores = metrics.all_scores(H, y, nleep=False)
+    assert np.isfinite(list(scores.values())).all()
+    unscaled = metrics.all_scores(H.astype(np.float64) / scale, y, nleep=False)
+    for name in ("h_score", "regularized_h_score", "face_variance_collapse"):
+        assert scores[name] == pytest.approx(unscaled[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(90, 7), (60, 80)])
+def test_features_too_small_for_their_fourth_powers_are_said_to_be_so(shape):
+    H = 1e-120 * np.random.default_rng(0).standard_normal(shape)
+    with pytest.raises(ValueError, match="too small.*multiply"):
+        metrics.regularized_h_score(H, np.arange(len(H)) % 3)
