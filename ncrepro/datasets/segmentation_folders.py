@@ -34,6 +34,8 @@ from torchvision.tv_tensors import Mask
 
 from ..profiles import unknown
 from . import local
+from .decode import FORMATS
+from .folders import hidden
 from .scenes import IGNORE
 
 SIZE = 480  # pixels, height and width of what a network sees
