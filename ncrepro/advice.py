@@ -290,13 +290,13 @@ def _work(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: said in the table
         if H is None:
-            shape = model.statistics.n_samples, model.statistics.n_features
-            terms = np.array([getattr(_metrics, name)(model.statistics) for name in settings.metrics])
+            statistics = model.statistics
+            shape = statistics.n_samples, statistics.n_features
+            terms = np.array([getattr(_metrics, name)(statistics) for name in settings.metrics])
+            resampled = np.empty((0, len(terms)))
         else:
-            shape, terms = H.shape, _terms(settings.metrics, H, y, probs)
-        _check_terms(model.name, settings.metrics, terms)
-        resampled = []
-        if H is not None:
+            shape = H.shape
+            terms = _terms(settings.metrics, H, y, probs)
             draws = tqdm(
                 _resamples(y, settings),
                 total=settings.n_bootstrap,
@@ -305,7 +305,8 @@ def _work(
                 disable=not show,
             )
             resampled = [_terms(settings.metrics, H[d], y[d], None if probs is None else probs[d]) for d in draws]
-        resampled = np.array(resampled).reshape(-1, len(terms))  # (n_bootstrap, terms)
+            resampled = np.array(resampled).reshape(-1, len(terms))  # (n_bootstrap, terms)
+    _check_terms(model.name, settings.metrics, terms)
     return i, {
         "terms": terms,
         "resampled": resampled,
