@@ -133,7 +133,8 @@ def _together(images: list, place: torch.device) -> Tensor:
     images = [image.result() for image in images]
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
-        raise ValueError(f"the transform gives images of {len(shapes)} sizes, such as {shapes[0]} and {shapes[-1]}; resize and crop them to one")
+        some = f"{len(shapes)} sizes, such as {shapes[0]} and {shapes[-1]}"
+        raise ValueError(f"the transform gives images of {some}; resize and crop them to one")
     batch = torch.from_numpy(np.stack(images))  # (b, h, w, 3)
     if place.type == "cuda":
         batch = batch.pin_memory().to(place, non_blocking=True)

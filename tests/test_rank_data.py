@@ -43,8 +43,21 @@ def cats(tmp_path):
 # Folders --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("names", [("Train", "TEST"), ("training", "validation"), ("train_set", "test_set"), ("trainset", "devset"), ("images_train", "images_val"),
-                                   ("train2017", "val2017"), ("train", "eval", "readme"), ("train", "unlabeled"), ("TrainVal", "test"), ("Train",)])  # fmt: skip
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Train", "TEST"),
+        ("training", "validation"),
+        ("train_set", "test_set"),
+        ("trainset", "devset"),
+        ("images_train", "images_val"),
+        ("train2017", "val2017"),
+        ("train", "eval", "readme"),
+        ("train", "unlabeled"),
+        ("TrainVal", "test"),
+        ("Train",),
+    ],
+)
 def test_of_splits_that_for_training_is_taken_whatever_it_is_called(tmp_path, names):
     for name in names:
         for k in "ab":
@@ -74,8 +87,21 @@ def test_a_class_may_be_called_like_a_split_and_splits_are_no_classes_of_a_data_
         ncrepro.rank({"a": np.eye(4), "b": np.eye(4)}, labels=["train", "test"] * 2)
 
 
-@pytest.mark.parametrize("path", [".ipynb_checkpoints/0.png", ".cache/x/0.png", "a/.ipynb_checkpoints/0.png", "__MACOSX/a/._0.png", "a/._0.png",
-                                  "@eaDir/0.png", "a/b/c/.hidden/0.png", "a/__MACOSX/0.png", "$RECYCLE.BIN/0.png", "a/.0.png.swp"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".ipynb_checkpoints/0.png",
+        ".cache/x/0.png",
+        "a/.ipynb_checkpoints/0.png",
+        "__MACOSX/a/._0.png",
+        "a/._0.png",
+        "@eaDir/0.png",
+        "a/b/c/.hidden/0.png",
+        "a/__MACOSX/0.png",
+        "$RECYCLE.BIN/0.png",
+        "a/.0.png.swp",
+    ],
+)
 def test_what_a_system_hides_is_neither_class_nor_image(cats, path):
     put(cats / path)
     target = opened(cats)
@@ -91,8 +117,24 @@ def test_hidden_files_beside_features_do_not_count_either(tmp_path):
     assert given.are_features(tmp_path) and [m.name for m in given.features(tmp_path)] == ["a", "b"]
 
 
-@pytest.mark.parametrize(("suffix", "format"), [(".JPG", "JPEG"), (".jfif", "JPEG"), (".tif", "TIFF"), (".TIFF", "TIFF"), (".gif", "GIF"), (".webp", "WEBP"), (".pgm", "PPM"),
-                                                (".jp2", "JPEG2000"), (".tga", "TGA"), (".ico", "ICO"), (".dib", "DIB"), (".mpo", "MPO"), (".jpeg", "PNG")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("suffix", "format"),
+    [
+        (".JPG", "JPEG"),
+        (".jfif", "JPEG"),
+        (".tif", "TIFF"),
+        (".TIFF", "TIFF"),
+        (".gif", "GIF"),
+        (".webp", "WEBP"),
+        (".pgm", "PPM"),
+        (".jp2", "JPEG2000"),
+        (".tga", "TGA"),
+        (".ico", "ICO"),
+        (".dib", "DIB"),
+        (".mpo", "MPO"),
+        (".jpeg", "PNG"),
+    ],
+)
 def test_every_raster_format_is_read_whatever_its_suffix(cats, suffix, format):
     put(cats / "a" / f"x{suffix}", Image.new("RGB", (16, 16), (9, 9, 9)), format)
     assert opened(cats).counts.to_dict() == {"a": 4, "b": 3}
@@ -104,7 +146,9 @@ def test_hidden_classes_of_a_data_set_deserve_a_caution(cats):
     for i in range(2):
         put(cats / ".ipynb_checkpoints" / f"{i}.png")
     target = opened(ImageFolder(cats))
-    assert advice._cautions_of_data(target.data.classes, target) == ["class '.ipynb_checkpoints' is called like what a system hides in a folder: is it a class?"]
+    assert advice._cautions_of_data(target.data.classes, target) == [
+        "class '.ipynb_checkpoints' is called like what a system hides in a folder: is it a class?"
+    ]
 
 
 def test_labels_beside_data_that_carry_theirs_are_refused(cats):
@@ -121,7 +165,13 @@ def test_links_are_followed_but_never_in_a_circle(cats, tmp_path):
     (cats / "b" / "folder").symlink_to(elsewhere.parent.parent)
     (cats / "c").symlink_to(elsewhere.parent)
     put(tmp_path / "elsewhere" / "deep" / "y.png")
-    for place, to in ((cats / "self", "."), (cats / "a" / "self", "."), (cats / "a" / "up", ".."), (cats / "b" / "root", "/"), (elsewhere.parent / "loop", "..")):
+    for place, to in (
+        (cats / "self", "."),
+        (cats / "a" / "self", "."),
+        (cats / "a" / "up", ".."),
+        (cats / "b" / "root", "/"),
+        (elsewhere.parent / "loop", ".."),
+    ):
         place.symlink_to(to)
     assert opened(cats).counts.to_dict() == {"a": 4, "b": 5, "c": 2}
 
@@ -130,7 +180,12 @@ def test_files_that_are_not_looked_at_are_counted(cats):
     for name in ("a/notes.txt", "b/x.heic", "stray.png", "b/vector.svg"):
         (cats / name).write_bytes(b"x")
     target = opened(cats)
-    assert len(target) == 6 and [name.removeprefix(str(cats)) for name in target.data.ignored] == ["/stray.png", "/a/notes.txt", "/b/vector.svg", "/b/x.heic"]
+    assert len(target) == 6 and [name.removeprefix(str(cats)) for name in target.data.ignored] == [
+        "/stray.png",
+        "/a/notes.txt",
+        "/b/vector.svg",
+        "/b/x.heic",
+    ]
     said = advice._cautions_of_data(target.data.classes, target)
     assert len(said) == 1 and "4 files among the images were not looked at" in said[0] and "stray.png" in said[0]
 
@@ -161,8 +216,12 @@ def first(folder, image, format="PNG", name="x.png"):
 
 def test_more_than_8_bits_are_scaled_and_not_clipped(tmp_path):
     ramp = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (4, 1))
-    for image, format, name in ((Image.fromarray(ramp), "PNG", "x.png"), (Image.fromarray(ramp), "TIFF", "x.tif"), (Image.fromarray(ramp.astype(">u2")), "TIFF", "y.tif"),
-                                (Image.fromarray(ramp.astype(np.int32)), "TIFF", "z.tif")):  # fmt: skip
+    for image, format, name in (
+        (Image.fromarray(ramp), "PNG", "x.png"),
+        (Image.fromarray(ramp), "TIFF", "x.tif"),
+        (Image.fromarray(ramp.astype(">u2")), "TIFF", "y.tif"),
+        (Image.fromarray(ramp.astype(np.int32)), "TIFF", "z.tif"),
+    ):
         np.testing.assert_allclose(first(tmp_path, image, format, name)[..., 1], ramp // 257, atol=1)
     real = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     np.testing.assert_allclose(first(tmp_path, Image.fromarray(real), "TIFF", "x.tif")[..., 2], real * 255, atol=0.51)
@@ -194,7 +253,15 @@ def test_an_image_is_read_the_right_way_up_from_a_file_and_from_a_data_set(tmp_p
             (tmp_path / k).mkdir(exist_ok=True)
             stored.save(tmp_path / k / f"{i}.png", exif=exif)
     turn = Image.Transpose
-    undo = {2: turn.FLIP_LEFT_RIGHT, 3: turn.ROTATE_180, 4: turn.FLIP_TOP_BOTTOM, 5: turn.TRANSPOSE, 6: turn.ROTATE_270, 7: turn.TRANSVERSE, 8: turn.ROTATE_90}
+    undo = {
+        2: turn.FLIP_LEFT_RIGHT,
+        3: turn.ROTATE_180,
+        4: turn.FLIP_TOP_BOTTOM,
+        5: turn.TRANSPOSE,
+        6: turn.ROTATE_270,
+        7: turn.TRANSVERSE,
+        8: turn.ROTATE_90,
+    }
     right = np.asarray(stored if orientation == 1 else stored.transpose(undo[orientation]))
     np.testing.assert_array_equal(np.asarray(opened(tmp_path).data.image(0)), right)
     np.testing.assert_array_equal(np.asarray(opened(ImageFolder(tmp_path)).data.image(0)), right)
@@ -237,7 +304,9 @@ def test_images_that_would_fill_the_memory_are_refused_before_they_do(cats, monk
             opened(cats)
 
 
-@pytest.mark.parametrize("error", [IndexError("x"), KeyError("x"), TypeError("x"), MemoryError(), AttributeError("x"), ZeroDivisionError(), AssertionError()])
+@pytest.mark.parametrize(
+    "error", [IndexError("x"), KeyError("x"), TypeError("x"), MemoryError(), AttributeError("x"), ZeroDivisionError(), AssertionError()]
+)
 def test_an_image_is_unreadable_whatever_pillow_raises(cats, monkeypatch, error):
     def fail(self):
         raise error
@@ -351,8 +420,21 @@ def test_what_is_no_label_of_a_class_is_refused(given_, message):
         labels.encode(given_, 6, "rows")
 
 
-@pytest.mark.parametrize("given_", [[7, 9, 7], np.array([7.0, 9.0, 7.0]), torch.tensor([7, 9, 7]).bfloat16(), np.array([7, 9, 7], dtype=object), pd.Series([7, 9, 7], index=[5, 6, 7]),
-                                    pd.Series([7, 9, 7], dtype="Int8"), [[7], [9], [7]], np.array([[7], [9], [7]]), pd.DataFrame({"y": [7, 9, 7]}), (np.int8(7), torch.tensor(9), 7)])  # fmt: skip
+@pytest.mark.parametrize(
+    "given_",
+    [
+        [7, 9, 7],
+        np.array([7.0, 9.0, 7.0]),
+        torch.tensor([7, 9, 7]).bfloat16(),
+        np.array([7, 9, 7], dtype=object),
+        pd.Series([7, 9, 7], index=[5, 6, 7]),
+        pd.Series([7, 9, 7], dtype="Int8"),
+        [[7], [9], [7]],
+        np.array([[7], [9], [7]]),
+        pd.DataFrame({"y": [7, 9, 7]}),
+        (np.int8(7), torch.tensor(9), 7),
+    ],
+)
 def test_labels_may_be_held_by_anything(given_):
     codes, classes = labels.encode(given_, 3, "rows")
     assert codes.tolist() == [0, 1, 0] and classes == ("7", "9")
@@ -387,7 +469,12 @@ def table(folder, content, suffix="csv"):
 def test_rows_of_a_csv_are_never_shifted(tmp_path):
     rows = [("hello, world", "a"), ('say "hi"', "b"), ("two\nlines", "a"), ("x" * 200_000, "b")]
     text = "id,text,label\n" + "".join(f'{i},"{t.replace(chr(34), 2 * chr(34))}",{k}\n' for i, (t, k) in enumerate(rows))
-    for content in (text, "\ufeff" + text, text.replace("\n1,", "\n\n1,"), text.replace(",label\n", ",label,\n").replace(",a\n", ",a,\n").replace(",b\n", ",b,,\n")):
+    for content in (
+        text,
+        "\ufeff" + text,
+        text.replace("\n1,", "\n\n1,"),
+        text.replace(",label\n", ",label,\n").replace(",a\n", ",a,\n").replace(",b\n", ",b,,\n"),
+    ):
         data = table(tmp_path, content)
         assert data.texts.tolist() == [t for t, _ in rows] and data.labels.tolist() == [0, 1, 0, 1]
     for content, message in (
@@ -424,7 +511,10 @@ def test_json_lines_are_read_and_refused_line_by_line(tmp_path):
         assert table(tmp_path, form, "jsonl").texts.tolist() == ["t0", "t1", "t2", "t3"]
     assert table(tmp_path, content.replace("t3", "\\ud800"), "jsonl").texts[3] == "?"
     for form, message in (
-        (content.replace('"label": "a"', '"label": ["a"]').replace('"label": "b"', '"label": ["a", "b"]'), "a list; allowed is one integer or string"),
+        (
+            content.replace('"label": "a"', '"label": ["a"]').replace('"label": "b"', '"label": ["a", "b"]'),
+            "a list; allowed is one integer or string",
+        ),
         (content.replace('"label": "a", "more": [2]', '"more": [2]'), "labels are missing: 1 of the 4 rows of .*number 3"),
         (content.replace('"b"', "null"), "labels are missing: 2 of the 4"),
         (content.replace('"b"', "0.25").replace('"a"', "0.5"), "labels are measured numbers"),
@@ -466,7 +556,13 @@ def test_features_give_the_same_table_whatever_holds_them():
         return ncrepro.rank({name: hold(H) for name, H in both.items()}, **options)[["model", "logme", "total", "low", "high"]]
 
     for options in ({}, {"max_per_class": 10}):
-        for hold in (pd.DataFrame, lambda H: pd.DataFrame(H, index=range(60, 0, -1)).add_prefix("f"), lambda H: H.tolist(), lambda H: list(map(tuple, H.tolist())), torch.tensor):
+        for hold in (
+            pd.DataFrame,
+            lambda H: pd.DataFrame(H, index=range(60, 0, -1)).add_prefix("f"),
+            lambda H: H.tolist(),
+            lambda H: list(map(tuple, H.tolist())),
+            torch.tensor,
+        ):
             pd.testing.assert_frame_equal(go(hold, **options), go(np.asarray, **options), rtol=1e-4)
     for hold in (lambda H: H[None], lambda H: H.astype(str), lambda H: pd.DataFrame(H).assign(name="x"), lambda H: 3):
         with pytest.raises(ValueError, match="x: features .*; they must be"):
@@ -541,4 +637,8 @@ def test_source_probabilities_of_other_samples_are_refused(tmp_path):
 
 
 def test_hidden_names_are_those_of_systems_only():
-    assert [name for name in (".x", "__MACOSX", "Thumbs.db", "x.png", "_x", "x.") if folders.hidden(name)] == [".x", "__MACOSX", "Thumbs.db"]
+    assert [name for name in (".x", "__MACOSX", "Thumbs.db", "x.png", "_x", "x.") if folders.hidden(name)] == [
+        ".x",
+        "__MACOSX",
+        "Thumbs.db",
+    ]

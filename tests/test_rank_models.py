@@ -55,8 +55,18 @@ def no_gradients():
 # Heads ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "path"), [("resnet18", "fc"), ("mobilenet_v2", "classifier.1"), ("mobilenet_v3_small", "classifier.3"), ("alexnet", "classifier.6"),
-                                            ("squeezenet1_1", "classifier"), ("squeezenet1_1", "classifier.1"), ("convnext_tiny", "classifier.2")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("resnet18", "fc"),
+        ("mobilenet_v2", "classifier.1"),
+        ("mobilenet_v3_small", "classifier.3"),
+        ("alexnet", "classifier.6"),
+        ("squeezenet1_1", "classifier"),
+        ("squeezenet1_1", "classifier.1"),
+        ("convnext_tiny", "classifier.2"),
+    ],
+)
 def test_a_network_whose_head_was_cut_off_gives_what_it_returns(name, path):
     network = torchvision.models.get_model(name)
     network.set_submodule(path, nn.Identity())
@@ -71,7 +81,9 @@ def test_a_convolution_that_is_a_head_is_one():
     assert H.shape == (4, 512) and torch.allclose(probs, out.softmax(1))
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU(inplace=True), nn.GELU(), nn.Hardtanh(inplace=True), nn.LayerNorm(6), nn.Sigmoid()])
+@pytest.mark.parametrize(
+    "activation", [nn.ReLU(), nn.ReLU(inplace=True), nn.GELU(), nn.Hardtanh(inplace=True), nn.LayerNorm(6), nn.Sigmoid()]
+)
 def test_a_body_that_ends_in_an_activation_has_no_head(activation):
     network = Net(lambda net, h: net.last(net.hidden(h)), hidden=nn.Linear(6, 6), last=activation)
     nn.init.constant_(network.hidden.bias, 9)  # even if the activation changes nothing
@@ -138,7 +150,15 @@ def test_a_network_comes_back_on_the_device_and_in_the_modes_it_came_in(monkeypa
     network.register_buffer("kept", torch.zeros(2))
     images[::2] = 200
     before = {name: module.training for name, module in network.named_modules()}
-    run = ncrepro.rank(images, {"a": (network, REDUCED), "b": (Net(lambda net, h: h[:, :3]), REDUCED)}, "logme", labels=[0, 1] * 2, n_bootstrap=0, progress=False, cache=False)
+    run = ncrepro.rank(
+        images,
+        {"a": (network, REDUCED), "b": (Net(lambda net, h: h[:, :3]), REDUCED)},
+        "logme",
+        labels=[0, 1] * 2,
+        n_bootstrap=0,
+        progress=False,
+        cache=False,
+    )
     assert len(run) == 2 and {name: module.training for name, module in network.named_modules()} == before
     moves = []
     monkeypatch.setattr(nn.Module, "to", lambda self, place: moves.append(place) or self)
@@ -181,7 +201,15 @@ def test_the_key_of_a_transform_says_what_it_does(one, other):
     assert identity.of(one) == identity.of(one) != identity.of(other) != None  # noqa: E711
 
 
-@pytest.mark.parametrize("hidden", [transforms.Lambda(lambda image: image), v2.Lambda(lambda image: image), lambda image: image, transforms.Compose([lambda image: image])])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        transforms.Lambda(lambda image: image),
+        v2.Lambda(lambda image: image),
+        lambda image: image,
+        transforms.Compose([lambda image: image]),
+    ],
+)
 def test_what_cannot_be_told_apart_has_no_key(hidden):
     def local(image):
         return image
@@ -248,7 +276,11 @@ def other(state):
     "wrap",
     [
         lambda s: before("_orig_mod.module.", s),
-        lambda s: {"state_dict": before("model.", s) | {"criterion.weight": torch.ones(5)}, "epoch": 3, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}},
+        lambda s: {
+            "state_dict": before("model.", s) | {"criterion.weight": torch.ones(5)},
+            "epoch": 3,
+            "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}},
+        },
         lambda s: {"model": s, "model_ema": other(s), "args": None},
         lambda s: {"state_dict": s, "state_dict_ema": other(s)},
         lambda s: {"model_ema": s},
@@ -272,8 +304,23 @@ def test_weights_that_may_be_either_of_two_networks_are_refused(tmp_path, state)
         candidates.resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"hello", b"<html>404</html>", b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b"\x89HDF\r\n\x1a\n" + bytes(99), b"\x80\x02.", b"\x80\x04N.", b"\0" * 512,
-                                     b"\xff" * 9 + b"\x7f" + bytes(99), b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"hello",
+        b"<html>404</html>",
+        b"PK\x03\x04",
+        b"PK\x05\x06" + bytes(18),
+        b"\x89HDF\r\n\x1a\n" + bytes(99),
+        b"\x80\x02.",
+        b"\x80\x04N.",
+        b"\0" * 512,
+        b"\xff" * 9 + b"\x7f" + bytes(99),
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+    ],
+)
 @pytest.mark.parametrize("suffix", [".pth", ".bin", ".safetensors"])
 def test_files_that_are_no_weights_are_refused_in_a_sentence(tmp_path, content, suffix):
     (tmp_path / f"w{suffix}").write_bytes(content)
@@ -283,7 +330,11 @@ def test_files_that_are_no_weights_are_refused_in_a_sentence(tmp_path, content, 
 
 def test_foreign_weights_of_the_right_names_are_refused(tmp_path, state):
     key = "classifier.1.weight"
-    for value, message in ((torch.tensor(1.0), f"of another shape: .*{key}"), (state[key].to(torch.int8), f"of whole numbers: {key}"), (state[key][:0], f"of another shape: .*{key}")):
+    for value, message in (
+        (torch.tensor(1.0), f"of another shape: .*{key}"),
+        (state[key].to(torch.int8), f"of whole numbers: {key}"),
+        (state[key][:0], f"of another shape: .*{key}"),
+    ):
         torch.save(state | {key: value}, tmp_path / "w.pth")
         with pytest.raises(ValueError, match=message):
             candidates.resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")
@@ -323,7 +374,14 @@ def test_names_that_become_one_are_refused(state):
 @pytest.mark.parametrize("percent", [1.0, 0.9])
 def test_each_way_of_cropping_is_timms(mode, size, percent):
     timm = pytest.importorskip("timm")
-    config = {"input_size": (3, 64, 64), "crop_mode": mode, "crop_pct": percent, "interpolation": "bicubic", "mean": (0.5, 0.4, 0.3), "std": (0.2,) * 3}
+    config = {
+        "input_size": (3, 64, 64),
+        "crop_mode": mode,
+        "crop_pct": percent,
+        "interpolation": "bicubic",
+        "mean": (0.5, 0.4, 0.3),
+        "std": (0.2,) * 3,
+    }
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8))
     theirs = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=config))(image)
     transform = published._timm_transform(config, "it")
@@ -334,9 +392,16 @@ def test_each_way_of_cropping_is_timms(mode, size, percent):
 def test_a_module_of_timm_brings_its_own_preprocessing():
     timm = pytest.importorskip("timm")
     network = timm.create_model("resnet10t")
-    network.pretrained_cfg = network.pretrained_cfg | {"input_size": (3, 96, 96), "crop_mode": "squash", "crop_pct": 1.0, "mean": (0.1,) * 3}
+    network.pretrained_cfg = network.pretrained_cfg | {
+        "input_size": (3, 96, 96),
+        "crop_mode": "squash",
+        "crop_pct": 1.0,
+        "mean": (0.1,) * 3,
+    }
     candidate = candidates.resolve({"it": network}, "images")[0]
-    assert candidate.load().transform == published.Transform(96, 96, network.pretrained_cfg["interpolation"], (0.1,) * 3, tuple(network.pretrained_cfg["std"]), "squash")
+    assert candidate.load().transform == published.Transform(
+        96, 96, network.pretrained_cfg["interpolation"], (0.1,) * 3, tuple(network.pretrained_cfg["std"]), "squash"
+    )
     assert candidate.caution == ""
     network.pretrained_cfg |= {"input_size": (3, 96, 48)}
     with pytest.raises(ValueError, match="reads 96 x 48 pixels of 3 colours; allowed are squares"):
@@ -379,11 +444,24 @@ def networks(transformers):
     size = dict(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     ends = dict(bos_token_id=0, eos_token_id=0, pad_token_id=1)
     return {
-        "gpt2": transformers.GPT2Model(transformers.GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=1, n_head=2, n_positions=64, initializer_range=0.2, **ends)),
+        "gpt2": transformers.GPT2Model(
+            transformers.GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=1, n_head=2, n_positions=64, initializer_range=0.2, **ends)
+        ),
         "roberta": transformers.RobertaModel(transformers.RobertaConfig(**size, max_position_embeddings=66, pad_token_id=1)),
-        "opt": transformers.OPTModel(transformers.OPTConfig(vocab_size=len(WORDS), hidden_size=16, word_embed_proj_dim=16, num_hidden_layers=1, num_attention_heads=2, ffn_dim=8, max_position_embeddings=64, **ends)),
+        "opt": transformers.OPTModel(
+            transformers.OPTConfig(
+                vocab_size=len(WORDS),
+                hidden_size=16,
+                word_embed_proj_dim=16,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                ffn_dim=8,
+                max_position_embeddings=64,
+                **ends,
+            )
+        ),
         "xlnet": transformers.XLNetModel(transformers.XLNetConfig(vocab_size=len(WORDS), d_model=16, n_layer=1, n_head=2, d_inner=32)),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -433,14 +511,20 @@ def pool():
 def test_a_score_that_is_no_number_is_refused_and_not_averaged_away(pool, monkeypatch):
     whole = ncrepro.metrics.transrate
     for value in (math.nan, math.inf):
-        monkeypatch.setattr(ncrepro.metrics, "transrate", lambda samples, _, v=value: v if samples.features[0, 0] == pool[0]["m1"][0, 0] else whole(samples, None))
+        monkeypatch.setattr(
+            ncrepro.metrics,
+            "transrate",
+            lambda samples, _, v=value: v if samples.features[0, 0] == pool[0]["m1"][0, 0] else whole(samples, None),
+        )
         with pytest.raises(ValueError, match=f"transrate of m1 is {value}: .*leave out the metric or the model"):
             ncrepro.rank(pool[0], labels=pool[1], metrics=["transrate", "logme"], n_bootstrap=0, progress=False)
 
 
 def test_a_resample_that_is_no_number_takes_one_interval_only(pool, monkeypatch):
     whole, calls = ncrepro.metrics.logme, []
-    monkeypatch.setattr(ncrepro.metrics, "logme", lambda samples, _: calls.append(0) or (math.nan if len(calls) == 3 else whole(samples, None)))
+    monkeypatch.setattr(
+        ncrepro.metrics, "logme", lambda samples, _: calls.append(0) or (math.nan if len(calls) == 3 else whole(samples, None))
+    )
     table = ncrepro.rank(pool[0], labels=pool[1], metrics="logme", n_bootstrap=4, progress=False)
     assert table.set_index("model")["low"].isna().to_dict() == {"m0": True, "m1": False, "m2": False}
     assert "there is no interval for m0: some of its resamples cannot be scored" in table.attrs["cautions"]
@@ -453,7 +537,10 @@ def test_terms_that_cancel_out_are_not_called_the_same(pool, monkeypatch):
     two = {name: pool[0][name] for name in terms}
     table = ncrepro.rank(two, labels=pool[1], metrics=["face", "logme"], n_bootstrap=0, progress=False)
     said = "\n".join(table.attrs["cautions"])
-    assert "the terms of face cancel out: its total is the same for all models" in said and "the same for all models, and so left out of the totals" not in said
+    assert (
+        "the terms of face cancel out: its total is the same for all models" in said
+        and "the same for all models, and so left out of the totals" not in said
+    )
     with pytest.raises(ValueError, match="no order: the terms of face cancel out; take more metrics or models"):
         ncrepro.rank(two, labels=pool[1], metrics="face", n_bootstrap=0, progress=False)
 

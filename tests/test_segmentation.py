@@ -470,6 +470,17 @@ def test_half_an_archive_is_answered_with_what_is_missing(name, place):
         segmentation_folders.load(name, "train")
 
 
+def test_what_a_system_hides_is_no_photograph_and_no_other_format_is_opened(place):
+    make_sbu_shadow(place)
+    folder = place / "SBU-shadow/SBU-Test/ShadowImages"
+    (folder / "._a.jpg").write_bytes(b"\0\5\x16\7")
+    data = segmentation_folders.load("sbu_shadow", "test")
+    assert len(data) == 1
+    (folder / "a.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(OSError, match="cannot identify image file"):
+        data.pairs[0]
+
+
 def test_an_image_without_its_mask_is_named(place):
     make_lip(place)
     photograph(place / "LIP/TrainVal_images/train_images/b.jpg")

@@ -72,7 +72,9 @@ def features(data: Any, labels: Any = None, *, max_per_class: int | None = None,
         raise ValueError("there are no features; give a dict of a model's name and its features, or .npz files")
     names = [model.name for model in found]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{names.count(twice[0])} models are called {twice[0]!r}: give each a name of its own, as in {{'first': ..., 'second': ...}}")
+        raise ValueError(
+            f"{names.count(twice[0])} models are called {twice[0]!r}: give each a name of its own, as in {{'first': ..., 'second': ...}}"
+        )
     for model in found:
         _labels.check(model.labels, model.classes, model.name)
         same = np.array_equal(model.labels, found[0].labels)

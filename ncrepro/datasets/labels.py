@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 TRAIN = {"train", "training", "trn", "trainval"}
-HELD_OUT = {"test", "testing", "tst", "val", "valid", "validation", "eval", "evaluation", "dev", "holdout", "heldout", "unlabeled", "unlabelled"}
+HELD_OUT = {"test", "testing", "tst", "val", "valid", "validation", "eval", "evaluation", "dev", "holdout", "heldout", "unlabeled",
+            "unlabelled"}  # fmt: skip
 FILLING = {"set", "split", "data", "dataset", "images", "image", "imgs", "img", "photos", "held", "out", "final", "public", "private"}
 
 

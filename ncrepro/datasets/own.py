@@ -150,7 +150,8 @@ class Target:
             counts = np.bincount(data.labels, minlength=len(data.classes))
             for k in np.flatnonzero(counts < 2)[:1]:
                 raise ValueError(
-                    f"{counts[k] or 'no'} image of class {data.classes[k]!r} can be read, and two are needed; the first that cannot: {first}"
+                    f"{counts[k] or 'no'} image of class {data.classes[k]!r} can be read, and two are needed; the first that "
+                    f"cannot: {first}"
                 )
         hasher = hashlib.sha256(json.dumps([data.labels.tolist(), list(data.classes)]).encode())
         for i, (digest, _) in enumerate(found):

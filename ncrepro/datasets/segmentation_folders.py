@@ -36,6 +36,8 @@ from .. import paths
 from ..profiles import unknown
 from ..store.content import of_data
 from . import local
+from .decode import FORMATS
+from .folders import hidden
 from .scenes import IGNORE
 
 SIZE = 480  # pixels, height and width of what a network sees
