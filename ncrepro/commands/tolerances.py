@@ -23,13 +23,13 @@ from .. import artifacts
 
 FALSE_ALARMS = 0.05  # share of honest runs with other seeds that may fail
 UNITS = ("metric", "term", "score", "statistic")  # columns that say what is measured: numbers share a unit only within these
-ONE, ALL = "each number", "all numbers"
+ONE, ALL, EXCHANGED = "each number", "all numbers", "exchanged"
 MOST_SWAPPED = 64  # values of a key; every two of them are compared
 # Two numbers that differ by rounding only: the last of the ten printed digits, or what is left of an exact zero.
 RELATIVE, ABSOLUTE = 1.001e-9, 1e-12
-# What the spread of a mean of k numbers between repetitions is drawn towards, a + b / sqrt(k), and as if by how many more
-# pairs of runs: few pairs say little, and those of the same run are not independent.
-PRIOR_SPREAD, PRIOR_PAIRS = (0.03, 0.25), 10
+# What the spread of a mean of k numbers over repetitions is drawn towards, a + b / sqrt(k), and as if by how many more pairs of
+# runs: few pairs say little, those of the same run are not independent, and rows that are averaged move together (``a``).
+PRIOR_SPREAD, PRIOR_SPREAD_OF_GAINS, PRIOR_PAIRS = (0.07, 0.18), (0.03, 0.25), 10
 PRIOR_NUMBERS = 10  # as if so many more numbers of a unit had moved as those of the other units do
 
 
@@ -156,7 +156,7 @@ def _swaps(rows: pd.DataFrame, keys: list[str]) -> dict[str, list[np.ndarray]]:
                 if len(part) > 1 and part.size:
                     parts.append(part)
             if parts:
-                found[f"exchanged {key}" + (f" of one {other}" if other else "")] = parts
+                found[f"{EXCHANGED} {key}" + (f" of one {other}" if other else "")] = parts
     return found
 
 
@@ -199,7 +199,7 @@ def fit(tables: dict[str, list[Channel]], runs: list[int]) -> Limits:
         limits.scales[table, channel.name] = _scales(channel, apart, runs)
         scale = limits.scale(table, channel)
         found = [statistics(channel, scale, *pair) for pair in pairs]
-        limits.usual[table, channel.name] = {by: _usual([each[by] for each in found if by in each]) for by in found[0]}
+        limits.usual[table, channel.name] = {by: _usual(by, [each[by] for each in found if by in each]) for by in found[0]}
     return limits
 
 
@@ -216,11 +216,11 @@ def _scales(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, f
     return {unit: float(value) for unit, value in zip(units, drawn, strict=True) if not np.isnan(value)}
 
 
-def _usual(found: list[tuple[float, np.ndarray]]) -> tuple[float, float]:
+def _usual(by: str, found: list[tuple[float, np.ndarray]]) -> tuple[float, float]:
     """Mean and spread of a statistic over pairs of runs."""
     values, size = np.array([value for value, _ in found]), np.median([len(rows) for _, rows in found])
-    prior = PRIOR_SPREAD[0] + PRIOR_SPREAD[1] / np.sqrt(size)
-    squares = PRIOR_PAIRS * prior**2 + ((values - values.mean()) ** 2).sum()
+    least, more = PRIOR_SPREAD_OF_GAINS if by.startswith(EXCHANGED) else PRIOR_SPREAD
+    squares = PRIOR_PAIRS * (least + more / np.sqrt(size)) ** 2 + ((values - values.mean()) ** 2).sum()
     return float(values.mean()), float(np.sqrt(squares / (PRIOR_PAIRS + len(values) - 1)))
 
 
