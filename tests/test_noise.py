@@ -30,14 +30,17 @@ def write_run(profile: str, kind: str) -> None:
         for metric, term in (("ncti", "seli"), ("ncti", "ncc"), ("ncti", "log_vc"), ("logme", "total"))
     ])  # fmt: skip
     correlations = pd.DataFrame([
-        {"target": t, "metric": m, **{s: rng.normal(0.5, 0.1) for s in noise.STATISTICS}} for t in (*pool.targets, "average") for m in ("ncti", "logme")
+        {"target": t, "metric": m, **{s: rng.normal(0.5, 0.1) for s in noise.STATISTICS}}
+        for t in (*pool.targets, "average")
+        for m in ("ncti", "logme")
     ])  # fmt: skip
     tables = {"accuracies": accuracies, "pretraining": pretraining, "scores": scores, "correlations": correlations}
     for table, made in tables.items():
         path = folder / POOL / f"{table}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         made.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
-    index = pd.DataFrame({"figure": ["one", "two", "three", "four"], "holds": ["holds", rng.choice(["holds", noise.OPEN]), "does not hold", ""]})
+    verdicts = ["holds", rng.choice(["holds", noise.OPEN]), "does not hold", ""]
+    index = pd.DataFrame({"figure": ["one", "two", "three", "four"], "holds": verdicts})
     paths.figures(profile).mkdir(parents=True, exist_ok=True)
     index.to_csv(paths.figures(profile) / "index.csv", index=False)
 
@@ -78,12 +81,21 @@ def test_a_study_of_three_repetitions(command, root, capsys):
         assert verify.verify(f"smoke+{repetition}") == 0
 
 
+def test_a_verdict_that_was_open_does_not_contradict():
+    words = {"a": ("holds", "holds"), "b": ("holds", noise.OPEN), "c": ("holds", "does not hold"), "d": (noise.OPEN, "does not hold")}
+    verdicts = pd.DataFrame([{"repetition": r, "figure": f, "verdict": word} for f, pair in words.items() for r, word in enumerate(pair)])
+    said = {of: value for _, _, of, value in noise._changes(verdicts)}
+    assert said["share that differ between two runs"] == 0.75
+    assert said["share that contradict each other in two runs"] == 0.25
+    assert (said["figures that ever change"], said["figures that ever contradict"]) == (3, 1)
+
+
 def test_what_is_there_is_not_run_again(command, root, capsys):
     write_run("smoke+1", "results")
     assert noise.noise("smoke", 2, command=command) == 0
     assert (root / "ran smoke+2").exists() and not (root / "ran smoke+1").exists()
-    (paths.results("smoke+2", POOL) / "scores.csv").unlink()
-    (root / "ran smoke+2").unlink()
+    for path in (paths.results("smoke+2", POOL) / "scores.csv", root / "ran smoke+2"):  # a run that was not finished
+        path.unlink()
     assert noise.noise("smoke", 3, command=command) == 0
     assert (root / "ran smoke+2").exists() and (root / "ran smoke+3").exists()
 

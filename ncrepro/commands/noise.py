@@ -76,7 +76,8 @@ def study(profile: str, folders: dict[int, Path], written: Path, pools: list[str
     pools : list of str, optional
         Only these pools, and no verdicts; None takes all.
     """
-    chosen = [name for name in profiles.load(profile).pools if name in (pools or [name]) and (folders[0] / name / "accuracies.csv").exists()]
+    there = [name for name in profiles.load(profile).pools if (folders[0] / name / "accuracies.csv").exists()]
+    chosen = [name for name in there if pools is None or name in pools]
     wide = {pool: pd.concat([_of_pool(profile, pool, r, folder) for r, folder in folders.items()]) for pool in chosen}
     correlations = pd.concat([_correlations(profile, pool, r, folder) for pool in chosen for r, folder in folders.items()])
     verdicts = _verdicts(profile, folders) if pools is None else pd.DataFrame(columns=["repetition", "figure", "verdict"])
@@ -102,8 +103,16 @@ def _folder(profile: str, repetition: int) -> Path:
 
 
 def _is_done(profile: str, repetition: int, pools: list[str] | None = None) -> bool:
-    needed = verify.tables_in(paths.reference(profile)) if pools is None else [f"{pool}/{t}.csv" for pool in pools for t in RANKING]
-    return all((_folder(profile, repetition) / table).exists() for table in needed)
+    if pools is None:  # the index of figures is what a run writes last
+        needed = verify.tables_in(paths.reference(profile))
+        ended = _index(profile, repetition).exists() or not _index(profile, 0).exists()
+    else:
+        needed, ended = [f"{pool}/{table}.csv" for pool in pools for table in RANKING], True
+    return ended and all((_folder(profile, repetition) / table).exists() for table in needed)
+
+
+def _index(profile: str, repetition: int) -> Path:
+    return paths.figures(f"{profile}+{repetition}" if repetition else profile) / "index.csv"
 
 
 def _known(profile: str) -> int:
@@ -133,8 +142,8 @@ def _run(profile: str, repetition: int, pools: list[str] | None, command: str | 
     if status:
         print(f"{name}: `{shlex.join(words)}` failed with exit status {status}; it is left out", file=sys.stderr)
     elif not _is_done(profile, repetition):
-        absent = next(t for t in verify.tables_in(paths.reference(profile)) if not (_folder(profile, repetition) / t).exists())
-        print(f"{name}: it has no {absent}, which the reference has; it is left out", file=sys.stderr)
+        missing = (t for t in verify.tables_in(paths.reference(profile)) if not (_folder(profile, repetition) / t).exists())
+        print(f"{name}: it has no {next(missing, 'index of figures')}, which the reference has; it is left out", file=sys.stderr)
     return status == 0 and _is_done(profile, repetition)
 
 
@@ -168,9 +177,8 @@ def _verdicts(profile: str, folders: dict[int, Path]) -> pd.DataFrame:
     """(repetition, figure, verdict) of every figure that checks a claim."""
     parts = []
     for repetition in folders:
-        path = paths.figures(f"{profile}+{repetition}" if repetition else profile) / "index.csv"
-        if path.exists():
-            index = pd.read_csv(path)[["figure", "holds"]].dropna().rename(columns={"holds": "verdict"})
+        if _index(profile, repetition).exists():
+            index = pd.read_csv(_index(profile, repetition))[["figure", "holds"]].dropna().rename(columns={"holds": "verdict"})
             parts.append(index.assign(repetition=repetition)[["repetition", "figure", "verdict"]])
     return pd.concat(parts) if parts else pd.DataFrame(columns=["repetition", "figure", "verdict"])
 
@@ -238,7 +246,7 @@ def _false_alarms(left_out: pd.DataFrame, limit: float) -> list[tuple]:
     """Honest runs that `verify` would refuse: each run against limits that do not know it, from the other runs alone."""
     refused = tolerances.refused(left_out)
     return [
-        ("false alarms of verify", "", "repetitions refused, each left out in turn, against the reference", refused[left_out["reference"] == 0].sum()),
+        ("false alarms of verify", "", "repetitions refused, each left out in turn", refused[left_out["reference"] == 0].sum()),
         ("false alarms of verify", "", "share refused, each run left out in turn, against every other", refused.mean()),
         ("false alarms of verify", "", "share refused only for what moved for the first time", (refused & (left_out["first"] > 0)).mean()),
         ("false alarms of verify", "", "share allowed", tolerances.FALSE_ALARMS),

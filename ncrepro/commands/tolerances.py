@@ -2,10 +2,12 @@
 
 Two runs are compared number by number. A difference counts in units of its usual size between two repetitions (``scale``),
 as log(1 + difference / scale), so that one wild number does not stand for many. Of every column these are looked at one by
-one, together, and averaged over the rows that share a key (a model, a target, a metric, or two of them): features of
-exchanged models, shuffled labels of one target, the wrong sign of one metric move such an average, however small the single
-differences are. A run is judged by one number, its largest ``excess``: by how many standard deviations between repetitions
-any of these lies above its mean. What no repetition moved must not move at all.
+one, all together, and averaged over the rows that share a key (a model, a target, a metric) or two: labels shuffled for one
+target or the wrong sign of one metric move such an average, however small the single differences are. And it is asked how
+much nearer the runs would be if two models (targets, ...) were exchanged. A run is judged by one number, its largest
+``excess``: by how many standard deviations between repetitions any of these lies above its mean. The limit is what the
+largest excess of one more honest run stays below with probability 1 - `FALSE_ALARMS`, by leaving out every run in turn;
+since it is the largest of all, nothing else corrects for their number. What no repetition moved must not move at all.
 """
 
 from dataclasses import dataclass, field
@@ -21,13 +23,14 @@ from .. import artifacts
 
 FALSE_ALARMS = 0.05  # share of honest runs with other seeds that may fail
 UNITS = ("metric", "term", "score", "statistic")  # columns that say what is measured: numbers share a unit only within these
-ONE, ALL = "each number", "all numbers"
+ONE, ALL, EXCHANGED = "each number", "all numbers", "exchanged"
 MOST_SWAPPED = 64  # values of a key; every two of them are compared
 # Two numbers that differ by rounding only: the last of the ten printed digits, or what is left of an exact zero.
 RELATIVE, ABSOLUTE = 1.001e-9, 1e-12
-# What the spread of a mean of k numbers between repetitions is drawn towards, a + b / sqrt(k), and as if by how many more
-# pairs of runs: few pairs say little, and those of the same run are not independent.
-PRIOR_SPREAD, PRIOR_PAIRS = (0.03, 0.25), 10
+# What the spread of a mean of k numbers over repetitions is drawn towards, a + b / sqrt(k), and as if by how many more pairs of
+# runs: few pairs say little, those of the same run are not independent, and rows that are averaged move together (``a``).
+PRIOR_SPREAD, PRIOR_SPREAD_OF_GAINS, PRIOR_PAIRS = (0.07, 0.18), (0.03, 0.25), 10
+PRIOR_NUMBERS = 10  # as if so many more numbers of a unit had moved as those of the other units do
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class Channel:
 
     @cached_property
     def units(self) -> tuple[np.ndarray, list[str]]:
-        """The unit of each row, as a position in the list of units."""
-        names = [self.rows[column] for column in UNITS if column in self.rows]
+        """The unit of each row, as a position in the list of units; text has only one, which is a change."""
+        names = [self.rows[column] for column in UNITS if column in self.rows and self.text is None]
         codes, units = pd.factorize(names[0].str.cat(names[1:], sep=" ") if names else pd.Series("", index=self.rows.index))
         return codes, list(units)
 
@@ -153,7 +156,7 @@ def _swaps(rows: pd.DataFrame, keys: list[str]) -> dict[str, list[np.ndarray]]:
                 if len(part) > 1 and part.size:
                     parts.append(part)
             if parts:
-                found[f"exchanged {key}" + (f" of one {other}" if other else "")] = parts
+                found[f"{EXCHANGED} {key}" + (f" of one {other}" if other else "")] = parts
     return found
 
 
@@ -164,7 +167,7 @@ def _swaps(rows: pd.DataFrame, keys: list[str]) -> dict[str, list[np.ndarray]]:
 class Limits:
     """What is usual between two repetitions; a channel that is not in it never moved."""
 
-    scales: dict[tuple[str, str], dict[str, float]]  # table and channel -> unit -> mean difference
+    scales: dict[tuple[str, str], dict[str, float]]  # table and channel -> unit -> usual difference
     usual: dict[tuple[str, str], dict[str, tuple[float, float]]]  # table and channel -> by -> mean and spread of the statistic
     largest_excess: float = np.inf
 
@@ -193,21 +196,31 @@ def fit(tables: dict[str, list[Channel]], runs: list[int]) -> Limits:
         apart = np.array([channel.differences(*pair) for pair in pairs])  # (pairs, rows)
         if not np.nansum(apart):
             continue
-        codes, units = channel.units
-        limits.scales[table, channel.name] = {
-            unit: np.nanmean(apart[:, codes == i]) for i, unit in enumerate(units) if not np.isnan(apart[:, codes == i]).all()
-        }
+        limits.scales[table, channel.name] = _scales(channel, apart, runs)
         scale = limits.scale(table, channel)
         found = [statistics(channel, scale, *pair) for pair in pairs]
-        limits.usual[table, channel.name] = {by: _usual([each[by] for each in found if by in each]) for by in found[0]}
+        limits.usual[table, channel.name] = {by: _usual(by, [each[by] for each in found if by in each]) for by in found[0]}
     return limits
 
 
-def _usual(found: list[tuple[float, np.ndarray]]) -> tuple[float, float]:
+def _scales(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, float]:
+    """The mean difference of each unit, drawn towards the one that it would have if all units moved alike for their size."""
+    codes, units = channel.units
+    known, size = ~np.isnan(apart), np.abs(channel.values[runs])
+    means = np.array([[apart[:, codes == i][known[:, codes == i]].mean() if known[:, codes == i].any() else np.nan,
+                       np.nanmean(size[:, codes == i]) if not np.isnan(size[:, codes == i]).all() else np.nan,
+                       known[:, codes == i].sum()] for i in range(len(units))])  # fmt: skip
+    moved, sizes, n = means.T
+    alike = sizes * np.nanmedian(moved[moved > 0] / sizes[moved > 0]) if channel.text is None else moved
+    drawn = (n * np.nan_to_num(moved) + PRIOR_NUMBERS * alike) / (n + PRIOR_NUMBERS)
+    return {unit: float(value) for unit, value in zip(units, drawn, strict=True) if not np.isnan(value)}
+
+
+def _usual(by: str, found: list[tuple[float, np.ndarray]]) -> tuple[float, float]:
     """Mean and spread of a statistic over pairs of runs."""
     values, size = np.array([value for value, _ in found]), np.median([len(rows) for _, rows in found])
-    prior = PRIOR_SPREAD[0] + PRIOR_SPREAD[1] / np.sqrt(size)
-    squares = PRIOR_PAIRS * prior**2 + ((values - values.mean()) ** 2).sum()
+    least, more = PRIOR_SPREAD_OF_GAINS if by.startswith(EXCHANGED) else PRIOR_SPREAD
+    squares = PRIOR_PAIRS * (least + more / np.sqrt(size)) ** 2 + ((values - values.mean()) ** 2).sum()
     return float(values.mean()), float(np.sqrt(squares / (PRIOR_PAIRS + len(values) - 1)))
 
 
@@ -295,14 +308,14 @@ def refused(left_out: pd.DataFrame) -> pd.Series:
 # On disk --------------------------------------------------------------------------------------------------------------
 
 
-def described(tables: dict[str, list[Channel]], runs: list[int]) -> pd.DataFrame:
+def described(tables: dict[str, list[Channel]], runs: list[int], limits: Limits) -> pd.DataFrame:
     """How far the numbers of every column lie apart in two repetitions, unit by unit.
 
     Returns
     -------
-    DataFrame (table, column, unit, n, mean, sd, median, q95, largest)
-        Of the ``n`` absolute differences, over all rows and pairs of runs; ``sd`` is their root mean square. Of text, and
-        of rows that are there or not, a difference is 0 or 1.
+    DataFrame (table, column, unit, n, mean, sd, median, q95, largest, scale)
+        Of the ``n`` absolute differences, over all rows and pairs of runs; ``sd`` is their root mean square, ``scale`` what
+        counts as usual: 0 for what never moved. Of text, and of rows that are there or not, a difference is 0 or 1.
     """
     rows = []
     for table, of_table in tables.items():
@@ -313,15 +326,16 @@ def described(tables: dict[str, list[Channel]], runs: list[int]) -> pd.DataFrame
                 of_unit = apart[:, codes == i][~np.isnan(apart[:, codes == i])]
                 if len(of_unit):
                     quantiles = np.quantile(of_unit, (0.5, 0.95, 1.0))
-                    rows.append((table, channel.name, unit, len(of_unit), of_unit.mean(), np.sqrt((of_unit**2).mean()), *quantiles))
-    return pd.DataFrame(rows, columns=["table", "column", "unit", "n", "mean", "sd", "median", "q95", "largest"])
+                    scale = limits.scales.get((table, channel.name), {}).get(unit, 0.0)
+                    rows.append((table, channel.name, unit, len(of_unit), of_unit.mean(), np.sqrt((of_unit**2).mean()), *quantiles, scale))
+    return pd.DataFrame(rows, columns=["table", "column", "unit", "n", "mean", "sd", "median", "q95", "largest", "scale"])
 
 
 def save(folder: Path, tables: dict[str, list[Channel]], runs: list[int], limits: Limits) -> None:
     """Write ``tolerances.csv``, the table of `described`, and ``limits.csv`` (table, column, by, usual, spread, limit)."""
     rows = [(*key, by, mean, spread, mean + limits.largest_excess * spread)
             for key, usual in limits.usual.items() for by, (mean, spread) in usual.items()]  # fmt: skip
-    for name, table in (("tolerances", described(tables, runs)),
+    for name, table in (("tolerances", described(tables, runs, limits)),
                         ("limits", pd.DataFrame(rows, columns=["table", "column", "by", "usual", "spread", "limit"]))):  # fmt: skip
         artifacts.write(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
@@ -334,7 +348,7 @@ def load(folder: Path) -> Limits | None:
     excess = ((limits["limit"] - limits["usual"]) / limits["spread"]).median() if len(limits) else np.inf
     made = Limits({}, {}, float(excess))
     for row in scales.itertuples():
-        made.scales.setdefault((row.table, row.column), {})[row.unit] = row.mean
+        made.scales.setdefault((row.table, row.column), {})[row.unit] = row.scale
     for row in limits.itertuples():
         made.usual.setdefault((row.table, row.column), {})[row.by] = (row.usual, row.spread)
     return made

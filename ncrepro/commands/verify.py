@@ -44,13 +44,14 @@ def verify(profile: str) -> int:
     for table in sorted(theirs | mine):
         try:
             pairs[table] = _both(table, theirs, mine)
-            cells += sum(np.count_nonzero(~np.isnan(found)) for found in map(tolerances.numbers, _columns(pairs[table][0])) if found is not None)
+            cells += _count(pairs[table][0])
         except ValueError as error:
             problems.append(f"{table}: {error}")
     changed = {table: pair for table, pair in pairs.items() if theirs[table].read_bytes() != mine[table].read_bytes()}
-    exempt = sorted(path for path in paths.results(profile).rglob("*.csv") if _exempt(path))
-    print(f"{cells} numbers in {len(theirs)} tables are compared with data/reference/{name}; exempt: {len(exempt)} tables"
-          + "".join(f", {len([p for p in exempt if p.name.startswith(begin)])} {begin}* ({why})" for begin, why in EXEMPT.items()))
+    exempt = [path for path in paths.results(profile).rglob("*.csv") if _exempt(path)]
+    print(f"{cells} numbers in {len(theirs)} tables are compared with data/reference/{name}")
+    for begin, why in EXEMPT.items():
+        print(f"exempt: {sum(path.name.startswith(begin) for path in exempt)} tables {begin}*: {why}")
     print("\n".join(problems), end="\n" if problems else "")
     if not problems and not changed:
         print(f"exact: all {len(theirs)} tables are byte for byte those of the reference")
@@ -120,8 +121,10 @@ def read(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header, dtype=object)
 
 
-def _columns(table: pd.DataFrame) -> list[pd.Series]:
-    return [table[name] for name in table]
+def _count(table: pd.DataFrame) -> int:
+    """How many numbers a table holds."""
+    columns = (tolerances.numbers(table[name]) for name in table)
+    return sum(int(column.notna().sum()) for column in columns if column is not None)
 
 
 def _no_number(column: pd.Series) -> str:
@@ -155,14 +158,15 @@ def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFra
     """Print what lies further apart than repetitions do; is there nothing, and one sentence."""
     limits = tolerances.load(paths.noise(profile))
     if limits is None:
-        return False, (f"only the same bytes count, for no repetitions of profile {profile!r} have been measured: `make noise PROFILE={profile}` "
-                       "does it, or make the tables again on Linux on x86_64 with the versions in requirements.txt")
+        return False, (f"only the same bytes count, for no repetitions of {profile!r} were measured; `make noise PROFILE={profile}` "
+                       "measures them, and on Linux on x86_64 the versions in requirements.txt give the same bytes")
     found = [finding for table, pair in changed.items() for finding in beyond(table, *pair, limits)]
     failing = [finding for finding in found if finding.excess > limits.largest_excess]
     print("\n".join(map(describe, failing)), end="\n" if failing else "")
     largest = max((finding.excess for finding in found), default=0.0) / limits.largest_excess
-    said = f"of {len(changed)} tables that differ, {len({finding.table for finding in failing})} lie further apart than repetitions with other seeds"
-    return not failing, f"{said} (furthest: {largest:.2f} times the limit, which {tolerances.FALSE_ALARMS:.0%} of honest runs exceed)"
+    apart = len({finding.table for finding in failing})
+    return not failing, (f"of {len(changed)} tables that differ, {apart} lie further apart than repetitions with other seeds (furthest: "
+                         f"{largest:.2f} times the limit, which {tolerances.FALSE_ALARMS:.0%} of honest runs exceed)")
 
 
 def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limits) -> list[Finding]:
