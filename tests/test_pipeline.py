@@ -1,6 +1,7 @@
 """What goes wrong silently with make, papermill and notebooks, each made to happen."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import REPOSITORY
 
 from ncrepro import pipeline
 from ncrepro.commands import run
@@ -116,6 +118,7 @@ def test_a_disk_that_is_too_full_is_one_clear_line_before_any_work(make, checkou
 
 
 def test_results_that_are_missing_are_one_clear_line(root, capsys):
+    shutil.copy(REPOSITORY / "notebooks" / "20_supervised.ipynb", root / "notebooks")
     assert pipeline.main(["run", "20_supervised"]) == 1
     assert "data/results/smoke/supervised/accuracies.csv is missing: run" in capsys.readouterr().err
 
