@@ -14,7 +14,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 import ncrepro
-from ncrepro import candidates, identity
+from ncrepro import candidates, identity, metrics
 from ncrepro.candidates import IMAGENET, REDUCED, ImageModel
 from ncrepro.datasets.own import Texts
 from ncrepro.models import torchvision_models as published
@@ -509,10 +509,10 @@ def pool():
 
 
 def test_a_score_that_is_no_number_is_refused_and_not_averaged_away(pool, monkeypatch):
-    whole = ncrepro.metrics.transrate
+    whole = metrics.transrate
     for value in (math.nan, math.inf):
         monkeypatch.setattr(
-            ncrepro.metrics,
+            metrics,
             "transrate",
             lambda samples, _, v=value: v if samples.features[0, 0] == pool[0]["m1"][0, 0] else whole(samples, None),
         )
@@ -521,9 +521,9 @@ def test_a_score_that_is_no_number_is_refused_and_not_averaged_away(pool, monkey
 
 
 def test_a_resample_that_is_no_number_takes_one_interval_only(pool, monkeypatch):
-    whole, calls = ncrepro.metrics.logme, []
+    whole, calls = metrics.logme, []
     monkeypatch.setattr(
-        ncrepro.metrics, "logme", lambda samples, _: calls.append(0) or (math.nan if len(calls) == 3 else whole(samples, None))
+        metrics, "logme", lambda samples, _: calls.append(0) or (math.nan if len(calls) == 3 else whole(samples, None))
     )
     table = ncrepro.rank(pool[0], labels=pool[1], metrics="logme", n_bootstrap=4, progress=False)
     assert table.set_index("model")["low"].isna().to_dict() == {"m0": True, "m1": False, "m2": False}
@@ -533,7 +533,7 @@ def test_a_resample_that_is_no_number_takes_one_interval_only(pool, monkeypatch)
 
 def test_terms_that_cancel_out_are_not_called_the_same(pool, monkeypatch):
     terms = {"m0": (1.0, 5.0), "m1": (3.0, 2.0)}
-    monkeypatch.setattr(ncrepro.metrics, "face", lambda samples, _: terms["m0" if samples.features[0, 0] == pool[0]["m0"][0, 0] else "m1"])
+    monkeypatch.setattr(metrics, "face", lambda samples, _: terms["m0" if samples.features[0, 0] == pool[0]["m0"][0, 0] else "m1"])
     two = {name: pool[0][name] for name in terms}
     table = ncrepro.rank(two, labels=pool[1], metrics=["face", "logme"], n_bootstrap=0, progress=False)
     said = "\n".join(table.attrs["cautions"])
