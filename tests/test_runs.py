@@ -131,7 +131,7 @@ def test_a_run_that_reads_what_no_run_before_it_writes_is_refused(made):
 
 
 def test_a_run_that_imports_what_the_fingerprint_does_not_find_is_refused(made):
-    hidden = "profile = None", "name = 'ncrepro.' + 'mem' + 'ory'\n__import__(name)\nimport ncrepro"
+    hidden = "profile = None", "import ncrepro\nname = 'ncrepro.' + 'mem' + 'ory'\n__import__(name)"
     (made / "notebooks" / "07_hidden.ipynb").write_text(notebook(*hidden))
     with pytest.raises(ValueError, match="07_hidden imported ncrepro.memory, which ncrepro.store.fingerprint does not find"):
         runs.run("07_hidden", profiles.load())
@@ -144,8 +144,8 @@ def test_a_file_that_is_no_notebook_is_named(made):
 
 
 def test_an_unknown_run_is_refused(root):
-    with pytest.raises(ValueError, match="unknown notebook '20_supervise'.*did you mean"):
-        workflow.run_named("20_supervise", profiles.load())
+    with pytest.raises(ValueError, match="unknown notebook '10_train_pol'.*did you mean"):
+        workflow.run_named("10_train_pol", profiles.load())
 
 
 def test_a_process_that_is_killed_is_one_clear_line_and_leaves_nothing_behind(made):
