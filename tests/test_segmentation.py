@@ -18,12 +18,12 @@ from torchvision import datasets as torchvision_datasets
 from torchvision.transforms import v2
 
 from ncrepro import gallery as gallery_of
-from ncrepro import paths, pipeline, profiles, ranking
+from ncrepro import paths, pipeline, profiles, ranking, recipes
 from ncrepro.datasets import local, scenes, segmentation_folders
 from ncrepro.experiment import Experiment
 from ncrepro.gallery import segmentation as gallery
 from ncrepro.models import segmentation as models
-from ncrepro.tasks import optimise, recipes, segmentation
+from ncrepro.tasks import optimise, segmentation
 
 matplotlib.use("agg")
 
