@@ -65,7 +65,7 @@ def package(tmp_path, monkeypatch):
 
 
 def clear():
-    for function in (fingerprint._of, fingerprint.reach, fingerprint._module, fingerprint._below):
+    for function in (fingerprint._of, fingerprint.reach, fingerprint._mentions, fingerprint._module, fingerprint._below):
         function.cache_clear()
 
 

@@ -17,7 +17,7 @@ import hashlib
 import importlib.metadata
 import sys
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,20 +46,32 @@ _DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "PyYAML", 
 
 
 class Unit(NamedTuple):
-    """A piece of code that is reached or not: a module's own statements, a top-level definition, or a method."""
+    """A piece of code that is reached or not: one of a module's own statements, a top-level definition, or a method."""
 
     module: str
-    name: str = ""
-    method: str = ""
+    name: str  # of the definition; "" for a statement
+    part: str = ""  # the method of a class; the number of a statement
+
+
+class Mentions(NamedTuple):
+    """What a piece of code does to what is reached."""
+
+    digest: str
+    attributes: frozenset[str]  # names that follow a dot
+    libraries: frozenset[str]  # by the name that is imported
+    loads: tuple[str, ...]  # modules of ours that it imports
+    uses: tuple[tuple[str, str], ...]  # module of ours, name in it
+    wholes: tuple[str, ...]  # modules of ours that are passed around, or imported under a computed name
 
 
 class Reached(NamedTuple):
     """What some roots rest on."""
 
-    units: dict[Unit, ast.AST]
-    modules: frozenset[str]  # that are loaded, those without a unit of their own too
-    libraries: frozenset[str]  # by the name that is imported
+    units: frozenset[Unit]
+    modules: frozenset[str]  # that are loaded, also those of which nothing is used
+    libraries: frozenset[str]
     data: frozenset[str]  # folders of committed data
+    digests: frozenset[str]  # of code that is in no module
 
 
 def of(*roots: str, stops: Iterable[str] = KEEPING) -> str:
@@ -93,12 +105,13 @@ def _of(roots: tuple[str, ...], stops: tuple[str, ...]) -> str:
     found = reach(*roots, stops=stops)
     hasher = hashlib.sha256(".".join(map(str, sys.version_info[:2])).encode())
     for unit in sorted(found.units):
-        hasher.update(f"{unit} {ast.dump(found.units[unit])}".encode())
+        hasher.update(f"{unit} {_mentions(unit).digest}".encode())
     for library in sorted(found.libraries):
         hasher.update(f"{library} {_version(library)}".encode())
     for folder in sorted(found.data):
         for path in sorted((_REPOSITORY / folder).rglob("*.*")):
             hasher.update(path.name.encode() + path.read_bytes())
+    hasher.update(" ".join(sorted(found.digests)).encode())
     return hasher.hexdigest()[:16]
 
 
@@ -109,100 +122,85 @@ def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
     for one in roots:
         walk.begin(one)
     walk.finish()
-    return Reached(walk.units, frozenset(walk.loaded), frozenset(walk.libraries), frozenset(walk.data))
+    return Reached(*map(frozenset, (walk.units, walk.loaded, walk.libraries, walk.data, walk.digests)))
 
 
 class _Walk:
+    """From the roots through everything that they mention."""
+
     def __init__(self, stops: tuple[str, ...]):
         self.stops = stops
-        self.units: dict[Unit, ast.AST] = {}
+        self.units: set[Unit] = set()
         self.loaded: set[str] = set()
         self.libraries: set[str] = set()
         self.data: set[str] = set()
-        self.attributes: set[str] = set()  # names that follow a dot in what is reached
-        self.classes: list[tuple[str, ast.ClassDef, bool]] = []  # module, class, does a library's class stand above it?
+        self.digests: set[str] = set()
+        self.attributes: set[str] = set()
+        self.classes: dict[Unit, bool] = {}  # class -> do all its methods count?
+        self.all_of: set[str] = set()
 
     def begin(self, start: str) -> None:
         if "\n" in start:
             code = _Module("", start, is_package=False)
-            self.units[Unit("", "code")] = code.tree
-            self.follow(code.tree, code)
+            mentions = _mentions_of(code.tree, code)
+            self.digests.add(mentions.digest)
+            self.follow(mentions)
             return
         module, _, name = start.partition(":")
         if _module(module) is None:
             raise LookupError(f"there is no module {module!r}")
-        if name:
-            if not self.attribute(module, name.split(".")[0]):
-                raise LookupError(f"module {module!r} has no {name!r}")
-        else:
+        if not name:
             self.whole(module)
+        elif not self.use(module, name.split(".")[0]):
+            raise LookupError(f"module {module!r} has no {name!r}")
 
     def finish(self) -> None:
         """Methods, again and again until no more of them are reached."""
         before = -1
         while before != len(self.units):
             before = len(self.units)
-            for module, node, everything in list(self.classes):
-                for part in node.body:
-                    if isinstance(part, _FUNCTIONS) and (
-                        everything or part.name in self.attributes or (part.name.startswith("__") and part.name.endswith("__"))
-                    ):
-                        self.enter(Unit(module, node.name, part.name), part)
+            for one, everything in list(self.classes.items()):
+                for method in _module(one.module).methods[one.name]:
+                    if everything or method in self.attributes or (method.startswith("__") and method.endswith("__")):
+                        self.enter(Unit(one.module, one.name, method))
 
     def stopped(self, module: str) -> bool:
         return any(module == stop or module.startswith(f"{stop}.") for stop in self.stops)
 
     def load(self, module: str) -> None:
         """A module is imported: it and its packages run."""
-        found = _module(module)
-        if found is None or module in self.loaded or self.stopped(module):
+        if module in self.loaded or _module(module) is None or self.stopped(module):
             return
         self.loaded.add(module)
         if "." in module:
             self.load(module.rpartition(".")[0])
-        for node in found.statements:
-            self.load_imports(node, found)
-        for i, node in enumerate(found.own):
-            self.enter(Unit(module, "", str(i)), node)
-        for name, node in found.definitions.items():
-            if any(self.ours(decorator, found) for decorator in node.decorator_list):
-                self.attribute(module, name)
+        found = _module(module)
+        libraries, loads, decorated = found.loading
+        self.libraries |= libraries
+        for other in loads:
+            self.load(other)
+        for i in range(len(found.own)):
+            self.enter(Unit(module, "", str(i)))
+        for name in decorated:
+            self.use(module, name)
 
-    def ours(self, decorator: ast.expr, module: "_Module") -> bool:
-        """Does a decorator of this package run, that may do more than list what it decorates?"""
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if not isinstance(called, ast.Name):
-            return False
-        meant = module.imports.get(called.id) or (f"{module.name}:{called.id}" if called.id in module.definitions else None)
-        return meant is not None and meant.partition(":")[0].split(".")[0] in trace.OURS and meant not in LISTING
-
-    def load_imports(self, node: ast.AST, module: "_Module") -> None:
-        for meant in _imports(node, module).values():
-            name, _, attribute = meant.partition(":")
-            if name.split(".")[0] not in trace.OURS:
-                self.libraries.add(name.split(".")[0])
-            else:
-                self.load(name)
-                if attribute and _module(f"{name}.{attribute}") is not None:
-                    self.load(f"{name}.{attribute}")
-
-    def enter(self, unit: Unit, node: ast.AST) -> None:
+    def enter(self, unit: Unit) -> None:
         if unit not in self.units:
-            self.units[unit] = node
-            self.follow(node, _module(unit.module))
+            self.units.add(unit)
+            self.follow(_mentions(unit))
 
-    def whole(self, module: str) -> None:
-        """All of a module, and of the modules below it."""
-        if self.stopped(module):
-            return
-        self.load(module)
-        for name in _module(module).definitions:
-            self.attribute(module, name)
-        self.classes = [(m, node, everything or m == module) for m, node, everything in self.classes]
-        for below in _below(module):
-            self.whole(below)
+    def follow(self, mentions: Mentions) -> None:
+        self.attributes |= mentions.attributes
+        self.libraries |= mentions.libraries
+        for module in mentions.loads:
+            self.load(module)
+        for module, name in mentions.uses:
+            if not self.use(module, name):
+                self.whole(module)
+        for module in mentions.wholes:
+            self.whole(module)
 
-    def attribute(self, module: str, name: str) -> bool:
+    def use(self, module: str, name: str) -> bool:
         """``module.name`` is used; False where there is no such thing."""
         if f"{module}:{name}" in _DATA:
             self.data.add(_DATA[f"{module}:{name}"])
@@ -210,114 +208,39 @@ class _Walk:
             return True
         found = _module(module)
         self.load(module)
-        if name in found.definitions:
-            node = found.definitions[name]
-            if isinstance(node, ast.ClassDef):
-                self.enter_class(module, node)
-            else:
-                self.enter(Unit(module, name), node)
+        if name in found.methods:
+            one = Unit(module, name)
+            self.classes[one] = self.classes.get(one, False) or found.inherits[name] or module in self.all_of
+            self.enter(one)
+        elif name in found.definitions:
+            self.enter(Unit(module, name))
         elif name in found.imports:
-            self.meant(found.imports[name])
+            kind, *rest = _meant(found.imports[name])
+            self.follow_meant(kind, *rest)
         elif _module(f"{module}.{name}") is not None:
             self.load(f"{module}.{name}")
         elif name not in found.assigned:
             if "__getattr__" not in found.definitions:
                 return False
-            self.enter(Unit(module, "__getattr__"), found.definitions["__getattr__"])
+            self.enter(Unit(module, "__getattr__"))
         return True
 
-    def enter_class(self, module: str, node: ast.ClassDef) -> None:
-        if Unit(module, node.name) in self.units:
+    def follow_meant(self, kind: str, module: str = "", name: str = "") -> None:
+        if kind == "use" and not self.use(module, name):
+            self.whole(module)
+        elif kind == "whole":
+            self.whole(module)
+
+    def whole(self, module: str) -> None:
+        """All of a module, and of the modules below it."""
+        if self.stopped(module) or module in self.all_of:
             return
-        frame = ast.ClassDef(node.name, node.bases, node.keywords, [p for p in node.body if not isinstance(p, _FUNCTIONS)],
-                             node.decorator_list)  # fmt: skip
-        found = _module(module)
-        inherits = [base for base in node.bases if not (isinstance(base, ast.Name) and self.is_ours(base.id, found))]
-        self.classes.append((module, node, bool(inherits)))
-        self.enter(Unit(module, node.name), frame)
-
-    def is_ours(self, name: str, module: "_Module") -> bool:
-        return name in module.definitions or module.imports.get(name, "").split(".")[0] in trace.OURS
-
-    def meant(self, meant: str) -> None:
-        """What an imported name stands for is used: an attribute of a module of ours, or a module as a whole."""
-        module, _, name = meant.partition(":")
-        if module.split(".")[0] not in trace.OURS:
-            return
-        if name and (_module(f"{module}.{name}") is None or name in _module(module).definitions):
-            if not self.attribute(module, name):
-                self.whole(module)
-        else:
-            self.whole(f"{module}.{name}" if name else module)
-
-    def follow(self, node: ast.AST, module: "_Module") -> None:
-        """Everything that a piece of code names."""
-        chained: set[int] = set()
-        for part in ast.walk(node):
-            self.load_imports(part, module)
-            if isinstance(part, ast.Attribute):
-                self.attributes.add(part.attr)
-                if (target := self.module_of(part.value, module)) is not None:
-                    chained.update(map(id, ast.walk(part.value)))
-                    if self.module_of(part, module) is None and not self.attribute(target, part.attr):
-                        self.whole(target)
-            elif isinstance(part, ast.Name) and id(part) not in chained:
-                if module.name and part.id in module.definitions:
-                    self.attribute(module.name, part.id)
-                elif part.id in module.imports:
-                    self.meant(module.imports[part.id])
-            elif isinstance(part, ast.Call):
-                self.computed(part, module)
-
-    def module_of(self, node: ast.expr, module: "_Module") -> str | None:
-        """The module of ours that an expression such as ``datasets.builtin`` stands for."""
-        if isinstance(node, ast.Name):
-            meant = module.imports.get(node.id, "")
-        elif isinstance(node, ast.Attribute) and (above := self.module_of(node.value, module)) is not None:
-            meant = f"{above}:{node.attr}"
-            if meant.partition(":")[2] in _module(above).definitions:
-                return None
-        else:
-            return None
-        name, _, attribute = meant.partition(":")
-        if name.split(".")[0] not in trace.OURS:
-            return None
-        whole = f"{name}.{attribute}" if attribute else name
-        found = _module(whole)
-        if found is None and attribute and _module(name) is not None and attribute in _module(name).imports:
-            return self.module_of_meant(_module(name).imports[attribute])
-        return whole if found is not None and not (attribute and attribute in _module(name).definitions) else None
-
-    @staticmethod
-    def module_of_meant(meant: str) -> str | None:
-        whole = meant.replace(":", ".")
-        return whole if whole.split(".")[0] in trace.OURS and _module(whole) is not None else None
-
-    def computed(self, call: ast.Call, module: "_Module") -> None:
-        """``import_module(f"package.{name}")``: every module that this can mean; methods by a name that is computed: all named so."""
-        called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        if called == "import_module" and call.args:
-            package = _start(call.args[0], module)
-            if package is None:
-                raise LookupError(f"{module.name}: import_module of a name of which not even the package is written out")
-            if package.split(".")[0] in trace.OURS and _module(package) is not None and package not in REPORTED:
-                for below in _below(package):
-                    self.whole(below)
-        elif called == "getattr" and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
-            self.attributes.add(call.args[1].value)
-
-
-def _start(name: ast.expr, module: "_Module") -> str | None:
-    """The package that a computed name begins with."""
-    if isinstance(name, ast.Constant):
-        return str(name.value)
-    if isinstance(name, ast.JoinedStr) and name.values:
-        first = name.values[0]
-        if isinstance(first, ast.Constant):
-            return str(first.value).rpartition(".")[0]
-        if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__":
-            return module.name
-    return None
+        self.all_of.add(module)
+        self.load(module)
+        for name in _module(module).definitions:
+            self.use(module, name)
+        for below in _below(module):
+            self.whole(below)
 
 
 # Modules --------------------------------------------------------------------------------------------------------------
@@ -330,14 +253,152 @@ class _Module:
 
     def __init__(self, name: str, code: str, is_package: bool):
         self.name, self.tree, self.is_package = name, _without_docstrings(ast.parse(code)), is_package
-        tree = self.tree
-        self.statements = list(_statements(tree.body))  # that run when it is loaded, less those inside definitions
+        self.statements = list(_statements(self.tree.body))  # that run when it is loaded, less those inside definitions
         self.definitions = {node.name: node for node in self.statements if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
-        self.own = [node for node in tree.body if not isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom))]
+        self.own = [n for n in self.tree.body if not isinstance(n, (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom))]
         self.assigned = {part.id for node in self.own for part in ast.walk(node) if isinstance(part, ast.Name)}
         self.imports: dict[str, str] = {}
-        for node in ast.walk(tree):
+        for node in ast.walk(self.tree):
             self.imports |= _imports(node, self)
+        classes = {name: node for name, node in self.definitions.items() if isinstance(node, ast.ClassDef)}
+        self.methods = {name: {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)} for name, node in classes.items()}
+        self.inherits = {name: any(not self.is_ours(base) for base in node.bases) for name, node in classes.items()}
+
+    def is_ours(self, base: ast.expr) -> bool:
+        """Is a class that is inherited from one of ours?"""
+        return isinstance(base, ast.Name) and (
+            base.id in self.definitions or self.imports.get(base.id, "").split(".")[0] in trace.OURS
+        )
+
+    @cached_property
+    def loading(self) -> tuple[set[str], tuple[str, ...], tuple[str, ...]]:
+        """What importing it does beside running its statements: libraries, modules of ours, and definitions under decorators of ours."""
+        libraries, loads = _imported(self.statements, self)
+        decorated = [name for name, node in self.definitions.items() if any(map(self.runs, node.decorator_list))]
+        return libraries, loads, tuple(decorated)
+
+    def runs(self, decorator: ast.expr) -> bool:
+        """Is it a decorator of ours, that may do more than list what it decorates?"""
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if not isinstance(called, ast.Name):
+            return False
+        meant = self.imports.get(called.id) or (f"{self.name}:{called.id}" if called.id in self.definitions else "")
+        return meant.partition(":")[0].split(".")[0] in trace.OURS and meant not in LISTING
+
+    def node(self, unit: Unit) -> ast.AST:
+        if not unit.name:
+            return self.own[int(unit.part)]
+        if unit.part:
+            return self.methods[unit.name][unit.part]
+        node = self.definitions[unit.name]
+        if unit.name not in self.methods:
+            return node
+        frame = [part for part in node.body if not isinstance(part, _FUNCTIONS)]
+        return ast.ClassDef(node.name, node.bases, node.keywords, frame, node.decorator_list)
+
+
+@cache
+def _mentions(unit: Unit) -> Mentions:
+    module = _module(unit.module)
+    return _mentions_of(module.node(unit), module)
+
+
+def _mentions_of(node: ast.AST, module: _Module) -> Mentions:
+    attributes: set[str] = set()
+    uses: dict[tuple[str, str], None] = {}
+    wholes: dict[str, None] = {}
+    parts = list(ast.walk(node))
+    chained: set[int] = set()  # names that only begin a chain such as datasets.builtin.generate
+    for part in parts:
+        if isinstance(part, ast.Attribute):
+            attributes.add(part.attr)
+            if (target := _module_of(part.value, module)) is not None:
+                chained.update(map(id, ast.walk(part.value)))
+                if _module_of(part, module) is None:
+                    uses[target, part.attr] = None
+    for part in parts:
+        if isinstance(part, ast.Name) and id(part) not in chained:
+            if module.name and part.id in module.definitions:
+                uses[module.name, part.id] = None
+            elif part.id in module.imports:
+                kind, *rest = _meant(module.imports[part.id])
+                if kind == "use":
+                    uses[tuple(rest)] = None
+                elif kind == "whole":
+                    wholes[rest[0]] = None
+        elif isinstance(part, ast.Attribute) and id(part) not in chained and (target := _module_of(part, module)) is not None:
+            wholes[target] = None
+        elif isinstance(part, ast.Call):
+            called = part.func.attr if isinstance(part.func, ast.Attribute) else getattr(part.func, "id", "")
+            if called == "import_module" and part.args:
+                wholes |= dict.fromkeys(_computed(part.args[0], module))
+            elif called == "getattr" and len(part.args) > 1 and isinstance(part.args[1], ast.Constant):
+                attributes.add(part.args[1].value)
+    libraries, loads = _imported(parts, module)
+    digest = hashlib.sha256(ast.dump(node).encode()).hexdigest()
+    return Mentions(digest, frozenset(attributes), frozenset(libraries), loads, tuple(uses), tuple(wholes))
+
+
+def _module_of(node: ast.expr, module: _Module) -> str | None:
+    """The module of ours that an expression such as ``datasets.builtin`` stands for."""
+    if isinstance(node, ast.Name):
+        return _as_module(module.imports.get(node.id, ""))
+    if isinstance(node, ast.Attribute) and (above := _module_of(node.value, module)) is not None:
+        found = _module(above)
+        if node.attr in found.definitions:
+            return None
+        return _as_module(found.imports.get(node.attr) or f"{above}:{node.attr}")
+    return None
+
+
+def _as_module(meant: str) -> str | None:
+    """``meant`` as a module of ours, if it is one and not something of that name inside its package."""
+    package, _, name = meant.partition(":")
+    if package.split(".")[0] not in trace.OURS or (name and name in getattr(_module(package), "definitions", ())):
+        return None
+    whole = f"{package}.{name}" if name else package
+    return whole if _module(whole) is not None else None
+
+
+def _meant(meant: str) -> tuple[str, ...]:
+    """What becomes of an imported name that is used: ``use`` of a name in a module of ours, a ``whole`` module, or ``nothing``."""
+    package, _, name = meant.partition(":")
+    if package.split(".")[0] not in trace.OURS:
+        return ("nothing",)
+    module = _as_module(meant)
+    return ("whole", module) if module is not None else ("use", package, name)
+
+
+def _computed(name: ast.expr, module: _Module) -> tuple[str, ...]:
+    """Every module of ours that ``import_module(f"package.{name}")`` can mean."""
+    package = None
+    if isinstance(name, ast.Constant):
+        return (name.value,) if _module(str(name.value)) is not None else ()
+    if isinstance(name, ast.JoinedStr) and name.values:
+        first = name.values[0]
+        if isinstance(first, ast.Constant):
+            package = str(first.value).rpartition(".")[0]
+        elif isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__":
+            package = module.name
+    if package is None:
+        raise LookupError(f"{module.name}: import_module of a name of which not even the package is written out")
+    return () if package in REPORTED else _below(package)
+
+
+def _imported(nodes: Iterable[ast.AST], module: _Module) -> tuple[set[str], tuple[str, ...]]:
+    """The libraries, and the modules of ours, that some statements import."""
+    libraries: set[str] = set()
+    loads: dict[str, None] = {}
+    for node in nodes:
+        for meant in _imports(node, module).values():
+            package, _, name = meant.partition(":")
+            if package.split(".")[0] not in trace.OURS:
+                libraries.add(package.split(".")[0])
+            else:
+                loads[package] = None
+                if name and _module(f"{package}.{name}") is not None:
+                    loads[f"{package}.{name}"] = None
+    return libraries, tuple(loads)
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
