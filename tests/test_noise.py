@@ -60,7 +60,7 @@ def test_a_study_of_three_repetitions(command, root, capsys):
     assert "3 of 3 repetitions of 'smoke' are finished" in out
     written = paths.noise("smoke")
     assert {path.name for path in written.iterdir()} == {
-        f"{POOL}.csv", "correlations.csv", "verdicts.csv", "tolerances.csv", "limits.csv", "summary.csv"
+        f"{POOL}.csv", "correlations.csv", "verdicts.csv", "tolerances.csv", "limits.csv", "bounds.csv", "summary.csv"
     }  # fmt: skip
     wide = pd.read_csv(written / f"{POOL}.csv")
     assert list(wide.columns[:4]) == ["repetition", "model", "target", "accuracy"]
@@ -180,4 +180,4 @@ def test_a_run_whose_models_are_exchanged_is_refused_by_the_study(command, root,
     capsys.readouterr()
     assert verify.verify("smoke+5") == 1
     assert f"{POOL}/scores.csv: score" in capsys.readouterr().out
-    assert np.isfinite(limits.largest_excess)
+    assert np.isfinite(list(limits.bounds.values())).all()
