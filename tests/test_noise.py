@@ -76,7 +76,7 @@ def test_a_study_of_three_repetitions(command, root, capsys):
     verdicts = pd.read_csv(written / "verdicts.csv").pivot(index="figure", columns="repetition", values="verdict")
     assert summary["verdicts", "figures that ever change"] == (verdicts.nunique(axis=1) > 1).sum()
     scale = pd.read_csv(written / "tolerances.csv").query("column == 'accuracy' and table.str.contains('accuracies')")
-    assert scale["sd"].item() == pytest.approx(4 * 2**0.5, rel=0.35)
+    assert scale["scale"].item() == pytest.approx(4 * 2 / np.pi**0.5, rel=0.35)  # of two normal numbers, the mean difference
     for repetition in (1, 2, 3):  # the study's own repetitions lie within its limits
         assert verify.verify(f"smoke+{repetition}") == 0
 

@@ -220,8 +220,7 @@ def test_limits_are_the_same_after_they_were_written(few, tmp_path):
     names = ["supervised/accuracies.csv", "selfsupervised/scores.csv"]
     runs = [{name: run[name] for name in names} for run in (tables, *(again(tables, seed) for seed in (1, 2, 3)))]
     limits = study_of(runs)
-    made = {name: tolerances.channels([run[name] for run in runs]) for name in names}
-    tolerances.save(tmp_path, made, list(range(4)), limits)
+    tolerances.save(tmp_path, limits)
     read = tolerances.load(tmp_path)
     assert read.bounds == pytest.approx(limits.bounds, rel=1e-5)
     assert read.usual.keys() == limits.usual.keys()
@@ -275,8 +274,7 @@ def measured(root, mine):
     rng = np.random.default_rng(0)
     moved = [ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + rng.normal(0, 1.5, 8)) for _ in range(3)]
     runs = [verify.read(mine), *(verify.read(write(root, f"results/smoke+{r}", table)) for r, table in enumerate(moved, 1))]
-    made = {"supervised/accuracies.csv": tolerances.channels(runs)}
-    tolerances.save(paths.noise("smoke"), made, [0, 1, 2, 3], study_of([{"supervised/accuracies.csv": run} for run in runs]))
+    tolerances.save(paths.noise("smoke"), study_of([{"supervised/accuracies.csv": run} for run in runs]))
     return mine
 
 

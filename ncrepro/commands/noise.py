@@ -92,7 +92,7 @@ def study(profile: str, folders: dict[int, Path], written: Path, pools: list[str
     ], columns=["what", "pool", "of", "value"])  # fmt: skip
     for name, table in {**wide, "correlations": correlations, "verdicts": verdicts, "summary": summary}.items():
         artifacts.write(written / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    tolerances.save(written, tables, runs, limits)
+    tolerances.save(written, limits)
     return summary
 
 

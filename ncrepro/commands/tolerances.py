@@ -11,6 +11,7 @@ wild number does not stand for many. Three families of statistics look at every 
 The ``excess`` of a statistic is by how many standard deviations between repetitions it lies above its mean. The bound of a
 family is what its largest excess in one more honest run stays below; every run left out in turn shows how large that is. Each
 family may refuse a third of `FALSE_ALARMS` of the honest runs; being the largest of all, it needs no other correction.
+Not within that rate: that something moves for the first time. How often it did, `leave_one_out` says.
 
 Whatever the noise, these fail: anything that no repetition moved, a number that lies `LEAP` ranges of its column outside that
 range, a column (or one metric's part of it) that repetitions kept on one side of zero, by more than they differ, and that lies
@@ -22,7 +23,7 @@ exchanged for one target, and the sign of numbers that scatter around zero may b
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -227,7 +228,7 @@ def fit(tables: dict[str, list[Channel]], runs: list[int]) -> Limits:
         limits.units[table, channel.name] = _units(channel, apart, runs)
         scale = limits.of_rows(table, channel)[0]
         found = [statistics(channel, scale, *pair) for pair in pairs]
-        limits.usual[table, channel.name] = {by: _usual([each[by] for each in found if by in each]) for by in found[0]}
+        limits.usual[table, channel.name] = {by: _usual([each[by] for each in found if by in each]) for by in dict.fromkeys(chain(*found))}
     return limits
 
 
@@ -277,7 +278,7 @@ def _impossible(values: np.ndarray, unit: np.ndarray, scale: np.ndarray, low: np
     outside = (values < low - reach) | (values > high + reach)
     side = np.where(low > scale, 1, np.where(high < -scale, -1, 0))
     across = values * side < -scale
-    kept = np.bincount(unit, ~across & ~np.isnan(values)) > 0  # units of which any number is not
+    kept = np.bincount(unit, ~across & ~np.isnan(values)) > 0  # units that kept a number elsewhere
     turned = across & ~kept[unit]
     return {why: np.flatnonzero(rows) for why, rows in ((OUTSIDE, outside), (TURNED, turned)) if rows.any()}
 
@@ -358,34 +359,14 @@ def refused(left_out: pd.DataFrame) -> pd.Series:
 # On disk --------------------------------------------------------------------------------------------------------------
 
 
-def described(tables: dict[str, list[Channel]], runs: list[int], limits: Limits) -> pd.DataFrame:
-    """How far the numbers of every column lie apart in two repetitions, unit by unit.
+def save(folder: Path, limits: Limits) -> None:
+    """Write ``tolerances.csv`` (table, column, unit, scale, low, high), ``limits.csv`` (table, column, by, usual, spread), ``bounds.csv``.
 
-    Returns
-    -------
-    DataFrame (table, column, unit, n, sd, largest, scale, low, high)
-        ``sd``: root mean square of the ``n`` absolute differences, over all rows and pairs of runs. ``scale``: what counts as
-        usual, 0 for what never moved. ``low`` and ``high``: the range, of columns that moved. Of text, and of rows that are
-        there or not, a difference is 0 or 1.
+    ``scale``: the usual difference between two repetitions; of text, and of rows that are there or not, a difference is 0 or 1.
     """
-    rows = []
-    for table, of_table in tables.items():
-        for channel in of_table:
-            apart = np.array([channel.differences(*pair) for pair in combinations(runs, 2)])
-            codes, units = channel.units
-            for i, unit in enumerate(units):
-                moved = apart[:, codes == i]
-                moved = moved[~np.isnan(moved)]
-                if len(moved):
-                    known = limits.units.get((table, channel.name), {}).get(unit, (0.0, np.nan, np.nan))
-                    rows.append((table, channel.name, unit, len(moved), np.sqrt((moved**2).mean()), moved.max(), *known))
-    return pd.DataFrame(rows, columns=["table", "column", "unit", "n", "sd", "largest", "scale", "low", "high"])
-
-
-def save(folder: Path, tables: dict[str, list[Channel]], runs: list[int], limits: Limits) -> None:
-    """Write ``tolerances.csv``, the table of `described`; ``limits.csv`` (table, column, by, usual, spread); and ``bounds.csv``."""
-    usual = [(*key, by, *each) for key, of_channel in limits.usual.items() for by, each in of_channel.items()]
-    for name, table in (("tolerances", described(tables, runs, limits)),
+    units, usual = ([(*key, name, *each) for key, of_key in found.items() for name, each in of_key.items()]
+                    for found in (limits.units, limits.usual))  # fmt: skip
+    for name, table in (("tolerances", pd.DataFrame(units, columns=["table", "column", "unit", "scale", "low", "high"])),
                         ("limits", pd.DataFrame(usual, columns=["table", "column", "by", "usual", "spread"])),
                         ("bounds", pd.DataFrame(limits.bounds.items(), columns=["family", "largest_excess"]))):  # fmt: skip
         artifacts.write(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
@@ -395,11 +376,9 @@ def load(folder: Path) -> Limits | None:
     """The limits that `save` wrote; None if there are none."""
     if not all((folder / f"{name}.csv").exists() for name in ("tolerances", "limits", "bounds")):
         return None
-    text = {"keep_default_na": False, "na_values": {"low": "", "high": ""}}
-    units, usual, of_family = (pd.read_csv(folder / f"{name}.csv", **text) for name in ("tolerances", "limits", "bounds"))
+    units, usual, of_family = (pd.read_csv(folder / f"{name}.csv", keep_default_na=False) for name in ("tolerances", "limits", "bounds"))
     made = Limits({}, {}, dict(of_family.itertuples(index=False)))
-    for row in units.itertuples():
-        made.units.setdefault((row.table, row.column), {})[row.unit] = (row.scale, row.low, row.high)
-    for row in usual.itertuples():
-        made.usual.setdefault((row.table, row.column), {})[row.by] = (row.usual, row.spread)
+    for table, into in ((units, made.units), (usual, made.usual)):
+        for of_table, column, name, *values in table.itertuples(index=False):
+            into.setdefault((of_table, column), {})[name] = tuple(values)
     return made
