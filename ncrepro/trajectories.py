@@ -53,6 +53,7 @@ class Trajectories(Experiment):
         """
         spec = {
             **TERMINAL,
+            "seed": TERMINAL["seed"] + 1000 * self.profile.repetition,
             "max_per_class": self.pool.max_per_class,
             "code": fingerprint.of(fingerprint.root(_train)),
         }

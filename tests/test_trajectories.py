@@ -92,6 +92,20 @@ def test_measuring_after_every_epoch_does_not_change_the_training(root):
     assert seen["nc1"].shape == (2,)
 
 
+def test_a_repetition_reaches_the_terminal_phase_from_a_seed_of_its_own(root, monkeypatch):
+    seeds = []
+
+    def job(self, kind, name, spec, step):
+        seeds.append(spec["seed"])
+        raise InterruptedError
+
+    monkeypatch.setattr(trajectories.Trajectories, "_job", job)
+    for profile in ("smoke", "smoke+2"):
+        with pytest.raises(InterruptedError):
+            trajectories.Trajectories(profile).reach_terminal_phase()
+    assert seeds == [0, 2000]
+
+
 def test_pairs_that_are_kept_are_counted_in_draws_of_the_models():
     rising, swapped = [1.0, 2, 3, 4, 5, 6], [2.0, 1, 3, 4, 5, 6]
     table = pd.concat([pd.DataFrame({"model": [*"abcdef"], "target": target, "epoch": epoch, "variance_collapse": values})

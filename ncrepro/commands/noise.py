@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import pandas as pd
 
 from .. import artifacts, paths, profiles
 from ..experiment import Experiment
+from ..verdicts import OPEN
 from . import tolerances, verify
 
-OPEN = "cannot be told here"  # the verdict that neither confirms nor contradicts another
 RANKING = ("pretraining", "accuracies", "features", "scores", "correlations")  # the tables of a pool that its verbs write
 STATISTICS = ["weighted_kendall", "pearson", "spearman"]
 
@@ -72,7 +73,7 @@ def study(profile: str, folders: dict[int, Path], written: Path, pools: list[str
     ----------
     folders : dict repetition -> the folder of its tables
     written : Path
-        ``<pool>.csv``, ``correlations.csv``, ``verdicts.csv``, ``tolerances.csv``, ``limits.csv``, ``summary.csv``.
+        ``<pool>.csv``, ``correlations.csv``, ``verdicts.csv``, ``tolerances.csv``, ``limits.csv``, ``bounds.csv``, ``summary.csv``.
     pools : list of str, optional
         Only these pools, and no verdicts; None takes all.
     """
@@ -84,14 +85,14 @@ def study(profile: str, folders: dict[int, Path], written: Path, pools: list[str
     tables, runs = _tables(list(folders.values()), chosen if pools else None), list(range(len(folders)))
     left_out = tolerances.leave_one_out(tables, len(runs))
     limits = tolerances.fit({table: made for table, made in tables.items() if verify.may_move(table)}, runs)
-    limits = tolerances.Limits(limits.scales, limits.usual, tolerances.bound(left_out))
+    limits = replace(limits, bounds=tolerances.bounds(left_out))
     summary = pd.DataFrame([
         ("repetitions", "", "beside the reference", len(folders) - 1),
-        *_accuracy_spread(wide), *_correlation_spread(correlations), *_changes(verdicts), *_false_alarms(left_out, limits.largest_excess),
+        *_accuracy_spread(wide), *_correlation_spread(correlations), *_changes(verdicts), *_false_alarms(left_out, limits.bounds),
     ], columns=["what", "pool", "of", "value"])  # fmt: skip
     for name, table in {**wide, "correlations": correlations, "verdicts": verdicts, "summary": summary}.items():
         artifacts.write(written / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    tolerances.save(written, tables, runs, limits)
+    tolerances.save(written, limits)
     return summary
 
 
@@ -242,16 +243,16 @@ def _changes(verdicts: pd.DataFrame) -> list[tuple]:
     ]
 
 
-def _false_alarms(left_out: pd.DataFrame, limit: float) -> list[tuple]:
+def _false_alarms(left_out: pd.DataFrame, bounds: dict[str, float]) -> list[tuple]:
     """Honest runs that `verify` would refuse: each run against limits that do not know it, from the other runs alone."""
     refused = tolerances.refused(left_out)
     return [
         ("false alarms of verify", "", "repetitions refused, each left out in turn", refused[left_out["reference"] == 0].sum()),
         ("false alarms of verify", "", "share refused, each run left out in turn, against every other", refused.mean()),
-        ("false alarms of verify", "", "share refused only for what moved for the first time", (refused & (left_out["first"] > 0)).mean()),
+        ("false alarms of verify", "", "share in which something moved for the first time", (left_out["impossible"] > 0).mean()),
         ("false alarms of verify", "", "share allowed", tolerances.FALSE_ALARMS),
-        ("excess", "", "largest of a run left out", left_out["excess"].max()),
-        ("excess", "", "limit", limit),
+        *(("largest excess of a run left out", "", family, left_out[family].max()) for family in bounds),
+        *(("bound of the excess", "", family, bound) for family, bound in bounds.items()),
     ]
 
 

@@ -1,18 +1,29 @@
 """How far the numbers of two runs lie apart, and how far they may: limits that repetitions with other seeds have set.
 
-Two runs are compared number by number. A difference counts in units of its usual size between two repetitions (``scale``),
-as log(1 + difference / scale), so that one wild number does not stand for many. Of every column these are looked at one by
-one, all together, and averaged over the rows that share a key (a model, a target, a metric) or two: labels shuffled for one
-target or the wrong sign of one metric move such an average, however small the single differences are. And it is asked how
-much nearer the runs would be if two models (targets, ...) were exchanged. A run is judged by one number, its largest
-``excess``: by how many standard deviations between repetitions any of these lies above its mean. The limit is what the
-largest excess of one more honest run stays below with probability 1 - `FALSE_ALARMS`, by leaving out every run in turn;
-since it is the largest of all, nothing else corrects for their number. What no repetition moved must not move at all.
+A difference counts in units of its usual size between two repetitions (``scale``), as log(1 + difference / scale), so that one
+wild number does not stand for many. Three families of statistics look at every column:
+
+- single numbers: the one that moved most;
+- averages: over all rows, and over the rows that share a key (a model, a target, a metric) or two. Labels shuffled for one
+  target move such an average, however small the single differences are;
+- exchanges: how much nearer the two runs would be if two models (targets, ...) were exchanged, or a sign turned.
+
+The ``excess`` of a statistic is by how many standard deviations between repetitions it lies above its mean. The bound of a
+family is what its largest excess in one more honest run stays below; every run left out in turn shows how large that is. Each
+family may refuse a third of `FALSE_ALARMS` of the honest runs; being the largest of all, it needs no other correction.
+Not within that rate: that something moves for the first time. How often it did, `leave_one_out` says.
+
+Whatever the noise, these fail: anything that no repetition moved, a number that lies `LEAP` ranges of its column outside that
+range, a column (or one metric's part of it) that repetitions kept on one side of zero, by more than they differ, and that lies
+as far on the other, a column that holds no number any more.
+
+What cannot be seen: a mistake that moves the tables no further than other seeds do. Two models that score alike may be
+exchanged for one target, and the sign of numbers that scatter around zero may be turned.
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +33,22 @@ from scipy.special import stdtrit
 from .. import artifacts
 
 FALSE_ALARMS = 0.05  # share of honest runs with other seeds that may fail
+LEAP = 10  # how many ranges a number may lie outside the range that its column took over rows and repetitions
 UNITS = ("metric", "term", "score", "statistic")  # columns that say what is measured: numbers share a unit only within these
 ONE, ALL, EXCHANGED = "each number", "all numbers", "exchanged"
+FAMILIES = SINGLE, AVERAGE, EXCHANGE = "single numbers", "averages", "exchanges"
+# Why something fails whatever the noise.
+UNMOVED, OUTSIDE = "it must not move", "far outside the range of repetitions"
+TURNED, LOST = "on the other side of zero", "no number is left"
 MOST_SWAPPED = 64  # values of a key; every two of them are compared
 # Two numbers that differ by rounding only: the last of the ten printed digits, or what is left of an exact zero.
 RELATIVE, ABSOLUTE = 1.001e-9, 1e-12
 # What the spread of a mean of k numbers over repetitions is drawn towards, a + b / sqrt(k), and as if by how many more pairs of
 # runs: few pairs say little, those of the same run are not independent, and rows that are averaged move together (``a``).
-PRIOR_SPREAD, PRIOR_SPREAD_OF_GAINS, PRIOR_PAIRS = (0.07, 0.18), (0.03, 0.25), 10
+PRIOR_SPREAD, PRIOR_PAIRS = (0.02, 0.3), 10
+# What the spread of a family's largest excess (its logarithm) is drawn towards, and as if by how many more runs: six runs rarely
+# show how heavy its tail is. With these, heavy-tailed noise stays within `FALSE_ALARMS` too (tests/test_verify.py).
+PRIOR_LOG_SPREAD = (0.5, 5)
 PRIOR_NUMBERS = 10  # as if so many more numbers of a unit had moved as those of the other units do
 
 
@@ -164,103 +183,128 @@ def _swaps(rows: pd.DataFrame, keys: list[str]) -> dict[str, list[np.ndarray]]:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What is usual between two repetitions; a channel that is not in it never moved."""
-
-    scales: dict[tuple[str, str], dict[str, float]]  # table and channel -> unit -> usual difference
-    usual: dict[tuple[str, str], dict[str, tuple[float, float]]]  # table and channel -> by -> mean and spread of the statistic
-    largest_excess: float = np.inf
-
-    def scale(self, table: str, channel: Channel) -> np.ndarray:
-        """The usual difference of each row; of a unit that never moved, that of the channel's largest."""
-        of_unit, (codes, units) = self.scales[table, channel.name], channel.units
-        return np.array([of_unit.get(unit) or max(of_unit.values()) for unit in units])[codes]
-
-
-@dataclass(frozen=True)
 class Finding:
-    """What moved most in one channel: by how many spreads its statistic exceeds the mean, in which rows, how far each."""
+    """One statistic of a channel: by how many spreads it exceeds its mean, in which rows, how far each moved."""
 
     table: str
     channel: Channel
     by: str
-    excess: float
+    excess: float  # infinite: fails whatever the noise, and ``by`` says why
     rows: np.ndarray  # positions in the channel
     apart: np.ndarray  # how far every row of the channel moved, in units of what is usual
 
+    @property
+    def family(self) -> str:
+        return SINGLE if self.by == ONE else EXCHANGE if self.by.startswith(EXCHANGED) else AVERAGE
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is usual between two repetitions; a channel that is not in it never moved."""
+
+    units: dict[tuple[str, str], dict[str, tuple[float, float, float]]]  # table, channel -> unit -> usual difference, range
+    usual: dict[tuple[str, str], dict[str, tuple[float, float]]]  # table, channel -> by -> mean and spread of the statistic
+    bounds: dict[str, float] = field(default_factory=dict)  # family -> largest excess of an honest run
+
+    def of_rows(self, table: str, channel: Channel) -> np.ndarray:
+        """Usual difference, lowest and highest value of each row's unit, (3, rows); of one that never moved, the largest difference."""
+        of_unit, (codes, units) = self.units[table, channel.name], channel.units
+        largest = max(scale for scale, _, _ in of_unit.values())
+        found = [of_unit.get(unit, (0.0, -np.inf, np.inf)) for unit in units]
+        return np.array([(scale or largest, low, high) for scale, low, high in found])[codes].T
+
+    def times(self, finding: Finding) -> float:
+        """A finding's excess in units of its family's bound; above 1 it fails."""
+        return finding.excess / self.bounds.get(finding.family, 1.0)
+
 
 def fit(tables: dict[str, list[Channel]], runs: list[int]) -> Limits:
-    """Limits from all pairs of some runs, but for ``largest_excess``."""
+    """Limits from all pairs of some runs, but for the bounds."""
     limits, pairs = Limits({}, {}), list(combinations(runs, 2))
     for table, channel in ((table, channel) for table, of_table in tables.items() for channel in of_table):
         apart = np.array([channel.differences(*pair) for pair in pairs])  # (pairs, rows)
         if not np.nansum(apart):
             continue
-        limits.scales[table, channel.name] = _scales(channel, apart, runs)
-        scale = limits.scale(table, channel)
+        limits.units[table, channel.name] = _units(channel, apart, runs)
+        scale = limits.of_rows(table, channel)[0]
         found = [statistics(channel, scale, *pair) for pair in pairs]
-        limits.usual[table, channel.name] = {by: _usual(by, [each[by] for each in found if by in each]) for by in found[0]}
+        limits.usual[table, channel.name] = {by: _usual([each[by] for each in found if by in each]) for by in dict.fromkeys(chain(*found))}
     return limits
 
 
-def _scales(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, float]:
-    """The mean difference of each unit, drawn towards the one that it would have if all units moved alike for their size."""
+def _units(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, tuple[float, float, float]]:
+    """Usual difference and range of each unit: the mean, drawn towards what it would be if all units moved alike for their size."""
     codes, units = channel.units
-    known, size = ~np.isnan(apart), np.abs(channel.values[runs])
-    means = np.array([[apart[:, codes == i][known[:, codes == i]].mean() if known[:, codes == i].any() else np.nan,
-                       np.nanmean(size[:, codes == i]) if not np.isnan(size[:, codes == i]).all() else np.nan,
-                       known[:, codes == i].sum()] for i in range(len(units))])  # fmt: skip
-    moved, sizes, n = means.T
-    alike = sizes * np.nanmedian(moved[moved > 0] / sizes[moved > 0]) if channel.text is None else moved
-    drawn = (n * np.nan_to_num(moved) + PRIOR_NUMBERS * alike) / (n + PRIOR_NUMBERS)
-    return {unit: float(value) for unit, value in zip(units, drawn, strict=True) if not np.isnan(value)}
+    parts = [(apart[:, codes == i], channel.values[runs][:, codes == i]) for i in range(len(units))]
+    kept = {unit: (moved[~np.isnan(moved)], values[~np.isnan(values)]) for unit, (moved, values) in zip(units, parts, strict=True)}
+    kept = {unit: (moved, values) for unit, (moved, values) in kept.items() if len(moved)}
+    means, sizes = (np.array(each) for each in zip(*((m.mean(), np.abs(v).mean()) for m, v in kept.values()), strict=True))
+    counts = np.array([len(moved) for moved, _ in kept.values()])
+    alike = sizes * np.median(means[means > 0] / sizes[means > 0]) if channel.text is None else means
+    drawn = (counts * means + PRIOR_NUMBERS * alike) / (counts + PRIOR_NUMBERS)
+    return {unit: (float(scale), float(values.min()), float(values.max()))
+            for (unit, (_, values)), scale in zip(kept.items(), drawn, strict=True)}  # fmt: skip
 
 
-def _usual(by: str, found: list[tuple[float, np.ndarray]]) -> tuple[float, float]:
+def _usual(found: list[tuple[float, np.ndarray]]) -> tuple[float, float]:
     """Mean and spread of a statistic over pairs of runs."""
     values, size = np.array([value for value, _ in found]), np.median([len(rows) for _, rows in found])
-    least, more = PRIOR_SPREAD_OF_GAINS if by.startswith(EXCHANGED) else PRIOR_SPREAD
+    least, more = PRIOR_SPREAD
     squares = PRIOR_PAIRS * (least + more / np.sqrt(size)) ** 2 + ((values - values.mean()) ** 2).sum()
     return float(values.mean()), float(np.sqrt(squares / (PRIOR_PAIRS + len(values) - 1)))
 
 
-def compare(table: str, channel: Channel, limits: Limits, one: int = 0, other: int = 1) -> Finding | None:
-    """What moved most between two runs; None if nothing moved."""
-    apart = channel.differences(one, other)
+def compare(table: str, channel: Channel, limits: Limits, one: int = 0, other: int = 1) -> list[Finding]:
+    """What is to be said of the differences between two runs; nothing if nothing moved."""
+    apart, values = channel.differences(one, other), channel.values[other]
+    if channel.text is None and len(values) > 1 and np.isnan(values).all() and not np.isnan(channel.values[one]).all():
+        return [Finding(table, channel, LOST, np.inf, np.arange(len(values)), np.ones(len(values)))]
     if not np.nansum(apart):
-        return None
+        return []
     if (table, channel.name) not in limits.usual:
-        return Finding(table, channel, ONE, np.inf, np.flatnonzero(apart > 0), apart)
-    scale, usual = limits.scale(table, channel), limits.usual[table, channel.name]
-    found = [
+        return [Finding(table, channel, UNMOVED, np.inf, np.flatnonzero(apart > 0), apart)]
+    (scale, low, high), usual = limits.of_rows(table, channel), limits.usual[table, channel.name]
+    impossible = _impossible(values, channel.units[0], scale, low, high) if channel.text is None else {}
+    return [Finding(table, channel, why, np.inf, rows, apart / scale) for why, rows in impossible.items()] + [
         Finding(table, channel, by, (value - usual[by][0]) / usual[by][1], rows, apart / scale)
         for by, (value, rows) in statistics(channel, scale, one, other).items() if by in usual
     ]  # fmt: skip
-    return max(found, key=lambda finding: finding.excess)
 
 
-def excess(tables: dict[str, list[Channel]], limits: Limits, one: int, other: int) -> tuple[float, int]:
-    """The largest excess of what may move between two runs, and how many channels moved that never did."""
-    found = [compare(table, channel, limits, one, other) for table, of_table in tables.items() for channel in of_table]
-    values = np.array([finding.excess for finding in found if finding])
-    return values[np.isfinite(values)].max(initial=0.0), int(np.isinf(values).sum())
+def _impossible(values: np.ndarray, unit: np.ndarray, scale: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows that fail whatever the noise, by why they do."""
+    with np.errstate(invalid="ignore"):  # infinite twice
+        reach = LEAP * np.fmax(high - low, scale)
+    outside = (values < low - reach) | (values > high + reach)
+    side = np.where(low > scale, 1, np.where(high < -scale, -1, 0))
+    across = values * side < -scale
+    kept = np.bincount(unit, ~across & ~np.isnan(values)) > 0  # units that kept a number elsewhere
+    turned = across & ~kept[unit]
+    return {why: np.flatnonzero(rows) for why, rows in ((OUTSIDE, outside), (TURNED, turned)) if rows.any()}
 
 
 def statistics(channel: Channel, scale: np.ndarray, one: int, other: int) -> dict[str, tuple[float, np.ndarray]]:
     """What is said of the differences between two runs: by each number, all numbers, slices, exchanged keys; value and rows."""
     surprise = np.log1p(channel.differences(one, other) / scale)
-    known = ~np.isnan(surprise)
     groups = {ONE: np.arange(len(surprise)), ALL: np.zeros(len(surprise), int), **channel.slices}
-    found = {}
-    for by, group in groups.items() if known.any() else ():
-        sums, counts = np.bincount(group[known], surprise[known]), np.bincount(group[known])
-        means = np.divide(sums, counts, out=np.full(len(sums), -np.inf), where=counts > 0)
-        worst = int(means.argmax())
-        found[by] = (float(means[worst]), np.flatnonzero((group == worst) & known))
+    found = {by: _largest_mean(surprise, group) for by, group in groups.items()}
+    if channel.text is None:
+        turned = surprise - np.log1p(np.abs(channel.values[one] + channel.values[other]) / scale)
+        found[f"{EXCHANGED} sign"] = _largest_mean(turned, groups[ALL])
+        found[f"{EXCHANGED} sign of one unit"] = _largest_mean(turned, channel.units[0])
     for by, parts in channel.swaps.items():
         gains = [_gain(channel.values[one], channel.values[other], scale, places) for places in parts]
         found[by] = max(gains, key=lambda gain: gain[0])
     return {by: value for by, value in found.items() if value[0] > -np.inf}
+
+
+def _largest_mean(values: np.ndarray, group: np.ndarray) -> tuple[float, np.ndarray]:
+    """The largest of the means of groups of rows, and the rows of that group."""
+    known = ~np.isnan(values)
+    sums, counts = (np.bincount(group[known], weights, minlength=1) for weights in (values[known], None))
+    means = np.divide(sums, counts, out=np.full(len(sums), -np.inf), where=counts > 0)
+    worst = int(means.argmax())
+    return float(means[worst]), np.flatnonzero((group == worst) & known)
 
 
 def _gain(one: np.ndarray, other: np.ndarray, scale: np.ndarray, places: np.ndarray) -> tuple[float, np.ndarray]:
@@ -280,75 +324,61 @@ def _gain(one: np.ndarray, other: np.ndarray, scale: np.ndarray, places: np.ndar
 
 
 def leave_one_out(tables: dict[str, list[Channel]], n_runs: int) -> pd.DataFrame:
-    """Every run as one that the limits do not know, compared with every other: (run, reference, excess, first).
+    """Every run as one that the limits do not know, compared with every other: (run, reference, one column per family, impossible).
 
-    ``first``: how many channels moved that did not move between the others.
+    Of a family the largest excess; ``impossible``: how many findings would fail whatever the noise.
     """
     rows = []
     for run in range(n_runs):
         others = [other for other in range(n_runs) if other != run]
         limits = fit(tables, others)
-        rows += [(run, other, *excess(tables, limits, other, run)) for other in others]
-    return pd.DataFrame(rows, columns=["run", "reference", "excess", "first"])
+        for other in others:
+            found = [f for table, of_table in tables.items() for channel in of_table for f in compare(table, channel, limits, other, run)]
+            finite = [finding for finding in found if np.isfinite(finding.excess)]
+            largest = {family: max((f.excess for f in finite if f.family == family), default=0.0) for family in FAMILIES}
+            rows.append({"run": run, "reference": other, **largest, "impossible": len(found) - len(finite)})
+    return pd.DataFrame(rows)
 
 
-def bound(left_out: pd.DataFrame) -> float:
-    """What the excess of one more run stays below with probability 1 - `FALSE_ALARMS`: a prediction bound for its logarithm."""
-    n, logs = left_out["run"].nunique(), np.log(left_out["excess"].clip(lower=1.0))
-    quantile = stdtrit(n - 1, 1 - FALSE_ALARMS)  # of Student's t
-    return float(np.exp(logs.mean() + quantile * logs.std(ddof=1) * np.sqrt(1 + 1 / n)))
+def bounds(left_out: pd.DataFrame) -> dict[str, float]:
+    """What the largest excess of each family stays below in one more run: prediction bounds for its logarithm, by Student's t."""
+    runs, logs = left_out["run"].nunique(), np.log(left_out[list(FAMILIES)].clip(lower=1.0))
+    spread, more = PRIOR_LOG_SPREAD
+    free = more + runs - 1
+    sd = np.sqrt((more * spread**2 + (runs - 1) * logs.var(ddof=1)) / free)
+    return np.exp(logs.mean() + stdtrit(free, 1 - FALSE_ALARMS / len(FAMILIES)) * sd * np.sqrt(1 + 1 / runs)).to_dict()
 
 
 def refused(left_out: pd.DataFrame) -> pd.Series:
-    """Which comparisons of `leave_one_out` would fail by the `bound` that the runs beside the one left out give."""
-    limits = {run: bound(left_out[(left_out["run"] != run) & (left_out["reference"] != run)]) for run in left_out["run"].unique()}
-    return (left_out["excess"] > left_out["run"].map(limits)) | (left_out["first"] > 0)
+    """Which comparisons of `leave_one_out` would fail by the `bounds` that the runs beside the one left out give."""
+    limits = {run: bounds(left_out[(left_out["run"] != run) & (left_out["reference"] != run)]) for run in left_out["run"].unique()}
+    over = left_out[list(FAMILIES)] > pd.DataFrame([limits[run] for run in left_out["run"]], index=left_out.index)
+    return over.any(axis=1) | (left_out["impossible"] > 0)
 
 
 # On disk --------------------------------------------------------------------------------------------------------------
 
 
-def described(tables: dict[str, list[Channel]], runs: list[int], limits: Limits) -> pd.DataFrame:
-    """How far the numbers of every column lie apart in two repetitions, unit by unit.
+def save(folder: Path, limits: Limits) -> None:
+    """Write ``tolerances.csv`` (table, column, unit, scale, low, high), ``limits.csv`` (table, column, by, usual, spread), ``bounds.csv``.
 
-    Returns
-    -------
-    DataFrame (table, column, unit, n, mean, sd, median, q95, largest, scale)
-        Of the ``n`` absolute differences, over all rows and pairs of runs; ``sd`` is their root mean square, ``scale`` what
-        counts as usual: 0 for what never moved. Of text, and of rows that are there or not, a difference is 0 or 1.
+    ``scale``: the usual difference between two repetitions; of text, and of rows that are there or not, a difference is 0 or 1.
     """
-    rows = []
-    for table, of_table in tables.items():
-        for channel in of_table:
-            apart = np.array([channel.differences(*pair) for pair in combinations(runs, 2)])
-            codes, units = channel.units
-            for i, unit in enumerate(units):
-                of_unit = apart[:, codes == i][~np.isnan(apart[:, codes == i])]
-                if len(of_unit):
-                    quantiles = np.quantile(of_unit, (0.5, 0.95, 1.0))
-                    scale = limits.scales.get((table, channel.name), {}).get(unit, 0.0)
-                    rows.append((table, channel.name, unit, len(of_unit), of_unit.mean(), np.sqrt((of_unit**2).mean()), *quantiles, scale))
-    return pd.DataFrame(rows, columns=["table", "column", "unit", "n", "mean", "sd", "median", "q95", "largest", "scale"])
-
-
-def save(folder: Path, tables: dict[str, list[Channel]], runs: list[int], limits: Limits) -> None:
-    """Write ``tolerances.csv``, the table of `described`, and ``limits.csv`` (table, column, by, usual, spread, limit)."""
-    rows = [(*key, by, mean, spread, mean + limits.largest_excess * spread)
-            for key, usual in limits.usual.items() for by, (mean, spread) in usual.items()]  # fmt: skip
-    for name, table in (("tolerances", described(tables, runs, limits)),
-                        ("limits", pd.DataFrame(rows, columns=["table", "column", "by", "usual", "spread", "limit"]))):  # fmt: skip
+    units, usual = ([(*key, name, *each) for key, of_key in found.items() for name, each in of_key.items()]
+                    for found in (limits.units, limits.usual))  # fmt: skip
+    for name, table in (("tolerances", pd.DataFrame(units, columns=["table", "column", "unit", "scale", "low", "high"])),
+                        ("limits", pd.DataFrame(usual, columns=["table", "column", "by", "usual", "spread"])),
+                        ("bounds", pd.DataFrame(limits.bounds.items(), columns=["family", "largest_excess"]))):  # fmt: skip
         artifacts.write(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def load(folder: Path) -> Limits | None:
     """The limits that `save` wrote; None if there are none."""
-    if not (folder / "limits.csv").exists() or not (folder / "tolerances.csv").exists():
+    if not all((folder / f"{name}.csv").exists() for name in ("tolerances", "limits", "bounds")):
         return None
-    scales, limits = (pd.read_csv(folder / f"{name}.csv", keep_default_na=False) for name in ("tolerances", "limits"))
-    excess = ((limits["limit"] - limits["usual"]) / limits["spread"]).median() if len(limits) else np.inf
-    made = Limits({}, {}, float(excess))
-    for row in scales.itertuples():
-        made.scales.setdefault((row.table, row.column), {})[row.unit] = row.scale
-    for row in limits.itertuples():
-        made.usual.setdefault((row.table, row.column), {})[row.by] = (row.usual, row.spread)
+    units, usual, of_family = (pd.read_csv(folder / f"{name}.csv", keep_default_na=False) for name in ("tolerances", "limits", "bounds"))
+    made = Limits({}, {}, dict(of_family.itertuples(index=False)))
+    for table, into in ((units, made.units), (usual, made.usual)):
+        for of_table, column, name, *values in table.itertuples(index=False):
+            into.setdefault((of_table, column), {})[name] = tuple(values)
     return made

@@ -18,7 +18,7 @@ EXEMPT = {"seconds_": "processor time and memory differ from run to run"}
 BOUNDED = {("metrics/equations.csv", "difference"): (1e-8, "what rounding leaves between two ways to the same number")}
 FIXED = ("published", "metrics")  # folders of tables that rest on no training: the same numbers on every platform
 
-NO_LIMITS = Limits({}, {}, np.inf)  # nothing may move
+NO_LIMITS = Limits({}, {})  # nothing may move
 
 
 def verify(profile: str) -> int:
@@ -161,24 +161,24 @@ def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFra
         return False, (f"only the same bytes count, for no repetitions of {profile!r} were measured; `make noise PROFILE={profile}` "
                        "measures them, and on Linux on x86_64 the versions in requirements.txt give the same bytes")
     found = [finding for table, pair in changed.items() for finding in beyond(table, *pair, limits)]
-    failing = [finding for finding in found if finding.excess > limits.largest_excess]
+    failing = [finding for finding in found if limits.times(finding) > 1]
     print("\n".join(map(describe, failing)), end="\n" if failing else "")
-    largest = max((finding.excess for finding in found), default=0.0) / limits.largest_excess
+    largest = max(map(limits.times, found), default=0.0)
     apart = len({finding.table for finding in failing})
     return not failing, (f"of {len(changed)} tables that differ, {apart} lie further apart than repetitions with other seeds (furthest: "
                          f"{largest:.2f} times the limit, which {tolerances.FALSE_ALARMS:.0%} of honest runs exceed)")
 
 
 def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limits) -> list[Finding]:
-    """What moved between two tables, one finding for each column at most; those of columns that may not move are infinite."""
+    """What moved most in each column of two tables, measured by the bounds of the limits."""
     found = []
     for channel in tolerances.channels([reference, mine]):
         if (table, channel.name) in BOUNDED:
             bound, _ = BOUNDED[table, channel.name]
             outside = np.flatnonzero(~(np.abs(channel.values[1]) <= bound))
-            found += [Finding(table, channel, tolerances.ONE, np.inf, outside, np.abs(channel.values[1]))] if len(outside) else []
-        elif finding := tolerances.compare(table, channel, limits if may_move(table) else NO_LIMITS):
-            found.append(finding)
+            found += [Finding(table, channel, f"more than {bound:g}", np.inf, outside, np.abs(channel.values[1]))] if len(outside) else []
+        elif of_channel := tolerances.compare(table, channel, limits if may_move(table) else NO_LIMITS):
+            found.append(max(of_channel, key=limits.times))
     return found
 
 
@@ -188,8 +188,8 @@ def describe(finding: Finding) -> str:
     worst = rows[np.nanargmax(finding.apart[rows])]
     here, was = (_shown(channel, run, worst) for run in (1, 0))
     key = ", ".join(channel.rows.iloc[worst])
-    moved = f"{len(rows)} of {len(channel.rows)} moved" if finding.by != tolerances.ONE or np.isinf(finding.excess) else "moved"
-    why = "it must not move" if np.isinf(finding.excess) else f"by {finding.by}, {finding.excess:.1f} spreads above the mean of repetitions"
+    moved = "moved" if finding.by == tolerances.ONE else f"{len(rows)} of {len(channel.rows)} moved"
+    why = finding.by if np.isinf(finding.excess) else f"by {finding.by}, {finding.excess:.1f} spreads above the mean of repetitions"
     return f"{finding.table}: {channel.name} {moved}, most at {key}: {here}, was {was} ({why})"
 
 
