@@ -110,7 +110,8 @@ def test_a_notebook_that_make_runs_computes_as_pinned(tmp_path):
                   for i, (source, tags) in enumerate(cells)],
     }  # fmt: skip
     (tmp_path / "asking.ipynb").write_text(json.dumps(notebook))
-    command = [sys.executable, "-m", "ncrepro.pipeline", "run", str(tmp_path / "asking.ipynb"), str(tmp_path / "out" / "asking.ipynb")]
+    run = "import sys; from pathlib import Path; from ncrepro.commands.run import run_notebook; run_notebook(*map(Path, sys.argv[1:]), {})"
+    command = [sys.executable, "-c", run, str(tmp_path / "asking.ipynb"), str(tmp_path / "out" / "asking.ipynb")]
     done = subprocess.run(command, env=bare(**HOSTILE), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     ran = json.loads((tmp_path / "out" / "asking.ipynb").read_text())

@@ -146,10 +146,19 @@ def test_images_are_near_duplicates_only_below_the_threshold():
 
 def test_a_model_remembers_which_photographs_it_was_trained_on_and_drawn_data_change_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
-    assert datasets.provenance("source") == {}
-    assert datasets.provenance("all_themes")["data"] == "torchvision"
-    (tmp_path / "cifar100" / "train").mkdir(parents=True)
-    assert datasets.provenance("all_themes")["data"] == "image folders"
+    def rests_on(name):
+        return datasets.provenance(datasets.reader(name), name)
+
+    drawn = rests_on("source")
+    assert rests_on("all_themes")["content"] == {"origin": "torchvision"}
+    file = tmp_path / "cifar100" / "train" / "one.png"
+    file.parent.mkdir(parents=True)
+    file.write_text("an image")
+    before = rests_on("all_themes")["content"]
+    assert before["origin"] == "image folders"
+    file.write_text("another image")
+    assert rests_on("all_themes")["content"] != before
+    assert rests_on("source") == drawn
 
 
 # The profiles ---------------------------------------------------------------------------------------------------------

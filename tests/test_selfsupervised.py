@@ -265,7 +265,7 @@ def pretrained(tmp_path_factory):
 def test_pretraining_reports_the_probe_the_random_network_and_how_much_of_the_space_is_used(pretrained):
     _, arrays = pretrained
     assert {key for key, value in arrays.items() if value.ndim == 0 and not key.startswith("weights.")} == {
-        "accuracy", "random_accuracy", "feature_std", "effective_rank", "live_features", "collapsed",
+        "accuracy", "standard_error", "random_accuracy", "feature_std", "effective_rank", "live_features", "collapsed",
         "n_parameters", "n_features", "n_classes",
     }  # fmt: skip
     assert 0 <= arrays["accuracy"] <= 100

@@ -9,6 +9,7 @@ from conftest import REPOSITORY
 
 from ncrepro import analyses, artifacts, experiment, gallery, paths, ranking, resampling, tasks, verdicts
 from ncrepro.analyses import ablations
+from ncrepro.gallery import neural_collapse
 from ncrepro.resampling import Noise
 from ncrepro.verdicts import UNKNOWN, Verdict, above, every, exact, likely, positive, some
 
@@ -310,5 +311,5 @@ def test_every_claim_gets_one_of_three_words(tables):
 
 
 def test_the_notebooks_say_the_words(tables):
-    said = gallery.verdicts("01_neural_collapse", "demo").splitlines()
+    said = gallery.verdicts(neural_collapse, "demo").splitlines()
     assert said[1].startswith("- **Cannot be told here** (`face_fig2`)") and said[2].startswith("- **Holds** (`face_fig3`)")
