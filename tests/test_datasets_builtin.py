@@ -83,7 +83,7 @@ def test_the_multi_source_sources_are_of_like_size(name):
 def test_no_image_is_blank_and_none_occurs_twice_within_or_across_splits(name):
     both = np.concatenate([generated(name, split).images for split in SPLITS])
     flat = both.reshape(len(both), -1)
-    assert flat.std(axis=1).min() > 3  # grey levels; the sky of a photograph has 4, a drawn image 14 or more
+    assert flat.std(axis=1).min() > 2.5  # grey levels; the sky of a photograph has 2.8, a drawn image 14 or more
     assert len(np.unique(flat, axis=0)) == len(flat)
 
 
@@ -193,5 +193,5 @@ def test_the_gallery_shows_images_of_the_sets_themselves():
     assert [strip.shape for strip in strips] == [(2 * 33, 16 * 33, 3), (33, 16 * 33, 3), (33, 16 * 33, 3)]
     np.testing.assert_array_equal(strips[2][:32, 33:65], data[2].images[data[2].labels == 1][0].transpose(1, 2, 0))
     texts = [text.get_text() for text in figure.texts]
-    assert texts == ["source", "76 classes\n760 images", "digits", "10 classes\n1,597 images",
-                     "signs", "20 classes\n600 images", "Examples"]  # fmt: skip
+    assert texts == ["source", "76 classes\n2,280 images", "digits", "10 classes\n1,597 images",
+                     "signs", "20 classes\n2,400 images", "Examples"]  # fmt: skip
