@@ -68,9 +68,9 @@ lower = $(shell tr A-Z a-z <<< $(1))
 lab: | environment  ## open JupyterLab on the notebooks
 	$(PYTHON) -m jupyterlab notebooks
 
-test: | environment  ## every test, then every notebook in the smoke profile
+test: | environment  ## the smoke profile, every test, then every notebook as pytest runs it
+	$(MAKE) PROFILE=smoke all
 	env -u MAKEFLAGS $(PYTHON) -m pytest tests
-	$(MAKE) PROFILE=smoke features
 	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks
 
 notebooks: all  ## put the executed notebooks of the demo, outputs and all, in place of the committed ones
