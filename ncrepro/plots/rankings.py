@@ -122,7 +122,7 @@ def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str, covere
     if np.isfinite(ceiling):
         ax.axvline(ceiling, color="0.35", lw=1, ls="--", zorder=0, label="two fine-tunings of the same models")
     ax.set_yticks(range(len(table)), [label(metric) for metric in table["metric"]])
-    ax.set_xlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines: {covered}")
+    ax.set_xlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines:\n{covered}")
     figure.suptitle(title, size=9)
     figure.legend(loc="outside lower center", ncols=3, columnspacing=0.8, handlelength=1.5, handletextpad=0.3)
     return figure

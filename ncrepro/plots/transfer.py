@@ -71,7 +71,7 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
     axes[1].set_xticks(range(len(methods)), [label(m).replace(", ", ",\n").replace(" as", "\nas") for m in methods])
     handles, labels = axes[0].get_legend_handles_labels()
     names = [*labels, covered, f"19 of 20 random rankings stay below {chance:.2f}"]
-    spacing = {"columnspacing": 1.2, "handlelength": 1.5, "ncols": 4 if len(judges) < 3 else 3}
+    spacing = {"columnspacing": 1.2, "handlelength": 1.5, "ncols": 2}
     figure.legend([*handles, lines, band], names, loc="outside lower center", **spacing)
     figure.suptitle(title, size=9)
     return figure
