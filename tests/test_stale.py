@@ -83,7 +83,7 @@ def runs_named(*starts: str) -> set[str]:
 
 CHANGES = {
     "nothing": ("README.md", "", "", set(), {""}),
-    "a comment": ("ncrepro/training.py", "SIZE = 32", "SIZE = 32  # as CIFAR", set(), {""}),
+    "a comment": ("ncrepro/training.py", "model.train()", "model.train()  # weights move", set(), {""}),
     "a docstring": ("ncrepro/losses.py", '"""', '"""Words. ', set(), {""}),
     "one figure": ("ncrepro/gallery/supervised.py", "NCTI Table 1: how", "NCTI Table 1: see how", {"20_supervised", "90_figures"}, {"0", "1", "21", "22", "3", "4"}),
     "one metric": ("ncrepro/metrics/logme.py", "\n    return ", "\n    changed = 1\n    return ", {"20", "21", "22", "23", "24", "25", "33"}, {"10", "11", "03"}),
