@@ -219,7 +219,8 @@ def judge(copy: Copy, expected: dict[str, str]) -> tuple[str, str]:
         return "hangs", ""
     if status:
         return ("refused in one line" if said and "Traceback" not in output else "unclear"), (said or [output[-200:]])[0]
-    wrong = sorted(name for name in expected.keys() | (found := copy.outputs()).keys() if expected.get(name) != found.get(name))
+    found = copy.outputs()
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     return ("wrong", ", ".join(wrong)[:200]) if wrong else ("same bytes", "")
 
 
