@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import kendalltau
 
 from . import datasets, features, jobs, metrics, models, paths, ranking, resampling, training

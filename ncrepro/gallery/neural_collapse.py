@@ -1,6 +1,5 @@
 """The figures of `01_neural_collapse`."""
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from .. import toy

@@ -215,8 +215,9 @@ class _Walk:
         elif name in found.definitions:
             self.enter(Unit(module, name))
         elif name in found.imports:
-            kind, *rest = _meant(found.imports[name])
-            self.follow_meant(kind, *rest)
+            kind, *meant = _meant(found.imports[name])
+            if kind == "whole" or (kind == "use" and not self.use(*meant)):
+                self.whole(meant[0])
         elif _module(f"{module}.{name}") is not None:
             self.load(f"{module}.{name}")
         elif name not in found.assigned:
@@ -224,12 +225,6 @@ class _Walk:
                 return False
             self.enter(Unit(module, "__getattr__"))
         return True
-
-    def follow_meant(self, kind: str, module: str = "", name: str = "") -> None:
-        if kind == "use" and not self.use(module, name):
-            self.whole(module)
-        elif kind == "whole":
-            self.whole(module)
 
     def whole(self, module: str) -> None:
         """All of a module, and of the modules below it."""
