@@ -16,7 +16,7 @@ PYTHON ?= .venv/bin/python
 BASE_PYTHON ?= python3
 mistyped := $(subst ','\'',$(firstword $(filter-out $(OPTIONS),$(SAID))))
 ifneq ($(mistyped),)
-unknown := from sys import argv; from ncrepro.schema import unknown; print(unknown("variable", argv[1], argv[2:]))
+unknown := from sys import argv; from ncrepro.store.schema import unknown; print(unknown("variable", argv[1], argv[2:]))
 $(error $(or $(shell $(firstword $(wildcard $(PYTHON)) $(BASE_PYTHON)) -c '$(unknown)' '$(mistyped)' $(OPTIONS)),see above why))
 endif
 PROFILES := $(basename $(notdir $(wildcard notebooks/profiles/*.yaml)))
@@ -33,7 +33,7 @@ endif
 export SOURCE_DATE_EPOCH := 1700000000
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-PIPELINE = $(PYTHON) -W ignore -m ncrepro.pipeline
+PIPELINE = $(PYTHON) -W ignore -m ncrepro.commands.cli
 BUILD := build/$(PROFILE)
 
 ##@ Results
@@ -41,10 +41,10 @@ all:  ## train, score and draw everything of PROFILE (default: demo)
 figures: all  ## the same: every figure into figures/$(PROFILE)
 
 plan: | environment  ## what PROFILE will run, in what order, how long it takes and how much disk; runs nothing
-	@$(PYTHON) -W ignore -m ncrepro.catalogue plan
+	@$(PYTHON) -W ignore -m ncrepro.commands.plan plan
 
 data: | environment  ## the data sets and checkpoints that PROFILE needs: there or not, size, licence, how to get it
-	@$(PYTHON) -W ignore -m ncrepro.catalogue data
+	@$(PYTHON) -W ignore -m ncrepro.commands.plan data
 
 verify: | environment  ## compare this machine's tables with the committed ones
 	@$(PIPELINE) verify

@@ -24,7 +24,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from bench import plain
 from bench.measure import cost, gaussian_features, relu_features
-from ncrepro import metrics, paths
+from ncrepro import metrics
+from ncrepro.store import paths
 from ncrepro.metrics._gaussians import bhattacharyya
 
 # sweeps along each axis about a base; the largest cases; what the plain evaluation, the pairs, the sweep with no more
@@ -339,8 +340,8 @@ def summarise(results: Path, figures: Path) -> None:
         fitted.to_csv(results / "exponents.csv", index=False, float_format="%.3f")
         print(fitted.pivot(index="metric", columns="axis", values="exponent").round(2).to_string())
     if find_spec("matplotlib") and {"scaling", "against_plain"} <= set(tables):
-        from ncrepro.plots import metrics as plots
-        from ncrepro.plots import style
+        from ncrepro.figures.plots import metrics as plots
+        from ncrepro.figures.plots import style
 
         style.use()
         style.save(plots.cost(tables["scaling"], tables["against_plain"]), "metrics_cost", figures)

@@ -14,9 +14,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch.utils.data import DataLoader, Dataset
 
-from ncrepro import extraction
-from ncrepro.datasets import folders
-from ncrepro.models import torchvision_models as models
+from ncrepro.extraction import extract as extraction
+from ncrepro.extraction import folders
+from ncrepro.extraction import networks as models
 
 N_IMAGES = {"cuda": 4096, "cpu": 64}  # a small GPU batch would measure only how the loops start
 

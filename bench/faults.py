@@ -20,7 +20,7 @@ from random import Random
 
 import pandas as pd
 
-from ncrepro import artifacts, paths
+from ncrepro.store import artifacts, paths
 
 LIMIT_S = 900  # a run that takes longer hangs
 TIMED = ("seconds_", "ncti_fig4", "cost")  # what holds times differs from run to run

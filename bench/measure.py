@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ncrepro.memory import peak_mb, reset_peak
+from ncrepro.store.memory import peak_mb, reset_peak
 
 
 class Cost(NamedTuple):

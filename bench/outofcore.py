@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.measure import cost
 from ncrepro import metrics
-from ncrepro.memory import peak_mb
+from ncrepro.store.memory import peak_mb
 
 
 def main(folder: str, n_samples: str) -> None:

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import analyses, metrics, resampling
-from ncrepro.analyses import ablations
+from ncrepro import metrics
+from ncrepro.lab import analyses
+from ncrepro.lab.analyses import ablations
+from ncrepro.ranking import resampling
 
 MODELS = ["a", "b", "c", "d"]
 TRUTH = pd.DataFrame({"t": [4.0, 3.0, 2.0, 1.0]}, index=pd.Index(MODELS, name="model"))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from ncrepro import arithmetic
+from ncrepro.store import arithmetic
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").rglob("*.ipynb"))
 LOADS_NUMPY = {"numpy", "scipy", "pandas", "sklearn", "matplotlib", "matplotlib_inline", "torch", "torchvision", "PIL"}
@@ -23,7 +23,7 @@ import json
 def settings(_=None):
     import numpy as np, scipy.linalg, threadpoolctl, torch
     from numpy._core import _multiarray_umath as umath
-    import ncrepro.models
+    import ncrepro.lab.models
     np.ones((2, 2)) @ np.ones((2, 2)), torch.ones(2, 2) @ torch.ones(2, 2)
     pools = threadpoolctl.threadpool_info()
     return {
@@ -140,7 +140,7 @@ def imported(notebook):
 
 def test_a_package_installed_elsewhere_leaves_its_process_alone(tmp_path):
     shutil.copytree(REPOSITORY / "ncrepro", tmp_path / "ncrepro", ignore=shutil.ignore_patterns("__pycache__"))
-    code = "import json, os, ncrepro.arithmetic as a; print(json.dumps([[name for name in a.PINS if name in os.environ], a.why_not_exact()]))"
+    code = "import json, os, ncrepro.store.arithmetic as a; print(json.dumps([[name for name in a.PINS if name in os.environ], a.why_not_exact()]))"
     left, why = told(code, PYTHONPATH=str(tmp_path))
     assert left == []
     assert why == "ncrepro is installed as a library, not run from a checkout of the compendium"

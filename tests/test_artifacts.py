@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from ncrepro import artifacts
+from ncrepro.store import artifacts
 
 SPEC = {"recipe": {"epochs": 2}, "seed": 0}
 ARRAYS = {"features": np.arange(6, dtype=np.float32).reshape(2, 3), "accuracy": np.array(71.25)}

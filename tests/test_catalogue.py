@@ -4,11 +4,14 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from ncrepro import by_hand, catalogue, paths, profiles
-from ncrepro.datasets import torchvision_datasets as datasets
-from ncrepro.experiment import Experiment
-from ncrepro.models import selfsupervised
-from ncrepro.models import torchvision_models as models
+from ncrepro.commands import manual_data as by_hand
+from ncrepro.commands import plan as catalogue
+from ncrepro.extraction import networks as models
+from ncrepro.lab import profiles
+from ncrepro.lab.datasets import torchvision_datasets as datasets
+from ncrepro.lab.experiment import Experiment
+from ncrepro.lab.models import selfsupervised
+from ncrepro.store import paths
 
 
 @pytest.fixture

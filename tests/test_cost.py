@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from ncrepro import artifacts, cost, metrics, plots
-from ncrepro.experiment import Experiment
-from ncrepro.plots import cost as pictures
+from ncrepro import metrics
+from ncrepro.figures import plots
+from ncrepro.figures.plots import cost as pictures
+from ncrepro.lab import cost
+from ncrepro.lab.experiment import Experiment
+from ncrepro.store import artifacts
 
 matplotlib.use("agg")
 

@@ -9,10 +9,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ncrepro.datasets import builtin
-from ncrepro.datasets.builtin import glyphs, signs
-from ncrepro.datasets.images import Images
-from ncrepro.plots.data import examples
+from ncrepro.figures.plots.data import examples
+from ncrepro.lab.datasets import builtin
+from ncrepro.lab.datasets.builtin import glyphs, signs
+from ncrepro.lab.datasets.images import Images
 
 SPLITS = ("train", "test")
 generated = cache(builtin.generate)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ncrepro import arithmetic, digests
+from ncrepro.commands import digests
+from ncrepro.store import arithmetic
 
 KNOWN = digests.names()
 why_not = arithmetic.why_not_exact()

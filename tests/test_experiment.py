@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import experiment, paths, ranking, resampling
-from ncrepro.experiment import Experiment
+from ncrepro import ranking
+from ncrepro.lab import experiment
+from ncrepro.lab.experiment import Experiment
+from ncrepro.ranking import resampling
+from ncrepro.store import paths
 
 MODELS = ["a", "b", "c", "d"]
 ACCURACIES = pd.DataFrame({"t1": [90.0, 80.0, 70.0, 60.0], "t2": [60.0, 70.0, 80.0, 95.0]}, index=pd.Index(MODELS, name="model"))

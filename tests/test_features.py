@@ -6,7 +6,7 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-from ncrepro import features, models, training
+from ncrepro.lab import features, models, training
 
 
 def _images(n=10):

@@ -135,18 +135,18 @@ def test_an_unknown_root_is_refused(package):
 
 
 def test_training_does_not_rest_on_metrics_or_figures():
-    stops = (*fingerprint.KEEPING, "ncrepro.datasets")
+    stops = (*fingerprint.KEEPING, "ncrepro.lab.datasets")
     for task in ("classification", "segmentation", "selfsupervised", "text", "full_size", "imagenet"):
         for step in ("pretrain", "finetune", "extract"):
-            loaded = fingerprint.reach(f"ncrepro.tasks.{task}:{step}", stops=stops).modules
-            assert not {m for m in loaded if m.startswith(("ncrepro.metrics", "ncrepro.plots", "ncrepro.gallery"))}
+            loaded = fingerprint.reach(f"ncrepro.lab.tasks.{task}:{step}", stops=stops).modules
+            assert not {m for m in loaded if m.startswith(("ncrepro.metrics", "ncrepro.figures.plots", "ncrepro.figures"))}
 
 
 def test_one_figure_does_not_rest_on_another():
-    units = fingerprint.reach("ncrepro.gallery.supervised:ncti_table1", stops=()).units
-    names = {unit.name for unit in units if unit.module == "ncrepro.gallery.supervised"}
+    units = fingerprint.reach("ncrepro.figures.supervised:ncti_table1", stops=()).units
+    names = {unit.name for unit in units if unit.module == "ncrepro.figures.supervised"}
     assert {"ncti_table1", "_ncti_table1_holds"} <= names and "face_table1" not in names
-    assert not {unit for unit in units if unit.module == "ncrepro.gallery.ablations"}
+    assert not {unit for unit in units if unit.module == "ncrepro.figures.ablations"}
 
 
 def test_every_stop_exists():

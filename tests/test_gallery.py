@@ -10,8 +10,11 @@ import yaml
 from conftest import REPOSITORY
 from matplotlib import pyplot as plt
 
-from ncrepro import gallery, paths, plots, verdicts
-from ncrepro.plots import style
+from ncrepro import figures as gallery
+from ncrepro.figures import plots
+from ncrepro.figures.plots import style
+from ncrepro.ranking import verdicts
+from ncrepro.store import paths
 
 matplotlib.use("agg")
 
@@ -82,7 +85,7 @@ EXACT = {
 
 
 def test_no_verdict_rests_on_a_comparison_of_two_noisy_numbers():
-    """Claims return what `ncrepro.verdicts` makes of draws; ``Verdict`` is built nowhere else, ``exact`` only where it may be."""
+    """Claims return what `ncrepro.ranking.verdicts` makes of draws; ``Verdict`` is built nowhere else, ``exact`` only where it may be."""
     for path in sorted((REPOSITORY / "ncrepro" / "gallery").glob("*.py")):
         for function in [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]:
             calls = {node.func.id: node for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}

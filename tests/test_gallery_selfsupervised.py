@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from ncrepro import objectives, plots, resampling
-from ncrepro.experiment import Experiment
-from ncrepro.gallery import selfsupervised
-from ncrepro.plots import rankings
-from ncrepro.plots import selfsupervised as drawings
+from ncrepro.figures import plots, selfsupervised
+from ncrepro.figures.plots import rankings
+from ncrepro.figures.plots import selfsupervised as drawings
+from ncrepro.lab import objectives
+from ncrepro.lab.experiment import Experiment
+from ncrepro.ranking import resampling
 
 matplotlib.use("agg")
 

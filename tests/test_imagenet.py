@@ -16,16 +16,20 @@ from PIL import Image
 from test_selfsupervised import LAYOUTS, backbone
 from torch import nn
 
-from ncrepro import artifacts, extraction, pipeline, published, ranking
-from ncrepro import models as reduced
-from ncrepro.datasets import torchvision_datasets as datasets
-from ncrepro.datasets.folders import Photos
-from ncrepro.experiment import Experiment
-from ncrepro.gallery import loss_functions, selfsupervised
-from ncrepro.models import FACE_POOL, NCTI_POOL
-from ncrepro.models import selfsupervised as releases
-from ncrepro.models import torchvision_models as models
-from ncrepro.tasks import imagenet
+from ncrepro import ranking
+from ncrepro.commands import cli as pipeline
+from ncrepro.extraction import extract as extraction
+from ncrepro.extraction import networks as models
+from ncrepro.extraction.folders import Photos
+from ncrepro.figures import loss_functions, selfsupervised
+from ncrepro.lab import models as reduced
+from ncrepro.lab import published
+from ncrepro.lab.datasets import torchvision_datasets as datasets
+from ncrepro.lab.experiment import Experiment
+from ncrepro.lab.models import FACE_POOL, NCTI_POOL
+from ncrepro.lab.models import selfsupervised as releases
+from ncrepro.lab.tasks import imagenet
+from ncrepro.store import artifacts
 
 matplotlib.use("agg")
 TINY = models.Transform(16, 16, "bilinear", (0.5,) * 3, (0.25,) * 3)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from ncrepro import artifacts, jobs
+from ncrepro.store import artifacts, jobs
 
 
 def _square(folder, i):

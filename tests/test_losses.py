@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ncrepro import losses, models, training
-from ncrepro.tasks import classification
+from ncrepro.lab import losses, models, training
+from ncrepro.lab.tasks import classification
 
 N_CLASSES = 5
 

@@ -4,7 +4,7 @@ import builtins
 
 import pytest
 
-from ncrepro import memory
+from ncrepro.store import memory
 
 
 def test_the_peak_is_of_what_was_held_since():

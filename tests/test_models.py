@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from ncrepro import models
-from ncrepro.models import vision
+from ncrepro.lab import models
+from ncrepro.lab.models import vision
 
 EVERY = pytest.mark.parametrize("name", models.names())
 

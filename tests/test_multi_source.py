@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from ncrepro import experiment, resampling
-from ncrepro.gallery import loss_functions, multi_source
-from ncrepro.plots import sources
-from ncrepro.profiles import Pool
+from ncrepro.figures import loss_functions, multi_source
+from ncrepro.figures.plots import sources
+from ncrepro.lab import experiment
+from ncrepro.lab.profiles import Pool
+from ncrepro.ranking import resampling
 
 matplotlib.use("agg")
 

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import paths, pipeline, profiles
+from ncrepro.commands import cli as pipeline
 from ncrepro.commands import noise, tolerances, verify
+from ncrepro.lab import profiles
+from ncrepro.store import paths
 
 POOL = "multi_source"
 

@@ -8,9 +8,9 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
-from ncrepro import profiles
 from ncrepro.commands import workflow
 from ncrepro.commands.run import parameter_names
+from ncrepro.lab import profiles
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 

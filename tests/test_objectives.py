@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from ncrepro import objectives, published, training
-from ncrepro.objectives import byol, clustering, collapse, insdis, moco, pcl, simclr, swav
-from ncrepro.objectives.base import follow, momentum_copy, unit
-from ncrepro.objectives.views import STRONG, View
+from ncrepro.lab import objectives, published, training
+from ncrepro.lab.objectives import byol, clustering, collapse, insdis, moco, pcl, simclr, swav
+from ncrepro.lab.objectives.base import follow, momentum_copy, unit
+from ncrepro.lab.objectives.views import STRONG, View
 
 EVERY = sorted(objectives.OBJECTIVES)
 N_IMAGES, N_FEATURES = 24, 12

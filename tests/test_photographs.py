@@ -10,11 +10,13 @@ import torch
 import torchvision.datasets as tv
 from PIL import Image
 
-from ncrepro import artifacts, catalogue, datasets, models, profiles
-from ncrepro.datasets import photographs, torchvision_datasets
-from ncrepro.models import full_size
-from ncrepro.tasks import classification
-from ncrepro.tasks import full_size as task
+from ncrepro.commands import plan as catalogue
+from ncrepro.lab import datasets, models, profiles
+from ncrepro.lab.datasets import photographs, torchvision_datasets
+from ncrepro.lab.models import full_size
+from ncrepro.lab.tasks import classification
+from ncrepro.lab.tasks import full_size as task
+from ncrepro.store import artifacts
 
 CLASSES = {
     "cifar100": tuple(sorted(k for theme in photographs.THEMES.values() for names, _ in theme for k in names.split())),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from ncrepro import pipeline
+from ncrepro.commands import cli as pipeline
 from ncrepro.commands import run
 
 
@@ -125,7 +125,7 @@ def test_results_that_are_missing_are_one_clear_line(root, capsys):
 
 # Killed and started again ---------------------------------------------------------------------------------------------
 
-RUN = "from ncrepro.experiment import Experiment; s = Experiment('supervised', 'smoke'); s.pretrain(); s.finetune()"
+RUN = "from ncrepro.lab.experiment import Experiment; s = Experiment('supervised', 'smoke'); s.pretrain(); s.finetune()"
 
 
 def tables(root: Path) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ncrepro.probe import linear_probe
+from ncrepro.metrics.linear_probe import linear_probe
 
 LABELS = np.repeat(["a", "b", "c"], 30)
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from ncrepro import experiment, models, pipeline, profiles
-from ncrepro import recipes
+from ncrepro.commands import cli as pipeline
+from ncrepro.lab import experiment, models, profiles, recipes
 
 
 def rewrite(root, old, new):
@@ -264,7 +264,7 @@ def test_a_task_can_be_judged_by_the_accuracies_that_it_gives(path):
 
 
 def test_every_task_has_its_recipes():
-    modules = {path.stem for path in (REPOSITORY / "ncrepro/tasks").glob("*.py")} - {"__init__", "optimise", "recipes"}
+    modules = {path.stem for path in (REPOSITORY / "ncrepro/lab/tasks").glob("*.py")} - {"__init__", "optimise", "recipes"}
     assert recipes.TASKS.keys() == modules
 
 

@@ -7,9 +7,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from ncrepro import paths, published
-from ncrepro.plots import published as plots
-from ncrepro.plots import tables
+from ncrepro.figures.plots import published as plots
+from ncrepro.figures.plots import tables
+from ncrepro.lab import published
+from ncrepro.store import paths
 
 
 @pytest.fixture(scope="module")

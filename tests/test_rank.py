@@ -18,9 +18,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 import ncrepro
-from ncrepro import advice, candidates, metrics, models, pipeline, ranking
+from ncrepro import metrics, ranking
+from ncrepro.commands import cli as pipeline
+from ncrepro.extraction import networks as published
+from ncrepro.lab import models
 from ncrepro.metrics import ClassStatistics
-from ncrepro.models import torchvision_models as published
+from ncrepro.rank_your_own import models as candidates
+from ncrepro.rank_your_own import rank as advice
 
 SIZE = candidates.REDUCED  # 32 pixels: small enough for tests
 
@@ -472,7 +476,7 @@ def test_networks_of_timm_are_looked_up_by_name():
 
 
 def test_a_file_that_the_demo_trained_says_its_own_architecture(pictures, root):
-    from ncrepro.experiment import Experiment
+    from ncrepro.lab.experiment import Experiment
 
     study = Experiment("supervised", "smoke")
     job = study._pretraining(study.pool.models[0])

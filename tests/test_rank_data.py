@@ -14,8 +14,11 @@ import torch
 from PIL import Image
 
 import ncrepro
-from ncrepro import advice
-from ncrepro.datasets import decode, folders, given, labels, own
+from ncrepro.extraction import decode, folders
+from ncrepro.rank_your_own import data as own
+from ncrepro.rank_your_own import features as given
+from ncrepro.rank_your_own import labels
+from ncrepro.rank_your_own import rank as advice
 
 
 def opened(data, *arguments, **options):

@@ -14,10 +14,12 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 import ncrepro
-from ncrepro import candidates, identity, metrics
-from ncrepro.candidates import IMAGENET, REDUCED, ImageModel
-from ncrepro.datasets.own import Texts
-from ncrepro.models import torchvision_models as published
+from ncrepro import metrics
+from ncrepro.extraction import identity
+from ncrepro.extraction import networks as published
+from ncrepro.rank_your_own import models as candidates
+from ncrepro.rank_your_own.data import Texts
+from ncrepro.rank_your_own.models import IMAGENET, REDUCED, ImageModel
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr, weightedtau
 
-from ncrepro import published, ranking
+from ncrepro import ranking
+from ncrepro.lab import published
 
 Terms = namedtuple("Terms", "seli ncc log_vc")
 STATISTICS = [ranking.weighted_kendall, ranking.pearson, ranking.spearman]

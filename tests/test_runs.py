@@ -11,9 +11,10 @@ import pytest
 from conftest import REPOSITORY
 from test_pipeline import notebook
 
-from ncrepro import artifacts, paths, profiles
 from ncrepro.commands import run as runs
 from ncrepro.commands import workflow
+from ncrepro.lab import profiles
+from ncrepro.store import artifacts, paths
 
 WRITES = """
 import numpy as np, pandas as pd
@@ -131,9 +132,9 @@ def test_a_run_that_reads_what_no_run_before_it_writes_is_refused(made):
 
 
 def test_a_run_that_imports_what_the_fingerprint_does_not_find_is_refused(made):
-    hidden = "profile = None", "import ncrepro\nname = 'ncrepro.' + 'mem' + 'ory'\n__import__(name)"
+    hidden = "profile = None", "import ncrepro\nname = 'ncrepro.store.' + 'mem' + 'ory'\n__import__(name)"
     (made / "notebooks" / "07_hidden.ipynb").write_text(notebook(*hidden))
-    with pytest.raises(ValueError, match="07_hidden imported ncrepro.memory, which ncrepro.store.fingerprint does not find"):
+    with pytest.raises(ValueError, match="07_hidden imported ncrepro.store.memory, which ncrepro.store.fingerprint does not find"):
         runs.run("07_hidden", profiles.load())
 
 
@@ -158,7 +159,7 @@ def test_a_process_that_is_killed_is_one_clear_line_and_leaves_nothing_behind(ma
 def test_two_processes_make_a_run_once(made):
     (made / "notebooks" / "09_slow.ipynb").write_text(notebook("profile = None", "import time; time.sleep(2)"))
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-W", "ignore", "-m", "ncrepro.pipeline", "run", "09_slow"]
+    command = [sys.executable, "-W", "ignore", "-m", "ncrepro.commands.cli", "run", "09_slow"]
     first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     lock = made / "build/smoke/09_slow.lock"
     while not lock.exists():

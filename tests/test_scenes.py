@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from ncrepro.datasets import scenes
-from ncrepro.datasets.builtin import signs
+from ncrepro.lab.datasets import scenes
+from ncrepro.lab.datasets.builtin import signs
 
 SPLITS = ("train", "test")
 FEW = ("rooms", "shadows", "things", "figures", "street")  # domains that together use every way of painting

@@ -17,13 +17,16 @@ from torch.nn import functional as F
 from torchvision import datasets as torchvision_datasets
 from torchvision.transforms import v2
 
-from ncrepro import gallery as gallery_of
-from ncrepro import paths, pipeline, profiles, ranking, recipes
-from ncrepro.datasets import local, scenes, segmentation_folders
-from ncrepro.experiment import Experiment
-from ncrepro.gallery import segmentation as gallery
-from ncrepro.models import segmentation as models
-from ncrepro.tasks import optimise, segmentation
+from ncrepro import figures as gallery_of
+from ncrepro import ranking
+from ncrepro.commands import cli as pipeline
+from ncrepro.figures import segmentation as gallery
+from ncrepro.lab import profiles, recipes
+from ncrepro.lab.datasets import local, scenes, segmentation_folders
+from ncrepro.lab.experiment import Experiment
+from ncrepro.lab.models import segmentation as models
+from ncrepro.lab.tasks import optimise, segmentation
+from ncrepro.store import paths
 
 matplotlib.use("agg")
 

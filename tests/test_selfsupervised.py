@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torchvision.models import resnet50
 
-from ncrepro import datasets, models, objectives, published
-from ncrepro.models import selfsupervised as releases
-from ncrepro.models import torchvision_models
-from ncrepro.tasks import classification, selfsupervised
+from ncrepro.extraction import networks as torchvision_models
+from ncrepro.lab import datasets, models, objectives, published
+from ncrepro.lab.models import selfsupervised as releases
+from ncrepro.lab.tasks import classification, selfsupervised
 
 NAMES = sorted(releases.RELEASES)
 

@@ -9,9 +9,9 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ncrepro import ranking
-from ncrepro.gallery import small_pools
-from ncrepro.plots import transfer
-from ncrepro.verdicts import UNKNOWN, exact
+from ncrepro.figures import small_pools
+from ncrepro.figures.plots import transfer
+from ncrepro.ranking.verdicts import UNKNOWN, exact
 
 matplotlib.use("agg")
 

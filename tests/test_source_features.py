@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import metrics, ranking, resampling
-from ncrepro.analyses import low_shot, source_features
+from ncrepro import metrics, ranking
+from ncrepro.lab.analyses import low_shot, source_features
+from ncrepro.ranking import resampling
 
 MODELS = ["a", "b", "c"]
 

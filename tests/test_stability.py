@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-
 from matplotlib import pyplot as plt
 
-from ncrepro import metrics, paths, ranking, resampling
-from ncrepro.analyses import draws, stability
-from ncrepro.plots import stability as drawn
-from ncrepro.profiles import Pool
+from ncrepro import metrics, ranking
+from ncrepro.figures.plots import stability as drawn
+from ncrepro.lab.analyses import draws, stability
+from ncrepro.lab.profiles import Pool
+from ncrepro.ranking import resampling
+from ncrepro.store import paths
 
 MODELS = ["a", "b", "c", "d"]
 ACCURACIES = pd.DataFrame({"t": [90.0, 80.0, 70.0, 60.0], "u": [50.0, 40.0, 30.0, 20.0]}, index=pd.Index(MODELS, name="model"))

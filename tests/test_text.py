@@ -19,13 +19,15 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
-from ncrepro import experiment, pipeline, profiles, ranking
-from ncrepro import gallery as gallery_of
-from ncrepro.datasets import clue, docstrings
-from ncrepro.gallery import text as gallery
-from ncrepro.models import text as models
-from ncrepro.plots import texts
-from ncrepro.tasks import text
+from ncrepro import figures as gallery_of
+from ncrepro import ranking
+from ncrepro.commands import cli as pipeline
+from ncrepro.figures import text as gallery
+from ncrepro.figures.plots import texts
+from ncrepro.lab import experiment, profiles
+from ncrepro.lab.datasets import clue, docstrings
+from ncrepro.lab.models import text as models
+from ncrepro.lab.tasks import text
 
 matplotlib.use("agg")
 
@@ -128,7 +130,7 @@ def test_the_target_has_as_many_texts_of_each_class():
 
 
 def test_texts_are_the_same_in_another_process_and_hash_seed():
-    program = "from ncrepro.datasets import docstrings; print(docstrings.split_of('sections_numpy', 'test').texts)"
+    program = "from ncrepro.lab.datasets import docstrings; print(docstrings.split_of('sections_numpy', 'test').texts)"
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     environment = os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": root}
     printed = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)

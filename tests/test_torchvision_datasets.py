@@ -19,9 +19,9 @@ import torchvision.datasets as tv
 from PIL import Image
 from scipy.io import savemat
 
-from ncrepro import paths
-from ncrepro.datasets import folders
-from ncrepro.datasets import torchvision_datasets as datasets
+from ncrepro.extraction import folders
+from ncrepro.lab.datasets import torchvision_datasets as datasets
+from ncrepro.store import paths
 
 
 def paint(path: Path, k: int) -> None:

@@ -16,9 +16,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from ncrepro import published
-from ncrepro.models import FACE_POOL, NCTI_POOL
-from ncrepro.models import torchvision_models as models
+from ncrepro.extraction import networks as models
+from ncrepro.lab import published
+from ncrepro.lab.models import FACE_POOL, NCTI_POOL
 
 WIDTHS = {
     "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048, "densenet121": 1024, "densenet169": 1664,

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from ncrepro import models, training
-from ncrepro.training import Recipe
+from ncrepro.lab import models, training
+from ncrepro.lab.training import Recipe
 
 RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.05)
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import pdist
 
-from ncrepro import datasets, metrics, models, profiles, toy, training, trajectories
-from ncrepro.profiles import Model
-from ncrepro.tasks import classification
+from ncrepro import metrics
+from ncrepro.lab import datasets, models, profiles, toy, training, trajectories
+from ncrepro.lab.profiles import Model
+from ncrepro.lab.tasks import classification
 
 LABELS = np.repeat([0, 1, 2], 4)
 SIMPLEX = np.eye(3) - 1 / 3  # three means at 120 degrees in a plane of space

@@ -7,11 +7,15 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from ncrepro import analyses, artifacts, experiment, gallery, paths, ranking, resampling, tasks, verdicts
-from ncrepro.analyses import ablations
-from ncrepro.gallery import neural_collapse
-from ncrepro.resampling import Noise
-from ncrepro.verdicts import UNKNOWN, Verdict, above, every, exact, likely, positive, some
+from ncrepro import figures as gallery
+from ncrepro import ranking
+from ncrepro.figures import neural_collapse
+from ncrepro.lab import analyses, experiment, tasks
+from ncrepro.lab.analyses import ablations
+from ncrepro.ranking import resampling, verdicts
+from ncrepro.ranking.resampling import Noise
+from ncrepro.ranking.verdicts import UNKNOWN, Verdict, above, every, exact, likely, positive, some
+from ncrepro.store import artifacts, paths
 
 # The rule -------------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import paths, pipeline
+from ncrepro.commands import cli as pipeline
 from ncrepro.commands import tolerances, verify
+from ncrepro.store import paths
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "reference" / "demo"
 FEW = ["supervised/accuracies.csv", "supervised/scores.csv", "supervised/correlations.csv", "supervised/pretraining.csv",

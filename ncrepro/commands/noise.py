@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .. import artifacts, paths, profiles
-from ..experiment import Experiment
-from ..verdicts import OPEN
+from ..lab import profiles
+from ..lab.experiment import Experiment
+from ..ranking.verdicts import OPEN
+from ..store import artifacts, paths
 from . import tolerances, verify
 
 RANKING = ("pretraining", "accuracies", "features", "scores", "correlations")  # the tables of a pool that its verbs write

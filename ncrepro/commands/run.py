@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import artifacts, paths, profiles
-from ..store import fingerprint, manifest, trace
+from ..lab import profiles
+from ..store import artifacts, fingerprint, manifest, paths, trace
+from ..store.schema import unknown
 from . import workflow
 
 
@@ -118,7 +119,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
     known = parameter_names(workflow.read_notebook(notebook), notebook.name)
     for name in parameters:
         if name not in known:
-            raise ValueError(f"{notebook.name}: " + profiles.unknown("parameter", name, known))
+            raise ValueError(f"{notebook.name}: " + unknown("parameter", name, known))
     failed = output.with_suffix(".failed.ipynb")
     for old in (failed, output):
         old.unlink(missing_ok=True)

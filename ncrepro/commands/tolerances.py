@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from .. import artifacts
+from ..store import artifacts
 
 FALSE_ALARMS = 0.05  # share of honest runs with other seeds that may fail
 LEAP = 10  # how many ranges a number may lie outside the range that its column took over rows and repetitions

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .. import arithmetic, paths
+from ..store import arithmetic, paths
 from . import tolerances
 from .tolerances import Channel, Finding, Limits
 

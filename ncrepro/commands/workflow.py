@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import paths
-from ..profiles import Profile, unknown
-from ..store import fingerprint, manifest
+from ..lab.profiles import Profile
+from ..store import fingerprint, manifest, paths
+from ..store.schema import unknown
 
 # Beyond what the numbers say.
 AFTER = {
@@ -132,7 +132,7 @@ def to_make(profile: Profile) -> dict[Run, tuple[Run, ...]]:
 def rules(profile: Profile) -> str:
     """What has to be made, as rules of a Makefile: ``all`` and ``features`` and one rule for each run."""
     chosen = to_make(profile)
-    lines = ["# Written by `python -m ncrepro.pipeline rules`: the runs that are not up to date, and those after them."]
+    lines = ["# Written by `python -m ncrepro.commands.cli rules`: the runs that are not up to date, and those after them."]
     outputs = {run: paths.relative(run.output(profile.name)) for run in chosen}
     lines += [f"all: {' '.join(outputs.values())}", f"features: {' '.join(o for r, o in outputs.items() if r.notebook[0] == '1')}"]
     if chosen:

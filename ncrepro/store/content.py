@@ -7,8 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from .. import paths
-from . import trace
+from . import paths, trace
 
 
 def digest(path: Path) -> str | None:
@@ -67,6 +66,6 @@ class Register(dict):
             super().__init__()
 
     def save(self) -> None:
-        from .. import artifacts
+        from . import artifacts
 
         artifacts.write(self.path, json.dumps(self))

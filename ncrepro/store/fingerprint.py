@@ -27,20 +27,23 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 # What the fingerprint of a *result* does not look into, and why; `make` looks into all of it.
 KEEPING = {
-    "ncrepro.store": "keeps results and says what they rest on; computes none",
-    "ncrepro.artifacts": "keeps results; computes none",
-    "ncrepro.paths": "says where a result lies, not what it is",
-    "ncrepro.jobs": "says when and in which process a result is computed; the arithmetic is pinned elsewhere",
-    "ncrepro.profiles": "what a profile asks for stands in the result's spec",
-    "ncrepro.schema": "refuses what a profile may not say; computes nothing",
+    "ncrepro.store.artifacts": "keeps results; computes none",
+    "ncrepro.store.content": "says what data hold; computes no result",
+    "ncrepro.store.fingerprint": "says what a result rests on",
+    "ncrepro.store.jobs": "says when and in which process a result is computed; the arithmetic is pinned elsewhere",
+    "ncrepro.store.manifest": "says what a run rests on",
+    "ncrepro.store.paths": "says where a result lies, not what it is",
+    "ncrepro.store.schema": "refuses what a profile may not say; computes nothing",
+    "ncrepro.store.trace": "watches what is read and written",
+    "ncrepro.lab.profiles": "what a profile asks for stands in the result's spec",
 }
 # Modules of these packages that are imported under a computed name are not looked into in the fingerprint of a *run*: which one it is
 # depends on the profile, and whoever imports it, and whoever makes or uses its results, notes the code that this rests on.
-REPORTED = ("ncrepro.tasks",)
+REPORTED = ("ncrepro.lab.tasks",)
 # Decorators that only enter a function into a list: the function does not run by being listed.
-LISTING = {"ncrepro.gallery:figure"}
+LISTING = {"ncrepro.figures:figure"}
 # Committed data that is read through these functions: its content counts wherever they are reached.
-_DATA = {"ncrepro.paths:published": "data/published"}
+_DATA = {"ncrepro.store.paths:published": "data/published"}
 
 _DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "PyYAML", "ot": "POT"}
 

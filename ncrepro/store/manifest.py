@@ -9,10 +9,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from .. import artifacts, paths
-from . import fingerprint
+from . import artifacts, fingerprint, paths
 from .content import digest
-
 
 KINDS = ("code", "module", "read", "write", "there", "artefact")
 

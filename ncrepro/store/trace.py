@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .. import paths
+from . import paths
 
 FILE = "NCREPRO_TRACE"  # the environment variable that names the file the facts go to
 

@@ -1,0 +1,342 @@
+"""What a profile needs from outside, and what it is going to do: lists to read before days of computing begin.
+
+``python -m ncrepro.commands.plan data`` lists every data set and checkpoint: is it there, how large, under which licence, from
+where. ``python -m ncrepro.commands.plan plan`` says what will run, in what order, how long and how much disk that takes. Nothing
+is downloaded or computed by either.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from functools import partial
+
+import huggingface_hub
+import pandas as pd
+import torch
+from segmentation_models_pytorch.encoders import encoders
+
+from ..extraction import networks as models
+from ..lab import profiles
+from ..lab.datasets import clue, photographs, segmentation_folders
+from ..lab.datasets import torchvision_datasets as datasets
+from ..lab.experiment import Experiment
+from ..lab.models import segmentation as segmenters
+from ..lab.models import selfsupervised as releases
+from ..lab.models import text as readers
+from ..lab.tasks import imagenet
+from ..store import paths
+from . import manual_data as by_hand
+
+# What the estimates rest on: a machine with one GPU. A network's published multiply-adds give its seconds per image.
+GIGAFLOPS_PER_S = 8_000.0  # of the GPU: ResNet-50 on 2,000 images/s
+TRAINING = 3  # a training step costs as much as so many forward passes
+DECODED_PER_S = 120  # photographs that one CPU core decodes and resizes in a second
+SCORED_PER_S = 400  # images per second and core that all metrics together get through
+CORES = 16
+N_FEATURES = 1_750  # of a network, on average over the papers' nineteen
+N_SOURCE_CLASSES = 1_000
+# Multiply-adds of one image of 480 pixels, of one text of 128 tokens, and the size of the weights: counted, not published.
+GIGAFLOPS = {"pspnet_resnet50": 95.5} | {name: 11.2 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
+MEGABYTES = {"pspnet_resnet50": 120} | {name: 407 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ncrepro.commands.plan", description=__doc__)
+    parser.add_argument("what", choices=("data", "plan"), help="list what is needed | say what will run")
+    what = parser.parse_args(argv).what
+    try:
+        profile = profiles.load()
+        print(as_text(data(profile)) if what == "data" else plan(profile))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# What is needed -------------------------------------------------------------------------------------------------------
+
+
+def data(profile: profiles.Profile) -> pd.DataFrame:
+    """Every data set and checkpoint of a profile: (kind, name, what, state, megabytes, licence, source, how).
+
+    ``state`` is ``present``, ``missing`` (it will be downloaded) or ``by hand`` (it is not). Data that is drawn on the
+    spot, as in the demo, needs nothing and is not listed. CIFAR counts as present also as image folders.
+    """
+    rows = []
+    for name in by_hand.of(profile):
+        entry, (folder, page) = by_hand.ENTRIES[name], _place(name)
+        state, size = "present" if is_there(name) else "by hand", 1000 * (entry.gigabytes or 0)
+        how = f"get it from {page} and unpack it, so that {folder}/ is there"
+        rows.append(("data set", name, entry.title, state, size, entry.licence, page, how))
+    rows += [row for pool in profile.pools.values() for row in _of_hub(pool)]
+    pools = [pool for pool in profile.pools.values() if pool.task == "imagenet"]
+    for name in dict.fromkeys(_data_sets(profile)):
+        if name in datasets.ENTRIES:
+            entry = datasets.ENTRIES[name]
+            there = entry.there or (paths.downloads() / name / "train").is_dir() and name in photographs.ARCHIVES
+            state = "present" if there else "missing" if entry.archives else "by hand"
+            how = " ".join(archive.url for archive in entry.archives) or entry.by_hand
+            rows.append(("data set", name, entry.title, state, entry.megabytes, entry.licence, entry.page, how))
+        elif name.startswith(datasets.FOLDER):
+            place = paths.downloads() / name.removeprefix(datasets.FOLDER)
+            how = f"put {place}/train/CLASS/*.jpg and {place}/test/CLASS/*.jpg there"
+            rows.append(("data set", name, "your images", _state(place.exists()), 0, "yours", str(place), how))
+    for pool in pools:
+        recipe = pool.pretrain
+        for name in pool.losses if recipe["weights"] == imagenet.AUTHORS else ():
+            release, file = releases.RELEASES[imagenet.RELEASED[name]], releases.place(imagenet.RELEASED[name])
+            state = "present" if file.exists() else "by hand" if release.converter else "missing"
+            what, how = f"ResNet-50 of {release.paper}, without labels", releases.remedy(imagenet.RELEASED[name])
+            rows.append(("checkpoint", name, what, state, 0, release.licence, release.url, how))
+        for name in () if recipe["weights"] == imagenet.AUTHORS else pool.architectures:
+            found = models.checkpoint(name, recipe["weights"], recipe["transform"])
+            what = f"{found.weights}, top-1 {found.accuracy:.1f} %"
+            how = found.url or f"put its state dict at {found.file}"
+            size = found.megabytes if found.megabytes == found.megabytes else 0
+            rows.append(("checkpoint", name, what, _state(found.present), size, found.licence, found.url, how))
+    columns = ["kind", "name", "what", "state", "megabytes", "licence", "source", "how"]
+    return pd.DataFrame(rows, columns=columns).drop_duplicates(["kind", "name"], ignore_index=True)
+
+
+def _of_hub(pool: profiles.Pool) -> Iterator[tuple]:
+    """The checkpoints that segmentation and text models start from, in the cache of Hugging Face."""
+    for name in pool.architectures:
+        if pool.task == "segmentation" and segmenters.ARCHITECTURES[name]["encoder_weights"]:
+            encoder, weights = (segmenters.ARCHITECTURES[name][key] for key in ("encoder_name", "encoder_weights"))
+            repository, revision = encoders[encoder]["pretrained_settings"][weights].values()
+            what, licence = f"{encoder} of torchvision, trained on ImageNet", "BSD-3-Clause; trained on ImageNet: research"
+            size = 102
+        elif pool.task == "text" and readers.ARCHITECTURES[name].checkpoint:
+            repository, revision = readers.ARCHITECTURES[name].checkpoint, None
+            licence, size = "see its page", MEGABYTES[name]
+            what = "Chinese encoder, trained to fill in masked words"
+        else:
+            continue
+        find = partial(huggingface_hub.try_to_load_from_cache, repository, revision=revision)
+        files = (find(file) for file in ("model.safetensors", "pytorch_model.bin"))
+        state, page = _state(any(isinstance(file, str) for file in files)), f"https://huggingface.co/{repository}"
+        yield "checkpoint", repository, what, state, size, licence, page, f"{page} (into Hugging Face's cache: HF_HOME)"
+
+
+def _place(name: str) -> tuple[str, str]:
+    """The folder, below that of all data, which a data set of `by_hand` is read from, and the page to get it from."""
+    if name in clue.FOLDERS:
+        return clue.FOLDERS[name], clue.URL
+    layout = segmentation_folders.LAYOUTS[name]
+    return layout.folder, layout.url
+
+
+def is_there(name: str) -> bool:
+    """Whether the folder of a data set of `by_hand` is in its place; its reader finds out what may be missing in it."""
+    return (paths.downloads() / _place(name)[0]).exists()
+
+
+def _data_sets(profile: profiles.Profile) -> Iterator[str]:
+    """What the pools name; of parts of CIFAR, the archive that they are taken from."""
+    for pool in profile.pools.values():
+        for name in (*pool.sources, *pool.targets):
+            if pool.task == "imagenet":
+                yield name
+            elif name in photographs.NAMES:
+                yield photographs.SETS[name][0]
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """The table of `data` to be read in a terminal."""
+    if table.empty:
+        return "This profile draws its data itself: nothing is downloaded."
+    lines = [f"Everything lies in {paths.downloads()} (NCREPRO_DATA says otherwise); nothing was downloaded now."]
+    for kind, group in table.groupby("kind", sort=False):
+        lines += ["", f"{kind}s", ""]
+        for row in group.itertuples():
+            size = f"{row.megabytes / 1000:.2f} GB" if row.megabytes else ""
+            lines.append(f"  {row.state:8} {row.name:20} {size:>9}  {row.what}; licence: {row.licence}")
+            if row.state != "present":
+                lines += _wrapped(row.how, " " * 11, " " * 11)
+    by_state = table.groupby("state")["megabytes"].sum() / 1000
+    lines += ["", "In all: " + ", ".join(f"{state} {size:.1f} GB" for state, size in by_state.items()) + "."]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    """Lines of at most 110 characters; addresses and paths stay whole."""
+    return textwrap.wrap(text, 110, initial_indent=first, subsequent_indent=others, break_on_hyphens=False, break_long_words=False)
+
+
+def _state(present: bool) -> str:
+    return "present" if present else "missing"
+
+
+# What will run --------------------------------------------------------------------------------------------------------
+
+
+def work(study: Experiment) -> pd.DataFrame:
+    """A pool's jobs: (step, model, data, done, images, hours, gigabytes), the last three estimated where that is possible.
+
+    ``images`` counts every time one goes through the network; ``hours`` are those of a machine with one GPU and 16 cores;
+    ``gigabytes`` is what the job leaves on disk.
+    """
+    rows = []
+    for step, jobs in study.jobs().items():
+        for model, data_set, job in jobs:
+            images, hours, gigabytes = _cost(study.pool, step, model, data_set)
+            rows.append((step, model.name, data_set, job.path.exists(), images, hours, gigabytes))
+    return pd.DataFrame(rows, columns=["step", "model", "data", "done", "images", "hours", "gigabytes"])
+
+
+def _cost(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
+    if pool.task != "imagenet" or data_set not in datasets.ENTRIES:
+        return _cost_by_hand(pool, step, model, data_set)
+    entry, network = datasets.ENTRIES[data_set], models.checkpoint(model.architecture, imagenet.weights_of(pool), "own")
+    wide = 224 if pool.pretrain["transform"] == "released" else network.transform.crop
+    gigaflops = network.gigaflops * (wide / network.transform.crop) ** 2
+    n_train = _n_train(pool, data_set)
+    if step == "extract":
+        return n_train, _seconds(n_train, gigaflops) / 3600, 4e-9 * n_train * (N_FEATURES + N_SOURCE_CLASSES)
+    if step == "score":
+        return 0, n_train / SCORED_PER_S / 3600 / 2, 0.0  # two at a time
+    recipe = pool.pretrain if step == "pretrain" else pool.finetune_of.get(data_set, pool.finetune)
+    if "epochs" not in recipe:
+        return 0, 0.0, 0.0
+    seen = recipe["epochs"] * (n_train if pool.max_per_class else entry.n_train)
+    seconds = _seconds(seen, TRAINING * gigaflops) + _seconds(entry.n_test, gigaflops)
+    return seen + entry.n_test, seconds / 3600, network.megabytes / 1000 if step == "pretrain" else 0.0
+
+
+def _cost_by_hand(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
+    if pool.task == "imagenet" or model.architecture not in GIGAFLOPS:
+        return 0, 0.0, 0.0
+    stored = MEGABYTES[model.architecture] / 1000 if step == "pretrain" else 0.0
+    if step == "score" or data_set not in by_hand.ENTRIES:
+        return 0, 0.0, stored
+    entry, gigaflops = by_hand.ENTRIES[data_set], GIGAFLOPS[model.architecture]
+    if step == "extract":
+        return entry.n_train, _seconds(entry.n_train, gigaflops) / 3600, 0.0
+    recipe = pool.pretrain if step == "pretrain" else pool.finetune
+    seen = recipe["epochs"] * entry.n_train
+    seconds = _seconds(seen, TRAINING * gigaflops) + _seconds(entry.n_test, gigaflops)
+    return seen + entry.n_test, seconds / 3600, stored
+
+
+def _n_train(pool: profiles.Pool, data_set: str) -> int:
+    """Images of a target that are scored on."""
+    entry = datasets.ENTRIES[data_set]
+    released = data_set in datasets.NINE_TENTHS and pool.extract["split"] == "released"
+    lent = entry.n_train * 9 // 10 if released else entry.n_train
+    return min(lent, pool.max_per_class * entry.n_classes) if pool.max_per_class else lent
+
+
+def _seconds(images: float, gigaflops: float) -> float:
+    """Decoding on the CPU and the network on the GPU go on side by side."""
+    return images * max(1 / (DECODED_PER_S * CORES), gigaflops / GIGAFLOPS_PER_S)
+
+
+def plan(profile: profiles.Profile) -> str:
+    """What `make all` will do in this profile, as a protocol to be read and signed before it starts."""
+    return "\n".join(_plan(profile))
+
+
+_STEPS = {
+    "pretrain": ("10_train_pool", "load and check {n} networks", "pre-train {n} networks"),
+    "finetune": (
+        "10_train_pool", "find the ground truth of {n} cells (model x target x seed), {trained} by fine-tuning", "fine-tune {n} times",
+    ),
+    "extract": ("11_extract_features", "extract {n} feature matrices (model x target)", "extract {n} feature matrices"),
+    "score": ("the pool's own notebook", "score {n} feature matrices by every metric", "score {n} feature matrices"),
+}
+
+
+def _plan(profile: profiles.Profile) -> Iterator[str]:
+    needed = data(profile)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    yield f"Plan for profile {profile.name!r}; this machine has {os.cpu_count()} CPU cores and {device}"
+    yield profile.description
+    yield ""
+    yield "1. Get what is needed (make data lists each with its licence)"
+    for kind, group in needed.groupby("kind", sort=False):
+        states = group.groupby("state")["megabytes"]
+        said = ", ".join(f"{len(sizes)} {state} ({sizes.sum() / 1000:.1f} GB)" for state, sizes in states)
+        yield f"   {len(group)} {kind}s: {said}"
+    if needed.empty:
+        yield "   nothing: the data are drawn on the spot"
+    for row in needed[needed["state"] == "by hand"].itertuples():
+        without = "nothing starts without it" if row.name in by_hand.ENTRIES else "it is left out"
+        yield from _wrapped(f"{row.name} is not downloaded for you, and {without}; to have it, {row.how}", "   ! ", "     ")
+    totals = []
+    for number, pool in enumerate(profile.pools.values(), start=2):
+        study = Experiment(pool.name, profile.name)
+        table = work(study)
+        totals.append(table)
+        yield ""
+        yield f"{number}. Pool {pool.name}: {len(study.pool.models)} models, {len(study.pool.targets)} targets"
+        yield from _about(study)
+        for letter, (step, group) in zip("abcd", table.groupby("step", sort=False), strict=True):
+            yield _line(letter, step, group, pool.task)
+    table = pd.concat(totals)
+    left = table[~table["done"]]
+    download = needed.loc[needed["state"] == "missing", "megabytes"].sum() / 1000
+    yield ""
+    yield f"{len(profile.pools) + 2}. Draw every figure (90_figures): minutes"
+    yield ""
+    free = shutil.disk_usage(paths.root()).free / 1e9
+    yield (f"In all: {len(left):,} of {len(table):,} jobs to do; {download:.1f} GB to download, "
+           f"{download + left['gigabytes'].sum():.0f} GB more on disk, {free:.0f} GB are free.")  # fmt: skip
+    if not table["hours"].any():  # small networks on small images are not estimated but measured
+        yield "How long it takes is in the README."
+        return
+    yield from _wrapped(
+        f"About {_duration(left['hours'].sum())} on one GPU and {CORES} cores. An estimate, good to a factor of two or three, from "
+        f"{GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the GPU, training at {TRAINING} forward passes, "
+        f"{DECODED_PER_S} photographs decoded and {SCORED_PER_S} images scored per core and second. An archive needs its size once "
+        "more while it is unpacked. A run may be stopped at any time and goes on where it stopped.", "", "")  # fmt: skip
+    if not torch.cuda.is_available():
+        yield "This machine has no GPU: for a try, give the pool a max_per_class, fewer models, fewer targets."
+
+
+def _about(study: Experiment) -> Iterator[str]:
+    pool = study.pool
+    if pool.task != "imagenet":
+        for said, names, recipe in (("pre-trained", pool.sources, pool.pretrain), ("fine-tuned", pool.targets, pool.finetune)):
+            trained = ", ".join(f"{key} {value}" for key, value in recipe.items())
+            settings = "the weights stay as they are" if names == ("nothing",) else trained
+            yield from _wrapped(f"{said} on {', '.join(names)}: {settings}", "   ", "   ")
+        yield f"   {pool.seeds} fine-tunings of each model on each target"
+        return
+    trained = [t for t in pool.targets if pool.finetune_of.get(t, pool.finetune)["ground_truth"] == "finetune"]
+    recipe = pool.finetune
+    weights, transform = pool.pretrain["weights"], pool.pretrain["transform"]
+    yield f"   weights {weights}, transform {transform!r}, sample set {pool.extract['split']!r}, {pool.extract['precision']}"
+    lent = [f"{t} {_n_train(pool, t):,} + {datasets.ENTRIES[t].n_test:,}" for t in pool.targets if t in datasets.ENTRIES]
+    yield from _wrapped("images to score on + to judge by: " + ", ".join(lent), "   ", "   ")
+    for name, subset in pool.subsets.items():
+        targets = subset.targets or pool.targets
+        truth = "published accuracies" if subset.truth == "published" else "accuracies fine-tuned here"
+        yield f"   {name}: {len(pool.subset(name))} models x {len(targets)} targets, judged by {truth}"
+    if trained:
+        rate, size, seeds = recipe["learning_rate"], recipe["batch_size"], len(pool.seeds_of(trained[0]))
+        yield f"   fine-tuned here: {', '.join(trained)} ({recipe['epochs']} epochs, SGD {rate}, batch {size}, {seeds} seeds)"
+
+
+def _line(letter: str, step: str, jobs: pd.DataFrame, task: str) -> str:
+    notebook, said, said_small = _STEPS[step]
+    left = jobs[~jobs["done"]]
+    trained = (jobs["images"] > 0).sum()
+    what = (said if task == "imagenet" else said_small).format(n=len(jobs), trained=trained)
+    if step == "pretrain" and trained and task == "imagenet":
+        what += f", train {trained} of them on their source"
+    cost = f", about {_duration(left['hours'].sum())}" if left["hours"].sum() else ""
+    kind = "texts" if task == "text" else "images"
+    passes = f", {left['images'].sum() / 1e6:.1f} million {kind} through a network" if left["images"].sum() else ""
+    disk = f", {left['gigabytes'].sum():.1f} GB" if left["gigabytes"].sum() else ""
+    return f"   {letter}. {notebook}: {what}; {len(jobs) - len(left)} done{passes}{cost}{disk}"
+
+
+def _duration(hours: float) -> str:
+    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

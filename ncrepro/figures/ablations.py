@@ -1,0 +1,275 @@
+"""The figures of `30_ablations`."""
+
+from itertools import product
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..lab import analyses, published
+from ..lab.analyses import ablations, part_of, read
+from ..lab.experiment import Experiment
+from ..ranking import resampling
+from ..ranking.verdicts import Verdict, above, every, positive, probability
+from . import figure, is_best, plots
+from .plots import panels
+
+ZOOS = {"supervised": "single_source", "multi_source": "multi_source", "loss_functions": "loss_functions"}  # ours -> FaCe Table 4's
+ROWS = {"VC": "variance_collapse", "CF": "class_fairness", "VC + CF": "face"}  # ours -> Table 4's
+MATH = {"weighted_kendall": r"$\tau_w$", "pearson": r"$\rho$"}
+ALL_TERMS = "seli + ncc − vc"
+
+
+def panel_names(table: pd.DataFrame) -> pd.Series:
+    """What stands above a pool's panel."""
+    return table["pool"].str.replace("_", " ") + ", " + table["n_models"].astype(str) + " models"
+
+
+def _averages(profile: str, name: str) -> pd.DataFrame:
+    """One row per pool and metric: the averages over targets."""
+    return read(profile, "ablations", name).query("target == 'average'")
+
+
+def means(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Weighted Kendall averaged over targets."""
+    return table.groupby(by, sort=False, dropna=False)["weighted_kendall"].mean().reset_index()
+
+
+def _draws_of_terms(pool: str, profile: str, paper: str, names: dict[str, str], statistic: str = "weighted_kendall") -> pd.DataFrame:
+    """What each subset of a metric's terms could have been worth on a paper's own pool: draws x subsets."""
+    study, subset = part_of(pool, profile, paper)
+    terms, accuracies = analyses.terms_of(study, subset, paper)
+    scores = ablations.term_subsets(terms, names)
+    return resampling.mean_over_targets(resampling.draws(scores, accuracies, study.noise(subset), statistic))
+
+
+def _fig5_holds(profile: str) -> tuple[str, Verdict]:
+    table = _averages(profile, "ncti_terms").pivot(index="metric", columns="pool", values="weighted_kendall")
+    best_of_paper = {"supervised": "seli", "selfsupervised": "ncc"}
+    single = table.loc[list(ablations.NCTI_TERMS.values())]
+    best = {pool: single[pool].idxmax() for pool in best_of_paper if pool in table}
+    texts = [f"{pool}: best alone {best[pool]} ({single[pool].max():.2f}), all three {table.at[ALL_TERMS, pool]:.2f}" for pool in best]
+    asked = []
+    for pool in best:
+        drawn = _draws_of_terms(pool, profile, "ncti", ablations.NCTI_TERMS)[list(single.index)]
+        text, verdict = is_best(drawn, best_of_paper[pool], list(single.index))
+        texts.append(f"{pool}: {best_of_paper[pool]} {text}")
+        asked += [verdict, *(above(drawn[term]) for term in drawn)]
+    return "; ".join(texts), every(*asked)
+
+
+@figure(
+    shows="NCTI by each of its terms alone, by each pair, and by all three, on every pool",
+    notebook="30_ablations",
+    claim="every term alone ranks above chance; the best is seli on supervised, ncc on self-supervised models",
+    holds=_fig5_holds,
+)
+def ncti_fig5(profile: str) -> Figure:
+    table = _averages(profile, "ncti_terms")
+    table = table.assign(panel=panel_names(table), row=table["metric"])
+    lines = f"{panels.TAU} over targets; lines: {analyses.covered(profile, 'ncti')}"
+    return panels.rows(table, "Which of NCTI's terms does the ranking? Single terms, pairs, all three", lines)
+
+
+def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
+    table = means(read(profile, "ablations", "ncti_weights"), ["pool", "term", "weight"])
+    table = table[table["pool"].isin(["supervised", "selfsupervised"])]
+    high = (table["weighted_kendall"] >= 0.7).mean()
+    equal = table[table["weight"] == 1].groupby("pool")["weighted_kendall"].first()
+    lost = (table.groupby("pool")["weighted_kendall"].max() - equal).max()
+    text = f"{high:.0%} of the settings reach 0.7; equal weights lose at most {lost:.2f} to the best"
+    return f"{text}; the middle setting reaches {table['weighted_kendall'].median():.2f}", above(_middle_weight(profile), 0.7)
+
+
+def _middle_weight(profile: str) -> pd.Series:
+    """Draws of the mean weighted Kendall that half of the settings reach."""
+    drawn = []
+    for pool in ("supervised", "selfsupervised"):
+        study, subset = part_of(pool, profile, "ncti")
+        terms, accuracies = analyses.terms_of(study, subset, "ncti")
+        drawn.append(analyses.draws_of(ablations.weighted(terms), accuracies, study.noise(subset), ["term", "weight"]))
+    return pd.concat(drawn, axis=1).median(axis=1, skipna=False)
+
+
+@figure(
+    shows="NCTI with the weight of one term changed and the others left at 1, on every pool",
+    notebook="30_ablations",
+    claim="with most weights the mean τ_w is at least 0.7",
+    holds=_fig6_weights_hold,
+)
+def ncti_fig6_weights(profile: str) -> Figure:
+    table = means(read(profile, "ablations", "ncti_weights"), ["pool", "n_models", "term", "weight"])
+    table = table.assign(panel="weight of " + table["term"].map({"seli": "seli", "ncc": "ncc", "log_vc": "vc"}),
+                         line=panel_names(table).str.replace(", ", "\n"), x=table["weight"], y=table["weighted_kendall"])
+    return panels.curves(table, "Does the weight of a term matter? (dashed: the paper's)", "weight, the other two being 1", mark=1)
+
+
+def _table4(profile: str) -> dict[str, pd.DataFrame]:
+    """FaCe Table 4 as printed and as found here: rows VC, CF, both; columns pool and statistic."""
+    ours, printed = _averages(profile, "face_terms"), published.load("face_table4")
+    columns = [(pool, statistic) for pool in ZOOS for statistic in published.SYMBOLS]
+    tables = {"printed": {}, "here": {}}
+    for pool, statistic in columns:
+        name = f"{pool.replace('_', ' ')}, {MATH[statistic]}"
+        of_zoo = printed.query("pool == @ZOOS[@pool] and statistic == @statistic").set_index("metric")["value"]
+        tables["printed"][name] = {row: of_zoo[metric] for row, metric in ROWS.items()}
+        tables["here"][name] = ours[ours["pool"] == pool].set_index("metric")[statistic][list(ROWS)].to_dict()
+    return {key: pd.DataFrame(table) for key, table in tables.items()}
+
+
+def _table4_holds(profile: str) -> tuple[str, Verdict]:
+    here = _table4(profile)["here"]
+    both = here.loc["VC + CF"]
+    short = [f"{name.replace(MATH['weighted_kendall'], 'τ_w').replace(MATH['pearson'], 'ρ')} {both[name]:.2f} against {here[name].drop('VC + CF').max():.2f}" for name in here]
+    asked = []
+    for pool, statistic in product(ZOOS, published.SYMBOLS):
+        drawn = _draws_of_terms(pool, profile, "face", ablations.FACE_TERMS, statistic)
+        asked += [above(drawn["VC + CF"], drawn[term]) for term in ("VC", "CF")]
+    return "both terms against the better one: " + "; ".join(short), every(*asked)
+
+
+@figure(
+    shows="FaCe by its variance collapse alone, its class fairness alone, and both, on three zoos: printed, and here",
+    notebook="30_ablations",
+    claim="in every zoo both terms together rank at least as well as the better one alone",
+    holds=_table4_holds,
+)
+def face_table4(profile: str) -> Figure:
+    tables = _table4(profile)
+    shown = {"printed: 15, 30 and 21 models": tables["printed"], f"here, profile {profile}": tables["here"]}
+    return plots.correlation_heatmap(shown, "FaCe Table 4: does it take both terms?", "correlation")
+
+
+def _table5_holds(profile: str) -> tuple[str, Verdict]:
+    table = _averages(profile, "face_terms").query("pool == 'supervised'").set_index("metric")
+    texts = [f"{symbol}: CF {table.at['CF', s]:.2f}, NC2(A) {table.at['nc2_a', s]:.2f}" for s, symbol in published.SYMBOLS.items()]
+    study, subset = part_of("supervised", profile, "face")
+    terms, accuracies = analyses.terms_of(study, subset, "face")
+    scores = pd.concat([ablations.term_subsets(terms, ablations.FACE_TERMS), study.read("nc2_a")])
+    asked = []
+    for s in published.SYMBOLS:
+        drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, study.noise(subset), s))
+        asked.append(above(drawn["CF"], drawn["nc2_a"]))
+        texts.append(f"CF higher by {published.SYMBOLS[s]} in {probability(drawn['CF'], drawn['nc2_a']):.0%} of draws")
+    return "; ".join(texts), every(*asked)
+
+
+@figure(
+    shows="class fairness against the equiangularity measure NC2(A), FaCe's pool: printed averages, and here by target",
+    notebook="30_ablations",
+    claim="CF ranks better than NC2(A)",
+    holds=_table5_holds,
+)
+def face_table5(profile: str) -> Figure:
+    ours = read(profile, "ablations", "face_terms").query("pool == 'supervised' and metric in ['CF', 'nc2_a']")
+    printed = published.load("face_table5").pivot(index="metric", columns="statistic", values="value")
+    shown = {"printed averages: 15 models, 6 targets": printed.rename(index={"class_fairness": "CF"}, columns=MATH)[list(MATH.values())]}
+    for statistic, symbol in MATH.items():
+        here = ours.pivot(index="metric", columns="target", values=statistic)[ours["target"].unique()]
+        shown[f"{symbol}, here: {ours['n_models'].iloc[0]} models, profile {profile}"] = here
+    return plots.correlation_heatmap(shown, "FaCe Table 5: are equal overlaps worth more than equal angles?", "correlation")
+
+
+def _temperatures(profile: str) -> pd.DataFrame:
+    """Averages over targets along t, all else as by default: (pool, n_models, include_self, metric, temperature, weighted_kendall)."""
+    table = read(profile, "ablations", "face_choices").query("covariance == 'diagonal' and n_components == 64")
+    return means(table, ["pool", "n_models", "include_self", "metric", "temperature"])
+
+
+def _temperature_holds(profile: str) -> tuple[str, Verdict]:
+    table = _temperatures(profile).query("metric == 'face' and not include_self").pivot(
+        index="temperature", columns="pool", values="weighted_kendall")
+    best, lost = table.idxmax(), table.max() - table.loc[0.05]
+    text = "; ".join(f"{pool}: best at t = {best[pool]:g}, 0.05 loses {lost[pool]:.2f}" for pool in table)
+    moves = _moves(profile).query("covariance == 'diagonal' and n_components == 64 and not include_self")
+    return text, every(*positive(0.05 - moves["difference"], moves["error"]))
+
+
+def _moves(profile: str) -> pd.DataFrame:
+    """How far FaCe's mean weighted Kendall moves from the default's, every pool: (*DEFAULT, difference, error)."""
+    return pd.concat([Experiment(pool, profile).read("face_choices_moves") for pool in analyses.pools(profile)])
+
+
+@figure(
+    shows="how well CF alone and FaCe rank along three decades of the temperature, with and without the overlap of a class with itself",
+    notebook="30_ablations",
+    claim="(FaCe, open question) the paper's t = 0.05 is within 0.05 of the best t on every pool",
+    holds=_temperature_holds,
+)
+def ablation_temperature(profile: str) -> Figure:
+    table = _temperatures(profile).query("metric in ['class_fairness', 'face']")
+    kind = table["include_self"].map({False: "without j = i", True: "with j = i, as printed"})
+    line = table["metric"].map({"class_fairness": "CF alone", "face": "FaCe"}) + "\n" + kind
+    table = table.assign(panel=panel_names(table), line=line, x=table["temperature"], y=table["weighted_kendall"])
+    return panels.curves(table, "Does FaCe depend on its temperature? (dashed: the paper's 0.05)", "temperature t", log=True, mark=0.05)
+
+
+def _covariances(profile: str) -> dict[str, pd.DataFrame]:
+    """For CF alone and for FaCe: covariance and PCA in rows, pools in columns, averages over targets."""
+    table = read(profile, "ablations", "face_choices").query("temperature == 0.05 and metric in ['class_fairness', 'face']")
+    dimensions = table["n_components"].map(lambda n: "no PCA" if pd.isna(n) else f"PCA {n:.0f}")
+    row = table["covariance"] + ", " + dimensions + table["include_self"].map({True: ", with j = i", False: ""})
+    table = means(table.assign(row=row, panel=panel_names(table).str.replace(", ", "\n")), ["metric", "row", "panel"])
+    order = sorted(table["row"].unique(), key=lambda name: "j = i" in name)
+    shown = {"class_fairness": "CF alone", "face": "FaCe"}
+    return {
+        title: table[table["metric"] == metric].pivot(index="row", columns="panel", values="weighted_kendall").loc[order, table["panel"].unique()]
+        for metric, title in shown.items()
+    }
+
+
+def _covariance_holds(profile: str) -> tuple[str, Verdict]:
+    face = _covariances(profile)["FaCe"]
+    spread = face[~face.index.str.contains("j = i")].agg(lambda column: column.max() - column.min())
+    names = spread.index.str.split(",").str[0].str.split("\n").str[0]
+    text = "; ".join(f"{name}: {value:.2f}" for name, value in zip(names, spread, strict=True))
+    moves = _moves(profile).query("temperature == 0.05 and not include_self")
+    return f"FaCe's best minus worst mean τ_w over these choices: {text}", every(
+        *positive(0.1 - moves["difference"], moves["error"]), *positive(0.1 + moves["difference"], moves["error"])
+    )
+
+
+@figure(
+    shows="mean weighted Kendall of CF alone and of FaCe for each covariance, number of PCA dimensions, and with the overlap with itself",
+    notebook="30_ablations",
+    claim="(ours) what the paper leaves open, covariance and PCA, moves FaCe's mean τ_w by less than 0.1",
+    holds=_covariance_holds,
+)
+def ablation_covariance(profile: str) -> Figure:
+    return plots.correlation_heatmap(
+        _covariances(profile),
+        "Does FaCe depend on what its paper leaves open? Ours: diagonal, PCA 64. Blank: a term is the same for all models",
+    )
+
+
+SHOWN = {"class_fairness": "CF alone", "variance_collapse": "VC alone", "face": "FaCe", "ncti": "NCTI", "logme": "LogME"}
+
+
+def _imbalance(profile: str) -> pd.DataFrame:
+    """Averages over targets, mean and range over draws: (metric, balanced, ratio, y, low, high)."""
+    table = means(read(profile, "ablations", "imbalance"), ["metric", "balanced", "ratio", "draw"])
+    of_draws = table.groupby(["metric", "balanced", "ratio"])["weighted_kendall"].agg(y="mean", low="min", high="max").reset_index()
+    whole = of_draws[of_draws["ratio"] == 1].assign(balanced=False)  # both lines begin at the whole target
+    return pd.concat([of_draws, whole])
+
+
+def _imbalance_holds(profile: str) -> tuple[str, Verdict]:
+    table = _imbalance(profile).query("metric == 'class_fairness'").set_index(["balanced", "ratio"])["y"]
+    worst = table.index.get_level_values("ratio").max()
+    skewed, even = table[False, worst], table[True, worst]
+    text = f"CF's mean τ_w: whole target {table[True, 1.0]:.2f}, classes 1 : 1/{worst:g} {skewed:.2f}, as many images evenly {even:.2f}"
+    moves = read(profile, "ablations", "imbalance_moves").query("ratio == @worst")
+    return text, every(*positive(0.05 + moves["difference"], moves["error"]))
+
+
+@figure(
+    shows="how well the scores rank when the target's classes are thinned unevenly, and when as many images are taken away evenly",
+    notebook="30_ablations",
+    claim="(FaCe, a check its summary asks for) class fairness holds on imbalanced targets",
+    holds=_imbalance_holds,
+)
+def imbalance_class_fairness(profile: str) -> Figure:
+    table = _imbalance(profile)
+    table = pd.concat([table[table["metric"] == metric].assign(panel=name) for metric, name in SHOWN.items()])
+    table = table.assign(line=table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nas many images"}), x=table["ratio"])
+    return panels.curves(table, "Do scores hold on imbalanced targets? Bands: range over draws", "largest class : smallest class",
+                         log=True, columns=5, names="classes thinned")

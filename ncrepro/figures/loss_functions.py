@@ -1,0 +1,151 @@
+"""The figures of `23_loss_functions`."""
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from ..extraction.folders import Photos
+from ..lab import datasets, losses, models, published, training
+from ..lab.datasets.images import Images
+from ..lab.experiment import Experiment
+from ..ranking.verdicts import Verdict, every
+from . import FACE_METHODS, above_0, beside, figure, is_best, plots, ranking_table
+from .multi_source import ALL, EXTRA, averages, draws_within, intervals, intervals_hold, shade
+from .plots import label, sources
+
+SAME_SOURCE = "same source: which loss?"
+SAME_LOSS = "same loss: which source?"
+
+
+@figure(shows="one batch as each of the losses that alter images shows it to the network", notebook="23_loss_functions")
+def loss_functions_images(profile: str) -> Figure:
+    study = Experiment("loss_functions", profile)
+    batch = datasets.load(study.pool.sources[0], "train", 1)
+    network = models.build("mobilenet_v1", batch.n_classes, seed=0)
+    shown = [_as_seen(network, name, batch) for name in ("cross_entropy", "mixup", "cutmix", "cutout")]
+    return plots.examples(shown, source_rows=1, title="What the network is shown: cross-entropy and all other losses leave images alone")
+
+
+def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Images:
+    images = batch.images[np.arange(len(batch))]  # (n, 3, h, w)
+    step, seen = images.shape[-1] // training.SIZE, []
+    hook = network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(9)
+        losses.get(loss)(network, training.prepare(images[..., ::step, ::step]), torch.from_numpy(batch.labels), 0.0)
+    hook.remove()
+    images = (seen[0] * 63.75 + 127.5).round().to(torch.uint8).numpy()  # undoes training.prepare
+    return Images(loss, batch.split, images, batch.labels, batch.classes)
+
+
+@figure(shows="the margin of large-margin softmax, and the polynomial of Taylor softmax", notebook="23_loss_functions")
+def loss_functions_curves(profile: str) -> Figure:
+    angles, z = np.linspace(0, np.pi, 181), np.linspace(-4, 3, 141)
+    margins = [(f"m = {m}" + ("  (softmax)" if m == 1 else ""), np.degrees(angles), _margin(angles, m)) for m in (1, 2, 3, 4)]
+    taylor = [("exp(z)", z, np.exp(z)), ("1 + z + z²/2", z, 1 + z + z**2 / 2)]
+    rows = [
+        pd.DataFrame({"panel": panel, "curve": curve, "x": x, "y": y, "xlabel": xlabel, "ylabel": ylabel})
+        for panel, group, xlabel, ylabel in (
+            ("large-margin softmax", margins, "angle to the true class's weights (degrees)", r"$\psi$, in place of the cosine"),
+            ("Taylor softmax", taylor, "logit z", "unnormalised probability"),
+        )
+        for curve, x, y in group
+    ]
+    return sources.curves(pd.concat(rows), "Two losses that change the softmax")
+
+
+def _margin(angles: np.ndarray, m: int) -> np.ndarray:
+    """The true class's logit for features and weights of length 1 at these angles."""
+    x = torch.tensor(np.stack([np.cos(angles), np.sin(angles)], axis=1))  # (n, 2)
+    weight, labels = torch.eye(2, dtype=x.dtype), torch.zeros(len(x), dtype=torch.int64)
+    return losses.with_margin(x @ weight.T, x, weight, labels, annealing=0.0, m=m)[:, 0].numpy()
+
+
+def _order(average: pd.DataFrame, statistic: str) -> list[str]:
+    return average.loc[FACE_METHODS, statistic].sort_values(ascending=False).index.tolist()
+
+
+def _face_table3_holds(profile: str) -> tuple[str, Verdict]:
+    average, study = averages("loss_functions", profile), Experiment("loss_functions", profile)
+    found, texts = [], []
+    for statistic, symbol in (("weighted_kendall", "τ_w"), ("pearson", "ρ")):
+        order = _order(average, statistic)
+        draws = study.draws(statistic=statistic)
+        first, logme = is_best(draws, "logme", FACE_METHODS)
+        second, face = is_best(draws, "face", [m for m in FACE_METHODS if m != "logme"])
+        found += [logme, face]
+        texts.append(f"mean {symbol}: " + ", ".join(f"{label(m)} {average.loc[m, statistic]:.2f}" for m in order[:3])
+                     + f"; LogME {first}, FaCe without LogME {second}")
+    return "; ".join(texts), every(*found)
+
+
+@figure(
+    shows="weighted Kendall and Pearson correlation of each metric and target, seven losses: printed, and here",
+    notebook="23_loss_functions",
+    claim="of six metrics LogME ranks best on average and FaCe second, by τ_w and by ρ",
+    holds=_face_table3_holds,
+)
+def face_table3(profile: str) -> Figure:
+    study = Experiment("loss_functions", profile)
+    ours, n = study.read("correlations"), len(study.pool.models)
+    panels = {}
+    for statistic, symbol in (("weighted_kendall", "$\\tau_w$"), ("pearson", "ρ")):
+        titles = (f"{symbol}, printed: 21 models", f"{symbol}, here: {n} models, profile {profile}", f"{symbol}, here − printed")
+        panels |= beside(published.wide("face_table3", statistic), ranking_table(ours, FACE_METHODS + EXTRA, statistic), titles)
+    return plots.correlation_heatmap(panels, "FaCe Table 3: how well each metric ranks models trained by several losses", "correlation")
+
+
+def loss_table(study: Experiment) -> pd.DataFrame:
+    """Accuracy of every loss, by source and target: what `plots.sources.matrices` draws.
+
+    Returns
+    -------
+    DataFrame (panel, row, column, text, shade)
+        Panels are sources, rows losses, columns the source itself and the targets.
+    """
+    _, accuracies = study.ranked()
+    source_accuracy = study.read("pretraining").set_index("model")["source_accuracy"]
+    accuracies.insert(0, "the source", source_accuracy)
+    parts = pd.DataFrame(study.pool.models).set_index("name")
+    cells = []
+    for source, group in parts.groupby("source", sort=False):
+        table = accuracies.loc[group.index].rename(index=group["loss"])
+        long = table.apply(shade).stack().rename("shade").to_frame().assign(text=table.map("{:.0f}".format).stack())
+        cells.append(long.rename_axis(["row", "column"]).reset_index().assign(panel=f"pre-trained on {source}"))
+    return pd.concat(cells, ignore_index=True)
+
+
+@figure(shows="accuracy (%) of each loss on its source and on each target", notebook="23_loss_functions")
+def loss_functions_matrix(profile: str) -> Figure:
+    table = loss_table(Experiment("loss_functions", profile))
+    return sources.matrices(table, "Does the loss of the pre-training matter after fine-tuning? Accuracy (%)", "rank of the loss")
+
+
+@figure(
+    shows="mean weighted Kendall of every ranking with its interval, several losses",
+    notebook="23_loss_functions",
+    claim="(ours) some metric ranks better than the static baseline",
+    holds=lambda profile: intervals_hold("loss_functions", profile),
+)
+def loss_functions_intervals(profile: str) -> Figure:
+    return intervals("loss_functions", profile)
+
+
+def _questions_hold(profile: str) -> tuple[str, Verdict]:
+    table = Experiment("loss_functions", profile).read("questions").set_index(["question", "metric"])
+    row = table.loc[(SAME_SOURCE, "face")]
+    text, verdict = above_0(row, draws_within(Experiment("loss_functions", profile), "source")["face"])
+    return f"FaCe among losses: {text}; among all models {table.loc[(ALL, 'face'), 'weighted_kendall']:.2f}", verdict
+
+
+@figure(
+    shows="mean weighted Kendall among all models, among losses on one source, among sources with one loss",
+    notebook="23_loss_functions",
+    claim="(ours) FaCe tells apart what different losses have made of one source",
+    holds=_questions_hold,
+)
+def loss_functions_questions(profile: str) -> Figure:
+    table = Experiment("loss_functions", profile).read("questions")
+    covered = Experiment("loss_functions", profile).covered()
+    return sources.questions(table, "Is it the loss or the source that a metric sees?", covered)

@@ -1,0 +1,102 @@
+"""The figures of `31_low_shot`."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..lab.analyses import read
+from ..lab.analyses.low_shot import nearest_to_ten
+from ..ranking.verdicts import Verdict, every, positive
+from . import figure, plots
+from .plots import label, panels
+from .supervised import NCTI_METHODS
+
+OTHERS = [method for method in NCTI_METHODS if method != "ncti"]
+MEAN = "mean over targets"
+
+
+def _curves(profile: str) -> pd.DataFrame:
+    """Mean and range over draws, target by target and for their mean: (target, per_class, images, metric, y, low, high)."""
+    table = read(profile, "low_shot", "rankings")
+    means = table.groupby(["per_class", "draw", "metric"], sort=False)["weighted_kendall"].mean().reset_index().assign(target=MEAN)
+    by = ["target", "per_class", "metric"]
+    found = pd.concat([means, table]).groupby(by, sort=False)["weighted_kendall"].agg(y="mean", low="min", high="max").reset_index()
+    sizes = read(profile, "low_shot", "regimes")
+    images = sizes.assign(images=sizes["n_samples"] / sizes["n_classes"])[["target", "per_class", "images"]]
+    mean = images.groupby("per_class")["images"].mean().reset_index().assign(target=MEAN)
+    return found.merge(pd.concat([images, mean]), on=["target", "per_class"])
+
+
+def _moves(profile: str, *what: str) -> pd.DataFrame:
+    """`low_shot.moves` as the notebook wrote them."""
+    return read(profile, "low_shot", "moves").query("what in @what")
+
+
+def _fig6_holds(profile: str) -> tuple[str, Verdict]:
+    table = _curves(profile).query("target == @MEAN").pivot(index="per_class", columns="metric", values="y")
+    margin = table["ncti"] - table[OTHERS].max(axis=1)
+    few = nearest_to_ten(margin.index)
+    text = f"NCTI minus the best of the others, mean τ_w: {margin[few]:.2f} with {few} images per class, {margin[0]:.2f} with all"
+    moves = _moves(profile, "above", "margin")
+    return text, every(*positive(moves["difference"], moves["error"]))
+
+
+@figure(
+    shows="how well six metrics rank with a few images per class, mean and range over draws",
+    notebook="31_low_shot",
+    claim="with 10 images per class NCTI ranks best of six methods, by more than with all images",
+    holds=_fig6_holds,
+)
+def ncti_fig6_low_shot(profile: str) -> Figure:
+    table = _curves(profile)
+    table = pd.concat([table[table["metric"] == metric] for metric in ("ncti", *OTHERS)])
+    table = table.assign(panel=table["target"], line=table["metric"], x=table["images"].round().astype(int))
+    table = table.sort_values("target", key=lambda t: t != MEAN, kind="stable")
+    return panels.curves(table, "How many images does a ranking need? Bands: range over draws", "images per class", log=True, columns=2)
+
+
+def _table(profile: str) -> pd.DataFrame:
+    """Mean weighted Kendall: metrics x images per class."""
+    table = _curves(profile).query("target == @MEAN").pivot(index="metric", columns="per_class", values="y")
+    table = table[[*sorted(size for size in table if size), 0]]
+    return table.rename(columns=lambda size: f"{size} per class" if size else "all").sort_values("all", ascending=False)
+
+
+def _metrics_hold(profile: str) -> tuple[str, Verdict]:
+    table = _table(profile)
+    few = f"{nearest_to_ten(read(profile, 'low_shot', 'rankings')['per_class'])} per class"
+    lost = (table["all"] - table[few]).sort_values()
+    text = f"with {few} against all images: most robust {label(lost.index[0])} ({-lost.iloc[0]:+.2f}), least {label(lost.index[-1])} ({-lost.iloc[-1]:+.2f})"
+    moves = _moves(profile, "lost").dropna().sort_values("difference")
+    middle = moves.iloc[(len(moves) - 1) // 2 : len(moves) // 2 + 1]  # half of the metrics lose no more
+    return f"{text}; the middle one loses {middle['difference'].mean():.2f}", every(*positive(0.1 - middle["difference"], middle["error"]))
+
+
+@figure(
+    shows="mean weighted Kendall of every metric by the number of images per class",
+    notebook="31_low_shot",
+    claim="(ours) most metrics lose less than 0.1 in mean τ_w with 10 images per class",
+    holds=_metrics_hold,
+)
+def low_shot_metrics(profile: str) -> Figure:
+    return plots.correlation_heatmap(_table(profile), "Every metric with a few images per class: mean weighted Kendall. Blank: one score for all models")
+
+
+def _regimes_hold(profile: str) -> tuple[str, Verdict]:
+    table, same = read(profile, "low_shot", "regimes"), _moves(profile, "same")
+    few, many = table[table["n_samples"] < 64]["consistency"].mean(), table[(table["n_samples"] >= 64) & (table["per_class"] > 0)]["consistency"].mean()
+    return f"NCTI's τ_w with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 on", every(*positive(same["difference"], same["error"]))
+
+
+@figure(
+    shows="NCTI's ncc, its spread over the models, and whether NCTI still ranks as on the whole target, by the number of samples",
+    notebook="31_low_shot",
+    claim="(ours) below 64 samples, the dimensions of its PCA, NCTI agrees less with its own ranking on all images",
+    holds=_regimes_hold,
+)
+def low_shot_regimes(profile: str) -> Figure:
+    table = read(profile, "low_shot", "regimes")
+    shown = {"ncc": "mean of ncc over models", "spread": "standard deviation of ncc", "consistency": r"$\tau_w$ with NCTI on all images"}
+    parts = [table.assign(panel=panel, y=table[column]) for column, panel in shown.items()]
+    table = pd.concat(parts).assign(line=lambda t: t["target"], x=lambda t: t["n_samples"])
+    title = "What happens to NCTI with few samples? (dashed: n = 64, the dimensions of its PCA)"
+    return panels.curves(table, title, "samples n", "", log=True, mark=64)

@@ -1,0 +1,227 @@
+"""The figures of `22_multi_source`, and what `23_loss_functions` shares with it: a pool that is a product of two factors."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..lab import published
+from ..lab.experiment import Experiment, baselines, correlations, seed_noise, totals
+from ..ranking import resampling
+from ..ranking.resampling import Noise
+from ..ranking.verdicts import Verdict, above, positive, probability, some
+from ..store import artifacts
+from . import FACE_METHODS, beside, best_of, better_than_static, figure, is_best, plots, ranking_table, told_in_draws
+from .plots import label, sources
+
+EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
+SHOWN = ["face", "ncti", "logme", "leep"]  # the metrics that the matrix of sources has room for
+
+ALL = "all models"
+SAME_ARCHITECTURE = "same architecture: which source?"
+SAME_SOURCE = "same source: which architecture?"
+
+
+# A pool in parts ------------------------------------------------------------------------------------------------------
+
+
+def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
+    """How well every metric ranks the whole pool, and how well it ranks models that agree in one factor.
+
+    Parameters
+    ----------
+    study : Experiment
+        After `Experiment.score`.
+    factors : dict question -> factor
+        ``architecture``, ``source`` or ``loss``. Only models with the same value of it are compared with each other, their
+        min-max included; the correlations are averaged over values and targets, and the intervals come from drawing anew
+        what is left to choose.
+
+    Returns
+    -------
+    DataFrame (question, metric, weighted_kendall, pearson, spearman, low, high)
+        Also written, as ``questions``.
+    """
+    parts = {ALL: study.read("correlations")}
+    parts |= {question: correlations(*within(study, factor), noise_within(study, factor)) for question, factor in factors.items()}
+    of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
+    table = pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
+    return artifacts.write_table(study.results / "questions.csv", table)
+
+
+def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and accuracies in which each value of ``factor`` has targets of its own, and models are named by the rest."""
+    parts, rest = _parts(study, factor)
+    _, accuracies = study.ranked()
+    terms, pretraining = study.read("scores"), study.read("pretraining")
+    several = terms.groupby("metric")["term"].transform("nunique") > 1
+    terms = terms[(terms["term"] != "total") | ~several]
+    scores = []
+    for value, group in parts.groupby(factor, sort=False):
+        members = accuracies.loc[group.index]
+        found = pd.concat([totals(terms[terms["model"].isin(group.index)]), baselines(pretraining, members)])
+        scores.append(found.assign(model=found["model"].map(rest), target=f"{value}: " + found["target"]))
+    return pd.concat(scores), _arranged(study, factor, accuracies)
+
+
+def noise_within(study: Experiment, factor: str) -> Noise:
+    """`Experiment.noise`, arranged as the accuracies of `within` are."""
+    return study.noise().map(lambda table: _arranged(study, factor, table))
+
+
+def draws_within(study: Experiment, factor: str) -> pd.DataFrame:
+    """What every ranking could have been worth among models that agree in a factor: `Experiment.draws` of `within`."""
+    return resampling.mean_over_targets(resampling.draws(*within(study, factor), noise_within(study, factor)))
+
+
+def _parts(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.Series]:
+    """Each model's architecture, source and loss, and what is left of them as its name once ``factor`` is known."""
+    parts = pd.DataFrame(study.pool.models).set_index("name")
+    varying = parts.columns[parts.nunique() > 1].difference([factor], sort=False)
+    return parts, parts[varying].agg("@".join, axis=1)
+
+
+def _arranged(study: Experiment, factor: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Models x targets, with targets of its own for each value of ``factor``."""
+    parts, rest = _parts(study, factor)
+    return pd.concat([
+        table.loc[group.index].rename(index=rest, columns=lambda target, value=value: f"{value}: {target}")
+        for value, group in parts.groupby(factor, sort=False)
+    ], axis=1)  # fmt: skip
+
+
+def by_factor(study: Experiment, values: pd.Series, factor: str) -> pd.DataFrame:
+    """Means of ``values`` (index: model, target) over the models that agree in ``factor``: (factor x targets)."""
+    of = {model.name: getattr(model, factor) for model in study.pool.models}
+    table = values.unstack("target")[list(study.pool.targets)]
+    order = list(dict.fromkeys(of.values()))
+    return table.groupby(table.index.map(of)).mean().loc[order]
+
+
+def shade(column: pd.Series) -> pd.Series:
+    """Ranks as shades: 0 for the lowest value, 1 for the highest."""
+    return (column.rank() - 1) / (len(column) - 1)
+
+
+def intervals(pool: str, profile: str) -> Figure:
+    """Every ranking of a pool with its interval, as in `20_supervised`."""
+    study = Experiment(pool, profile)
+    average = study.read("correlations").query("target == 'average'")
+    ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
+    title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
+    return plots.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title, study.covered())
+
+
+def intervals_hold(pool: str, profile: str) -> tuple[str, Verdict]:
+    return better_than_static(Experiment(pool, profile))
+
+
+def averages(pool: str, profile: str) -> pd.DataFrame:
+    """A pool's correlations on average over targets, by metric."""
+    return Experiment(pool, profile).read("correlations").query("target == 'average'").set_index("metric")
+
+
+# The figures ----------------------------------------------------------------------------------------------------------
+
+
+def _face_table2_holds(profile: str) -> tuple[str, Verdict]:
+    text, verdict = is_best(Experiment("multi_source", profile).draws(statistic="pearson"), "face", FACE_METHODS)
+    return f"{best_of(averages('multi_source', profile), 'face', FACE_METHODS, 'pearson')}; {text}", verdict
+
+
+@figure(
+    shows="Pearson correlation of each metric and target, several sources: printed, and here; our weighted Kendall below",
+    notebook="22_multi_source",
+    claim="of six metrics FaCe has the highest average ρ (its τ_w are lost in print)",
+    holds=_face_table2_holds,
+)
+def face_table2(profile: str) -> Figure:
+    study = Experiment("multi_source", profile)
+    ours, n = study.read("correlations"), len(study.pool.models)
+    titles = ("ρ, printed: 30 models", f"ρ, here: {n} models, profile {profile}", "ρ, here − printed")
+    panels = beside(published.wide("face_table2", "pearson"), ranking_table(ours, FACE_METHODS + EXTRA, "pearson"), titles)
+    panels["$\\tau_w$, here (the printed block repeats ρ)"] = ranking_table(ours, FACE_METHODS + EXTRA)
+    return plots.correlation_heatmap(panels, "FaCe Table 2: how well each metric ranks models from several sources", "correlation")
+
+
+def source_table(study: Experiment) -> pd.DataFrame:
+    """Accuracy of every source and target, and where each metric ranks the source: what `plots.sources.matrices` draws.
+
+    Returns
+    -------
+    DataFrame (panel, row, column, text, shade)
+        Rows are sources, best on average first. Panel ``accuracy (%)``: mean over architectures. Panel of a metric: the
+        source's rank among the sources, mean over architectures, 1 being the metric's first choice.
+    """
+    scores, accuracies = within(study, "architecture")  # sources x "architecture: target"
+    tables = {"accuracy (%)": accuracies}
+    for metric in SHOWN:
+        of_metric = scores[scores["metric"] == metric].pivot(index="model", columns="target", values="score")
+        tables[label(metric)] = of_metric.loc[accuracies.index, accuracies.columns]
+    order = accuracies.mean(axis=1).sort_values(ascending=False).index
+    cells = []
+    for panel, table in tables.items():
+        ranks = _mean_over_architectures(table.rank(ascending=False)).loc[order]
+        texts = _mean_over_architectures(table).loc[order].map("{:.0f}".format) if table is accuracies else ranks.map("{:.1f}".format)
+        long = ranks.apply(lambda column: 1 - shade(column)).stack().rename("shade").to_frame().assign(text=texts.stack())
+        cells.append(long.rename_axis(["row", "column"]).reset_index().assign(panel=panel))
+    return pd.concat(cells, ignore_index=True)
+
+
+def _mean_over_architectures(table: pd.DataFrame) -> pd.DataFrame:
+    targets = table.columns.str.split(": ").str[1]
+    return table.T.groupby(targets, sort=False).mean().T
+
+
+def _sources_hold(profile: str) -> tuple[str, Verdict]:
+    """Another source is better somewhere than the one that is best on average; the latter is better somewhere than any other."""
+    study = Experiment("multi_source", profile)
+    _, accuracies = study.ranked()
+    stray = resampling.errors(accuracies, study.noise())
+    of_source = by_factor(study, accuracies.stack(), "source")
+    error = (by_factor(study, (stray**2).stack(future_stack=True), "source") / len(study.pool.architectures)) ** 0.5
+    usual = of_source.mean(axis=1).idxmax()
+    others = of_source.index.drop(usual)
+    both = (error.loc[others] ** 2 + error.loc[usual] ** 2) ** 0.5
+    text = "best source: " + ", ".join(f"{source} for {target}" for target, source in of_source.idxmax().items())
+    return text, some(*positive(of_source.loc[others] - of_source.loc[usual], both))
+
+
+@figure(
+    shows="accuracy of each source on each target, and where four metrics rank the source",
+    notebook="22_multi_source",
+    claim="(ours) the best source is another one for another target",
+    holds=_sources_hold,
+)
+def multi_source_matrix(profile: str) -> Figure:
+    table = source_table(Experiment("multi_source", profile))
+    return sources.matrices(table, "Which source helps which target, and which metric sees it? (numbers: accuracy; mean rank)", "rank of the source")
+
+
+@figure(
+    shows="mean weighted Kendall of every ranking with its interval, several sources",
+    notebook="22_multi_source",
+    claim="(ours) some metric ranks better than the static baseline",
+    holds=lambda profile: intervals_hold("multi_source", profile),
+)
+def multi_source_intervals(profile: str) -> Figure:
+    return intervals("multi_source", profile)
+
+
+def _questions_hold(profile: str) -> tuple[str, Verdict]:
+    table = Experiment("multi_source", profile).read("questions").pivot(index="metric", columns="question", values="weighted_kendall")
+    source, architecture = table.loc["face", [SAME_ARCHITECTURE, SAME_SOURCE]]
+    study = Experiment("multi_source", profile)
+    among = [draws_within(study, factor)["face"] for factor in ("architecture", "source")]
+    text = f"FaCe's mean τ_w: among sources {source:.2f}, among {len(study.pool.architectures)} architectures {architecture:.2f}; higher"
+    return f"{text}{told_in_draws(probability(*among))}", above(*among)
+
+
+@figure(
+    shows="mean weighted Kendall among all models, among sources of one architecture, among architectures of one source",
+    notebook="22_multi_source",
+    claim="(ours) FaCe tells sources apart better than architectures",
+    holds=_questions_hold,
+)
+def multi_source_questions(profile: str) -> Figure:
+    table = Experiment("multi_source", profile).read("questions")
+    covered = Experiment("multi_source", profile).covered()
+    return sources.questions(table, "Is it the source or the architecture that a metric sees?", covered)

@@ -1,0 +1,53 @@
+"""One look for every figure: sizes of a printed paper, colours safe for colour-blind readers, files that never differ by date."""
+
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from ...store import artifacts
+
+COLUMN = 3.4  # inches, the width of one column of a two-column paper
+PAGE = 7.0  # inches, the width of the page
+
+# Okabe and Ito's eight colours, the order in which series take them
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+DIVERGING = sns.diverging_palette(50, 250, s=90, l=50, as_cmap=True)  # correlations: orange -1, blue +1
+SEQUENTIAL = mpl.colormaps["cividis"]
+
+_RC = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=COLOURS[:7]),
+    "figure.dpi": 130,
+    "savefig.dpi": 300,
+    "figure.constrained_layout.use": True,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "ncrepro",
+}
+
+
+def use() -> None:
+    """Make the look above matplotlib's default in this session; the notebooks call it once."""
+    mpl.rcParams.update(_RC)
+
+
+def save(figure: Figure, name: str, folder: Path) -> list[Path]:
+    """Write ``figure`` as ``folder/name.png`` and ``folder/name.pdf``, each whole or not at all; the same figure gives the same bytes."""
+    undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+    files = [Path(folder) / f"{name}.{kind}" for kind in undated]
+    for file, (kind, metadata) in zip(files, undated.items(), strict=True):
+        drawn = BytesIO()
+        figure.savefig(drawn, format=kind, metadata=metadata)
+        artifacts.write(file, drawn.getvalue())
+    return files

@@ -1,0 +1,151 @@
+"""What is asked of pools that are already trained, extracted and scored: tables in, tidy tables out.
+
+Each module answers one notebook's questions. What needs features is a *step*, run and cached by
+`ncrepro.lab.experiment.Experiment.measure`; the rest is arithmetic on tables.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from ... import ranking
+from ...ranking import resampling
+from ...store import artifacts, paths
+from .. import profiles
+from ..experiment import Experiment
+
+
+def pools(profile: str | None) -> list[str]:
+    """The pools of a profile whose models are ranked: not those that start from random weights, as a comparison."""
+    return [name for name, pool in profiles.load(profile).pools.items() if "nothing" not in pool.sources]
+
+
+def over_pools(profile: str, paper: str, ask: Callable[[Experiment, str | None], pd.DataFrame]) -> pd.DataFrame:
+    """What ``ask`` answers for every pool of a profile, one table below the other.
+
+    Parameters
+    ----------
+    profile : str
+    paper : {"ncti", "face"}
+        A pool that names this paper's own models is cut down to them.
+    ask : function (experiment, subset) -> DataFrame
+
+    Returns
+    -------
+    DataFrame (pool, n_models, ...)
+    """
+    tables = []
+    for name in pools(profile):
+        study, subset = part_of(name, profile, paper)
+        answer = ask(study, subset)
+        models = study.pool.subset(subset) if subset else study.pool.models
+        answer.insert(0, "pool", name)
+        answer.insert(1, "n_models", len(models))
+        tables.append(answer)
+    return pd.concat(tables, ignore_index=True)
+
+
+def part_of(pool: str, profile: str | None, paper: str) -> tuple[Experiment, str | None]:
+    """A pool, and the name of the part that is a paper's own list of models, if the pool names one."""
+    study = Experiment(pool, profile)
+    return study, paper if paper in study.pool.subsets else None
+
+
+def covered(profile: str | None, paper: str) -> str:
+    """What the intervals over `over_pools` include: `resampling.covers`."""
+    parts = [part_of(name, profile, paper) for name in pools(profile)]
+    return resampling.covers(*(study.noise(subset) for study, subset in parts))
+
+
+def each(by_pool: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables one below the other, each with its pool in the first column."""
+    return pd.concat([table.assign(pool=pool)[["pool", *table.columns.drop("pool", errors="ignore")]] for pool, table in by_pool.items()],
+                     ignore_index=True)
+
+
+def terms_of(study: Experiment, subset: str | None, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A metric's terms (model, target, term, score) and the accuracies (models x targets) of a pool or a part of it."""
+    _, accuracies = study.ranked(subset)
+    terms = study.read("scores").query("metric == @metric and term != 'total'")
+    return terms[terms["model"].isin(accuracies.index)].drop(columns="metric"), accuracies
+
+
+def most_samples(study: Experiment, n: int) -> list[str]:
+    """The ``n`` targets that have the most samples in their smallest class."""
+    first = study.pool.models[0].name
+    smallest = {t: np.unique(study.features_of(first, t)["labels"], return_counts=True)[1].min() for t in study.pool.targets}
+    return sorted(smallest, key=smallest.get, reverse=True)[:n]
+
+
+def agreement(scores: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Weighted Kendall of scores and accuracies, for each group of ``by`` and each target.
+
+    Parameters
+    ----------
+    scores : DataFrame (model, target, score, *by)
+    accuracies : DataFrame, models x targets
+        Decides which models are ranked.
+
+    Returns
+    -------
+    DataFrame (*by, target, weighted_kendall)
+        NaN where all models have the same score.
+    """
+    rows = []
+    for keys, group in scores.groupby([*by, "target"], sort=False, dropna=False):
+        of_models, truth = group.set_index("model")["score"].loc[accuracies.index], accuracies[keys[-1]]
+        defined = of_models.notna().all() and of_models.nunique() > 1 and truth.nunique() > 1
+        rows.append((*keys, ranking.weighted_kendall(of_models, truth) if defined else np.nan))
+    return pd.DataFrame(rows, columns=[*by, "target", "weighted_kendall"])
+
+
+def draws_of(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: resampling.Noise, by: list[str], n: int = 500) -> pd.DataFrame:
+    """`resampling.draws` of the weighted Kendall for each setting, over targets: n x settings, the columns named ``by``."""
+    settings = scores[by].drop_duplicates()
+    numbered = scores.merge(settings.assign(setting=range(len(settings))), on=by)[["model", "target", "setting", "score"]]
+    drawn = resampling.mean_over_targets(resampling.draws(numbered.rename(columns={"setting": "metric"}), accuracies, noise, n=n))
+    return drawn.set_axis(pd.MultiIndex.from_frame(settings), axis=1)
+
+
+def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
+    """How far one setting ranks better than another: ``difference``, and its standard ``error`` over draws.
+
+    Columns are repetitions of a setting, as by other draws of images; how far these disagree adds to the error.
+    """
+    values = one.mean(axis=1) - other.mean(axis=1)
+    luck = sum(table.mean().var() / table.shape[1] for table in (one, other) if table.shape[1] > 1)
+    return {"difference": values.mean(), "error": float(np.sqrt(values.var() + luck))}
+
+
+def totals(terms: pd.DataFrame, by: list[str], weights: dict[str, float] | None = None) -> pd.DataFrame:
+    """`ranking.total` of the models of each group.
+
+    Parameters
+    ----------
+    terms : DataFrame (model, *by, term, score)
+    weights : dict term -> weight, optional
+
+    Returns
+    -------
+    DataFrame (model, *by, score)
+        NaN where a term that counts is the same for all models, so that no min-max exists.
+    """
+    tables = []
+    for keys, group in terms.groupby(by, sort=False, dropna=False):
+        by_model = group.pivot(index="model", columns="term", values="score")
+        used = by_model[[term for term in by_model if (weights or {}).get(term, 1.0) != 0]]
+        constant = (np.ptp(used, axis=0) <= ranking.ROUNDING * used.abs().max()).any()
+        score = np.nan if constant else ranking.total(by_model, weights)
+        tables.append(pd.DataFrame({"model": by_model.index, "score": score}).assign(**dict(zip(by, keys, strict=True))))
+    return pd.concat(tables, ignore_index=True)
+
+
+def write(profile: str, topic: str, table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Write a table of an analysis, ``data/results/<profile>/<topic>/<table>.csv``, and return it."""
+    return artifacts.write_table(paths.results(profile, topic) / f"{table}.csv", frame)
+
+
+def read(profile: str, topic: str, table: str) -> pd.DataFrame:
+    """A table that `write` has written."""
+    return artifacts.read_table(paths.results(profile, topic) / f"{table}.csv", profile)

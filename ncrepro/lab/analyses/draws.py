@@ -1,0 +1,67 @@
+"""Every metric on a part of a target: what `31_low_shot` and `34_stability` measure."""
+
+import numpy as np
+import pandas as pd
+
+from ... import metrics
+from ...metrics._samples import samples
+from ...store.artifacts import Arrays
+from . import totals
+
+
+def scored(arrays: Arrays, settings: list[dict], nleep: bool = True) -> list[dict[str, float]]:
+    """`metrics.all_scores` of the samples that `drawn` picks under each setting; every model sees the same images."""
+    H, y, found = arrays["features"], arrays["labels"], []
+    data = samples(H, y)
+    for setting in settings:
+        kept = drawn(y, **setting)
+        part = data.resampled(kept) if setting["replace"] else H[kept]  # copies of samples share what they come from
+        probs = arrays["source_probs"][kept] if "source_probs" in arrays else None
+        found.append(metrics.all_scores(part, y[kept], probs, nleep=nleep))
+    return found
+
+
+def scored_but_nleep(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
+    """`scored` without NLEEP, which takes longer than all the others together."""
+    return scored(arrays, settings, nleep=False)
+
+
+def drawn(labels: np.ndarray, per_class: int, replace: bool, draw: int) -> np.ndarray:
+    """Indices of samples drawn at random, class by class.
+
+    Parameters
+    ----------
+    labels : array (n,)
+    per_class : int
+        Samples of each class, or as many as it has; 0 takes as many as it has.
+    replace : bool
+        True draws with replacement (a bootstrap sample), at least two different samples of each class.
+    draw : int
+        Which of many draws.
+    """
+    rng = np.random.default_rng(draw)
+    kept = []
+    for members in (np.flatnonzero(labels == k) for k in np.unique(labels)):
+        size = min(per_class or len(members), len(members))
+        order = rng.permutation(members)
+        kept.append(np.r_[order[:2], rng.choice(members, size - 2)] if replace else order[:size])
+    return np.concatenate(kept)
+
+
+def total_scores(measured: pd.DataFrame, models: list[str], by: list[str]) -> pd.DataFrame:
+    """One score per metric from the terms that were measured, NCTI and FaCe normalised over ``models``.
+
+    Parameters
+    ----------
+    measured : DataFrame (model, target, *by, term, score), ``term`` as `metrics.all_scores` names it
+
+    Returns
+    -------
+    DataFrame (model, target, *by, metric, score)
+        NaN where a term is the same for all models.
+    """
+    measured = measured[measured["model"].isin(models)]
+    several = measured["term"].str.extract(r"^(ncti|face)_(.+)$")
+    terms = measured.assign(metric=several[0].fillna(measured["term"]), term=several[1].fillna("total"))
+    single = terms["term"] == "total"
+    return pd.concat([terms[single].drop(columns="term"), totals(terms[~single], [*by, "target", "metric"])], ignore_index=True)

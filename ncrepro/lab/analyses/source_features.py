@@ -1,0 +1,68 @@
+"""Do the metrics, measured on what a model was pre-trained on, tell how well it transfers? (`32_source_features`, NCTI Fig. 7)"""
+
+import pandas as pd
+
+from ... import metrics, ranking
+from ...metrics._samples import samples
+from ...store.artifacts import Arrays
+from ..experiment import BLIND, Experiment, correlations, with_accuracies
+
+POOLS = ("supervised", "selfsupervised")  # one source for all models: only then are its terms comparable
+PER_CLASS = 20  # images of each source class
+TERMS = {  # names in the tables -> names on the page; log_vc is the variability itself, minus NCTI's S_vc (Eq. 5)
+    "ncti_seli": "seli", "ncti_ncc": "ncc", "ncti_log_vc": "variability, −S_vc",
+    "face_variance_collapse": "VC", "face_class_fairness": "CF",
+}  # fmt: skip
+
+
+def source_terms(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
+    """The terms of NCTI and FaCe, and LogME."""
+    data = samples(arrays["features"], arrays["labels"])
+    found = {f"ncti_{term}": value for term, value in metrics.ncti(data, None)._asdict().items()}
+    found |= {f"face_{term}": value for term, value in metrics.face(data, None)._asdict().items()}
+    return [found | {"logme": metrics.logme(data, None)} for _ in settings]
+
+
+def of_pool(study: Experiment) -> pd.DataFrame:
+    """Each model's terms on its source, and on the targets: (model, target, features, metric, score, accuracy).
+
+    ``features``: "source" (the same score for every target) or "target". Of NCTI and FaCe also the totals; among the
+    source's metrics also `BLIND`.
+    """
+    scores, accuracies = study.ranked()
+    measured = study.measure_source(source_terms, [{}], PER_CLASS)
+    on_source = with_totals(measured.pivot(index="model", columns="term", values="score").loc[accuracies.index])
+    long = on_source.melt(ignore_index=False, var_name="metric", value_name="score").reset_index()
+    source = pd.concat([long.assign(target=target) for target in accuracies])
+    blind = scores[scores["metric"].isin(BLIND)].drop(columns="term")
+    terms = study.read("scores").query("metric in ['ncti', 'face'] and term != 'total'")
+    terms = terms.assign(metric=terms["metric"] + "_" + terms["term"])
+    target = pd.concat([terms.drop(columns="term"), scores[scores["metric"].isin(["ncti", "face", "logme"])].drop(columns="term")])
+    tables = [source.assign(features="source"), blind.assign(features="source"), target.assign(features="target")]
+    return with_accuracies(pd.concat(tables), accuracies)[["model", "target", "features", "metric", "score", "accuracy"]]
+
+
+def with_totals(terms: pd.DataFrame) -> pd.DataFrame:
+    """``terms`` (models x `TERMS`) with columns ``ncti`` and ``face``: their totals over these models."""
+    return terms.assign(**{metric: ranking.total(_of(metric, terms)) for metric in ("ncti", "face")})
+
+
+def _of(metric: str, terms: pd.DataFrame) -> pd.DataFrame:
+    """The columns of one metric, named as its terms."""
+    return terms.filter(like=f"{metric}_").rename(columns=lambda name: name.removeprefix(f"{metric}_"))
+
+
+def accuracies_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """The accuracies in a pool's scores, models x targets."""
+    accuracies = scores.drop_duplicates(["model", "target"]).pivot(index="model", columns="target", values="accuracy")
+    return accuracies.loc[scores["model"].unique(), scores["target"].unique()]
+
+
+def agreement(scores: pd.DataFrame) -> pd.DataFrame:
+    """`experiment.correlations` of every metric, on source and on target features: (features, target, metric, weighted_kendall, ...).
+
+    The intervals are of other models only.
+    """
+    accuracies = accuracies_of(scores)
+    groups = scores.groupby("features", sort=False)
+    return pd.concat([correlations(group, accuracies).assign(features=features) for features, group in groups], ignore_index=True)

@@ -1,0 +1,260 @@
+"""How far a result could have been another: other models, other images, another fine-tuning, another ground truth (`34_stability`)."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pandas as pd
+
+from ... import ranking
+from ...ranking import resampling
+from ...ranking.resampling import Noise
+from ...ranking.verdicts import probability
+from ...store import artifacts, paths
+from ...store.trace import is_there
+from .. import published
+from ..experiment import Experiment, correlations, seed_noise
+from . import agreement, draws, totals
+
+RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
+MIN_MAX = ("ncti", "face", "face_printed")  # metrics whose total depends on which models are in the pool
+
+
+# Of one pool ----------------------------------------------------------------------------------------------------------
+
+
+def choices(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """What following each ranking gives, target by target: `choice_quality` of a pool."""
+    return choice_quality(*study.ranked(subset))
+
+
+def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall, error); "" leaves out none.
+
+    ``error``: standard deviation, over test images and training, of the difference to all models; NaN if nobody measured these.
+    """
+    scores, accuracies = study.ranked(subset)
+    terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
+    noise, whole, tables = study.noise(subset), None, []
+    for name in ("", *accuracies.index):
+        rest = accuracies.drop(index=name or [])
+        of_rest = _among(rest.index, scores, terms)
+        drawn = resampling.draws(of_rest, accuracies, noise, components=("images", "training"), n=200, without=name)
+        drawn = resampling.mean_over_targets(drawn)
+        whole = drawn if whole is None else whole
+        found = agreement(of_rest, rest, ["metric"]).groupby("metric", sort=False)["weighted_kendall"].mean().reset_index()
+        tables.append(found.assign(left_out=name, error=found["metric"].map((drawn - whole).std()) if noise.known else np.nan))
+    return pd.concat(tables, ignore_index=True)[["left_out", "metric", "weighted_kendall", "error"]]
+
+
+def _among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
+    """The scores of some models of a pool; `MIN_MAX` are normalised again, since minima and maxima may be other models'."""
+    again = totals(terms[terms["model"].isin(models)], ["target", "metric"])
+    return pd.concat([scores[~scores["metric"].isin(MIN_MAX) & scores["model"].isin(models)], again])
+
+
+def contests(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """`beats` of a pool."""
+    return beats(*study.ranked(subset), study.noise(subset))
+
+
+def other_images(study: Experiment, targets: list[str]) -> pd.DataFrame:
+    """Mean weighted Kendall of every metric on resampled images of some targets: (draw, metric, weighted_kendall)."""
+    _, accuracies = study.ranked()
+    measured = study.measure(draws.scored_but_nleep, RESAMPLES, targets)
+    scores = draws.total_scores(measured, list(accuracies.index), ["draw"])
+    found = agreement(scores, accuracies[targets], ["draw", "metric"])
+    return found.groupby(["draw", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+
+
+def other_seeds(study: Experiment) -> pd.DataFrame:
+    """Mean weighted Kendall against each single fine-tuning, over the targets that have several: (seed, metric, weighted_kendall)."""
+    runs = study.read("accuracies")
+    several = runs.groupby("target")["seed"].nunique()
+    runs = runs[runs["target"].isin(several.index[several > 1]) & (runs["seed"] < 2)]
+    scores, _ = study.ranked()
+    tables = []
+    for seed, group in runs.groupby("seed"):
+        truth = group.pivot(index="model", columns="target", values="accuracy")
+        tables.append(agreement(scores[scores["target"].isin(truth.columns)], truth, ["metric"]).assign(seed=seed))
+    return pd.concat(tables).groupby(["seed", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+
+
+def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """Each metric's mean weighted Kendall and how far it moves, doubt by doubt: (doubt, metric, weighted_kendall, low, high).
+
+    ``models``: 95 % of draws of other models; ``left_out``, ``images``, ``seeds``: the range of what `left_out`, `other_images`
+    and `other_seeds` found.
+    """
+    average = study.read("correlations").query("target == 'average'")
+    average = average.assign(low=average["low_models"], high=average["high_models"])
+    tables = [average[["metric", "weighted_kendall", "low", "high"]].assign(doubt="models")]
+    for doubt, table in (("left_out", left[left["left_out"] != ""]), ("images", images), ("seeds", other_seeds(study))):
+        of_metric = table.groupby("metric", sort=False)["weighted_kendall"]
+        tables.append(of_metric.agg(weighted_kendall="mean", low="min", high="max").reset_index().assign(doubt=doubt))
+    return pd.concat(tables, ignore_index=True)[["doubt", "metric", "weighted_kendall", "low", "high"]]
+
+
+# Training again ------------------------------------------------------------------------------------------------------
+
+
+def components(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """What each source of chance alone does to a mean weighted Kendall, and all together: (component, metric, weighted_kendall, low, high).
+
+    ``low`` and ``high``: 95 % of `resampling.draws`. A component that nobody has measured has no rows.
+    """
+    noise = study.noise(subset)
+    unknown = {"images": noise.images is None, "training": noise.seeds is None and not noise.runs}
+    tables = []
+    for name, parts in ({part: (part,) for part in resampling.COMPONENTS} | {"all": resampling.COMPONENTS}).items():
+        if not unknown.get(name, False):
+            drawn = resampling.mean_over_targets(resampling.draws(*study.ranked(subset), noise, components=parts))
+            low, high = resampling.interval(drawn)
+            tables.append(pd.DataFrame({"component": name, "weighted_kendall": drawn.mean(), "low": low, "high": high}))
+    return pd.concat(tables).reset_index()[["component", "metric", "weighted_kendall", "low", "high"]]
+
+
+def points(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """How far an accuracy strays, in points, root mean square over models: (target, images, seeds, training, runs).
+
+    By other test images, by another fine-tuning, by everything trained again (over so many ``runs``); NaN: not measured.
+    """
+    _, accuracies = study.ranked(subset)
+    noise = study.noise(subset)
+    again = np.stack([accuracies.to_numpy(), *(run["accuracy"].to_numpy() for run in noise.runs)])
+    found = {"images": noise.images, "seeds": noise.seeds}
+    table = pd.DataFrame({name: np.nan if x is None else (x**2).mean() ** 0.5 for name, x in found.items()}, index=accuracies.columns)
+    table["training"] = again.var(axis=0, ddof=1).mean(axis=0) ** 0.5 if noise.runs else np.nan
+    return table.assign(runs=len(again)).rename_axis("target").reset_index()
+
+
+def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
+    """Mean weighted Kendall in the present run (0) and in every repetition: (run, metric, weighted_kendall)."""
+    scores, accuracies = study.ranked(subset)
+    tables = [agreement(scores, accuracies, ["metric"]).assign(run=0)]
+    for number, run in enumerate(study.noise(subset).runs, start=1):
+        long = [table.melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(metric=name)
+                for name, table in run.items() if name != "accuracy"]
+        tables.append(agreement(pd.concat(long), run["accuracy"], ["metric"]).assign(run=number))
+    return pd.concat(tables).groupby(["run", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+
+
+def verdicts_over_runs(profile: str) -> pd.DataFrame:
+    """How often each figure got each verdict over the repetitions of a profile: figures x words; no rows where none were measured."""
+    base = profile.partition("+")[0]
+    path = paths.reference("noise") / base / "verdicts.csv"
+    if not is_there(path):
+        return pd.DataFrame()
+    table = artifacts.read_table(path, base)
+    return pd.crosstab(table["figure"], table["verdict"])
+
+
+# Of two pools ---------------------------------------------------------------------------------------------------------
+
+
+def by_sources(one: Experiment, several: Experiment) -> pd.DataFrame:
+    """How well models that share their source are ranked, and models that do not, on the targets that both pools have.
+
+    Three groups of models: those of ``one``, those of ``several``, and of the latter those whose source is none of the former's.
+
+    Returns
+    -------
+    DataFrame (n_sources, n_models, metric, weighted_kendall, low, high)
+        Means over targets. ``metric`` holds two rankings more: ``other_seed``, the accuracies of a second fine-tuning, and
+        ``other_target``, the accuracies on another target (mean over pairs of targets); they have no interval.
+    """
+    tables = []
+    for study, n_sources, scores, truth in source_groups(one, several):
+        table = correlations(scores, truth, study.noise()).query("target == 'average'")
+        targets = list(truth.columns)
+        runs = study.read("accuracies").query("model in @truth.index and target in @targets")
+        ceilings = {
+            "other_seed": seed_noise(runs)["weighted_kendall"].mean(),
+            "other_target": np.mean([ranking.weighted_kendall(truth[a], truth[b]) for a, b in permutations(targets, 2)]),
+        }
+        more = pd.DataFrame({"metric": ceilings.keys(), "weighted_kendall": ceilings.values()})
+        rows = pd.concat([table[["metric", "weighted_kendall", "low", "high"]], more])
+        tables.append(rows.assign(n_sources=n_sources, n_models=len(truth)))
+    return pd.concat(tables, ignore_index=True)[["n_sources", "n_models", "metric", "weighted_kendall", "low", "high"]]
+
+
+def source_groups(one: Experiment, several: Experiment) -> list[tuple[Experiment, int, pd.DataFrame, pd.DataFrame]]:
+    """The groups of `by_sources`: the pool they are of, how many sources they have, their scores, their accuracies."""
+    targets = [target for target in one.pool.targets if target in several.pool.targets]
+    groups = [(one, one.pool.models), (several, several.pool.models),
+              (several, tuple(m for m in several.pool.models if m.source not in one.pool.sources))]
+    found = []
+    for study, models in dict.fromkeys(groups):
+        scores, accuracies = study.ranked()
+        terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
+        truth = accuracies.loc[accuracies.index.isin([model.name for model in models]), targets]
+        found.append((study, len({model.source for model in models}), _among(truth.index, scores, terms), truth))
+    return found
+
+
+# Tables in, tables out ------------------------------------------------------------------------------------------------
+
+
+def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """What one gets who fine-tunes the model that a ranking puts first.
+
+    Parameters
+    ----------
+    scores : DataFrame (model, target, metric, score)
+    accuracies : DataFrame, models x targets, per cent
+
+    Returns
+    -------
+    DataFrame (metric, target, regret, top1, top3)
+        ``regret``: points given up to the best model (`ranking.regret`). ``top1``, ``top3``: 1.0 if the best model has the
+        highest score, or one of the three highest, else 0.0. The metric ``random`` stands for a choice by lot.
+    """
+    rows = []
+    for (metric, target), group in scores.groupby(["metric", "target"], sort=False):
+        score, truth = group.set_index("model")["score"].loc[accuracies.index], accuracies[target]
+        if score.nunique() > 1:
+            place = int((score > score[truth.idxmax()]).sum())  # models that are preferred to the best one
+            rows.append((metric, target, ranking.regret(score, truth), float(place < 1), float(place < 3)))
+    n = len(accuracies)
+    rows += [("random", t, accuracies[t].max() - accuracies[t].mean(), 1 / n, min(3, n) / n) for t in accuracies]
+    return pd.DataFrame(rows, columns=["metric", "target", "regret", "top1", "top3"])
+
+
+def beats(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
+    """How surely one ranking is better than another: (metric, rival, probability).
+
+    ``probability``: how often the metric's mean weighted Kendall over targets is higher than its rival's in `resampling.draws`.
+    """
+    drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise)).dropna(axis=1)
+    rows = [(one, other, probability(drawn[one], drawn[other])) for one, other in product(drawn, drawn) if one != other]
+    return pd.DataFrame(rows, columns=["metric", "rival", "probability"])
+
+
+# The published ground truth -------------------------------------------------------------------------------------------
+
+
+def published_truths() -> pd.DataFrame:
+    """Published scores judged by two published tables of accuracies of the same models.
+
+    Returns
+    -------
+    DataFrame (score, target, truth, weighted_kendall)
+        ``truth``: "sfda" (on which NCTI's tables rest) or "tllib". ``score``: those that the Transfer Learning Library
+        prints, NCTI as the blog prints it for CIFAR-10, the static baseline from the accuracies of the same table, and
+        ``other_truth``: how far the two tables agree.
+    """
+    tllib, sfda = published.load("tllib_finetuned_accuracy"), published.load("supervised_finetuned_accuracy")
+    truths = {"sfda": sfda.loc[tllib.index, tllib.columns], "tllib": tllib}
+    blog = published.load("ncti_cifar10_blog")["ncti"].loc[tllib.index]
+    printed = published.load("tllib_scores").reset_index()
+    shared = pd.concat([
+        printed.rename(columns={"metric": "name"}),
+        pd.DataFrame({"model": blog.index, "target": "cifar10", "name": "ncti", "score": blog.to_numpy()}),
+    ])  # fmt: skip
+    tables = []
+    for truth, accuracies in truths.items():
+        other = truths["tllib" if truth == "sfda" else "sfda"]
+        own = {"static_baseline": ranking.static_baseline(accuracies), "other_truth": other}
+        long = [table.rename_axis("model").melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(name=name)
+                for name, table in own.items()]
+        tables.append(agreement(pd.concat([shared, *long]), accuracies, ["name"]).assign(truth=truth))
+    return pd.concat(tables, ignore_index=True).rename(columns={"name": "score"})

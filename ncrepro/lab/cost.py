@@ -1,0 +1,81 @@
+"""What it costs to score a whole pool: the seconds of every metric, over all models and targets."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from .. import metrics
+from ..store import artifacts
+from ..store.artifacts import Arrays
+from .experiment import Experiment
+
+METRICS = ("ncti", "face", "logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc", "nleep")
+OURS, PLAIN, TOGETHER = "this package", "plain", "all_scores"
+
+
+def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.ndarray], object]]) -> pd.DataFrame:
+    """Time every metric on the cached features of every model and target, and write ``seconds_cost.csv``.
+
+    One process, one thread. Each metric starts from the features alone. All take turns on the same features, so that
+    whatever else the machine does meets them alike; each runs once on the first features before anything is timed.
+
+    Parameters
+    ----------
+    study : Experiment
+        Its features, scores and correlations are there (notebooks 11 and 20 or 21).
+    plain : dict metric -> function of (features, labels)
+        Another way to the same scores.
+
+    Returns
+    -------
+    DataFrame (implementation, metric, runs, seconds, cpu_seconds, difference, error, weighted_kendall)
+        ``seconds``: wall-clock time of all ``runs`` together; ``error``: its standard error over runs, as a share; ``difference``: largest relative difference of a plain
+        score from this package's; ``weighted_kendall``: mean over targets, NaN for ``all_scores``, which is all metrics
+        at once with their statistics shared.
+    """
+    pairs = list(product([model.name for model in study.pool.models], study.pool.targets))
+    rows = []
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no more samples than features: notebook 11 says for which models
+        for call in _calls(study.features_of(*pairs[0]), plain).values():
+            call()
+        for pair in tqdm(pairs, desc=f"{study.pool.name}: time the metrics", mininterval=1):
+            values = {}
+            for (implementation, metric), call in _calls(study.features_of(*pair), plain).items():
+                started, cpu_started = time.perf_counter(), time.process_time()
+                values[implementation, metric] = call()
+                spent = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu_started}
+                rows.append({"implementation": implementation, "metric": metric, "runs": 1, **spent})
+                if implementation == PLAIN:
+                    rows[-1]["difference"] = relative_difference(values[PLAIN, metric], values[OURS, metric])
+    columns = {"runs": "sum", "seconds": "sum", "cpu_seconds": "sum", "difference": "max"}
+    by_call = pd.DataFrame(rows).groupby(["implementation", "metric"], sort=False)
+    table = by_call.agg(columns).assign(error=by_call["seconds"].sem() / by_call["seconds"].mean()).reset_index()
+    average = study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
+    table["weighted_kendall"] = table["metric"].map(average)
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    artifacts.write(study.results / "seconds_cost.csv", text)
+    return table
+
+
+def _calls(arrays: Arrays, plain: Mapping[str, Callable]) -> dict[tuple[str, str], Callable[[], object]]:
+    """(implementation, metric) -> a call without arguments."""
+    H, y, probs = arrays["features"], arrays["labels"], arrays.get("source_probs")
+    calls = {(OURS, name): partial(getattr(metrics, name), H, y) for name in METRICS}
+    if probs is not None:  # models without a source classifier have none
+        calls[OURS, "leep"] = partial(metrics.leep, probs, y)
+        calls[OURS, "nce"] = lambda: metrics.nce(probs.argmax(axis=1), y)
+    calls[OURS, TOGETHER] = partial(metrics.all_scores, H, y, probs)
+    return calls | {(PLAIN, name): partial(function, H, y) for name, function in plain.items()}
+
+
+def relative_difference(score: float | tuple, reference: float | tuple) -> float:
+    """The largest ``|score / reference - 1|`` over the terms of a score."""
+    return float(np.abs(np.ravel(score) / np.ravel(reference) - 1).max())

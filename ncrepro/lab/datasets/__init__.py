@@ -1,0 +1,61 @@
+"""Labelled data by name: drawn by `builtin` or divided by `photographs` once, then read from the cache."""
+
+import json
+from functools import lru_cache
+from types import ModuleType
+
+import numpy as np
+
+from ...store import artifacts, fingerprint, paths
+from ...store.schema import unknown
+from . import builtin, photographs, torchvision_datasets
+from .images import Images
+
+_OTHERS = {module.__name__ for module in (builtin, photographs, torchvision_datasets)}  # which of them `load` uses depends on the name
+
+
+def names() -> tuple[str, ...]:
+    return (*builtin.NAMES, *photographs.NAMES)
+
+
+@lru_cache(maxsize=32)
+def load(name: str, split: str, max_per_class: int | None = None) -> Images:
+    """A data set's split ("train" or "test"), with at most ``max_per_class`` images of each class.
+
+    Data sets of the paper's scale come as `folders.Photos`, whose ``images`` are thumbnails.
+    """
+    found = reader(name)
+    if found is torchvision_datasets:
+        return torchvision_datasets.load(name, split, max_per_class=max_per_class)
+    images = photographs.load(name, split) if found is photographs else _drawn(name, split)
+    return images if max_per_class is None else images.limited(max_per_class)
+
+
+def reader(name: str) -> ModuleType:
+    """The module that makes or reads the labelled images of that name."""
+    if name in torchvision_datasets.names() or name.startswith(torchvision_datasets.FOLDER):
+        return torchvision_datasets
+    if name not in names():
+        raise ValueError(unknown("data set", name, names()))
+    return photographs if name in photographs.NAMES else builtin
+
+
+def provenance(reader: ModuleType | None, name: str) -> dict:
+    """What a data set rests on: the code that makes or reads it, and what it is read from; nothing where there is no data."""
+    if reader is None:
+        return {}
+    code = fingerprint.of(reader.__name__, f"{__name__}:load", stops=(*fingerprint.KEEPING, *_OTHERS - {reader.__name__}))
+    return {"code": code, **({"content": reader.content(name)} if hasattr(reader, "content") else {})}
+
+
+def _drawn(name: str, split: str) -> Images:
+    spec = {"dataset": name, "split": split, "code": fingerprint.of(builtin.__name__)}
+    arrays = artifacts.cached(paths.datasets() / f"{name}-{split}.safetensors", spec, lambda: _arrays(name, split))
+    classes = tuple(json.loads(arrays["classes"].tobytes()))
+    return Images(name, split, arrays["images"], arrays["labels"], classes)
+
+
+def _arrays(name: str, split: str) -> artifacts.Arrays:
+    made = builtin.generate(name, split)
+    classes = np.frombuffer(json.dumps(made.classes).encode(), dtype=np.uint8)
+    return {"images": made.images, "labels": made.labels, "classes": classes}

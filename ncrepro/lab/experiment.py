@@ -1,0 +1,521 @@
+"""A profile's pool x targets -> accuracies, scores, correlations: the verbs that the notebooks use.
+
+Every long step is a list of `jobs`. Each verb returns its tidy table and writes it below ``data/results``.
+"""
+
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .. import ranking
+from ..ranking import resampling
+from ..ranking.resampling import Noise
+from ..store import artifacts, fingerprint, jobs, paths
+from ..store.artifacts import Arrays
+from ..store.jobs import Job
+from ..store.schema import unknown
+from ..store.trace import is_there
+from . import profiles, scoring
+from .profiles import Model
+
+# What the metrics are compared with: rankings that never look at the target's features, and a linear probe of these.
+BLIND = ("static_baseline", "source_accuracy", "n_parameters")
+BASELINES = (*BLIND, "linear_probe")
+
+
+class Experiment:
+    """One pool of one profile.
+
+    Parameters
+    ----------
+    pool : str
+        A pool of the profile: ``supervised``, ...
+    profile : str, optional
+        ``smoke``, ``demo``, ...; None reads ``NCREPRO_PROFILE``, else takes ``demo``.
+    """
+
+    def __init__(self, pool: str, profile: str | None = None):
+        self.profile = profiles.load(profile)
+        self.pool = self.profile.pool(pool)
+        self.task = importlib.import_module(f"ncrepro.lab.tasks.{self.pool.task}")
+        fingerprint.of(self.task.__name__)  # what a task says of itself shows in what this prints and refuses
+        for kind, given, known in (
+            ("architecture", self.pool.architectures, self.task.ARCHITECTURES),
+            ("loss", self.pool.losses, self.task.LOSSES),
+            ("data set", (*self.pool.sources, *self.pool.targets), self.task.DATASETS),
+        ):
+            for name in given:
+                if name not in known:
+                    raise ValueError(unknown(kind, name, known))
+        if hasattr(self.task, "check"):
+            self.task.check(self.pool)
+        # Data sets and checkpoints that cannot be downloaded, and that nobody put there: what they are, and what to do.
+        needed = (*self.pool.sources, *self.pool.targets, *self.pool.losses)
+        self.left_out = self.task.unobtainable(needed) if hasattr(self.task, "unobtainable") else {}
+        self.pool = self.pool.without(self.left_out)
+        self.results = paths.results(self.profile.name, self.pool.name)
+
+    # Ground truth -----------------------------------------------------------------------------------------------------
+
+    def pretrain(self) -> pd.DataFrame:
+        """Pre-train every model on its source.
+
+        Returns
+        -------
+        DataFrame (model, architecture, source, n_parameters, n_features, source_accuracy), then what else the task measures
+        """
+        for name, remedy in self.left_out.items():
+            print(f"{name} is left out, for it cannot be downloaded; to have it, {remedy}")
+        made = self._run("pre-train", [self._pretraining(model) for model in self.pool.models])
+        rows = [
+            {
+                "model": model.name,
+                "architecture": model.architecture,
+                "source": model.source,
+                "n_parameters": int(arrays["n_parameters"]),
+                "n_features": int(arrays["n_features"]),
+                "source_accuracy": float(arrays["accuracy"]),
+                **{key: value for key, value in _measured(arrays).items() if key not in _ALWAYS and "." not in key},
+            }
+            for model, arrays in zip(self.pool.models, made, strict=True)
+        ]
+        self._write_seconds("pretrain", [{"model": model.name} for model in self.pool.models], made)
+        return self.write("pretraining", rows)
+
+    def finetune(self) -> pd.DataFrame:
+        """Fine-tune every model on every target: per cent, (model, target, seed, accuracy), then what else the task measures."""
+        runs = [
+            (model, target, seed)
+            for model, target in product(self.pool.models, self.pool.targets)
+            for seed in self.pool.seeds_of(target)
+        ]
+        made = self._run("fine-tune", [self._finetuning(*run) for run in runs])
+        keys = [{"model": model.name, "target": target, "seed": seed} for model, target, seed in runs]
+        self._write_seconds("finetune", keys, made)
+        return self.write("accuracies", [{**key, **_measured(arrays)} for key, arrays in zip(keys, made, strict=True)])
+
+    # Scores -----------------------------------------------------------------------------------------------------------
+
+    def extract(self) -> pd.DataFrame:
+        """Features of every target's train split by every pre-trained model: (model, target, n_samples, n_features)."""
+        runs = list(product(self.pool.models, self.pool.targets))
+        made = self._run("extract", [self._extraction(*run) for run in runs], keep=_outline)
+        keys = [{"model": model.name, "target": target} for model, target in runs]
+        self._write_seconds("extract", keys, made)
+        return self.write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
+
+    def score(self) -> pd.DataFrame:
+        """Every metric, and a linear probe, on every feature set: (model, target, metric, term, score), a metric's ``total`` among its terms."""
+        runs = list(product(self.pool.models, self.pool.targets))
+        made = self._run("score", [self._scoring(*run) for run in runs])
+        rows = [
+            {"model": model.name, "target": target, "metric": metric, "term": term, "score": value}
+            for (model, target), arrays in zip(runs, made, strict=True)
+            for (metric, term), value in _by_metric(arrays)
+        ]
+        terms = pd.DataFrame(rows)
+        return self.write("scores", pd.concat([terms[terms["term"] != "total"], totals(terms)]))
+
+    def correlate(self) -> pd.DataFrame:
+        """How well each metric ranks, and how surely: `correlations` of the pool.
+
+        A subset of the pool (a paper's own list of models) is ranked on its own, min-max included, and written as
+        ``correlations_<subset>``.
+        """
+        for subset in self.pool.subsets:
+            self.write(f"correlations_{subset}", correlations(*self.ranked(subset), self.noise(subset)))
+        return self.write("correlations", correlations(*self.ranked(), self.noise()))
+
+    def ranked(self, subset: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x targets).
+
+        Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
+        """
+        accuracies = self._accuracies(subset)
+        pretraining, scores = (t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores")))
+        terms = scores[((scores["term"] != "total") | ~scores["metric"].isin(_TERMS)) & scores["target"].isin(accuracies.columns)]
+        return pd.concat([totals(terms), baselines(pretraining, accuracies)]), accuracies
+
+    def noise(self, subset: str | None = None, truth: str | None = None) -> Noise:
+        """How far the accuracies that `ranked` gives could have been others: by test images, and by training again.
+
+        Parameters
+        ----------
+        subset : str, optional
+        truth : str, optional
+            Another column of ``accuracies.csv`` than the subset's own.
+        """
+        truth = truth or self._part(subset).truth
+        table = self.read("accuracies")
+        again = repetitions(self.profile.name, self.pool.name)
+        if truth != "accuracy":  # both are known of the accuracies alone
+            table, again = table.drop(columns="standard_error", errors="ignore").assign(accuracy=table[truth]), again.iloc[:0]
+        return noise_of(table, again).like(self._accuracies(subset))
+
+    def covered(self, subset: str | None = None) -> str:
+        """What the intervals of this pool include, in words: `resampling.covers`."""
+        return resampling.covers(self.noise(subset))
+
+    def draws(self, subset: str | None = None, statistic: str = "weighted_kendall") -> pd.DataFrame:
+        """What every ranking of the pool could have been worth on average: `resampling.draws`, n x metrics."""
+        return resampling.mean_over_targets(resampling.draws(*self.ranked(subset), self.noise(subset), statistic))
+
+    def _part(self, subset: str | None) -> profiles.Subset:
+        return self.pool.subsets[subset] if subset else profiles.Subset(())
+
+    def _accuracies(self, subset: str | None) -> pd.DataFrame:
+        part, table = self._part(subset), self.read("accuracies")
+        if part.truth not in table:
+            raise ValueError(f"subset {subset}: " + unknown("truth", part.truth, table.columns[3:].drop("standard_error", errors="ignore")))
+        accuracies = table.groupby(["model", "target"])[part.truth].mean().unstack("target")
+        if subset is not None:
+            accuracies = accuracies.loc[self.pool.subset(subset)]
+        known = accuracies[list(part.targets or self.pool.targets)].dropna(axis=1, how="all")
+        return known.dropna(axis=1) if known.notna().all().any() else known.dropna(axis=0)
+
+    def features_of(self, model: str, target: str) -> Arrays:
+        """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split."""
+        entry = self._model(model)
+        if target not in self.pool.targets:
+            raise ValueError(unknown("target", target, self.pool.targets))
+        job = self._extraction(entry, target)
+        return jobs.require(job.path, job.spec, f"features of {model} on {target}", "11_extract_features")
+
+    def checkpoint(self, model: str) -> Path:
+        """The file that holds a pre-trained model's weights."""
+        job = self._pretraining(self._model(model))
+        jobs.require(job.path, job.spec, f"weights of {model}", "10_train_pool")
+        return job.path
+
+    def measure(self, step: scoring.Step, settings: list[dict], targets: Sequence[str] | None = None) -> pd.DataFrame:
+        """What ``step`` finds in every model's features of the targets, under every setting; found once, then cached.
+
+        Parameters
+        ----------
+        step : function (arrays of `features_of`, settings) -> list of dict term -> float, one per setting
+            A function of a module; the cached result depends on all code that it reaches.
+        settings : list of dict, all with the same keys
+        targets : sequence of str, optional
+            None takes all of the pool's.
+
+        Returns
+        -------
+        DataFrame (model, target, *settings, term, score)
+        """
+        runs = product(self.pool.models, targets or self.pool.targets)
+        return self._measure(step, settings, [(model.name, target, self._extraction(model, target)) for model, target in runs])
+
+    def measure_source(self, step: scoring.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
+        """As `measure`, on features of ``per_class`` training images of every class of each model's own source.
+
+        The features are extracted when first asked for; the column ``target`` names the source.
+        """
+        origins = [(model.name, model.source, self._source_extraction(model, per_class)) for model in self.pool.models]
+        self._run("extract the source", [job for _, _, job in origins])
+        return self._measure(step, settings, origins)
+
+    def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
+        """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig. 2).
+
+        Returns
+        -------
+        DataFrame (model, label, x, y, caption)
+            ``caption``: the model's name, its accuracy and its NCTI terms.
+        """
+        from sklearn.manifold import TSNE  # takes a second to import, and only this verb needs it
+
+        accuracies = self.read("accuracies").query("target == @target").groupby("model")["accuracy"].mean()
+        ordered = accuracies[self.pool.subset("ncti")].sort_values(ascending=False)
+        chosen = ordered.iloc[np.linspace(0, len(ordered) - 1, min(4, len(ordered))).round().astype(int)]
+        scores = self.read("scores").query("metric == 'ncti' and target == @target").set_index(["model", "term"])["score"]
+        tables = []
+        for model, accuracy in chosen.items():
+            arrays = self.features_of(model, target)
+            kept = pd.Series(arrays["labels"]).groupby(arrays["labels"]).head(per_class).index
+            H, y = arrays["features"][kept], arrays["labels"][kept]
+            xy = TSNE(perplexity=min(30, len(H) / 4), init="pca", random_state=0).fit_transform(H)
+            seli, ncc, log_vc = (scores[model, term] for term in _TERMS["ncti"])
+            caption = f"{model}: {accuracy:.1f} %\nseli {seli:.0f}, ncc {ncc:.2f}, log vc {log_vc:.2f}"
+            tables.append(pd.DataFrame({"model": model, "label": y, "x": xy[:, 0], "y": xy[:, 1], "caption": caption}))
+        return self.write("embedding", pd.concat(tables))
+
+    def read(self, table: str) -> pd.DataFrame:
+        """A table that this pool's notebooks have written."""
+        return artifacts.read_table(self.results / f"{table}.csv", self.profile.name)
+
+    def write(self, table: str, rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
+        """Write a table of this pool, for `read`, and return it."""
+        return artifacts.write_table(self.results / f"{table}.csv", pd.DataFrame(rows).reset_index(drop=True))
+
+    # Jobs -------------------------------------------------------------------------------------------------------------
+
+    def jobs(self) -> dict[str, list[tuple[Model, str, Job]]]:
+        """Every artefact of this pool, made or not, by step: (model, the data set it is made with, job)."""
+        models, runs = self.pool.models, list(product(self.pool.models, self.pool.targets))
+        return {
+            "pretrain": [(m, m.source, self._pretraining(m)) for m in models],
+            "finetune": [(m, t, self._finetuning(m, t, seed)) for m, t in runs for seed in self.pool.seeds_of(t)],
+            "extract": [(m, t, self._extraction(m, t)) for m, t in runs],
+            "score": [(m, t, self._scoring(m, t)) for m, t in runs],
+        }
+
+    def _model(self, name: str) -> Model:
+        by_name = {model.name: model for model in self.pool.models}
+        if name not in by_name:
+            raise ValueError(unknown("model", name, list(by_name)))
+        return by_name[name]
+
+    def _pretraining(self, model: Model) -> Job:
+        spec = {
+            "architecture": model.architecture,
+            "source": model.source,
+            "loss": model.loss,
+            "max_per_class": self.pool.max_per_class,
+            "recipe": self.pool.pretrain,
+            "seed": 1000 * self.profile.repetition,
+            **self._rests_on("pretrain", model.source),
+        }
+        label = "-".join((model.architecture, model.source, model.loss))
+        return self._job("pretrained", label, spec, partial(self.task.pretrain, spec))
+
+    def _finetuning(self, model: Model, target: str, seed: int) -> Job:
+        origin = self._pretraining(model)
+        spec = {
+            "pretrained": artifacts.digest(origin.spec),
+            "target": target,
+            "max_per_class": self.pool.max_per_class,
+            "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
+            "seed": seed + 1000 * self.profile.repetition,
+            **self._rests_on("finetune", target),
+        }
+        step = partial(jobs.from_pretrained, self.task.finetune, spec, origin.path, origin.spec)
+        return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step)
+
+    def _extraction(self, model: Model, target: str) -> Job:
+        origin = self._pretraining(model)
+        spec = {
+            "pretrained": artifacts.digest(origin.spec),
+            "target": target,
+            "split": "train",
+            "max_per_class": self.pool.max_per_class,
+            **({"recipe": self.pool.extract} if self.pool.extract else {}),
+            **self._rests_on("extract", target),
+        }
+        step = partial(jobs.from_pretrained, self.task.extract, spec, origin.path, origin.spec)
+        return self._job("features", f"{model.name}-{target}", spec, step)
+
+    def _source_extraction(self, model: Model, per_class: int) -> Job:
+        origin = self._extraction(model, model.source)
+        spec = origin.spec | {"max_per_class": min(per_class, self.pool.max_per_class or per_class)}
+        pretrained = self._pretraining(model)
+        step = partial(jobs.from_pretrained, self.task.extract, spec, pretrained.path, pretrained.spec)
+        return self._job("features", f"{model.name}-{model.source}", spec, step)
+
+    def _scoring(self, model: Model, target: str) -> Job:
+        origin = self._extraction(model, target)
+        spec = {"features": artifacts.digest(origin.spec), "code": fingerprint.of(fingerprint.root(scoring.score))}
+        return self._job("scores", f"{model.name}-{target}", spec, partial(scoring.score, origin.path, origin.spec))
+
+    def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple[str, str, Job]]) -> pd.DataFrame:
+        steps = []
+        for model, data, origin in origins:
+            spec = {
+                "features": artifacts.digest(origin.spec),
+                "step": step.__name__,
+                "settings": settings,
+                "code": fingerprint.of(fingerprint.root(step), fingerprint.root(scoring.take_step)),
+            }
+            compute = partial(scoring.take_step, step, settings, origin.path, origin.spec)
+            steps.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute))
+        made = self._run(step.__name__.replace("_", " "), steps)
+        rows = [
+            {"model": model, "target": data, **setting, "term": term, "score": float(arrays[term][i])}
+            for (model, data, _), arrays in zip(origins, made, strict=True)
+            for i, setting in enumerate(settings)
+            for term in arrays if arrays[term].ndim
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def _rests_on(self, step: str, data: str) -> dict:
+        """The code of one of the task's steps, and what the data set that it works on rests on."""
+        from . import datasets  # loads torch, which those who only read tables need not wait for
+
+        code = fingerprint.of(f"{self.task.__name__}:{step}", stops=(*fingerprint.KEEPING, datasets.__name__))
+        return {"code": code, "data": datasets.provenance(self.task.reader(data), data)}
+
+    def _job(self, kind: str, label: str, spec: dict, compute: Callable[[], Arrays]) -> Job:
+        name = f"{label}-{artifacts.digest(spec)}.safetensors"
+        return Job(label, paths.cache(self.profile.name) / kind / name, spec, compute)
+
+    def _run(self, title: str, made_by: list[Job], **kept) -> list[Arrays]:
+        return jobs.run(f"{self.pool.name}: {title}", made_by, self.profile.workers, **kept)
+
+    # Tables -----------------------------------------------------------------------------------------------------------
+
+    def _write_seconds(self, stage: str, keys: list[dict], made: list[Arrays]) -> None:
+        """What each job took when it was made: CPU seconds, and its process's peak memory in MB."""
+        rows = [{**key, "seconds": float(a["seconds"]), "peak_mb": float(a["peak_mb"])} for key, a in zip(keys, made, strict=True)]
+        self.write(f"seconds_{stage}", rows)
+
+
+def _outline(arrays: Arrays) -> dict:
+    """What a table says of a feature set: its sizes, where it comes from, and what making it took; not the features."""
+    sizes = dict(zip(("n_samples", "n_features"), arrays["features"].shape, strict=True))
+    record = json.loads(arrays["provenance"].tobytes()) if "provenance" in arrays else {}
+    return {"outline": {**sizes, **record}, "seconds": arrays["seconds"], "peak_mb": arrays["peak_mb"]}
+
+
+# From terms to rankings -----------------------------------------------------------------------------------------------
+
+_TERMS = {  # a metric of several terms -> what its terms are called in `metrics.all_scores`
+    "ncti": ("seli", "ncc", "log_vc"),
+    "face": ("variance_collapse", "class_fairness"),
+    "face_printed": ("variance_collapse", "class_fairness"),
+}
+_SPLIT = {f"{metric}_{term}": (metric, term) for metric, terms in _TERMS.items() for term in terms}
+
+
+def _by_metric(arrays: Arrays):
+    """(metric, term) -> value, for every score of `metrics.all_scores`; a metric of one term has only its total."""
+    return [(_SPLIT.get(name, (name, "total")), value) for name, value in _measured(arrays).items()]
+
+
+_ALWAYS = ("n_parameters", "n_features", "n_classes", "accuracy")  # what every pre-training gives
+
+
+def _measured(arrays: Arrays) -> dict[str, float]:
+    """An artefact's single numbers, without those of its own making."""
+    return {key: float(a) for key, a in arrays.items() if a.ndim == 0 and key not in ("seconds", "peak_mb")}
+
+
+def totals(terms: pd.DataFrame) -> pd.DataFrame:
+    """Each metric's total over the models in ``terms``: min-max and sum for NCTI and FaCe, the score itself otherwise."""
+    rows = []
+    for (target, metric), group in terms.groupby(["target", "metric"], sort=False):
+        if metric in _TERMS:
+            by_model = group.pivot(index="model", columns="term", values="score").loc[group["model"].unique()]
+            total = ranking.total(by_model)
+        else:
+            total = group.set_index("model")["score"]
+        rows.append(pd.DataFrame({"model": total.index, "target": target, "metric": metric, "term": "total", "score": total.values}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def baselines(pretraining: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """The rankings in `BLIND`, shaped like `totals`."""
+    by_model = pretraining.set_index("model").loc[accuracies.index]
+    tables = {"static_baseline": ranking.static_baseline(accuracies)} if accuracies.shape[1] > 1 else {}
+    for name in ("source_accuracy", "n_parameters"):
+        tables[name] = pd.DataFrame({target: by_model[name] for target in accuracies.columns})
+    long = [
+        table.rename_axis(index="model", columns="target").stack().rename("score").reset_index().assign(metric=name, term="total")
+        for name, table in tables.items()
+    ]
+    return pd.concat(long, ignore_index=True)[["model", "target", "metric", "term", "score"]]
+
+
+def with_accuracies(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """``scores`` (model, target, ...) with a column ``accuracy`` taken from ``accuracies`` (models x targets)."""
+    long = accuracies.stack().rename("accuracy").rename_axis(["model", "target"])
+    return scores.join(long, on=["model", "target"], how="inner")
+
+
+def seed_noise(accuracies: pd.DataFrame) -> pd.DataFrame:
+    """How far two fine-tunings of the same models agree, on the targets that have more than one seed.
+
+    Returns
+    -------
+    DataFrame (target, seeds, difference, weighted_kendall)
+        ``difference``: mean absolute difference between two seeds, in points; ``weighted_kendall``: agreement of the
+        rankings by seed 0 and seed 1, a ceiling for every score. No rows if no target has a second seed.
+    """
+    rows = []
+    for target, group in accuracies.groupby("target", sort=False):
+        table = group.pivot(index="model", columns="seed", values="accuracy")
+        if table.shape[1] > 1 and table[0].nunique() > 1 and table[1].nunique() > 1:
+            rows.append({
+                "target": target,
+                "seeds": table.shape[1],
+                "difference": (table[0] - table[1]).abs().mean(),
+                "weighted_kendall": ranking.weighted_kendall(table[0], table[1]),
+            })  # fmt: skip
+    return pd.DataFrame(rows, columns=["target", "seeds", "difference", "weighted_kendall"])
+
+
+def noise_of(accuracies: pd.DataFrame, again: pd.DataFrame) -> Noise:
+    """What is known of the noise in a pool's accuracies.
+
+    Parameters
+    ----------
+    accuracies : DataFrame (model, target, seed, accuracy[, standard_error])
+        The standard deviation over fine-tunings is that of the same model on the same target, pooled over the models; a
+        target with one seed takes the mean of the others.
+    again : DataFrame (repetition, model, target, accuracy, *rankings)
+        As `repetitions` gives it.
+    """
+    by_run = accuracies.groupby(["model", "target"])
+    images = by_run["standard_error"].mean().unstack("target") if "standard_error" in accuracies else None
+    variance, n_seeds = by_run["accuracy"].var().unstack("target").mean(), by_run.size().unstack("target")
+    seeds = np.sqrt(variance.fillna(variance.mean()) / n_seeds) if variance.notna().any() else None
+    wide = again.pivot(index=["repetition", "model"], columns="target", values=again.columns[3:])
+    runs = tuple({name: run.droplevel("repetition")[name] for name in again.columns[3:]} for _, run in wide.groupby("repetition"))
+    return Noise(images, seeds, runs)
+
+
+def repetitions(profile: str, pool: str) -> pd.DataFrame:
+    """The measured repetitions of a pool with other seeds, but for the profile itself: (repetition, model, target, accuracy, *rankings).
+
+    They lie in ``data/reference/noise``, and 0 is the profile; ``demo+2`` is the second repetition of ``demo``. No rows if
+    nobody has measured any.
+    """
+    base, _, own = profile.partition("+")
+    path = paths.reference(f"noise/{base}", f"{pool}.csv")
+    if not is_there(path):
+        return pd.DataFrame(columns=["repetition", "model", "target", "accuracy"])
+    return artifacts.read_table(path, base).query("repetition != @n", local_dict={"n": int(own or 0)})
+
+
+def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
+    """How well every metric in ``scores`` ranks the models for each target, and on average over the targets.
+
+    Parameters
+    ----------
+    scores : DataFrame (model, target, metric, score)
+    accuracies : DataFrame, models x targets, per cent
+    noise : Noise
+        What else than the models is drawn for the intervals.
+
+    Returns
+    -------
+    DataFrame (target, metric, weighted_kendall, pearson, spearman, low, high, low_models, high_models)
+        ``low`` and ``high``: 95 % of `resampling.draws` of the weighted Kendall; in the rows whose target is ``average``, of
+        its mean over targets. ``low_models`` and ``high_models``: the same if nothing but the models is drawn. NaN: a metric
+        that gives all models the same score has no correlation, fewer than `resampling.FEW` models have no interval.
+    """
+    drawn = {"": resampling.draws(scores, accuracies, noise), "_models": resampling.draws(scores, accuracies, components=("models",))}
+    bounds = {}
+    for part, values in drawn.items():
+        means = pd.concat({"average": resampling.mean_over_targets(values)}, axis=1).swaplevel(axis=1)
+        bounds["low" + part], bounds["high" + part] = resampling.interval(pd.concat([values, means], axis=1))
+    rows = []
+    for metric, group in scores.groupby("metric", sort=False):
+        table = group.pivot(index="model", columns="target", values="score").reindex(accuracies.index, columns=accuracies.columns)
+        defined = [t for t in table if table[t].notna().all() and table[t].nunique() > 1 and accuracies[t].nunique() > 1]
+        for target in (*accuracies.columns, "average"):
+            chosen = defined if target == "average" else [target] if target in defined else []
+            found = {name: series[metric, target] for name, series in bounds.items()}
+            rows.append({"target": target, "metric": metric, **_agreement(table[chosen], accuracies[chosen]), **found})
+    order = {target: i for i, target in enumerate((*accuracies.columns, "average"))}
+    return pd.DataFrame(rows).sort_values("target", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def _agreement(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, float]:
+    """Means over targets of the three correlations."""
+    statistics = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
+    return {f.__name__: np.mean([f(scores[t], accuracies[t]) for t in scores.columns]) if len(scores.columns) else np.nan for f in statistics}

@@ -1,0 +1,195 @@
+"""How each task trains: its recipes, and what a profile may say in them. Needs no torch, so that every profile is checked first."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated, NamedTuple
+
+from ..store import schema
+from ..store.schema import Count, Positive, Share, Text
+
+SIZE = 32  # pixels, height and width of what the reduced networks see
+OPTIMISERS = ("adamw", "sgd")
+GROUND_TRUTHS = ("published", "finetune")
+AUTHORS = "authors"  # as weights: those of `imagenet.RELEASED`, which are trained on nothing else
+IMAGENET = "imagenet"  # the source of the published weights; never read here
+
+
+class _Checked:
+    def __post_init__(self) -> None:
+        schema.check(self, "recipe")
+
+
+@dataclass(frozen=True)
+class Momentum(_Checked):
+    """Stochastic gradient descent with Nesterov momentum, warm-up, cosine decay and gradient clipping.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+        Passes over the images; images per step. What does not fill a batch at an epoch's end is left out.
+    learning_rate : float
+        The peak of the schedule, see `ncrepro.lab.training.learning_rates`.
+    momentum, weight_decay : float
+    warmup : float
+        Share of all steps over which the learning rate rises.
+    clip : float
+        Largest Euclidean norm of the gradient of all weights together.
+    shift : int
+        Each step moves its images at random by up to so many pixels along both axes, borders reflected; 0 leaves them.
+    """
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    momentum: Share = 0.9
+    weight_decay: Share = 5e-4
+    warmup: Share = 0.1
+    clip: Positive = 5.0
+    shift: Annotated[int, schema.whole(0, SIZE - 1)] = 2
+
+
+@dataclass(frozen=True)
+class Unlabelled(_Checked):
+    """AdamW with warm-up, cosine decay and gradient clipping, for objectives that need no labels.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+        Passes over the images; images per step. What does not fill a batch at an epoch's end is left out.
+    learning_rate : float
+        The peak of the schedule, see `ncrepro.lab.training.learning_rates`.
+    weight_decay : float
+    warmup : float
+        Share of all steps over which the learning rate rises.
+    clip : float
+        Largest Euclidean norm of the gradient of all weights together.
+    """
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: Share = 1e-4
+    warmup: Share = 0.1
+    clip: Positive = 5.0
+
+
+@dataclass(frozen=True)
+class Polynomial(_Checked):
+    """AdamW or plain descent with warm-up, polynomial decay and gradient clipping.
+
+    Parameters
+    ----------
+    epochs, batch_size : int
+        Passes over the data; examples per step. What does not fill a batch at an epoch's end is left out.
+    learning_rate : float
+        The peak of the schedule, see `ncrepro.lab.tasks.optimise.learning_rates`.
+    optimiser : {"adamw", "sgd"}
+        AdamW (Loshchilov & Hutter, 2019), or gradient descent with momentum 0.9.
+    weight_decay : float
+    warmup : float
+        Share of all steps over which the learning rate rises.
+    power : float
+        Of the decay: 1 is a line.
+    clip : float
+        Largest Euclidean norm of the gradient of all weights together.
+    """
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    optimiser: Annotated[str, schema.one_of(*OPTIMISERS)] = "adamw"
+    weight_decay: Share = 1e-4
+    warmup: Share = 0.1
+    power: Positive = 0.9
+    clip: Positive = 5.0
+
+
+@dataclass(frozen=True)
+class Constant(_Checked):
+    """Stochastic gradient descent at a constant learning rate.
+
+    FaCe prints epochs, batch size and learning rate (20, 64, 0.01; 100 epochs on a source); momentum, weight decay and the
+    random crop and mirroring of the images are ours. A list of learning rates or weight decays is a grid, as in the
+    fine-tuning behind NCTI's table: the pair that does best on a tenth of the training images is then trained on all.
+    """
+
+    epochs: Count
+    batch_size: Count
+    learning_rate: Annotated[float | list[float], schema.one_or_more(Positive.__metadata__[0])]
+    momentum: Share = 0.9
+    weight_decay: Annotated[float | list[float], schema.one_or_more(Share.__metadata__[0])] = 0.0
+    precision: Text = "float32"  # one of `extraction.PRECISIONS`
+
+    def grid(self) -> list[tuple[float, float]]:
+        """Pairs of a learning rate and a weight decay."""
+        return list(product(*(x if isinstance(x, (list, tuple)) else [x] for x in (self.learning_rate, self.weight_decay))))
+
+
+# What else a profile says of the networks that others pre-trained; see `imagenet`.
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Published weights, and how their images are prepared."""
+
+    weights: Text
+    transform: Text
+
+
+@dataclass(frozen=True)
+class TrainedOn(Constant, Weights):
+    """Published weights, trained on another source first."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where the accuracies come from."""
+
+    ground_truth: Annotated[str, schema.one_of(*GROUND_TRUTHS)]
+
+
+@dataclass(frozen=True)
+class Tuned(Constant, Truth):
+    """Accuracies of a fine-tuning that is run here."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Which images features are taken of, and at which precision."""
+
+    split: Text
+    precision: Text
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A step that leaves no choice."""
+
+
+class Task(NamedTuple):
+    """The recipes of a task's three steps, and the accuracies by which its pools may be judged."""
+
+    pretrain: type
+    finetune: type
+    extract: type = Nothing
+    truths: tuple[str, ...] = ("accuracy",)
+
+
+TASKS = {
+    "classification": Task(Momentum, Momentum),
+    "full_size": Task(Momentum, Momentum),
+    "selfsupervised": Task(Unlabelled, Momentum),
+    "segmentation": Task(Polynomial, Polynomial, truths=("accuracy", "mean_iou")),
+    "text": Task(Polynomial, Polynomial),
+    "imagenet": Task(Weights, Truth, Taken, ("accuracy", "published", "top1")),
+}
+
+
+def check(task: str, step: str, sources: tuple[str, ...], where: str, given: dict) -> None:
+    """Refuse a recipe that the ``step`` of a task cannot follow."""
+    kind = getattr(TASKS[task], step)
+    if kind is Weights and set(sources) != {IMAGENET} and given.get("weights") != AUTHORS:
+        kind = TrainedOn
+    if kind is Truth and given.get("ground_truth") != "published":
+        kind = Tuned
+    schema.read(kind, where, given)

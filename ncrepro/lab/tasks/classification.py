@@ -1,0 +1,67 @@
+"""Image classification: pre-train on a labelled source, fine-tune on a target, take the target's features.
+
+``build(name, n_classes, seed)`` gives a network with random weights; `full_size` has another one than `models.build`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ...store.artifacts import Arrays
+from .. import datasets, features, losses, models, training
+from . import standard_error
+
+ARCHITECTURES = models.names()
+LOSSES = tuple(losses.LOSSES)
+DATASETS = datasets.names()
+
+reader = datasets.reader
+
+Build = Callable[[str, int, int], torch.nn.Module]
+_WEIGHTS = "weights."  # what the names of a network's arrays begin with
+
+
+def pretrain(spec: dict, build: Build = models.build) -> Arrays:
+    """A network trained on its source: its weights, sizes, and accuracy on the source's test split."""
+    train, test = (datasets.load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
+    network = build(spec["architecture"], train.n_classes, spec["seed"])
+    training.fit(network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"], loss=spec["loss"])
+    losses.adapt(network, spec["loss"])
+    return {
+        "accuracy": np.array(training.accuracy(network, test.images, test.labels)),
+        "n_parameters": np.array(sum(p.numel() for p in network.parameters())),
+        "n_features": np.array(models.classifier(network).in_features),
+        "n_classes": np.array(train.n_classes),
+        **{_WEIGHTS + key: value.cpu().numpy() for key, value in network.state_dict().items()},
+    }
+
+
+def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build = models.build) -> Arrays:
+    """The ground truth: accuracy on the target's test split after training the whole network on its train split."""
+    train, test = (datasets.load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
+    network = restore(pretrained_spec, pretrained, build)
+    models.replace_classifier(network, train.n_classes, spec["seed"])
+    history = training.fit(network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"])
+    accuracy = training.accuracy(network, test.images, test.labels)
+    return {
+        "accuracy": np.array(accuracy),
+        "standard_error": np.array(standard_error(accuracy, len(test))),
+        "loss": np.array([epoch["loss"] for epoch in history]),
+    }
+
+
+def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build = models.build) -> Arrays:
+    """What the metrics see: features, labels and source probabilities of one split of the target."""
+    data = datasets.load(spec["target"], spec["split"], spec["max_per_class"])
+    network = losses.adapt(restore(pretrained_spec, pretrained, build), pretrained_spec["loss"])
+    extracted = features.extract(network, data.images)
+    return {"features": extracted.features, "labels": data.labels, "source_probs": extracted.source_probs}
+
+
+def restore(spec: dict, arrays: Arrays, build: Build = models.build) -> torch.nn.Module:
+    """The network that `pretrain` left in ``arrays``."""
+    network = build(spec["architecture"], int(arrays["n_classes"]), spec["seed"])
+    weights = {key.removeprefix(_WEIGHTS): value for key, value in arrays.items() if key.startswith(_WEIGHTS)}
+    network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in weights.items()})
+    return network

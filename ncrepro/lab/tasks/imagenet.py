@@ -1,0 +1,325 @@
+"""Image classification at full size: networks that others pre-trained on ImageNet, and photographs as targets.
+
+``pretrain`` loads published weights, and records what they are. A pool whose sources are other data sets trains the ImageNet
+network on them first, as FaCe's second and third pool were made. With ``weights: authors`` the losses of a pool name the
+self-supervised ResNet-50 that the authors of each objective published. The ground truth of a target is ``published``
+(fine-tuned accuracies that others printed) or ``finetune`` (FaCe's recipe, run here).
+"""
+
+import json
+from collections.abc import Sequence
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...extraction import extract as extraction
+from ...extraction import networks as models
+from ...extraction.folders import Photos
+from ...extraction.networks import Transform
+from ...store.artifacts import Arrays
+from ...store.schema import unknown
+from ...store.trace import is_there
+from .. import losses, published
+from ..datasets import torchvision_datasets as datasets
+from ..models import selfsupervised as releases
+from ..objectives import collapse
+from ..profiles import Pool
+from ..recipes import AUTHORS
+from ..recipes import Constant as Recipe
+from . import standard_error
+
+
+class _Names(tuple):
+    """Known names, and any that begin with ``prefix``: those are looked up when they are used."""
+
+    prefix = ""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or str(name).startswith(self.prefix)
+
+
+class _Architectures(_Names):
+    prefix = models.TIMM
+
+
+class _Datasets(_Names):
+    prefix = datasets.FOLDER
+
+
+RELEASED = {name.replace("-", "_"): name for name in releases.RELEASES}  # self-supervised objective -> its release
+
+ARCHITECTURES = _Architectures(models.names())
+LOSSES = (*losses.LOSSES, *RELEASED)
+DATASETS = _Datasets(datasets.names())
+_WEIGHTS = "weights."  # what the names of a network's arrays begin with
+
+
+def reader(name: str) -> ModuleType | None:
+    return None if name == datasets.IMAGENET else datasets
+
+
+def unobtainable(names: Sequence[str]) -> dict[str, str]:
+    """Of these data sets and objectives, those neither there nor downloadable, and what to do to have them."""
+    converted = [n for n in names if n in RELEASED and releases.RELEASES[RELEASED[n]].converter]
+    gone = {n: releases.remedy(RELEASED[n]) for n in converted if not is_there(releases.place(RELEASED[n]))}
+    return datasets.unobtainable(tuple(names)) | gone
+
+
+def check(pool: Pool) -> None:
+    """Refuse a pool whose recipes name what is not known, before any work. (Which keys they have is known by then.)
+
+    Raises
+    ------
+    ValueError
+        If there are no such weights, transform, split or precision, or the weights do not go with the models.
+    """
+    if pool.pretrain["weights"] == AUTHORS:
+        known = {"architecture": ["resnet50"], "source": [datasets.IMAGENET], "loss": RELEASED}
+    else:
+        known = {"loss": losses.LOSSES}
+    for kind, allowed in known.items():
+        for name in {"architecture": pool.architectures, "source": pool.sources, "loss": pool.losses}[kind]:
+            if name not in allowed:
+                raise ValueError(f"weights {pool.pretrain['weights']}: " + unknown(kind, name, allowed))
+    for name in pool.architectures:
+        models.checkpoint(name, weights_of(pool), pool.pretrain["transform"])
+    if pool.extract["split"] not in datasets.SPLITS:
+        raise ValueError("extract: " + unknown("split", pool.extract["split"], datasets.SPLITS))
+    recipes = {"pretrain": pool.pretrain, "extract": pool.extract, "finetune": pool.finetune}
+    for step, recipe in (recipes | {f"finetune_of.{target}": recipe for target, recipe in pool.finetune_of.items()}).items():
+        if recipe.get("precision", "float32") not in extraction.PRECISIONS:
+            raise ValueError(f"{step}: " + unknown("precision", recipe["precision"], extraction.PRECISIONS))
+
+
+def weights_of(pool: Pool) -> str:
+    """What `models.torchvision_models.checkpoint` is to be asked for: the authors' networks are built as torchvision's are."""
+    return models.WEIGHTS if pool.pretrain["weights"] == AUTHORS else pool.pretrain["weights"]
+
+
+# The three steps ------------------------------------------------------------------------------------------------------
+
+
+def pretrain(spec: dict) -> Arrays:
+    """Published weights, checked and recorded; or those weights after training on another source.
+
+    ``spec["recipe"]``: ``weights`` (or ``authors``) and ``transform`` as for `models.torchvision_models.checkpoint`; the rest
+    is a `Recipe`, for sources other than ImageNet. ``accuracy`` is the published one, or that on the source's test images;
+    NaN for self-supervised networks.
+    """
+    recipe = {key: value for key, value in spec["recipe"].items() if key not in ("weights", "transform")}
+    network, transform, record = _load(spec)
+    arrays = {}
+    if spec["source"] != datasets.IMAGENET:
+        train, test = (datasets.load(spec["source"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
+        models.replace_head(network, train.n_classes, spec["seed"])
+        train_photos(network, transform, train, Recipe(**recipe), spec["seed"], spec["loss"])
+        record["accuracy"], _ = measure(network, transform, test)
+        record["weights"] += f", then {spec['source']}"
+        record["n_classes"] = train.n_classes
+        record["n_parameters"] = sum(p.numel() for p in network.parameters())
+        arrays = {_WEIGHTS + key: value.cpu().numpy() for key, value in network.state_dict().items()}
+    numbers = ("accuracy", "n_parameters", "n_features", "n_classes")
+    return {**{key: np.array(record[key]) for key in numbers}, "provenance": _as_bytes(record), **arrays}
+
+
+def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
+    """The ground truth of one model on one target, per cent: ``accuracy``, and ``published`` where the literature has one.
+
+    ``spec["recipe"]["ground_truth"]`` decides what ``accuracy`` is: ``published``, or ``finetune`` with the `Recipe` that the
+    other keys make: all weights trained on the target's images for training and validation, judged on its test images by
+    the measure that the benchmarks use for it. ``top1`` is the plain accuracy. What is not known is NaN.
+    """
+    recipe = dict(spec["recipe"])
+    truth = recipe.pop("ground_truth")
+    printed = published_accuracy(*(pretrained_spec[key] for key in ("architecture", "source", "loss")), spec["target"])
+    if truth == "published":
+        return {"accuracy": np.array(printed), "published": np.array(printed), "top1": np.array(np.nan)}
+    train, test = (datasets.load(spec["target"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
+    network, transform = restore(pretrained_spec, pretrained)
+    models.replace_head(network, train.n_classes, spec["seed"])
+    history = train_photos(network, transform, train, Recipe(**recipe), spec["seed"])
+    accuracy, top1 = measure(network, transform, test)
+    error = np.nan if test.measure == "map" else standard_error(accuracy, len(test))  # near enough for a mean over classes
+    return {
+        "accuracy": np.array(accuracy), "standard_error": np.array(error), "published": np.array(printed), "top1": np.array(top1),
+        "loss": np.array(history),
+    }  # fmt: skip
+
+
+def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
+    """What the metrics see of a target: features, labels, source probabilities, and where all of it comes from.
+
+    ``spec["recipe"]``: ``split`` as for `datasets.torchvision_datasets.load`, ``precision`` as for `extraction.extract`.
+    Self-supervised networks have no source classifier, so no source probabilities; how much of their feature space they use
+    (see `objectives.collapse`) is measured on the target instead of the source.
+    """
+    photos = datasets.load(spec["target"], spec["split"], spec["recipe"]["split"], spec["max_per_class"])
+    network, transform = restore(pretrained_spec, pretrained)
+    features, source_probs, made = extraction.extract(network, photos, transform, spec["recipe"]["precision"])
+    record = json.loads(pretrained["provenance"].tobytes())
+    record = {key: record[key] for key in ("weights", "sha256", "transform")}
+    record |= {"split": spec["recipe"]["split"], "samples": photos.samples, "classes": photos.n_classes, **made}
+    arrays = {"features": features, "labels": photos.labels}
+    if pretrained_spec["loss"] in RELEASED:
+        use = collapse.measure(features)
+        record |= {**use._asdict(), "collapsed": float(use.collapsed)}
+    else:
+        arrays["source_probs"] = source_probs
+    if photos.present is not None:
+        arrays["present"] = photos.present
+    return {**arrays, "provenance": _as_bytes(record)}
+
+
+def _load(spec: dict) -> tuple[nn.Module, Transform, dict]:
+    """The network that others published, its preprocessing, and a record of it."""
+    recipe = spec["recipe"]
+    if recipe["weights"] == AUTHORS:
+        return releases.load(RELEASED[spec["loss"]], recipe["transform"])
+    return models.load(spec["architecture"], recipe["weights"], recipe["transform"])
+
+
+def restore(spec: dict, arrays: Arrays) -> tuple[nn.Module, Transform]:
+    """The network that `pretrain` loaded or left in ``arrays``, and its preprocessing."""
+    recipe, record = spec["recipe"], json.loads(arrays["provenance"].tobytes())
+    if spec["source"] == datasets.IMAGENET:
+        network, transform, now = _load(spec)
+        if now["sha256"] != record["sha256"]:
+            raise ValueError(
+                f"the weights of {now['model']} have changed since 10_train_pool recorded them (SHA-256 "
+                f"{record['sha256'][:8]}, now {now['sha256'][:8]}): remove data/cache/*/pretrained, and run it again"
+            )
+        return network, transform
+    network = models.build(spec["architecture"], int(arrays["n_classes"]))
+    weights = {key.removeprefix(_WEIGHTS): value for key, value in arrays.items() if key.startswith(_WEIGHTS)}
+    own = network.state_dict()
+    for key, value in weights.items():
+        own[key].copy_(torch.from_numpy(value))
+    return network.eval(), models.checkpoint(spec["architecture"], recipe["weights"], recipe["transform"]).transform
+
+
+def published_accuracy(architecture: str, source: str, loss: str, target: str) -> float:
+    """The fine-tuned accuracy that NCTI was judged by, per cent; NaN where it has none."""
+    pool, model = ("selfsupervised", RELEASED[loss]) if loss in RELEASED else ("supervised", architecture)
+    table = published.load(f"{pool}_finetuned_accuracy")
+    known = source == datasets.IMAGENET and model in table.index and target in table.columns
+    return float(table.at[model, target]) if known else np.nan
+
+
+# Training and judging -------------------------------------------------------------------------------------------------
+
+
+def train_photos(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int,
+                 loss: str = "cross_entropy") -> list[float]:
+    """Train all weights of ``network`` in place on randomly cropped and mirrored ``photos``; returns each epoch's mean loss.
+
+    Where an image can show several classes the loss is the binary cross-entropy of each. The same seed gives the same order
+    and crops; on a GPU results still differ in the last digits.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss of an epoch is not finite.
+    """
+    grid = recipe.grid()
+    if len(grid) > 1:
+        grid = [_best(network, transform, photos, recipe, seed, loss)]
+    return _fit(network, transform, photos, recipe, *grid[0], seed, loss)
+
+
+def _best(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str) -> tuple[float, float]:
+    """The learning rate and weight decay that do best on a tenth of the images, trained on the others."""
+    start = {key: value.clone() for key, value in network.state_dict().items()}
+    order = np.random.default_rng(seed).permutation(len(photos))
+    held_out, others = np.sort(order[: len(order) // 10]), np.sort(order[len(order) // 10 :])
+    found = {}
+    for pair in recipe.grid():
+        _fit(network, transform, photos.take(others), recipe, *pair, seed, loss)
+        found[pair], _ = measure(network, transform, photos.take(held_out))
+        network.load_state_dict(start)
+    return max(found, key=found.get)
+
+
+def _fit(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, learning_rate: float, weight_decay: float,
+         seed: int, loss: str) -> list[float]:
+    place = extraction.device()
+    network.to(place, memory_format=torch.channels_last).train()
+    optimiser = torch.optim.SGD(network.parameters(), learning_rate, recipe.momentum, weight_decay=weight_decay)
+    truth = torch.from_numpy(photos.labels if photos.present is None else photos.present.astype(np.float32)).to(place)
+    half = torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    n_batches = max(1, len(photos) // recipe.batch_size)  # what does not fill a batch at an epoch's end is left out
+    history = []
+    with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=True):
+        torch.manual_seed(seed)  # for losses that mix images
+        for epoch in range(recipe.epochs):
+            order = np.random.default_rng([seed, epoch]).permutation(len(photos))[: n_batches * recipe.batch_size]
+
+            def prepare(i: int) -> np.ndarray:
+                return transform.augmented(photos.image(i), np.random.default_rng([seed, epoch, i]), photos.flip)
+
+            total = torch.zeros((), device=place)
+            images = extraction.batches(prepare, order, recipe.batch_size, place)
+            for step, batch in enumerate(images):
+                y = truth[torch.from_numpy(order[step * recipe.batch_size :][: len(batch)]).to(place)]
+                with half:
+                    value = _loss(network, transform.normalise(batch), y, (epoch + step / n_batches) / recipe.epochs, loss)
+                optimiser.zero_grad()
+                value.backward()
+                optimiser.step()
+                total += value.detach()
+            history.append(total.item() / n_batches)
+            if not np.isfinite(history[-1]):
+                raise FloatingPointError(f"loss is {history[-1]} in epoch {epoch + 1}: lower the learning rate")
+    network.eval()
+    return history
+
+
+def _loss(network: nn.Module, images: Tensor, truth: Tensor, progress: float, loss: str) -> Tensor:
+    if truth.is_floating_point():  # (b, K): which classes each image shows
+        return functional.binary_cross_entropy_with_logits(network(images), truth)
+    return losses.get(loss)(network, images, truth, progress)[0]
+
+
+def measure(network: nn.Module, transform: Transform, photos: Photos) -> tuple[float, float]:
+    """How well ``network`` classifies, per cent, higher is better: by the benchmarks' measure, and by plain accuracy.
+
+    The measure is ``photos.measure``: accuracy, the mean over classes of each class's accuracy, or `mean_average_precision`.
+    Plain accuracy is NaN where images show several classes.
+    """
+    _, logits = extraction.forward(network, photos, transform, "float32", extraction.device())  # (n, K)
+    if photos.measure == "map":
+        return mean_average_precision(logits.numpy(), photos.present), np.nan
+    right = logits.argmax(1).numpy() == photos.labels  # (n,)
+    accuracy = 100 * float(right.mean())
+    if photos.measure == "mean_per_class":
+        return 100 * float(np.mean([right[photos.labels == k].mean() for k in np.unique(photos.labels)])), accuracy
+    return accuracy, accuracy
+
+
+def mean_average_precision(scores: np.ndarray, present: np.ndarray) -> float:
+    r"""PASCAL VOC 2007's own measure: 11-point interpolated average precision, mean over classes, per cent.
+
+    .. math:: \frac{1}{K} \sum_k \frac{1}{11} \sum_{r \in \{0, 0.1, \dots, 1\}} \max_{r' \ge r} p_k(r')
+
+    with :math:`p_k(r')` the precision of class k among the images ranked so high that a share r' of its images is found.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, K)
+        Only their order within a class matters.
+    present : ndarray of shape (n, K), bool
+        Which classes each image shows. A class that none shows does not count.
+    """
+    shown = present.any(axis=0)
+    scores, present = scores[:, shown], present[:, shown]
+    order = np.argsort(-scores, axis=0, kind="stable")
+    hits = np.take_along_axis(present, order, axis=0).cumsum(axis=0)  # (n, K)
+    recall, precision = hits / hits[-1], hits / np.arange(1, len(hits) + 1)[:, None]
+    points = [np.where(recall >= r - 1e-12, precision, 0).max(axis=0) for r in np.linspace(0, 1, 11)]  # 11 x (K,)
+    return 100 * float(np.mean(points))
+
+
+def _as_bytes(record: dict) -> np.ndarray:
+    return np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)

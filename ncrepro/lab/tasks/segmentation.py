@@ -1,0 +1,238 @@
+"""Semantic segmentation: pre-train on a source with pixel labels, fine-tune on a target, take features of its pixels.
+
+A sample is a pixel. Its feature is the input of the network's last convolution at that place, and as there are too many
+pixels for any metric, `sample_pixels` draws as many of every class.
+"""
+
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from ...store.artifacts import Arrays
+from ..datasets import scenes, segmentation_folders
+from ..datasets.scenes import IGNORE, Scenes
+from ..datasets.segmentation_folders import Folder
+from ..models import segmentation as models
+from .optimise import Recipe, descend, device
+
+Data = Scenes | Folder
+
+NOTHING = "nothing"  # as a source: the network keeps its first weights
+ARCHITECTURES = tuple(models.ARCHITECTURES)
+LOSSES = ("cross_entropy",)
+DATASETS = (*scenes.NAMES, *segmentation_folders.NAMES, NOTHING)
+
+PIXELS_PER_CLASS = 250  # that the metrics see
+
+_WEIGHTS = "weights."  # what the names of a network's arrays begin with
+
+
+def reader(name: str) -> ModuleType | None:
+    return None if name == NOTHING else scenes if name in scenes.NAMES else segmentation_folders
+
+
+def load(name: str, split: str, max_per_class: int | None = None) -> Data:
+    """A data set's split ("train" or "test"), with at most ``max_per_class`` images for each of its classes."""
+    data = reader(name).load(name, split)
+    return data if max_per_class is None else data.limited(max_per_class * data.n_classes)
+
+
+def pretrain(spec: dict) -> Arrays:
+    """A network trained on its source: its weights, sizes, and how well it labels pixels of the source's test split."""
+    if spec["source"] == NOTHING:
+        n_classes, measured = 2, {"accuracy": np.array(np.nan)}
+        network = models.build(spec["architecture"], n_classes, spec["seed"])
+    else:
+        train, test = (load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
+        n_classes = train.n_classes
+        network = models.build(spec["architecture"], n_classes, spec["seed"])
+        fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
+        measured = evaluate(network, test)
+    return {
+        **measured,
+        "n_parameters": np.array(sum(p.numel() for p in network.parameters())),
+        "n_features": np.array(models.classifier(network).in_channels),
+        "n_classes": np.array(n_classes),
+        **{_WEIGHTS + key: value.cpu().numpy() for key, value in network.state_dict().items()},
+    }
+
+
+def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
+    """The ground truth: pixel accuracy and mean IoU on the target's test split after training the whole network."""
+    train, test = (load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
+    network = restore(pretrained_spec, pretrained)
+    models.replace_classifier(network, train.n_classes, spec["seed"])
+    history = fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
+    return {**evaluate(network, test), "loss": np.array(history)}
+
+
+def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
+    """What the metrics see: features, labels and source probabilities of pixels of one split of the target."""
+    data = load(spec["target"], spec["split"], spec["max_per_class"])
+    places = sample_pixels([mask.byte().numpy() for _, mask in data], data.n_classes, PIXELS_PER_CLASS, seed=0)
+    return pixel_features(restore(pretrained_spec, pretrained), data, places)
+
+
+def restore(spec: dict, arrays: Arrays) -> nn.Module:
+    """The network that `pretrain` left in ``arrays``."""
+    network = models.build(spec["architecture"], int(arrays["n_classes"]), spec["seed"], encoder_weights=None)
+    weights = {key.removeprefix(_WEIGHTS): value for key, value in arrays.items() if key.startswith(_WEIGHTS)}
+    network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in weights.items()})
+    return network
+
+
+# Training and testing -------------------------------------------------------------------------------------------------
+
+
+def fit(network: nn.Module, data: Data, recipe: Recipe, seed: int) -> list[float]:
+    """Train ``network`` in place by the mean cross-entropy of all pixels; returns the mean loss of each epoch.
+
+    The same network, data, recipe and seed give the same bits on one thread. The global random state is left as it was.
+    """
+    network.to(device())
+    batches = DataLoader(
+        data.augmented(), min(recipe.batch_size, len(data)), shuffle=True, drop_last=True, num_workers=data.loaders
+    )
+
+    def losses() -> Iterator[Tensor]:
+        for _ in range(recipe.epochs):
+            for images, masks in batches:
+                logits = network(models.prepare(images.to(device())))  # (batch_size, K, h, w)
+                yield F.cross_entropy(logits, masks.to(device()), ignore_index=IGNORE)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # the order of the images, and the dropout
+        return descend(network, losses(), recipe.epochs * len(batches), recipe)
+
+
+def evaluate(network: nn.Module, data: Data) -> Arrays:
+    """``accuracy``, of all pixels, its ``standard_error`` over images, and ``mean_iou``, per cent, of a network in evaluation mode."""
+    n_classes = models.classifier(network).out_channels
+    of_images = []
+    network.to(device()).eval()
+    with torch.inference_mode():
+        for images, masks in DataLoader(data, 32, num_workers=data.loaders):
+            answers = network(models.prepare(images.to(device()))).argmax(1).cpu()  # (n, h, w)
+            of_images += [confusion(mask, answer, n_classes) for mask, answer in zip(masks.numpy(), answers.numpy(), strict=True)]
+    counts, error = np.sum(of_images, axis=0), pixel_error(of_images)
+    return {"accuracy": np.array(pixel_accuracy(counts)), "standard_error": np.array(error), "mean_iou": np.array(mean_iou(counts))}
+
+
+def confusion(truth: np.ndarray, answer: np.ndarray, n_classes: int) -> np.ndarray:
+    """Pixels by true class (rows) and answer (columns), (K, K); those with the label ``IGNORE`` do not count."""
+    counted = truth != IGNORE
+    pairs = truth[counted].astype(np.int64) * n_classes + answer[counted]
+    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def pixel_accuracy(counts: np.ndarray) -> float:
+    """Share of all pixels that are given their class: per cent, higher is better."""
+    return 100 * counts.trace() / counts.sum()
+
+
+def pixel_error(of_images: Sequence[np.ndarray]) -> float:
+    """Standard error, in points, of `pixel_accuracy` by the choice of images, each with its counts (K, K); a ratio's."""
+    right, total = (np.array([f(counts) for counts in of_images], float) for f in (np.trace, np.sum))
+    strays = right - right.sum() / total.sum() * total
+    return 100 * float(np.sqrt(strays @ strays / (1 - 1 / len(strays)))) / total.sum() if len(strays) > 1 else np.nan
+
+
+def mean_iou(counts: np.ndarray) -> float:
+    r"""Mean over classes of :math:`|A_k \cap B_k| / |A_k \cup B_k|`, of the pixels in and put in class k: per cent.
+
+    Higher is better. A class with neither true nor claimed pixels does not count.
+    """
+    both = counts.diagonal()
+    either = counts.sum(0) + counts.sum(1) - both
+    return 100 * float(np.mean(both[either > 0] / either[either > 0]))
+
+
+# Pixels as samples ----------------------------------------------------------------------------------------------------
+
+
+def sample_pixels(masks: Sequence[np.ndarray], n_classes: int, per_class: int, seed: int) -> np.ndarray:
+    """Draw ``per_class`` pixels of every class, spread over the images that show it.
+
+    Each of the n_k images with class k gives the same number of its pixels, ceil(per_class / n_k), or all it has; of
+    those, ``per_class`` are kept. So no image and no large object dominates, and every class weighs alike.
+
+    Parameters
+    ----------
+    masks : sequence of n arrays of shape (h, w), integers
+        0 to K - 1, or ``IGNORE``: such pixels are never drawn.
+    n_classes : int
+        K.
+    per_class : int
+        The budget. A class with fewer pixels within reach gives fewer.
+    seed : int
+        The same masks, budget and seed give the same pixels.
+
+    Returns
+    -------
+    ndarray of shape (m, 3), int64
+        Image, row and column of each pixel, in this order; no pixel occurs twice.
+
+    Raises
+    ------
+    ValueError
+        If the budget is under 1.
+    """
+    if per_class < 1:
+        raise ValueError(f"per_class is {per_class}; allowed is 1 or more pixels")
+    draws = np.random.default_rng(seed)
+    shown = np.array([np.bincount(mask[mask != IGNORE], minlength=n_classes) > 0 for mask in masks])  # (n, K)
+    quota = -(-per_class // np.maximum(shown.sum(0), 1))  # (K,)
+    drawn: list[list[np.ndarray]] = [[] for _ in range(n_classes)]
+    for i, mask in enumerate(masks):
+        for k in np.flatnonzero(shown[i]):
+            places = np.argwhere(mask == k)  # (pixels of the class, 2)
+            places = draws.choice(places, min(quota[k], len(places)), replace=False)
+            drawn[k].append(np.insert(places, 0, i, axis=1))
+    kept = np.concatenate([draws.permutation(np.concatenate(parts))[:per_class] for parts in drawn if parts])
+    return kept[np.lexsort(kept.T[::-1])]
+
+
+def pixel_features(network: nn.Module, data: Data, places: np.ndarray) -> Arrays:
+    """Features, labels and source probabilities of single pixels.
+
+    The input of the last convolution is coarser than the image. A pixel's feature is interpolated between its four
+    nearest places, as the network interpolates its logits after that convolution.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A PSPNet with the head it was pre-trained with.
+    data : Scenes or Folder
+    places : ndarray of shape (m, 3)
+        Image, row and column, sorted by image, as `sample_pixels` gives them.
+
+    Returns
+    -------
+    dict
+        ``features`` (m, d) and ``source_probs`` (m, K_s), float32; ``labels`` (m,), int64.
+    """
+    seen: list[Tensor] = []
+    hook = models.classifier(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.to(device()).eval()
+    features, probs, labels = [], [], []
+    try:
+        with torch.inference_mode():
+            for i in np.unique(places[:, 0]):
+                image, mask = data[int(i)]
+                row, column = torch.from_numpy(places[places[:, 0] == i, 1:].T)  # (pixels,) each
+                logits = network(models.prepare(image[None].to(device())))  # (1, K_s, h, w)
+                height, width = mask.shape
+                where = torch.stack([2 * column / (width - 1), 2 * row / (height - 1)], -1).float() - 1  # (pixels, 2)
+                here = F.grid_sample(seen.pop(), where[None, None].to(device()), align_corners=True)  # (1, d, 1, m)
+                features.append(here[0, :, 0].T.cpu())  # (pixels, d)
+                probs.append(logits[0, :, row, column].T.softmax(1).cpu())  # (pixels, K_s)
+                labels.append(mask[row, column])
+    finally:
+        hook.remove()
+    found = {"features": torch.cat(features), "labels": torch.cat(labels), "source_probs": torch.cat(probs)}
+    return {key: value.numpy() for key, value in found.items()}

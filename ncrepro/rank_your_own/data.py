@@ -1,0 +1,384 @@
+"""A reader's own data: a folder of images, a data set in torchvision's manner, or a table of texts.
+
+`open_target` finds samples and labels and refuses, before anything long is started, what cannot be ranked for;
+`Target.checked` then reads every image once, so that an unreadable one is named before any network sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from ..extraction import decode, folders
+from ..extraction.folders import Photos
+from ..lab.datasets.images import Images
+from ..store import artifacts, fingerprint
+from ..store.schema import unknown
+from . import labels as _labels
+from . import tables
+
+ON_ERROR = ("raise", "skip")
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Labelled texts.
+
+    Parameters
+    ----------
+    name : str
+    texts : ndarray of n str
+    labels : ndarray of shape (n,), int64
+        0 to K - 1, positions in ``classes``.
+    classes : tuple of K str
+    """
+
+    name: str
+    texts: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Texts:
+        """The texts at ``indices``, in that order; the classes stay."""
+        return replace(self, texts=self.texts[indices], labels=self.labels[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetPhotos(Photos):
+    """Photos whose images a data set in torchvision's manner hands out; ``sources`` are positions in ``dataset``.
+
+    ``read`` is what was found there when every item was asked for: a digest of the image, and why there is none.
+    """
+
+    dataset: Any = None
+    read: Sequence[tuple[str, str]] = ()
+
+    def image(self, i: int) -> Image.Image:
+        return _as_image(self.dataset[int(self.sources[i])][0])
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What models are ranked for.
+
+    Parameters
+    ----------
+    kind : {"images", "texts"}
+    data : Photos or Texts
+    key : str
+        A digest of the samples and their labels; "" before `checked`.
+    skipped : tuple of str
+        What was left out because it could not be read.
+    """
+
+    kind: str
+    data: Photos | Texts
+    key: str = ""
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def counts(self) -> pd.Series:
+        """Samples of each class."""
+        counts = np.bincount(self.data.labels, minlength=len(self.data.classes))
+        return pd.Series(counts, index=list(self.data.classes))
+
+    def checked(self, on_error: str, folder: Path | None, progress: Callable[[Iterable, str, int], Iterable]) -> Target:
+        """The same with every sample read once: what cannot be read raises or is left out, and the key is known.
+
+        Parameters
+        ----------
+        on_error : {"raise", "skip"}
+        folder : Path or None
+            Where it is kept which images can be decoded, so that a second look only compares their bytes.
+        progress : callable
+            (work, title, its length) -> work, while a bar shows how far it is.
+
+        Raises
+        ------
+        ValueError
+            If an image cannot be read (the first is named), or a class is left without samples.
+        """
+        n = len(self.data)
+        with ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # of EXIF data that nobody asked for
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # too large to read
+            found = list(progress(threads.map(partial(_digest, self.data), range(n)), "read", n))
+            broken = {i: error for i, (_, error) in enumerate(found) if error}
+            if _has_files(self.data):
+                content = {
+                    "content": hashlib.sha256("".join(digest for digest, _ in found).encode()).hexdigest(),
+                    "by": [fingerprint.of(decode.__name__), Image.MAX_IMAGE_PIXELS],
+                }
+                path = folder / f"decoded-{artifacts.digest(content)}.safetensors" if folder else None
+                known = artifacts.load(path, content) if path else None
+                if known is None:
+                    errors = list(progress(threads.map(partial(_decode, self.data), range(n)), "decode", n))
+                    known = {"errors": np.frombuffer(json.dumps(errors).encode(), dtype=np.uint8)}
+                    if path:
+                        artifacts.save(path, known, content)
+                decoded = json.loads(known["errors"].tobytes())
+                broken |= {i: error for i, error in enumerate(decoded) if error and i not in broken}
+        data = self.data
+        if broken:
+            first = f"{_called(data, min(broken))} ({broken[min(broken)]})"
+            if on_error == "raise":
+                raise ValueError(
+                    f"{len(broken)} of {n} images cannot be read, the first is {first}: repair or remove it, or leave such "
+                    "images out with on_error='skip'"
+                )
+            kept = np.array([i for i in range(n) if i not in broken], dtype=np.int64)
+            data = data.take(kept)
+            counts = np.bincount(data.labels, minlength=len(data.classes))
+            for k in np.flatnonzero(counts < 2)[:1]:
+                raise ValueError(
+                    f"{counts[k] or 'no'} image of class {data.classes[k]!r} can be read, and two are needed; the first that "
+                    f"cannot: {first}"
+                )
+        hasher = hashlib.sha256(json.dumps([data.labels.tolist(), list(data.classes)]).encode())
+        for i, (digest, _) in enumerate(found):
+            if i not in broken:
+                hasher.update(digest.encode())
+        return replace(
+            self, data=data, key=hasher.hexdigest(), skipped=tuple(_called(self.data, i) for i in sorted(broken))
+        )
+
+
+def open_target(
+    data: Any,
+    labels: Any = None,
+    *,
+    text: str = "text",
+    label: str = "label",
+    max_per_class: int | None = None,
+    seed: int = 0,
+    progress: Callable[[Iterable, str, int], Iterable] = lambda work, title, n: work,
+) -> Target:
+    """Find samples and labels in what a reader calls data. Nothing long is done, but that a data set is asked for every
+    item: what label an item has, only the item says.
+
+    Parameters as for `ncrepro.rank`, and ``progress`` as for `Target.checked`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder or file, no class or only one, a class without samples, labels that are missing, or a
+        column that is not there.
+    """
+    if labels is not None and (isinstance(data, (str, Path, Photos, Images, pd.DataFrame)) or _is_dataset(data)):
+        raise ValueError(f"labels=... are given, but the {type(data).__name__} carries labels of its own: leave one of the two out")
+    found = _find(data, labels, text, label, progress)
+    _labels.check(found.labels, found.classes, found.name)
+    if max_per_class is not None:
+        found = found.take(_labels.subset(found.labels, max_per_class, seed))
+    return Target("texts" if isinstance(found, Texts) else "images", found)
+
+
+def write(images: Images, folder: Path) -> Path:
+    """Write images as files, one folder per class, as `open_target` reads them; returns the folder."""
+    for i, (pixels, k) in enumerate(zip(images.images, images.labels, strict=True)):
+        buffer = BytesIO()
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
+        artifacts.write(Path(folder) / f"{k:03d}" / f"{i:05d}.png", buffer.getvalue())
+    return Path(folder)
+
+
+# Images and texts -----------------------------------------------------------------------------------------------------
+
+
+def _find(data: Any, labels: Any, text: str, label: str, progress: Callable) -> Photos | Texts:
+    if isinstance(data, (str, Path)):
+        path = Path(data).expanduser()
+        if path.suffix.lower() in tables.SUFFIXES:
+            return _of_texts(*tables.read(path, text, label), f"rows of {path}", str(path))
+        return _of_folder(path)
+    if isinstance(data, Photos):
+        return data
+    if isinstance(data, Images):
+        return Photos(data.name, data.split, data.images.transpose(0, 2, 3, 1), data.labels, data.classes, "all")
+    if isinstance(data, pd.DataFrame):
+        tables.check_columns(data.columns, text, label)
+        return _of_texts(data[text].tolist(), data[label], "rows of the table", "the table")
+    if isinstance(data, np.ndarray) and data.ndim == 4:
+        return _of_arrays(data, labels)
+    if isinstance(data, (list, tuple, np.ndarray, pd.Series)) and any(isinstance(x, str) for x in data):
+        return _of_texts(list(data), labels, "texts", "the list of texts")
+    if _is_dataset(data):
+        return _of_dataset(data, progress)
+    raise ValueError(
+        f"data is a {type(data).__name__}; allowed are a folder with one folder of images per class, a table of texts "
+        f"({', '.join(tables.SUFFIXES)}), a torchvision-style data set, uint8 images of shape (n, height, width, 3) with labels, and "
+        "features (.npz files, or a dict of a model's name and its features)"
+    )
+
+
+def _is_dataset(data: Any) -> bool:
+    arrays = (list, tuple, np.ndarray, pd.Series, str, bytes)
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, arrays)
+
+
+def _of_folder(folder: Path) -> Photos:
+    if not folder.exists():
+        near = (
+            unknown("folder", folder.name, [p.name for p in folder.parent.iterdir()][:50])
+            if folder.parent.is_dir()
+            else ""
+        )
+        raise ValueError(f"there is no folder {folder}{': ' + near if near else ''}")
+    if not folder.is_dir():
+        raise ValueError(
+            f"{folder} is a file, not a folder; allowed are a folder with one folder of images per class, a table of "
+            f"texts ({', '.join(tables.SUFFIXES)}) and features (.npz)"
+        )
+    split = _split(folder, folders.subfolders(folder))
+    classes = folders.subfolders(folder / split)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
+            f"{'there is one class' if classes else 'there are no classes'}: put the images of each class into a folder "
+            "of its own, two classes at least"
+        )
+    return replace(folders.tree(folder, folder.name, split), split="train")
+
+
+def _split(folder: Path, inside: list[str]) -> str:
+    """The folder of training images, if the folders inside are splits, else "": splits are not classes."""
+    train, held_out = ([name for name in inside if _labels.split_of(name) == kind] for kind in ("train", "held out"))
+    if len(train) == 1 and (held_out or len(inside) == 1):
+        return train[0]
+    if len(train) + len(held_out) == len(inside) > 1:
+        raise ValueError(
+            f"{folder} holds the splits {', '.join(inside)}, which are not classes: name the one to rank for, as in {folder / inside[0]}"
+        )
+    return ""
+
+
+def _of_arrays(images: np.ndarray, labels: Any) -> Photos:
+    codes, classes = _labels.encode(labels, len(images), "images")
+    if images.shape[1] == 3 != images.shape[3]:
+        images = images.transpose(0, 2, 3, 1)  # (n, height, width, 3)
+    if images.dtype != np.uint8 or images.shape[3] != 3:
+        raise ValueError(
+            f"images are {images.dtype} of shape {images.shape}; allowed is uint8 of shape (n, height, width, 3)"
+        )
+    decode.check_size(*images.shape[2:0:-1])
+    return Photos("the images", "train", images, codes, classes, "all")
+
+
+def _of_dataset(dataset: Any, progress: Callable) -> Photos:
+    name, n = type(dataset).__name__, len(dataset)
+    if n == 0:
+        raise ValueError(f"{name} is empty; give at least two samples of each class")
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        items = list(progress(threads.map(partial(_item, dataset), range(n)), "read", n))
+    readable = [i for i, (*_, error) in enumerate(items) if not error]
+    if not readable:
+        raise ValueError(f"none of the {n} items of {name} can be read; the first says: {items[0][2]}")
+    # An item that cannot be read has no label either: until it is left out, it has that of another one.
+    given = [label if not error else items[readable[0]][0] for label, _, error in items]
+    codes, classes = _labels.encode(given, n, f"items of {name}")
+    named = getattr(dataset, "classes", None)
+    if named is not None and any(k.startswith("-") for k in classes):
+        raise ValueError(f"items of {name} have the label {classes[0]}, which is none of its {len(named)} classes; leave them out")
+    if named is not None and len(classes) <= len(named) and all(k.isdigit() and int(k) < len(named) for k in classes):
+        classes = tuple(str(named[int(k)]) for k in classes)
+    read = [(digest, error) for _, digest, error in items]
+    return DatasetPhotos(name, "train", np.arange(n), codes, classes, "all", dataset=dataset, read=read)
+
+
+def _item(dataset: Any, i: int) -> tuple[Any, str, str]:
+    """One item's label, a digest of its image, and why it cannot be read."""
+    called = f"item {i} of {type(dataset).__name__}"
+    try:
+        item = dataset[i]
+    except Exception as error:  # a data set is anybody's code
+        return None, "", f"{type(error).__name__}: {error}"
+    if not isinstance(item, (tuple, list)) or len(item) < 2:
+        raise ValueError(f"labels are missing: {called} is a {type(item).__name__}; allowed are pairs of an image and a label")
+    if not isinstance(item[0], Image.Image) and not _is_pixels(array := np.asarray(item[0])):
+        raise ValueError(
+            f"{called} is {array.dtype} of shape {array.shape}; allowed are PIL images or uint8 arrays: make the data set without a "
+            "transform, each model has its own"
+        )
+    try:
+        image = _as_image(item[0])
+    except ValueError as error:
+        return None, "", str(error)
+    return item[1], hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(), ""
+
+
+def _is_pixels(array: np.ndarray) -> bool:
+    return array.dtype == np.uint8 and array.ndim == 3 and 3 in (array.shape[0], array.shape[2])
+
+
+def _as_image(item: Any) -> Image.Image:
+    if not isinstance(item, Image.Image):
+        array = np.asarray(item)
+        item = Image.fromarray(array if array.shape[2] == 3 else array.transpose(1, 2, 0))
+    decode.check_size(*item.size)
+    return decode.rgb(item)
+
+
+def _of_texts(texts: list, labels: Any, what: str, name: str) -> Texts:
+    codes, classes = _labels.encode(labels, len(texts), what)
+    for i, text in enumerate(texts):
+        if _labels.is_missing(text):
+            raise ValueError(f"number {i + 1} of the {len(texts)} {what} has no text; fill it in, or leave the sample out")
+        if not isinstance(text, (str, int, float)):
+            raise ValueError(f"number {i + 1} of the {len(texts)} {what} is a {type(text).__name__}; allowed are texts")
+    return Texts(name, np.array([str(text).encode(errors="replace").decode() for text in texts], dtype=object), codes, classes)
+
+
+# Reading every sample once --------------------------------------------------------------------------------------------
+
+
+def _has_files(data: Photos | Texts) -> bool:
+    return isinstance(data, Photos) and not isinstance(data.sources, np.ndarray)
+
+
+def _called(data: Photos | Texts, i: int) -> str:
+    return str(data.sources[i]) if _has_files(data) else f"item {i} of {data.name}"
+
+
+def _digest(data: Photos | Texts, i: int) -> tuple[str, str]:
+    """A digest of one sample's bytes, or an error in words."""
+    if isinstance(data, DatasetPhotos):
+        return data.read[data.sources[i]]
+    if isinstance(data, Texts):
+        return hashlib.sha256(data.texts[i].encode()).hexdigest(), ""
+    if not _has_files(data):
+        return hashlib.sha256(f"{data.sources[i].shape}".encode() + data.sources[i].tobytes()).hexdigest(), ""
+    try:
+        if not Path(data.sources[i]).is_file():
+            return "", "it is not a plain file, or a link to nothing"
+        with open(data.sources[i], "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), ""
+    except OSError as error:
+        return "", str(error)
+
+
+def _decode(data: Photos, i: int) -> str:
+    """Why an image cannot be decoded, or ""."""
+    try:
+        decode.read(Path(data.sources[i]), fast=True)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return ""

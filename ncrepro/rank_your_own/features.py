@@ -1,0 +1,207 @@
+"""Features that were taken elsewhere: arrays, ``.npz`` files, or statistics of shards that were too large for one machine."""
+
+from __future__ import annotations
+
+import functools
+import math
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from ..extraction import folders
+from ..metrics import ClassStatistics
+from ..metrics._arrays import check_features
+from . import labels as _labels
+
+BOMB = 100, 1 << 30  # an archive that unpacks to so many times its size, and to so many bytes, is none of features
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """One model's features, taken elsewhere; or only their statistics, where they came in shards."""
+
+    name: str
+    features: np.ndarray | None
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    source_probs: np.ndarray | None = None
+    statistics: ClassStatistics | None = None
+
+
+def are_features(data: Any) -> bool:
+    """Whether ``data`` means features rather than samples."""
+    if isinstance(data, dict):
+        return True
+    if isinstance(data, (list, tuple)):
+        return bool(data) and all(isinstance(x, (str, Path)) and Path(x).suffix == ".npz" for x in data)
+    if not isinstance(data, (str, Path)):
+        return False
+    path = Path(data).expanduser()
+    return path.suffix == ".npz" or (path.is_dir() and not folders.subfolders(path) and bool(_files(path)))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.npz") if not folders.hidden(path.name))
+
+
+def features(data: Any, labels: Any = None, *, max_per_class: int | None = None, seed: int = 0) -> list[Features]:
+    """The features of each model.
+
+    Parameters
+    ----------
+    data : path, list of paths, or dict
+        ``.npz`` files, or a folder of them. A file holds ``labels`` and either ``features`` (and ``source_probs``, if
+        there are any) of the model that the file is called after, or one array per model. A dict has one entry per
+        model: an array (n, d) with ``labels`` given beside, a pair (features, labels), a path, a `ClassStatistics`, or
+        a list of those that are shards of one data set.
+    labels : array of n labels, optional
+    max_per_class, seed
+        As for `ncrepro.rank`.
+
+    Raises
+    ------
+    ValueError
+        If a file is missing or torn, labels are missing, or the models have not seen the same samples.
+    """
+    found = [model for name, value in _entries(data) for model in _features_of(name, value, labels)]
+    if not found:
+        raise ValueError("there are no features; give a dict of a model's name and its features, or .npz files")
+    names = [model.name for model in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(
+            f"{names.count(twice[0])} models are called {twice[0]!r}: give each a name of its own, as in {{'first': ..., 'second': ...}}"
+        )
+    for model in found:
+        _labels.check(model.labels, model.classes, model.name)
+        same = np.array_equal(model.labels, found[0].labels)
+        if model.statistics is None and found[0].statistics is None and not same:
+            raise ValueError(
+                f"{model.name} and {found[0].name} have different labels; extract features of the same samples in the "
+                "same order, so that models can be compared"
+            )
+    if max_per_class is None:
+        return found
+    if any(model.statistics is not None for model in found):
+        raise ValueError("statistics cannot be sub-sampled: leave max_per_class out, or give the features")
+    kept = _labels.subset(found[0].labels, max_per_class, seed)
+    return [replace(m, features=m.features[kept], labels=m.labels[kept],
+                    source_probs=None if m.source_probs is None else m.source_probs[kept]) for m in found]  # fmt: skip
+
+
+def _entries(data: Any) -> list[tuple[str, Any]]:
+    if isinstance(data, dict):
+        return [(str(name), value) for name, value in data.items()]
+    if isinstance(data, (str, Path)):
+        path = Path(data).expanduser()
+        data = _files(path) if path.is_dir() else [path]
+    paths = [Path(path).expanduser() for path in data]
+    return list(zip(_names(paths), paths, strict=True))
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """What files are called, with as many of their folders as tell them apart."""
+    parts = [path.with_suffix("").parts for path in paths]
+    for depth in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [path.stem for path in paths]
+
+
+def _features_of(name: str, value: Any, labels: Any) -> list[Features]:
+    if isinstance(value, ClassStatistics) or _are_shards(value):
+        shards = value if isinstance(value, list) else [value]
+        made = joblib.Parallel()(joblib.delayed(_statistics)(name, shard) for shard in shards)
+        merged = functools.reduce(ClassStatistics.merge, made)
+        codes = np.repeat(np.arange(len(merged.classes)), merged.class_counts)
+        return [Features(name, None, codes, tuple(map(str, merged.classes)), statistics=merged)]
+    if isinstance(value, (str, Path)):
+        return _of_file(name, Path(value).expanduser(), labels)
+    if isinstance(value, tuple) and len(value) == 2:
+        value, labels = value
+    return [_of_arrays(name, value, labels, name)]
+
+
+def _are_shards(value: Any) -> bool:
+    """Whether a list is one of shards; else it is one of features, a row each."""
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(x, (str, Path, ClassStatistics)) or (isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) == 2) for x in value
+    )  # fmt: skip
+
+
+def _of_arrays(name: str, H: Any, labels: Any, where: str, probs: np.ndarray | None = None) -> Features:
+    try:
+        H = check_features(H)  # an array, whatever it came as: of a data frame, [...] would take columns
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    codes, classes = _labels.encode(labels, len(H), f"samples of {where}")
+    if probs is not None and (probs.ndim != 2 or len(probs) != len(H)):
+        raise ValueError(f"{where}: source_probs have shape {probs.shape}; allowed is ({len(H)}, source classes)")
+    return Features(name, H, codes, classes, probs)
+
+
+def _statistics(name: str, shard: Any) -> ClassStatistics:
+    """Statistics of one shard, in float64 so that they can be merged with any other."""
+    if isinstance(shard, ClassStatistics):
+        return shard
+    if isinstance(shard, (str, Path)):
+        arrays = read_npz(Path(shard).expanduser())
+        missing = {"features", "labels"} - arrays.keys()
+        if missing:
+            raise ValueError(
+                f"shard {shard} of {name} holds no {' and no '.join(sorted(missing))}; save both arrays in it"
+            )
+        shard = arrays["features"], arrays["labels"]
+    return ClassStatistics("float64").update(*shard)
+
+
+def _of_file(name: str, path: Path, labels: Any) -> list[Features]:
+    arrays = read_npz(path)
+    labels = arrays.pop("labels", labels)
+    probs = arrays.pop("source_probs", None)
+    if labels is None:
+        raise ValueError(
+            f"labels are missing: {path} holds {', '.join(arrays) or 'nothing'}; save an array called labels with them"
+        )
+    if not arrays:
+        raise ValueError(f"{path} holds no features; save them as an array called features, or one array per model")
+    named = {name: arrays["features"]} if "features" in arrays else arrays
+    return [_of_arrays(model, H, labels, f"{model} in {path}", probs) for model, H in named.items()]
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in a ``.npz`` file: ``features``, ``labels`` and ``source_probs`` if it has the first, else all; nothing is
+    unpickled, and nothing read that is larger than its file can hold.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            if "features.npy" in names:
+                names = [name for name in names if name in ("features.npy", "labels.npy", "source_probs.npy")]
+            return {name.removesuffix(".npy"): _array(archive, name) for name in names}
+    except Exception as error:  # damaged archives raise errors of any type
+        raise ValueError(
+            f"{path} is not a .npz file of plain arrays ({error}): save it with np.savez, labels as integers or strings"
+        ) from None
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array, once its header claims no more than is there."""
+    said = archive.getinfo(name)
+    if said.file_size > max(BOMB[0] * said.compress_size, BOMB[1]):
+        raise ValueError(f"{name} would unpack {said.compress_size:,} bytes to {said.file_size:,}")
+    with archive.open(name) as stream:
+        major, minor = np.lib.format.read_magic(stream)
+        shape, _, dtype = getattr(np.lib.format, f"read_array_header_{major}_{minor}")(stream)
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds Python objects")
+        if math.prod(shape) * dtype.itemsize != said.file_size - stream.tell():
+            raise ValueError(f"{name} claims {shape} numbers of type {dtype}, which is not what is there")
+    with archive.open(name) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)

@@ -1,0 +1,571 @@
+"""Which of my models should I fine-tune on my data? One call, `rank`, and the table that answers.
+
+The work is a list of models. Each one's features are taken, scored, and scored again on resamples, by ``joblib``: in
+this process, or wherever ``joblib.parallel_config`` says. What a model gave is kept as soon as it is there, so an
+interrupted ranking goes on where it stopped.
+"""
+
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from .. import metrics as _metrics
+from .. import ranking
+from ..extraction import folders
+from ..metrics._samples import Samples
+from ..metrics.leep import source_labels
+from ..store import artifacts, fingerprint, memory, paths
+from ..store.artifacts import Arrays
+from ..store.schema import unknown
+from . import data as own
+from . import features as given
+from . import labels as labels_
+from . import models as candidates
+from .data import Target
+from .features import Features
+from .models import Candidate
+
+METRICS = {  # metric -> its terms; of one term, it is the score itself
+    "ncti": ("seli", "ncc", "log_vc"),
+    "face": ("variance_collapse", "class_fairness"),
+} | {
+    name: () for name in ("logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc", "nleep", "leep", "nce")
+}
+OF_STATISTICS = ("logme", "h_score", "regularized_h_score")  # what can be had from merged shards
+OF_SOURCE = ("leep", "nce")  # what needs a source classifier
+
+RESAMPLED = 4000  # samples in a resample, at most: more would take longer and tell the same
+FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
+LEVEL = 1.96  # standard errors on either side: 95 % of a normal distribution
+
+MEANING = (
+    "A score says how ready a model's features of these samples are to tell these classes apart, compared with the other models in "
+    "this table. It is not an accuracy, cannot be compared with another table's, and does not know what fine-tuning will change: "
+    "fine-tune the first few and compare them, not the first one only."
+)
+
+
+def rank(
+    data: Any,
+    models: Any = None,
+    metrics: str | Sequence[str] = ("ncti", "face", "logme"),
+    *,
+    labels: Any = None,
+    text: str = "text",
+    label: str = "label",
+    max_per_class: int | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    on_error: str = "raise",
+    n_bootstrap: int = 50,
+    seed: int = 0,
+    cache: str | Path | bool = True,
+    progress: bool = True,
+) -> pd.DataFrame:
+    r"""Rank pre-trained models by how promising they are to fine-tune on your data.
+
+    Every metric becomes one number per model (NCTI and FaCe by min-max over the pool, `ranking.total`). With M metrics
+    :math:`s_1 \dots s_M`,
+
+    .. math:: \text{total} = \frac1M \sum_m \frac{s_m - \min s_m}{\max s_m - \min s_m}
+
+    Parameters
+    ----------
+    data : path, data set or arrays
+        *Images:* a folder with one folder of images per class (``train/`` is taken if there are ``train/`` and
+        ``test/``), in any raster format that Pillow reads (`datasets.decode.FORMATS`); a data set in torchvision's manner
+        without transform, whose items say their labels; or uint8 images (n, height, width, 3) with ``labels``.
+        *Texts:* a ``.csv`` or JSON-lines file, a DataFrame, or a list with ``labels``.
+        *Features*, taken elsewhere: ``.npz`` files or a folder of them, each with ``features`` and ``labels``; or a
+        dict of one entry per model: features (n, d) with ``labels``, a pair (features, labels), a path, a
+        `metrics.ClassStatistics`, or a list of shards.
+    models : list, dict of name -> model, or names separated by blanks
+        *Images:* names of torchvision (``resnet50``) and timm (``timm/vit_small_patch16_224``), weights of your own
+        (``resnet50=weights.pth``, or ``mine=resnet50:weights.safetensors``), `torch.nn.Module`, or a pair of a module
+        and its transform. *Texts:* Hugging Face names and folders. *Features:* none.
+    metrics : list of str
+        Of ``ncti, face, logme, sfda, h_score, regularized_h_score, transrate, gbc, nleep, leep, nce``; the last two
+        need models with a source classifier.
+    labels : array of n labels, optional
+        Integers or strings, for data that carry none.
+    text, label : str
+        Columns of a table of texts.
+    max_per_class : int, optional
+        At most so many samples of each class, drawn with ``seed``.
+    batch_size : int, optional
+        Samples per forward pass. None starts at what suits the device and halves it when memory runs out.
+    device : {"cuda", "mps", "cpu"}, optional
+        None takes the first of these that is there.
+    on_error : {"raise", "skip"}
+        An unreadable image stops the ranking before it starts, or is left out and counted.
+    n_bootstrap : int
+        Resamples of the samples, drawn within classes; 0 for no intervals.
+    seed : int
+        Draws the sub-sample and the resamples.
+    cache : bool or path
+        Where features and scores are kept: True for ``data/cache/rank`` (``NCREPRO_CACHE`` in the environment names
+        another place for ``data/cache``), False for nowhere. They are found again by the content of samples and weights, and of
+        modules and transforms by all that they hold and the files of their classes. Nothing is kept of what cannot be
+        told apart so, as of a lambda. (Code that these files import does not count: while you change it, use False.)
+    progress : bool
+        Show a bar per model, with samples per second, and the cautions at the end, on standard error.
+
+    Returns
+    -------
+    DataFrame, best model first
+        ``rank``; ``model``; one column per metric, higher is better; ``total`` in [0, 1]; ``low`` and ``high``, 95 %
+        of the total by bootstrap; ``agreement`` between metrics about this model (1: all give it the same rank, 0:
+        first and last); ``n_samples``, ``n_features``; ``seconds`` and ``peak_mb`` (most memory held by the process,
+        or by the GPU) it took to extract and score; ``caution``. ``table.attrs`` holds ``cautions`` (of the whole
+        pool), ``meaning``, ``agreement`` (mean weighted Kendall between metrics) and ``terms`` (models x terms, before
+        min-max).
+
+    Raises
+    ------
+    ValueError
+        For data, models or metrics that cannot be: the message says what is allowed. All of this is answered before
+        any long work.
+    OSError
+        If weights are missing and cannot be downloaded; the message says which file to put where.
+
+    Notes
+    -----
+    The interval is the total plus and minus 1.96 standard errors, from totals of resamples under the min-max of the
+    full data. It is centred on the total of the full data, not on the resamples' mean: a resample holds samples twice and
+    so looks more separable than it is. Of more than 4,000 samples a resample takes so many, and its deviations shrink by the
+    square root of the share.
+
+    Examples
+    --------
+    >>> table = ncrepro.rank("path/to/folder", models=["resnet50", "mobilenet_v3_large"], metrics=["ncti", "face", "logme"])
+    """
+    names = _checked(metrics, on_error, n_bootstrap, batch_size)
+    folder = paths.cache("rank") if cache is True else Path(cache).expanduser() if cache else None
+    settings = Settings(names, n_bootstrap, seed, batch_size, device, folder)
+    if given.are_features(data):
+        if models:
+            raise ValueError("the data are features already, so there is nothing for models to read: leave models out")
+        pool: list = given.features(data, labels, max_per_class=max_per_class, seed=seed)
+        _check_pool(len(pool))
+        counts, target = np.unique(pool[0].labels, return_counts=True)[1], None
+        shards = [model.name for model in pool if model.statistics is not None]
+        if shards and set(names) - set(OF_STATISTICS):
+            raise ValueError(
+                f"of {shards[0]} there are statistics only, from which metrics={list(OF_STATISTICS)} can be computed, not "
+                f"{sorted(set(names) - set(OF_STATISTICS))}"
+            )
+    else:
+        target = own.open_target(
+            data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=_bars(progress)
+        )
+        if target.kind == "texts" and set(names) & set(OF_SOURCE):
+            raise ValueError(
+                f"metric {(set(names) & set(OF_SOURCE)).pop()!r} needs a source classifier, which models of texts do not have"
+            )
+        candidates.device(device)
+        pool = candidates.resolve(models, target.kind)
+        _check_pool(len(pool))
+        _check_folder(folder)
+        target = target.checked(on_error, folder, _bars(progress))
+        counts = target.counts.to_numpy()
+    made = _run(settings, pool, target, progress)
+    table = _table(made, pool, names, counts, target)
+    if progress:
+        _say(table)
+    return table
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is the same for all models of one ranking."""
+
+    metrics: tuple[str, ...]
+    n_bootstrap: int
+    seed: int
+    batch_size: int | None
+    device: str | None
+    folder: Path | None
+
+
+def _checked(metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batch_size: int | None) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys([metrics] if isinstance(metrics, str) else metrics))
+    for name in names:
+        if name not in METRICS:
+            raise ValueError(unknown("metric", name, METRICS))
+    if not names:
+        raise ValueError(f"no metrics; choose some of {', '.join(METRICS)}")
+    if on_error not in own.ON_ERROR:
+        raise ValueError(unknown("on_error", on_error, own.ON_ERROR))
+    if n_bootstrap != 0 and n_bootstrap < 2:
+        raise ValueError(f"n_bootstrap is {n_bootstrap}; allowed are 0 and 2 or more")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; allowed is 1 or more, or None")
+    return names
+
+
+def _check_pool(n_models: int) -> None:
+    if n_models < 2:
+        raise ValueError(f"a ranking needs a pool of at least 2 models, found {n_models}; add models")
+
+
+def _check_folder(folder: Path | None) -> None:
+    """Whether features can be kept is asked before they are taken."""
+    if folder is None:
+        return
+    try:
+        artifacts.write(folder / ".writable", b"")
+        (folder / ".writable").unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"features cannot be kept in {folder} ({error.strerror}): name another folder with cache=FOLDER, or with NCREPRO_CACHE in "
+            "the environment; with cache=False nothing is kept"
+        ) from None
+
+
+# The work -------------------------------------------------------------------------------------------------------------
+
+
+def _run(settings: Settings, pool: list[Candidate | Features], target: Target | None, progress: bool) -> list[Arrays]:
+    """What each model gave, in the order of the pool: kept from before, or made now."""
+    files = [_scores_file(settings, model, target) for model in pool]
+    made = [artifacts.load(*file) if file else None for file in files]
+    missing = [i for i, arrays in enumerate(made) if arrays is None]
+    alone = joblib.effective_n_jobs(None) == 1  # then the bars of the models themselves can be seen
+    parallel = joblib.Parallel(return_as="generator_unordered")
+    jobs = (joblib.delayed(_work)(i, settings, pool[i], target, progress and alone) for i in missing)
+    with tqdm(
+        total=len(pool), initial=len(pool) - len(missing), desc="rank", unit="model", disable=alone or not progress
+    ) as bar:
+        for i, arrays in parallel(jobs):
+            made[i] = arrays
+            if files[i]:
+                artifacts.save(files[i][0], arrays, files[i][1])
+            bar.set_postfix_str(pool[i].name, refresh=False)
+            bar.update()
+    return made
+
+
+def _features_spec(model: Candidate, target: Target) -> dict:
+    code = fingerprint.of("ncrepro.rank_your_own.models", "ncrepro.extraction", "ncrepro.rank_your_own.data")
+    return {"data": target.key, "model": model.spec, "code": code}
+
+
+def _scores_file(settings: Settings, model: Candidate | Features, target: Target | None) -> tuple[Path, dict] | None:
+    """Where a model's scores are kept, and their spec; None where nothing can be kept."""
+    if settings.folder is None or target is None or model.spec is None:
+        return None
+    spec = {
+        "features": artifacts.digest(_features_spec(model, target)),
+        "metrics": settings.metrics,
+        "n_bootstrap": settings.n_bootstrap,
+        "seed": settings.seed,
+        "code": fingerprint.of(fingerprint.root(_work)),
+    }
+    return settings.folder / "scores" / f"{artifacts.digest(spec)}.safetensors", spec
+
+
+def _work(
+    i: int, settings: Settings, model: Candidate | Features, target: Target | None, show: bool
+) -> tuple[int, Arrays]:
+    """One model's terms, those of its resamples, and what they cost."""
+    memory.reset_peak()
+    started, cut = time.perf_counter(), np.zeros(2, int)
+    if isinstance(model, Features):
+        H, y, probs, spent, peak = model.features, model.labels, model.source_probs, 0.0, 0.0
+    else:
+        arrays = _features(settings, model, target, show)
+        H, y, probs = arrays["features"], target.data.labels, arrays.get("source_probs")
+        spent, peak, cut = float(arrays["seconds"]), float(arrays["peak_mb"]), arrays.get("cut", cut)
+        started = time.perf_counter()
+    if probs is None and set(settings.metrics) & set(OF_SOURCE):
+        raise ValueError(
+            f"{model.name} has no source classifier, which metric {(set(settings.metrics) & set(OF_SOURCE)).pop()!r} needs; "
+            "leave out one of the two"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no more samples than features: said in the table
+        if H is None:
+            statistics = model.statistics
+            shape = statistics.n_samples, statistics.n_features
+            terms = np.array([getattr(_metrics, name)(statistics) for name in settings.metrics])
+            resampled = np.empty((0, len(terms)))
+        else:
+            shape = H.shape
+            samples = Samples(H, y)
+            terms = _terms(settings.metrics, samples, y, probs)
+            draws = tqdm(
+                _resamples(y, settings),
+                total=settings.n_bootstrap,
+                desc=f"{model.name}: resamples",
+                leave=False,
+                disable=not show,
+            )
+            resampled = [
+                _terms(settings.metrics, samples.resampled(d), y[d], None if probs is None else probs[d]) for d in draws
+            ]
+            resampled = np.array(resampled).reshape(-1, len(terms))  # (n_bootstrap, terms)
+    _check_terms(model.name, settings.metrics, terms)
+    return i, {
+        "terms": terms,
+        "resampled": resampled,
+        "n_samples": np.array(shape[0]),
+        "n_features": np.array(shape[1]),
+        "seconds": np.array(spent + time.perf_counter() - started),
+        "peak_mb": np.array(max(peak, memory.peak_mb())),
+        "cut": cut,
+    }
+
+
+def _check_terms(model: str, metrics: Sequence[str], terms: np.ndarray) -> None:
+    """A score that is no number may not drop out of the total, which would then be the mean of the others."""
+    for (metric, term), value in zip(_columns(metrics), terms, strict=True):
+        if not np.isfinite(value):
+            said = metric if term == metric else f"{metric}'s {term}"
+            raise ValueError(f"{said} of {model} is {value}: it cannot be computed from these features; leave out the metric or the model")
+
+
+def _columns(metrics: Sequence[str]) -> list[tuple[str, str]]:
+    """Every term with its metric."""
+    return [(metric, term) for metric in metrics for term in METRICS[metric] or (metric,)]
+
+
+def _features(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
+    """Features of one model, from the cache if it has them."""
+    spec = _features_spec(model, target)
+    path = (
+        settings.folder / "features" / f"{artifacts.digest(spec)}.safetensors"
+        if settings.folder and model.spec
+        else None
+    )
+    known = artifacts.load(path, spec) if path else None
+    if known is not None:
+        return known
+    import torch
+
+    started, place = time.perf_counter(), candidates.device(settings.device)
+    if place.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(place)
+    unit = {"images": " images", "texts": " texts"}[target.kind]
+    with tqdm(total=len(target), desc=model.name, unit=unit, disable=not show) as bar:
+        arrays = candidates.extract(model.load(), target.data, place, settings.batch_size, bar.update)
+    peak = torch.cuda.max_memory_allocated(place) / 1e6 if place.type == "cuda" else memory.peak_mb()
+    arrays |= {"seconds": np.array(time.perf_counter() - started), "peak_mb": np.array(peak)}
+    if path:
+        artifacts.save(path, arrays, spec)
+    return arrays
+
+
+def _terms(names: Sequence[str], samples: Samples, y: np.ndarray, probs: np.ndarray | None) -> np.ndarray:
+    """The terms of all metrics in a row, statistics shared."""
+    terms = []
+    for name in names:
+        if name == "leep":
+            terms.append(_metrics.leep(probs, y))
+        elif name == "nce":
+            terms.append(_metrics.nce(source_labels(probs), y))
+        else:
+            terms += np.atleast_1d(getattr(_metrics, name)(samples, None)).tolist()
+    return np.array(terms)
+
+
+def _resamples(y: np.ndarray, settings: Settings) -> Iterable[np.ndarray]:
+    """Positions of resamples: within each class, with replacement; the same ones for every model."""
+    members = [np.flatnonzero(y == k) for k in np.unique(y)]
+    share = _share(len(y))
+    for draw in range(settings.n_bootstrap):
+        rng = np.random.default_rng((settings.seed, draw))
+        yield np.concatenate([rng.choice(of_class, max(2, round(share * len(of_class)))) for of_class in members])
+
+
+def _share(n_samples: int) -> float:
+    return min(1.0, RESAMPLED / n_samples)
+
+
+# The table ------------------------------------------------------------------------------------------------------------
+
+
+def _table(
+    made: list[Arrays], pool: list, metrics: tuple[str, ...], counts: np.ndarray, target: Target | None
+) -> pd.DataFrame:
+    names = [model.name for model in pool]
+    columns = _columns(metrics)
+    terms = pd.DataFrame([arrays["terms"] for arrays in made], index=names, columns=pd.MultiIndex.from_tuples(columns))
+    scores, slopes, varies = _scores(terms)
+    ordered = [metric for metric in metrics if slopes[metric].any()]
+    opposed = [metric for metric in metrics if metric not in ordered and varies[metric].any()]
+    if not ordered:
+        why = f"the terms of {' and of '.join(opposed)} cancel out; take more metrics or models" if opposed else "are they the same model?"
+        raise ValueError(f"every metric gives all models the same score, so there is no order: {why}")
+    lowest, highest = scores[ordered].min(), scores[ordered].max()
+    total = ((scores[ordered] - lowest) / (highest - lowest)).mean(axis=1)
+    slopes = slopes / len(ordered)
+    error, tied = _errors(made, total, slopes.to_numpy())
+    agreement = _mean_agreement(scores[ordered])
+    table = pd.DataFrame({
+        "model": names,
+        **scores.to_dict("list"),
+        "total": total.to_list(),
+        "low": (total - LEVEL * error).to_list(),
+        "high": (total + LEVEL * error).to_list(),
+        "agreement": _agreement(scores[ordered]).to_list(),
+        **{column: [arrays[column].item() for arrays in made] for column in ("n_samples", "n_features", "seconds", "peak_mb")},
+        "caution": [_caution(model, arrays) for model, arrays in zip(pool, made, strict=True)],
+    })  # fmt: skip
+    table = table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
+    table.insert(0, "rank", table["total"].rank(ascending=False, method="min").astype(int))
+    constant = [" ".join(dict.fromkeys(column)) for column in columns if not varies[column]]
+    cautions = _cautions(table["model"].tolist(), counts, agreement, tied, constant, opposed, error.index[error.isna()].tolist())
+    table.attrs = {
+        "cautions": cautions + _cautions_of_data(pool[0].classes if target is None else target.data.classes, target),
+        "meaning": MEANING,
+        "agreement": agreement,
+        "terms": {
+            name: {".".join(dict.fromkeys(c)): v for c, v in row.items()} for name, row in terms.T.to_dict().items()
+        },
+    }
+    return table
+
+
+def _scores(terms: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    """Each metric's score, models x metrics; by how much its min-max over the pool rises with each of its terms; and whether
+    that term varies over the pool.
+
+    A term that is the same for all models has slope 0, and so has every term of a metric whose score is.
+    """
+    spread = terms.max() - terms.min()
+    varies = spread > ranking.ROUNDING * terms.abs().max()
+    slopes = pd.Series(1.0, index=terms.columns).where(varies, 0.0)
+    for metric, term in terms.columns[varies]:
+        if METRICS[metric]:
+            slopes[metric, term] = ranking.LOWER_IS_BETTER.get(term, 1.0) / spread[metric, term]
+    scores = pd.DataFrame(index=terms.index)
+    for metric in terms.columns.unique(0):
+        part = terms[metric]
+        left_out = {term: 0 for term in part.columns if not slopes[metric, term]}
+        if not METRICS[metric]:
+            scores[metric] = part.iloc[:, 0]
+        elif len(left_out) < part.shape[1]:
+            scores[metric] = ranking.total(part, left_out)
+        else:
+            scores[metric] = 0.0
+        distance = scores[metric].max() - scores[metric].min()
+        differ = distance > ranking.ROUNDING * scores[metric].abs().max()
+        slopes[metric] = slopes[metric] / distance if differ else 0.0
+    return scores, slopes, varies
+
+
+def _errors(made: list[Arrays], total: pd.Series, slopes: np.ndarray) -> tuple[pd.Series, list[str]]:
+    """Standard error of each total, and the models whose distance to the first is within the error of that distance."""
+    if not all(len(arrays["resampled"]) for arrays in made):
+        return pd.Series(np.nan, index=total.index), []
+    resampled = np.stack([arrays["resampled"] @ slopes for arrays in made], axis=1)  # (n_bootstrap, models)
+    shrink = np.sqrt(_share(int(made[0]["n_samples"])))
+    error = pd.Series(shrink * resampled.std(axis=0, ddof=1), index=total.index)
+    top = int(total.to_numpy().argmax())
+    apart = LEVEL * shrink * (resampled[:, [top]] - resampled).std(axis=0, ddof=1)
+    tied = total.index[(total.iloc[top] - total <= apart) & (total.index != total.index[top])]
+    return error, tied.tolist()
+
+
+def _agreement(scores: pd.DataFrame) -> pd.Series:
+    """Per model: 1 if all metrics give it the same rank, 0 if one puts it first and another last; NaN for one metric."""
+    if scores.shape[1] < 2:
+        return pd.Series(np.nan, index=scores.index)
+    ranks = scores.rank(ascending=False)
+    return 1 - (ranks.max(axis=1) - ranks.min(axis=1)) / (len(scores) - 1)
+
+
+def _mean_agreement(scores: pd.DataFrame) -> float:
+    """Weighted Kendall between two metrics, on average over the pairs; NaN for one metric."""
+    pairs = [ranking.weighted_kendall(scores[a], scores[b]) for a, b in combinations(scores.columns, 2)]
+    return float(np.mean(pairs)) if pairs else np.nan
+
+
+def _caution(model: Candidate | Features, arrays: Arrays) -> str:
+    n, d = int(arrays["n_samples"]), int(arrays["n_features"])
+    wide = f"d >= n: {d} features of {n} samples" if d >= n else ""
+    cut, length = arrays["cut"].tolist()
+    short = f"{cut} of {n} texts were cut, as it reads {length} tokens at most" if cut else ""
+    return "; ".join(filter(None, (wide, short, getattr(model, "caution", ""))))
+
+
+def _cautions(
+    models: list[str],
+    counts: np.ndarray,
+    agreement: float,
+    tied: list[str],
+    constant: list[str],
+    opposed: list[str],
+    without_error: list[str],
+) -> list[str]:
+    """Why the evidence may be thin, in sentences; ``models`` best first."""
+    said = []
+    if len(models) < FEW_MODELS:
+        said.append(
+            f"there are {len(models)} models only: totals are relative to the pool, and one model more or less can move them all"
+        )
+    if counts.min() < FEW_SAMPLES:
+        said.append(f"the smallest class has {counts.min()} samples (under {FEW_SAMPLES}): scores of so few wobble")
+    if tied:
+        said.append(
+            f"{models[0]} leads, but within the interval it is tied with {', '.join(m for m in models if m in tied)}"
+        )
+    if len(without_error) == len(models):
+        said.append("there are no intervals, so it is not known which distances between totals mean anything")
+    elif without_error:
+        said.append(f"there is no interval for {', '.join(without_error)}: some of its resamples cannot be scored")
+    if agreement < LOW_AGREEMENT:
+        said.append(
+            f"the metrics disagree (mean weighted Kendall between them {agreement:.2f}): look at their own columns"
+        )
+    if constant:
+        said.append(f"the same for all models, and so left out of the totals: {', '.join(constant)}")
+    for metric in opposed:
+        said.append(f"the terms of {metric} cancel out: its total is the same for all models, and so left out of the ranking")
+    return said
+
+
+def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str]:
+    """What a reader should look at in the data."""
+    said = [f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in labels_.alike(classes)]
+    if hidden := [name for name in classes if folders.hidden(name)]:
+        said.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
+    if target and target.skipped:
+        said.append(f"{len(target.skipped)} images could not be read and were left out, the first {target.skipped[0]}")
+    if ignored := getattr(target and target.data, "ignored", ()):
+        said.append(f"{len(ignored)} files among the images were not looked at, as they lie in no class or have no image's suffix, "
+                    f"the first {ignored[0]}")  # fmt: skip
+    return said
+
+
+# What is shown meanwhile ----------------------------------------------------------------------------------------------
+
+
+def _bars(progress: bool):
+    """Wraps what is worked through in a bar: (iterable, title, length) -> iterable."""
+    return lambda work, title, n: tqdm(work, desc=title, total=n, unit=" samples", disable=not progress)
+
+
+def _say(table: pd.DataFrame) -> None:
+    own_cautions = [f"{row.model}: {row.caution}" for row in table.itertuples() if row.caution]
+    for line in (*table.attrs["cautions"], *own_cautions):
+        print(f"caution: {line}", file=sys.stderr)
+    print(MEANING, file=sys.stderr)
+
+
+def by_metric(table: pd.DataFrame) -> pd.DataFrame:
+    """Where each metric alone puts each model: (model, metric, share), 0 for its last and 1 for its first choice."""
+    scores = table.set_index("model")[[metric for metric in METRICS if metric in table]]
+    scores = scores.loc[:, scores.nunique() > 1]
+    share = (scores - scores.min()) / (scores.max() - scores.min())
+    return share.rename_axis(columns="metric").stack().rename("share").reset_index()

@@ -1,0 +1,141 @@
+"""Results that took long, kept on disk: written whole or not at all, and valid only for the spec that made them.
+
+An artefact is one safetensors file. Its header carries the spec (what was asked for, by which code) and a checksum of
+its arrays, so that a file that is torn, damaged or made from another spec is never taken for the result.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as _serialise
+
+from . import paths, trace
+from .content import Register
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Arrays = dict[str, np.ndarray]
+
+
+def cached(path: Path, spec: dict, compute: Callable[[], Arrays]) -> Arrays:
+    """The arrays at ``path`` if they were made from ``spec``; otherwise compute them and store them there."""
+    arrays = load(path, spec)
+    if arrays is None:
+        arrays = compute()
+        save(path, arrays, spec)
+    return arrays
+
+
+def load(path: Path, spec: dict) -> Arrays | None:
+    """The arrays at ``path``, or None where there is no file, a torn one, or one that another spec made."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{paths.relative(path)} is a folder or no plain file, where results are kept: remove it, and they are made again")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            if header.get("spec") != _canonical(spec):
+                return None
+            arrays = {key: file.get_tensor(key) for key in file.keys()}
+    except (FileNotFoundError, SafetensorError):
+        return None
+    if header.get("sha256") != _checksum(arrays):
+        return None
+    trace.note("artefact", paths.relative(path))
+    return arrays
+
+
+def damaged(files: Iterable[Path]) -> list[Path]:
+    """Those of ``files`` that are missing, torn or damaged. A file is read only if its size or time is not as it was last time."""
+    bad, whole = [], Register("whole")
+    before = dict(whole)
+    for file in files:
+        try:
+            if not file.is_file():  # a pipe would be waited for
+                raise FileNotFoundError(file)
+            status = os.stat(file)
+            key, state = paths.relative(file), [status.st_size, status.st_mtime_ns]
+            if whole.get(key) != state:
+                with safe_open(file, framework="numpy") as opened:
+                    arrays = {key: opened.get_tensor(key) for key in opened.keys()}
+                    if (opened.metadata() or {}).get("sha256") != _checksum(arrays):
+                        raise ValueError("the arrays are not those that were saved")
+                whole[key] = state
+        except (OSError, ValueError, SafetensorError):
+            bad.append(file)
+    if whole != before:
+        whole.save()
+    return bad
+
+
+def save(path: Path, arrays: Arrays, spec: dict) -> None:
+    """Write ``arrays`` with their ``spec`` to ``path``, whole or not at all."""
+    arrays = {key: np.asarray(value, order="C") for key, value in arrays.items()}
+    header = {"spec": _canonical(spec), "sha256": _checksum(arrays)}
+    write(path, _serialise(arrays, metadata=header))
+    trace.note("artefact", paths.relative(path))
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all: to a temporary name beside it first, then in one step to its own.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or the folder cannot be written; what was there before is untouched.
+    """
+    path = Path(path)
+    content = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot write {path.name} ({len(content) / 1e6:.1f} MB): {error.strerror}") from None
+
+
+def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
+    """Write a results table, the same bytes on every system for the same numbers, and return it."""
+    write(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    return table
+
+
+def read_table(path: Path, profile: str, notebook: str = "the notebook that writes it") -> "pd.DataFrame":
+    """A table that `write_table` wrote; if it is missing or cannot be read, the error names it and says what makes it."""
+    import pandas as pd  # takes half a second to import, and what only looks at artefacts does not need it
+
+    remedy = f"run `make all PROFILE={profile}`, or {notebook}"
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{paths.relative(path)} is missing: {remedy}") from None
+    except (ValueError, OSError) as error:  # empty, torn, not UTF-8
+        raise ValueError(f"{paths.relative(path)} cannot be read ({str(error).strip().splitlines()[0]}): {remedy}") from None
+
+
+def digest(spec: dict) -> str:
+    """A short name for a spec, for use inside the specs of what is made from it."""
+    return hashlib.sha256(_canonical(spec).encode()).hexdigest()[:16]
+
+
+def _canonical(spec: dict) -> str:
+    return json.dumps(spec, sort_keys=True)
+
+
+def _checksum(arrays: Arrays) -> str:
+    hasher = hashlib.sha256()
+    for key in sorted(arrays):
+        hasher.update(f"{key} {arrays[key].dtype} {arrays[key].shape}".encode())
+        hasher.update(arrays[key].tobytes())
+    return hasher.hexdigest()

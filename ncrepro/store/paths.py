@@ -1,0 +1,76 @@
+"""Every place on disk, decided here and nowhere else."""
+
+import os
+from pathlib import Path
+
+
+def root() -> Path:
+    """The compendium's folder: ``NCREPRO_ROOT`` if set, else the checkout that this package lies in."""
+    return Path(os.environ.get("NCREPRO_ROOT") or Path(__file__).resolve().parents[2])
+
+
+def notebooks() -> Path:
+    return root() / "notebooks"
+
+
+def profiles() -> Path:
+    return notebooks() / "profiles"
+
+
+def build(profile: str) -> Path:
+    """Executed notebooks, and what is known of each run."""
+    return root() / "build" / profile
+
+
+def published() -> Path:
+    return root() / "data" / "published"
+
+
+def cache(profile: str) -> Path:
+    """Models and features of one profile: large, remade at need, never committed."""
+    return _caches() / profile
+
+
+def datasets() -> Path:
+    """Generated data sets, shared by all profiles."""
+    return _caches() / "datasets"
+
+
+def photographs() -> Path:
+    """What is known of the photographs: how many, where from, which were left out. Committed."""
+    return root() / "data" / "photographs"
+
+
+def downloads() -> Path:
+    """Data sets and checkpoints that others published, for all profiles: ``NCREPRO_DATA`` if set."""
+    return Path(os.environ.get("NCREPRO_DATA") or _caches() / "downloads")
+
+
+def _caches() -> Path:
+    """``NCREPRO_CACHE`` if set: a checkout may be read-only, or its disk small."""
+    return Path(os.environ.get("NCREPRO_CACHE") or root() / "data" / "cache")
+
+
+def results(profile: str, pool: str = "") -> Path:
+    """The tidy tables that the notebooks write."""
+    return root() / "data" / "results" / profile / pool
+
+
+def reference(profile: str, pool: str = "") -> Path:
+    """The committed tables that a fresh run is compared with, laid out like `results`."""
+    return root() / "data" / "reference" / profile / pool
+
+
+def noise(profile: str) -> Path:
+    """How far the tables of repetitions with other seeds move. Committed."""
+    return root() / "data" / "reference" / "noise" / profile
+
+
+def figures(profile: str) -> Path:
+    return root() / "figures" / profile
+
+
+def relative(path: Path) -> str:
+    """``path`` as a reader should see it: below the compendium's folder if it lies there, with forward slashes."""
+    path = Path(path).resolve()
+    return (path.relative_to(root().resolve()) if path.is_relative_to(root().resolve()) else path).as_posix()
