@@ -340,11 +340,10 @@ def summarise(results: Path, figures: Path) -> None:
         fitted.to_csv(results / "exponents.csv", index=False, float_format="%.3f")
         print(fitted.pivot(index="metric", columns="axis", values="exponent").round(2).to_string())
     if find_spec("matplotlib") and {"scaling", "against_plain"} <= set(tables):
-        from ncrepro.figures.plots import metrics as plots
-        from ncrepro.figures.plots import style
+        from ncrepro.figures import cost, style
 
         style.use()
-        style.save(plots.cost(tables["scaling"], tables["against_plain"]), "metrics_cost", figures)
+        style.save(cost.of_metrics(tables["scaling"], tables["against_plain"]), "metrics_cost", figures)
 
 
 if __name__ == "__main__":

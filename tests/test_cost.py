@@ -7,8 +7,8 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ncrepro import metrics
-from ncrepro.figures import plots
-from ncrepro.figures.plots import cost as pictures
+from ncrepro.figures import cost as pictures
+from ncrepro.figures.names import label
 from ncrepro.lab import cost
 from ncrepro.lab.experiment import Experiment
 from ncrepro.store import artifacts
@@ -60,7 +60,7 @@ def test_the_figure_puts_each_metric_at_its_time_and_rank():
     drawn = {tuple(line.get_xydata()[0]): line.get_markerfacecolor() for line in points}
     assert drawn.keys() == {(1.0, 0.6), (2.0, 0.5), (5.0, 0.6)} and drawn[5.0, 0.6] == "white"
     assert [text.get_ha() for text in ax.texts] == ["right"]
-    assert ax.get_xscale() == "log" and plots.label("supervised") in ax.get_title()
+    assert ax.get_xscale() == "log" and label("supervised") in ax.get_title()
     plt.close("all")
 
 

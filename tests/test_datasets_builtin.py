@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from ncrepro.figures.plots.data import examples
+from ncrepro.figures import examples
 from ncrepro.lab.datasets import builtin
 from ncrepro.lab.datasets.builtin import glyphs, signs
 from ncrepro.lab.datasets.images import Images
@@ -192,7 +192,7 @@ def test_images_that_are_not_what_they_should_be_are_refused(images, labels, mes
 
 def test_the_gallery_shows_images_of_the_sets_themselves():
     data = [generated(name, "test") for name in ("source", "digits", "signs")]
-    figure = examples(data, per_row=16, source_rows=2, title="Examples")
+    figure = examples.images(data, per_row=16, source_rows=2, title="Examples")
     assert figure.get_figwidth() == 7.0
     strips = [axes.images[0].get_array() for axes in figure.axes]
     assert [strip.shape for strip in strips] == [(2 * 33, 16 * 33, 3), (33, 16 * 33, 3), (33, 16 * 33, 3)]

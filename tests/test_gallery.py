@@ -10,9 +10,7 @@ import yaml
 from conftest import REPOSITORY
 from matplotlib import pyplot as plt
 
-from ncrepro import figures as gallery
-from ncrepro.figures import plots
-from ncrepro.figures.plots import style
+from ncrepro.figures import charts, findings, index, style
 from ncrepro.ranking import verdicts
 from ncrepro.store import paths
 
@@ -25,16 +23,18 @@ def _close():
     plt.close("all")
 
 
-def test_names_are_unique_and_every_claim_is_checked():
-    entries = gallery.everything()
-    assert len({entry.name for entry in entries}) == len(entries) > 0
-    assert all(bool(entry.claim) == bool(entry.holds) for entry in entries)
+def test_every_figure_says_what_it_shows_and_who_draws_it():
+    entries = index.everything()
+    assert len(entries) == len({entry.name for entry in entries}) > 50
+    for entry in entries:
+        file, _, function = entry.drawn_by.partition(", ")
+        assert entry.shows and f"def {function}(profile: str)" in (REPOSITORY / "ncrepro" / file).read_text()
 
 
 def test_git_ignores_the_figures_that_show_photographs_and_no_others():
     ignored = [line for line in (REPOSITORY / ".gitignore").read_text().splitlines() if line.startswith("figures/photos")]
-    assert ignored == [f"figures/photos*/{name}.*" for name in sorted(gallery.OF_IMAGES)]
-    assert set(gallery.OF_IMAGES) <= {entry.name for entry in gallery.everything()}
+    assert ignored == [f"figures/photos*/{name}.*" for name in sorted(index.OF_IMAGES)]
+    assert set(index.OF_IMAGES) <= {entry.name for entry in index.everything()}
 
 
 def test_a_saved_figure_has_the_same_bytes_every_time(tmp_path):
@@ -48,33 +48,33 @@ def test_a_saved_figure_has_the_same_bytes_every_time(tmp_path):
 
 def test_the_table_of_rankings_keeps_the_order_asked_for():
     table = pd.DataFrame({"target": ["t", "t", "average", "average"], "metric": ["b", "a"] * 2, "weighted_kendall": [1.0, 2, 3, 4]})
-    found = gallery.ranking_table(table, ["a", "c", "b"])
+    found = findings.ranking_table(table, ["a", "c", "b"])
     assert found.index.tolist() == ["a", "b"] and found.columns.tolist() == ["t", "average"]
     assert found.loc["a", "average"] == 4.0
 
 
 def test_the_best_of_the_others_is_the_one_with_the_highest_average():
     average = pd.DataFrame({"weighted_kendall": [0.5, 0.7, 0.6]}, index=["ncti", "logme", "gbc"])
-    assert gallery.best_of(average, "logme", ["ncti", "logme", "gbc"]) == "mean τ_w: LogME 0.70, best of the others GBC 0.60"
+    assert findings.best_of(average, "logme", ["ncti", "logme", "gbc"]) == "mean τ_w: LogME 0.70, best of the others GBC 0.60"
 
 
 def test_the_best_is_the_one_that_is_above_each_of_the_others_in_the_same_draws():
     common = np.random.default_rng(0).normal(size=2000)
     draws = pd.DataFrame({"ncti": common + 0.1, "logme": common, "gbc": common[::-1], "flat": np.nan})
-    text, verdict = gallery.is_best(draws[["ncti", "logme", "flat"]], "ncti", ["ncti", "logme", "flat"])
+    text, verdict = findings.is_best(draws[["ncti", "logme", "flat"]], "ncti", ["ncti", "logme", "flat"])
     assert verdict.word == "holds" and text == "best in 100% of draws"
-    assert gallery.is_best(draws, "logme", ["ncti", "logme"])[1].word == "does not hold"
-    assert gallery.is_best(draws, "ncti", ["ncti", "logme", "gbc"])[1].word == "cannot be told here"
-    assert gallery.is_best(draws, "flat", ["ncti", "flat"])[1].word == "cannot be told here"
+    assert findings.is_best(draws, "logme", ["ncti", "logme"])[1].word == "does not hold"
+    assert findings.is_best(draws, "ncti", ["ncti", "logme", "gbc"])[1].word == "cannot be told here"
+    assert findings.is_best(draws, "flat", ["ncti", "flat"])[1].word == "cannot be told here"
 
 
 def test_some_ranking_is_better_if_one_is_beyond_the_luck_of_many():
     draws = pd.DataFrame(np.random.default_rng(0).normal(size=(2000, 10)), columns=[*"abcdefghij"])
     draws["a"] += 2  # above 0 in 97.7 % of the draws: sure of one, not of the luckiest of ten
-    assert gallery.some_better(draws, ["a"], 0.0)[1].word == "holds"
-    text, verdict = gallery.some_better(draws, list(draws), 0.0)
+    assert findings.some_better(draws, ["a"], 0.0)[1].word == "holds"
+    text, verdict = findings.some_better(draws, list(draws), 0.0)
     assert verdict.word == "cannot be told here" and text.startswith("likeliest of 10: a, in 97.")
-    assert gallery.some_better(draws - 9, list(draws), 0.0)[1].word == "does not hold"
+    assert findings.some_better(draws - 9, list(draws), 0.0)[1].word == "does not hold"
 
 
 # What may call itself exact, because nothing of it could have been otherwise by chance.
@@ -86,7 +86,7 @@ EXACT = {
 
 def test_no_verdict_rests_on_a_comparison_of_two_noisy_numbers():
     """Claims return what `ncrepro.ranking.verdicts` makes of draws; ``Verdict`` is built nowhere else, ``exact`` only where it may be."""
-    for path in sorted((REPOSITORY / "ncrepro" / "gallery").glob("*.py")):
+    for path in sorted((REPOSITORY / "ncrepro" / "figures").glob("*.py")):
         for function in [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]:
             calls = {node.func.id: node for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
             assert "Verdict" not in calls and "likely" not in calls or function.name == "some_better", f"{path.name}: {function.name}"
@@ -97,9 +97,9 @@ def test_no_verdict_rests_on_a_comparison_of_two_noisy_numbers():
 def test_the_rule_stands_above_the_index_and_verdicts_in_it(root):
     folder = paths.figures("demo")
     folder.mkdir(parents=True)
-    columns = ["figure", "shows", "notebook", "claim", "here", "holds"]
-    pd.DataFrame([("f", "s", "n", "c", "found", "cannot be told here")], columns=columns).to_csv(folder / "index.csv", index=False)
-    gallery._write_readme()
+    columns = ["figure", "shows", "notebook", "drawn_by", "claim", "found", "verdict"]
+    pd.DataFrame([("f", "s", "n", "figures/x.py, f", "c", "found", "cannot be told here")], columns=columns).to_csv(folder / "index.csv", index=False)
+    index._write_readme()
     text = paths.figures("").joinpath("README.md").read_text()
     assert verdicts.RULE in text and "| found | cannot be told here |" in text
 
@@ -107,7 +107,7 @@ def test_the_rule_stands_above_the_index_and_verdicts_in_it(root):
 def test_a_scatter_plots_every_model_of_every_target_where_it_belongs():
     table = pd.DataFrame({"model": ["a1", "b1"] * 2, "target": ["t", "t", "u", "u"], "score": [1.0, 2, 3, 5], "accuracy": [9.0, 8, 7, 6]})
     correlations = pd.DataFrame({"target": ["t", "u"], "weighted_kendall": [-1.0, -1.0], "spearman": [-1.0, -1.0]})
-    figure = plots.score_scatter(table, correlations, "NCTI", "title")
+    figure = charts.score_scatter(table, correlations, "NCTI", "title")
     for ax, target in zip(figure.axes, ["t", "u"], strict=True):
         drawn = sorted(tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1)
         assert drawn == sorted(map(tuple, table.loc[table["target"] == target, ["score", "accuracy"]].to_numpy()))
@@ -116,7 +116,7 @@ def test_a_scatter_plots_every_model_of_every_target_where_it_belongs():
 
 def test_an_interval_plot_draws_the_numbers_of_its_table():
     table = pd.DataFrame({"metric": ["ncti", "static_baseline"], "weighted_kendall": [0.2, 0.6], "low": [0.0, 0.4], "high": [0.5, 0.8]})
-    ax = plots.interval_plot(table, 0.9, "title", "95 % of draws of other models only").axes[0]
+    ax = charts.interval_plot(table, 0.9, "title", "95 % of draws of other models only").axes[0]
     points = {tuple(xy) for line in ax.lines if line.get_marker() in "oD" for xy in line.get_xydata()}
     assert points == {(0.2, 0.0), (0.6, 1.0)}
     assert [text.get_text() for text in ax.get_yticklabels()] == ["NCTI", "static baseline"]
@@ -126,11 +126,11 @@ def test_an_interval_plot_draws_the_numbers_of_its_table():
 def test_where_the_targets_are_the_papers_own_the_difference_is_shown_cell_by_cell():
     printed = pd.DataFrame({"pets": [0.5, 0.6], "cub": [0.1, 0.2], "average": [0.3, 0.4]}, index=["ncti", "leep"])
     ours = pd.DataFrame({"pets": [0.75], "average": [0.75]}, index=["ncti"])
-    panels = gallery.beside(printed, ours, ("printed", "here", "difference"))
+    panels = findings.beside(printed, ours, ("printed", "here", "difference"))
     assert panels["difference"].loc["ncti", ["pets", "average"]].tolist() == pytest.approx([0.75 - 0.5] * 2)
     assert panels["difference"].isna().sum().sum() == 1 + 3 and panels["here"].columns.tolist() == printed.columns.tolist()
     elsewhere = ours.rename(columns={"pets": "digits"})
-    assert list(gallery.beside(printed, elsewhere, ("printed", "here", "difference"))) == ["printed", "here"]
+    assert list(findings.beside(printed, elsewhere, ("printed", "here", "difference"))) == ["printed", "here"]
 
 
 def test_figures_of_pools_that_a_profile_lacks_are_left_out(root):
@@ -138,6 +138,6 @@ def test_figures_of_pools_that_a_profile_lacks_are_left_out(root):
     smoke = yaml.safe_load((folder / "smoke.yaml").read_text())
     smoke |= {"pools": {"supervised": smoke["pools"]["supervised"]}, "without": ["01_neural_collapse"]}
     (folder / "one.yaml").write_text(yaml.safe_dump(smoke))
-    left = {entry.name for entry in gallery.of_profile("one")}
+    left = {entry.name for entry in index.of_profile("one")}
     assert {"ncti_table1", "data_gallery"} <= left and not left & {"face_table2", "face_fig2"}
-    assert {"face_table2", "face_fig2"} <= {entry.name for entry in gallery.of_profile("smoke")}
+    assert {"face_table2", "face_fig2"} <= {entry.name for entry in index.of_profile("smoke")}

@@ -6,9 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from ncrepro.figures import plots, selfsupervised
-from ncrepro.figures.plots import rankings
-from ncrepro.figures.plots import selfsupervised as drawings
+from ncrepro.figures import charts, selfsupervised
 from ncrepro.lab import objectives
 from ncrepro.lab.experiment import Experiment
 from ncrepro.ranking import resampling
@@ -34,7 +32,7 @@ def test_the_picture_of_an_objective_has_a_cell_per_pair_and_pulls_every_view_so
     assert panel["roles"].shape == (len(panel["rows"]), len(panel["columns"]))
     assert np.abs(panel["roles"]).max() <= 1
     assert (panel["roles"].max(axis=1) > 0).all()
-    figure = drawings.comparison(**panel, title=name)
+    figure = selfsupervised.comparison(**panel, title=name)
     drawn = figure.axes[0].collections[0].get_array()
     np.testing.assert_array_equal(np.asarray(drawn).ravel(), panel["roles"].ravel())
 
@@ -124,19 +122,19 @@ def test_terms_agree_as_far_as_they_order_alike(two_pools):
 
 def test_a_metric_without_any_value_is_shown_as_not_applicable():
     table = pd.DataFrame({"t": [np.nan, 0.5], "average": [np.nan, 0.5]}, index=["leep", "ncti"])
-    ax = plots.correlation_heatmap(table, "title").axes[0]
+    ax = charts.correlation_heatmap(table, "title").axes[0]
     assert [text.get_text() for text in ax.texts if text.get_position()[1] == 0.5] == ["not applicable"]
 
 
 def test_no_two_of_the_twelve_objectives_look_alike():
-    styles = rankings.model_styles(EVERY)
+    styles = charts.model_styles(EVERY)
     assert len(set(styles.values())) == len(EVERY) == 12
 
 
 def test_a_collapsed_model_is_marked_among_the_probes():
     rows = [("byol", 40.0, 50.0, 0), ("swav", 10.0, 1.5, 1)]
     table = pd.DataFrame(rows, columns=["model", "source_accuracy", "effective_rank", "collapsed"])
-    left, right = drawings.probes(table, 20.0, "title").axes
+    left, right = selfsupervised.probes(table, 20.0, "title").axes
     crosses = [tuple(line.get_xydata()[0]) for line in left.lines if line.get_marker() == "X"]
     assert crosses == [(10.0, 0.0)]
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["in use", "collapsed"]
@@ -145,6 +143,6 @@ def test_a_collapsed_model_is_marked_among_the_probes():
 def test_the_intervals_of_terms_are_those_of_the_table():
     table = pd.DataFrame({"pool": ["p", "p", "q", "q"], "terms": ["seli", "ncc"] * 2, "weighted_kendall": [0.1, 0.2, 0.3, 0.4],
                           "low": 0.0, "high": 0.5})  # fmt: skip
-    axes = drawings.term_intervals(table, "title", "95 % of draws").axes
+    axes = selfsupervised.term_intervals(table, "title", "95 % of draws").axes
     drawn = [line.get_xydata() for ax in axes for line in ax.lines if line.get_marker() == "o"]
     np.testing.assert_array_equal(drawn, [[(0.1, 0), (0.2, 1)], [(0.3, 0), (0.4, 1)]])

@@ -7,7 +7,6 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ncrepro.figures import loss_functions, multi_source
-from ncrepro.figures.plots import sources
 from ncrepro.lab import experiment
 from ncrepro.lab.profiles import Pool
 from ncrepro.ranking import resampling
@@ -88,7 +87,7 @@ def test_the_matrix_of_sources_puts_the_best_source_first_and_shows_ranks_of_met
 
 def test_a_matrix_writes_every_text_into_its_cell():
     table = pd.DataFrame({"panel": ["p", "p", "q", "q"], "row": list("abab"), "column": "x", "text": list("1234"), "shade": [0, 1, 1, 0]})
-    figure = sources.matrices(table, "title", "rank")
+    figure = multi_source.matrices(table, "title", "rank")
     texts = [[(text.get_position(), text.get_text()) for text in ax.texts] for ax in figure.axes[:2]]
     assert texts == [[((0, 0), "1"), ((0, 1), "2")], [((0, 0), "3"), ((0, 1), "4")]]
 
@@ -98,7 +97,7 @@ def test_questions_are_drawn_with_their_numbers():
         "question": ["all", "all", "some", "some"], "metric": ["ncti", "face"] * 2, "weighted_kendall": [0.1, 0.5, 0.4, np.nan],
         "low": 0.0, "high": 0.6,
     })  # fmt: skip
-    axes = sources.questions(table, "title", "95 % of draws").axes
+    axes = multi_source.questions(table, "title", "95 % of draws").axes
     drawn = [[line.get_xydata() for line in ax.lines if line.get_marker() == "o"][0] for ax in axes]
     np.testing.assert_array_equal(drawn[0], [(0.1, 0), (0.5, 1)])
     np.testing.assert_array_equal(drawn[1], [(0.4, 0), (np.nan, 1)])

@@ -42,7 +42,7 @@ def write_run(profile: str, kind: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         made.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
     verdicts = ["holds", rng.choice(["holds", noise.OPEN]), "does not hold", ""]
-    index = pd.DataFrame({"figure": ["one", "two", "three", "four"], "holds": verdicts})
+    index = pd.DataFrame({"figure": ["one", "two", "three", "four"], "verdict": verdicts})
     paths.figures(profile).mkdir(parents=True, exist_ok=True)
     index.to_csv(paths.figures(profile) / "index.csv", index=False)
 

@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from ncrepro.figures.plots import published as plots
-from ncrepro.figures.plots import tables
+from ncrepro.figures import charts
+from ncrepro.figures import published as figures
 from ncrepro.lab import published
 from ncrepro.store import paths
 
@@ -151,24 +151,24 @@ def test_breaking_a_printed_value_makes_a_finding(edited):
 
 def test_the_heat_map_writes_every_value_and_sets_the_average_apart():
     table = published.wide("face_table1")
-    figure = tables.correlation_heatmap({"printed": table, "ours": table.iloc[:2]}, "title")
+    figure = charts.correlation_heatmap({"printed": table, "ours": table.iloc[:2]}, "title")
     upper, lower = figure.axes[:2]
     expected = [f"{value:.2f}".replace("-", "−") for value in table.T.to_numpy().ravel()]
     assert [text.get_text() for text in upper.texts] == expected
     assert len(lower.texts) == 2 * 8
     ticks = upper.get_xticks()
-    assert ticks[-1] - ticks[-2] == pytest.approx(1 + tables.GAP) and ticks[1] - ticks[0] == 1
+    assert ticks[-1] - ticks[-2] == pytest.approx(1 + charts.GAP) and ticks[1] - ticks[0] == 1
     plt.close(figure)
 
 
 def test_the_heat_map_leaves_missing_values_blank():
-    figure = tables.correlation_heatmap(pd.DataFrame({"x": [0.5, None], "y": [0.1, 0.2]}, index=["a", "b"]), "title")
+    figure = charts.correlation_heatmap(pd.DataFrame({"x": [0.5, None], "y": [0.1, 0.2]}, index=["a", "b"]), "title")
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.50", "0.10", "0.20"]
     plt.close(figure)
 
 
 def test_the_audit_figure_counts_and_lists_every_finding(checks):
-    figure = plots.audit(checks, published.averages(), published.benchmark())
+    figure = figures.audit(checks, published.averages(), published.benchmark())
     shown = [text.get_text() for axes in figure.axes for text in axes.texts]
     broken = checks[~checks["holds"]]
     assert any(f"{len(broken)} of {len(checks)}" in sub.get_suptitle() for sub in figure.subfigs)

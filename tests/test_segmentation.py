@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from torchvision import datasets as torchvision_datasets
 from torchvision.transforms import v2
 
-from ncrepro import figures as gallery_of
 from ncrepro import ranking
 from ncrepro.commands import cli as pipeline
+from ncrepro.figures import index
 from ncrepro.figures import segmentation as gallery
 from ncrepro.lab import profiles, recipes
 from ncrepro.lab.datasets import local, scenes, segmentation_folders
@@ -565,9 +565,9 @@ def test_the_papers_profile_runs_on_small_stand_ins_for_its_nine_data_sets(place
     judged = gallery.judge("paper_segmentation")
     assert set(judged["target"]) == {"pixel accuracy", "mean IoU"} and judged["weighted_kendall"].between(-1, 1).any()
     assert set(study.read("pretraining")["model"]) == {*segmentation_folders.NAMES} - {"cityscapes"}
-    assert {entry.notebook for entry in gallery_of.of_profile("paper_segmentation")} == {"24_segmentation"}
+    assert {entry.notebook for entry in index.of_profile("paper_segmentation")} == {"24_segmentation"}
     for draw in (gallery.segmentation_scenes, gallery.segmentation_accuracies):
-        plt.close(draw("paper_segmentation"))
+        plt.close(draw("paper_segmentation").figure)
 
 
 def test_without_its_data_the_papers_profile_stops_before_anything_starts(place, root):

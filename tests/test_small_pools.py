@@ -9,8 +9,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ncrepro import ranking
-from ncrepro.figures import small_pools
-from ncrepro.figures.plots import transfer
+from ncrepro.figures import findings, transfer
 from ncrepro.ranking.verdicts import UNKNOWN, exact
 
 matplotlib.use("agg")
@@ -26,22 +25,22 @@ def test_nine_in_ten_of_all_rankings_of_five_models_stay_below_what_luck_gives()
     truth = np.arange(5.0)
     found = np.array([ranking.weighted_kendall(np.array(order), truth) for order in permutations(truth)])
     assert len(found) == 120
-    assert 108 / 120 <= np.mean(found <= small_pools.by_chance(5, level=0.9)) < 111 / 120  # some tie
-    assert small_pools.by_chance(2) == pytest.approx(-1 + 0.95 * 2)  # of two rankings, one is right and one wrong
+    assert 108 / 120 <= np.mean(found <= findings.by_chance(5, level=0.9)) < 111 / 120  # some tie
+    assert findings.by_chance(2) == pytest.approx(-1 + 0.95 * 2)  # of two rankings, one is right and one wrong
 
 
 def test_the_more_models_the_less_luck_gives():
-    few, some, many = (small_pools.by_chance(n) for n in (4, 8, 16))
+    few, some, many = (findings.by_chance(n) for n in (4, 8, 16))
     assert 1 > few > some > many > 0
 
 
 def test_a_metric_is_told_with_its_interval():
     table = pd.DataFrame({"metric": ["face"], "weighted_kendall": [0.456], "low": [-0.111], "high": [0.9]})
-    assert small_pools.told(table, "face") == "FaCe **0.46** (-0.11 to 0.90)"
+    assert findings.told(table, "face") == "FaCe **0.46** (-0.11 to 0.90)"
 
 
 def test_claims_become_rows_of_a_table():
-    table = small_pools.claims_table([("it rains", "3 drops", exact(True, "seen")), ("it snows", "none", UNKNOWN)])
+    table = findings.claims_table([("it rains", "3 drops", exact(True, "seen")), ("it snows", "none", UNKNOWN)])
     assert table.splitlines()[2:] == ["| it rains | 3 drops | holds |", "| it snows | none | cannot be told here |"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ncrepro import metrics, ranking
-from ncrepro.figures.plots import stability as drawn
+from ncrepro.figures import stability as figures
 from ncrepro.lab.analyses import draws, stability
 from ncrepro.lab.profiles import Pool
 from ncrepro.ranking import resampling
@@ -208,7 +208,7 @@ def test_components_are_drawn_with_their_numbers_and_every_run():
     rows = [("models", "ncti", 0.1, 0.0, 0.2), ("training", "ncti", 0.3, 0.2, 0.4), ("models", "leep", 0.5, 0.4, 0.6), ("training", "leep", 0.7, 0.6, 0.8)]
     table = pd.DataFrame(rows, columns=["component", "metric", "weighted_kendall", "low", "high"])
     runs = pd.DataFrame({"run": [0, 1], "metric": "leep", "weighted_kendall": [0.65, 0.75]})
-    axes = drawn.again(table, runs, ["leep", "ncti"], {"models": "M", "images": "I", "training": "T"}, "title").axes
+    axes = figures.again(table, runs, ["leep", "ncti"], {"models": "M", "images": "I", "training": "T"}, "title").axes
     assert [ax.get_title() for ax in axes] == ["M", "T"]
     dots = [line.get_xydata().tolist() for ax in axes for line in ax.lines if line.get_marker() == "o"]
     assert dots == [[[0.5, 0], [0.1, 1]], [[0.7, 0], [0.3, 1]]]

@@ -92,7 +92,7 @@ CHANGES = {
     "how jobs run": ("ncrepro/store/jobs.py", "class Job(", "changed = 1\n\n\nclass Job(", {"01", "10", "11", "20", "30", "90"}, {"03"}),
     "advice": ("ncrepro/rank_your_own/rank.py", "def _work(", "changed = 1\n\n\ndef _work(", {"40", "41"}, {"10", "11", "30"}),
     "a published table": ("data/published/face_table1.csv", "dtd", "DTD", {"03", "20"}, {"10_train_pool--text", "11"}),
-    "the look of figures": ("ncrepro/figures/plots/style.py", "PAGE = 7.0", "PAGE = 7.1", {"10", "20", "30", "90"}, {"nothing"}),
+    "the look of figures": ("ncrepro/figures/style.py", "PAGE = 7.0", "PAGE = 7.1", {"10", "20", "30", "90"}, {"nothing"}),
     "a profile": ("notebooks/profiles/smoke.yaml", "workers: 2", "workers: 1", {"10", "20", "90"}, {"nothing"}),
 }  # fmt: skip
 

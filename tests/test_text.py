@@ -19,11 +19,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
-from ncrepro import figures as gallery_of
 from ncrepro import ranking
 from ncrepro.commands import cli as pipeline
+from ncrepro.figures import examples, index
 from ncrepro.figures import text as gallery
-from ncrepro.figures.plots import texts
 from ncrepro.lab import experiment, profiles
 from ncrepro.lab.datasets import clue, docstrings
 from ncrepro.lab.models import text as models
@@ -493,7 +492,9 @@ def test_each_source_is_ranked_on_its_own_variants_alone(root):
 
 def test_every_text_of_the_table_is_drawn_beside_its_class():
     rows = [("first", "int", "How many."), ("first", "bool", "Whether."), ("second", "Notes", "So it is.")]
-    drawn = texts.examples(pd.DataFrame(rows, columns=["dataset", "label", "text"]), "title").axes[0].texts
+    first = docstrings.Texts("first", "train", ("How many.", "Whether."), np.array([0, 1]), ("int", "bool"))
+    second = docstrings.Texts("second", "train", ("So it is.",), np.array([0]), ("Notes",))
+    drawn = examples.texts([first, second], "title").axes[0].texts
     lines = ["first", "int", "How many.", "bool", "Whether.", "second", "Notes", "So it is."]
     assert [found.get_text() for found in drawn] == lines
     heights = {found.get_text(): found.get_position()[1] for found in drawn}
@@ -642,9 +643,9 @@ def test_the_papers_profile_runs_on_small_stand_ins_for_its_data_and_checkpoints
     assert set(judged["target"]) == {"iflytek", "average"} and judged["weighted_kendall"].between(-1, 1).any()
     assert list(gallery.gains("paper_text").columns) == ["iflytek"] and len(study.pool.models) == 6
     assert gallery.start("paper_text") == "Chinese checkpoints" and gallery.start("smoke") == "random weights"
-    assert {entry.notebook for entry in gallery_of.of_profile("paper_text")} == {"25_text"}
+    assert {entry.notebook for entry in index.of_profile("paper_text")} == {"25_text"}
     for draw in (gallery.text_examples, gallery.text_accuracies):
-        plt.close(draw("paper_text"))
+        plt.close(draw("paper_text").figure)
 
 
 def test_without_its_data_the_papers_profile_stops_before_anything_starts(place, root):
@@ -654,9 +655,9 @@ def test_without_its_data_the_papers_profile_stops_before_anything_starts(place,
 
 
 def test_chinese_is_cut_to_a_line_and_characters_without_a_font_are_boxes():
-    assert texts._start("打车" * 60) == "打车" * 26 + " …" and texts._start("打车") == "打车"
-    assert texts._start("word " * 40).endswith("word …") and len(texts._start("word " * 40)) <= 105
-    assert texts._drawable("打 taxi", ["DejaVu Sans"]) == "□ taxi"
+    assert examples._start("打车" * 60) == "打车" * 26 + " …" and examples._start("打车") == "打车"
+    assert examples._start("word " * 40).endswith("word …") and len(examples._start("word " * 40)) <= 105
+    assert examples._drawable("打 taxi", ["DejaVu Sans"]) == "□ taxi"
 
 
 def test_a_chinese_character_counts_as_a_word(monkeypatch):

@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 from conftest import REPOSITORY
 
-from ncrepro import figures as gallery
 from ncrepro import ranking
-from ncrepro.figures import neural_collapse
+from ncrepro.figures import index, neural_collapse
 from ncrepro.lab import analyses, experiment, tasks
 from ncrepro.lab.analyses import ablations
 from ncrepro.ranking import resampling, verdicts
@@ -304,7 +304,12 @@ def write(pool, name, table):
 
 
 def test_every_claim_gets_one_of_three_words(tables):
-    found = {entry.name: entry.holds("demo") for entry in gallery.everything() if entry.claim}
+    found = {}
+    for entry in index.everything():
+        if entry.claim:
+            shown = entry.draw("demo")
+            plt.close(shown.figure)
+            found[entry.name] = (shown.found, shown.verdict)
     assert len(found) > 40
     for name, (text, verdict) in found.items():
         assert isinstance(verdict, Verdict) and verdict.word in verdicts.WORDS and text and "nan" not in text, f"{name}: {text}"
@@ -315,5 +320,6 @@ def test_every_claim_gets_one_of_three_words(tables):
 
 
 def test_the_notebooks_say_the_words(tables):
-    said = gallery.verdicts(neural_collapse, "demo").splitlines()
-    assert said[1].startswith("- **Cannot be told here** (`face_fig2`)") and said[2].startswith("- **Holds** (`face_fig3`)")
+    shown = neural_collapse.face_fig3("demo")
+    assert shown._repr_markdown_().startswith("`face_fig3`, drawn by `ncrepro/figures/neural_collapse.py, face_fig3`. **Holds**: spaces alike")
+    assert f"- {shown.finding}" in index.findings().splitlines()

@@ -180,7 +180,7 @@ def _verdicts(profile: str, folders: dict[int, Path]) -> pd.DataFrame:
     parts = []
     for repetition in folders:
         if _index(profile, repetition).exists():
-            index = pd.read_csv(_index(profile, repetition))[["figure", "holds"]].dropna().rename(columns={"holds": "verdict"})
+            index = pd.read_csv(_index(profile, repetition))[["figure", "verdict"]].dropna()
             parts.append(index.assign(repetition=repetition)[["repetition", "figure", "verdict"]])
     return pd.concat(parts) if parts else pd.DataFrame(columns=["repetition", "figure", "verdict"])
 

@@ -3,15 +3,15 @@
 from itertools import product
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..lab import analyses, published
 from ..lab.analyses import ablations, part_of, read
 from ..lab.experiment import Experiment
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, above, every, positive, probability
-from . import figure, is_best, plots
-from .plots import panels
+from . import charts
+from .findings import is_best
+from .index import Checked, figure
 
 ZOOS = {"supervised": "single_source", "multi_source": "multi_source", "loss_functions": "loss_functions"}  # ours -> FaCe Table 4's
 ROWS = {"VC": "variance_collapse", "CF": "class_fairness", "VC + CF": "face"}  # ours -> Table 4's
@@ -59,15 +59,13 @@ def _fig5_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="NCTI by each of its terms alone, by each pair, and by all three, on every pool",
-    notebook="30_ablations",
     claim="every term alone ranks above chance; the best is seli on supervised, ncc on self-supervised models",
-    holds=_fig5_holds,
 )
-def ncti_fig5(profile: str) -> Figure:
+def ncti_fig5(profile: str) -> Checked:
     table = _averages(profile, "ncti_terms")
     table = table.assign(panel=panel_names(table), row=table["metric"])
-    lines = f"{panels.TAU} over targets; lines: {analyses.covered(profile, 'ncti')}"
-    return panels.rows(table, "Which of NCTI's terms does the ranking? Single terms, pairs, all three", lines)
+    lines = f"{charts.TAU} over targets; lines: {analyses.covered(profile, 'ncti')}"
+    return charts.rows(table, "Which of NCTI's terms does the ranking? Single terms, pairs, all three", lines), *_fig5_holds(profile)
 
 
 def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
@@ -92,15 +90,13 @@ def _middle_weight(profile: str) -> pd.Series:
 
 @figure(
     shows="NCTI with the weight of one term changed and the others left at 1, on every pool",
-    notebook="30_ablations",
     claim="with most weights the mean τ_w is at least 0.7",
-    holds=_fig6_weights_hold,
 )
-def ncti_fig6_weights(profile: str) -> Figure:
+def ncti_fig6_weights(profile: str) -> Checked:
     table = means(read(profile, "ablations", "ncti_weights"), ["pool", "n_models", "term", "weight"])
     table = table.assign(panel="weight of " + table["term"].map({"seli": "seli", "ncc": "ncc", "log_vc": "vc"}),
                          line=panel_names(table).str.replace(", ", "\n"), x=table["weight"], y=table["weighted_kendall"])
-    return panels.curves(table, "Does the weight of a term matter? (dashed: the paper's)", "weight, the other two being 1", mark=1)
+    return charts.curves(table, "Does the weight of a term matter? (dashed: the paper's)", "weight, the other two being 1", mark=1), *_fig6_weights_hold(profile)
 
 
 def _table4(profile: str) -> dict[str, pd.DataFrame]:
@@ -129,14 +125,12 @@ def _table4_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="FaCe by its variance collapse alone, its class fairness alone, and both, on three zoos: printed, and here",
-    notebook="30_ablations",
     claim="in every zoo both terms together rank at least as well as the better one alone",
-    holds=_table4_holds,
 )
-def face_table4(profile: str) -> Figure:
+def face_table4(profile: str) -> Checked:
     tables = _table4(profile)
     shown = {"printed: 15, 30 and 21 models": tables["printed"], f"here, profile {profile}": tables["here"]}
-    return plots.correlation_heatmap(shown, "FaCe Table 4: does it take both terms?", "correlation")
+    return charts.correlation_heatmap(shown, "FaCe Table 4: does it take both terms?", "correlation"), *_table4_holds(profile)
 
 
 def _table5_holds(profile: str) -> tuple[str, Verdict]:
@@ -155,18 +149,16 @@ def _table5_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="class fairness against the equiangularity measure NC2(A), FaCe's pool: printed averages, and here by target",
-    notebook="30_ablations",
     claim="CF ranks better than NC2(A)",
-    holds=_table5_holds,
 )
-def face_table5(profile: str) -> Figure:
+def face_table5(profile: str) -> Checked:
     ours = read(profile, "ablations", "face_terms").query("pool == 'supervised' and metric in ['CF', 'nc2_a']")
     printed = published.load("face_table5").pivot(index="metric", columns="statistic", values="value")
     shown = {"printed averages: 15 models, 6 targets": printed.rename(index={"class_fairness": "CF"}, columns=MATH)[list(MATH.values())]}
     for statistic, symbol in MATH.items():
         here = ours.pivot(index="metric", columns="target", values=statistic)[ours["target"].unique()]
         shown[f"{symbol}, here: {ours['n_models'].iloc[0]} models, profile {profile}"] = here
-    return plots.correlation_heatmap(shown, "FaCe Table 5: are equal overlaps worth more than equal angles?", "correlation")
+    return charts.correlation_heatmap(shown, "FaCe Table 5: are equal overlaps worth more than equal angles?", "correlation"), *_table5_holds(profile)
 
 
 def _temperatures(profile: str) -> pd.DataFrame:
@@ -191,16 +183,14 @@ def _moves(profile: str) -> pd.DataFrame:
 
 @figure(
     shows="how well CF alone and FaCe rank along three decades of the temperature, with and without the overlap of a class with itself",
-    notebook="30_ablations",
     claim="(FaCe, open question) the paper's t = 0.05 is within 0.05 of the best t on every pool",
-    holds=_temperature_holds,
 )
-def ablation_temperature(profile: str) -> Figure:
+def ablation_temperature(profile: str) -> Checked:
     table = _temperatures(profile).query("metric in ['class_fairness', 'face']")
     kind = table["include_self"].map({False: "without j = i", True: "with j = i, as printed"})
     line = table["metric"].map({"class_fairness": "CF alone", "face": "FaCe"}) + "\n" + kind
     table = table.assign(panel=panel_names(table), line=line, x=table["temperature"], y=table["weighted_kendall"])
-    return panels.curves(table, "Does FaCe depend on its temperature? (dashed: the paper's 0.05)", "temperature t", log=True, mark=0.05)
+    return charts.curves(table, "Does FaCe depend on its temperature? (dashed: the paper's 0.05)", "temperature t", log=True, mark=0.05), *_temperature_holds(profile)
 
 
 def _covariances(profile: str) -> dict[str, pd.DataFrame]:
@@ -230,15 +220,13 @@ def _covariance_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="mean weighted Kendall of CF alone and of FaCe for each covariance, number of PCA dimensions, and with the overlap with itself",
-    notebook="30_ablations",
     claim="(ours) what the paper leaves open, covariance and PCA, moves FaCe's mean τ_w by less than 0.1",
-    holds=_covariance_holds,
 )
-def ablation_covariance(profile: str) -> Figure:
-    return plots.correlation_heatmap(
+def ablation_covariance(profile: str) -> Checked:
+    return charts.correlation_heatmap(
         _covariances(profile),
         "Does FaCe depend on what its paper leaves open? Ours: diagonal, PCA 64. Blank: a term is the same for all models",
-    )
+    ), *_covariance_holds(profile)
 
 
 SHOWN = {"class_fairness": "CF alone", "variance_collapse": "VC alone", "face": "FaCe", "ncti": "NCTI", "logme": "LogME"}
@@ -263,13 +251,11 @@ def _imbalance_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="how well the scores rank when the target's classes are thinned unevenly, and when as many images are taken away evenly",
-    notebook="30_ablations",
     claim="(FaCe, a check its summary asks for) class fairness holds on imbalanced targets",
-    holds=_imbalance_holds,
 )
-def imbalance_class_fairness(profile: str) -> Figure:
+def imbalance_class_fairness(profile: str) -> Checked:
     table = _imbalance(profile)
     table = pd.concat([table[table["metric"] == metric].assign(panel=name) for metric, name in SHOWN.items()])
     table = table.assign(line=table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nas many images"}), x=table["ratio"])
-    return panels.curves(table, "Do scores hold on imbalanced targets? Bands: range over draws", "largest class : smallest class",
-                         log=True, columns=5, names="classes thinned")
+    return charts.curves(table, "Do scores hold on imbalanced targets? Bands: range over draws", "largest class : smallest class",
+                         log=True, columns=5, names="classes thinned"), *_imbalance_holds(profile)

@@ -1,15 +1,20 @@
-"""The figure of `33_cost`."""
+"""The figure of `33_cost`, and that of the bench: what metrics cost."""
 
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from ..lab import profiles
 from ..lab.cost import OURS, PLAIN, TOGETHER
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import Verdict, every, positive
-from . import figure, is_best
-from .plots import cost, label
+from . import style
+from .findings import is_best
+from .index import Checked, figure
+from .names import label
 
 RIVALS = ["nce", "leep", "logme", "nleep", "sfda"]  # of NCTI in its Fig. 4
 TIMES = 10  # "more than 10x more time"
@@ -42,11 +47,9 @@ def _holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="mean weighted Kendall against the time to score the whole pool, this package and a plain evaluation",
-    notebook="33_cost",
     claim="NCTI ranks best of its six metrics within a small budget, and SFDA takes more than ten times as long",
-    holds=_holds,
 )
-def ncti_fig4(profile: str) -> Figure:
+def ncti_fig4(profile: str) -> Checked:
     table = _table(profile)
     together = table[table["metric"] == TOGETHER].assign(what="all metrics at once")
     stages = {"extract": "extracting the features (CPU)", "finetune": "fine-tuning every model (CPU)"}
@@ -57,4 +60,123 @@ def ncti_fig4(profile: str) -> Figure:
     ])  # fmt: skip
     points = table[table["metric"] != TOGETHER]
     title = "What a ranking costs, and how good it is"
-    return cost.time_against_ranking(points, pd.concat([together, others]), title)
+    return time_against_ranking(points, pd.concat([together, others]), title), *_holds(profile)
+
+
+# Drawing ---------------------------------------------------------------------------------------------------------------
+
+
+NEAR = 3  # times whose quotient is less stand too close for two texts on the same side
+
+
+def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -> Figure:
+    """Mean weighted Kendall over the time that it takes to score the pool, one panel per pool.
+
+    Parameters
+    ----------
+    table : DataFrame (pool, implementation, metric, seconds, weighted_kendall)
+        The first implementation is drawn filled, another hollow and tied to it.
+    lines : DataFrame (pool, what, seconds)
+        Times to compare with, drawn upright.
+    """
+    pools, implementations = (list(dict.fromkeys(table[column])) for column in ("pool", "implementation"))
+    metrics = list(dict.fromkeys(table["metric"]))
+    looks = {m: (style.COLOURS[i % 7], style.MARKERS[i % len(style.MARKERS)]) for i, m in enumerate(metrics)}
+    figure, axes = plt.subplots(1, len(pools), figsize=(style.PAGE, 3.4), sharey=True, squeeze=False)
+    for ax, pool in zip(axes[0], pools, strict=True):
+        group = table[table["pool"] == pool]
+        for metric, points in group.groupby("metric", sort=False):
+            colour, marker = looks[metric]
+            ax.plot(points["seconds"], points["weighted_kendall"], color=colour, lw=0.8, alpha=0.6)
+            for row in points.itertuples():
+                face = colour if row.implementation == implementations[0] else "white"
+                ax.plot(row.seconds, row.weighted_kendall, marker, color=colour, mfc=face, ms=6, mew=1)
+        before = 0.0
+        for line in lines[lines["pool"] == pool].sort_values("seconds").itertuples():
+            ax.axvline(line.seconds, color="0.6", lw=0.9, ls="--", zorder=0)
+            side, away = ("left", 2) if line.seconds < NEAR * before else ("right", -2)  # of two near lines one has its text behind it
+            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": side}
+            ax.annotate(line.what, (line.seconds, 0.01), (away, 0), va="bottom", rotation=90, size=6.5, color="0.35", **where)
+            before = line.seconds
+        ax.set(xscale="log", xlabel="seconds to score the pool, one thread", title=f"{label(pool)} pool")
+    axes[0, 0].set_ylabel("mean weighted Kendall $\\tau_w$ over targets")
+    handles = [plt.Line2D([], [], color=colour, marker=marker, ls="", ms=6) for colour, marker in looks.values()]
+    fills = [plt.Line2D([], [], color="0.3", mfc=face, marker="o", ls="", ms=6) for face in ("0.3", "white")]
+    names = [*map(label, metrics), *implementations]
+    figure.legend(handles + fills[: len(implementations)], names, loc="outside right center", handletextpad=0.2)
+    figure.suptitle(title, size=9)
+    return figure
+
+
+# Of the bench ----------------------------------------------------------------------------------------------------------
+
+METRICS = ("all_scores", "ncti", "face", "logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc")
+AXES = {"n_samples": "samples n", "n_features": "features d", "n_classes": "classes K"}
+
+
+def of_metrics(scaling: pd.DataFrame, against_plain: pd.DataFrame) -> Figure:
+    """What the metrics cost: processor time along n, d and K beside one XᵀX, and beside a plain evaluation.
+
+    Parameters
+    ----------
+    scaling : DataFrame
+        ``axis, n_samples, n_features, n_classes, metric, cpu_seconds, gram_cpu_seconds``: the table of the bench's
+        section of that name.
+    against_plain : DataFrame
+        ``metric, cpu_seconds, plain_cpu_seconds``: likewise.
+    """
+    figure, panels = plt.subplots(2, 2, figsize=(style.PAGE, 5.0))
+    panels = panels.ravel()
+    for panel, (axis, name) in zip(panels, AXES.items()):
+        table = scaling[scaling["axis"] == axis]
+        for i, metric in enumerate(METRICS):
+            rows = table[table["metric"] == metric].sort_values(axis)
+            look = {
+                "color": style.COLOURS[(i - 1) % 6],
+                "linestyle": "-" if i < 7 else "-.",
+                "label": label(metric),
+            }
+            look |= {"color": "black", "linewidth": 2, "label": "all at once"} if metric == "all_scores" else {}
+            panel.plot(rows[axis], rows["cpu_seconds"], marker=style.MARKERS[i], markersize=3.5, **look)
+        gram = table.groupby(axis)["gram_cpu_seconds"].median()
+        panel.plot(gram.index, gram, color="0.5", linestyle="--", label="one XᵀX")
+        _logarithmic(panel, gram.index)
+        fixed = ", ".join(f"{other[-1]} = {table[key].iloc[0]:,}" for key, other in AXES.items() if key != axis)
+        panel.set(xlabel=name, ylabel="processor time (s)", title=f"{fixed}")
+    _beside_plain(panels[3], against_plain)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    return figure
+
+
+def _beside_plain(panel: Axes, table: pd.DataFrame) -> None:
+    table = table.dropna(subset="plain_cpu_seconds")
+    places = range(len(table))
+    panel.barh([i + 0.2 for i in places], table["plain_cpu_seconds"], height=0.38, color="0.75", label="plain")
+    panel.barh(
+        [i - 0.2 for i in places], table["cpu_seconds"], height=0.38, color=style.COLOURS[0], label="this package"
+    )
+    for i, (_, row) in zip(places, table.iterrows()):
+        panel.text(
+            row["plain_cpu_seconds"] * 1.1,
+            i + 0.2,
+            f"{row['plain_cpu_seconds'] / row['cpu_seconds']:.0f} ×",
+            va="center",
+            size=7,
+        )
+    panel.set_yticks(list(places), [label(metric) for metric in table["metric"]])
+    panel.set_xscale("log")
+    panel.set_xlim(right=4 * table["plain_cpu_seconds"].max())
+    first = table.iloc[0]
+    title = f"n = {first['n_samples']:,.0f}, d = {first['n_features']:,.0f}, K = {first['n_classes']:,.0f}"
+    panel.set(xlabel="processor time (s)", title=title)
+    panel.legend(loc="lower right")
+
+
+def _logarithmic(panel: Axes, values) -> None:
+    panel.set(xscale="log", yscale="log")
+    panel.xaxis.set_major_formatter(ScalarFormatter())
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.set_xticks(list(values), [f"{value:,}" for value in values])
+    panel.minorticks_off()
+    panel.yaxis.set_major_locator(LogLocator())

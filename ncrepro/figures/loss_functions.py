@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ..extraction.folders import Photos
@@ -10,21 +11,23 @@ from ..lab import datasets, losses, models, published, training
 from ..lab.datasets.images import Images
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import Verdict, every
-from . import FACE_METHODS, above_0, beside, figure, is_best, plots, ranking_table
-from .multi_source import ALL, EXTRA, averages, draws_within, intervals, intervals_hold, shade
-from .plots import label, sources
+from . import charts, examples, style
+from .findings import FACE_METHODS, above_0, beside, is_best, ranking_table
+from .index import Checked, figure
+from .multi_source import ALL, EXTRA, averages, draws_within, intervals, intervals_hold, matrices, questions, shade
+from .names import label
 
 SAME_SOURCE = "same source: which loss?"
 SAME_LOSS = "same loss: which source?"
 
 
-@figure(shows="one batch as each of the losses that alter images shows it to the network", notebook="23_loss_functions")
+@figure(shows="one batch as each of the losses that alter images shows it to the network")
 def loss_functions_images(profile: str) -> Figure:
     study = Experiment("loss_functions", profile)
     batch = datasets.load(study.pool.sources[0], "train", 1)
     network = models.build("mobilenet_v1", batch.n_classes, seed=0)
     shown = [_as_seen(network, name, batch) for name in ("cross_entropy", "mixup", "cutmix", "cutout")]
-    return plots.examples(shown, source_rows=1, title="What the network is shown: cross-entropy and all other losses leave images alone")
+    return examples.images(shown, source_rows=1, title="What the network is shown: cross-entropy and all other losses leave images alone")
 
 
 def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Images:
@@ -39,7 +42,7 @@ def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Ima
     return Images(loss, batch.split, images, batch.labels, batch.classes)
 
 
-@figure(shows="the margin of large-margin softmax, and the polynomial of Taylor softmax", notebook="23_loss_functions")
+@figure(shows="the margin of large-margin softmax, and the polynomial of Taylor softmax")
 def loss_functions_curves(profile: str) -> Figure:
     angles, z = np.linspace(0, np.pi, 181), np.linspace(-4, 3, 141)
     margins = [(f"m = {m}" + ("  (softmax)" if m == 1 else ""), np.degrees(angles), _margin(angles, m)) for m in (1, 2, 3, 4)]
@@ -52,7 +55,7 @@ def loss_functions_curves(profile: str) -> Figure:
         )
         for curve, x, y in group
     ]
-    return sources.curves(pd.concat(rows), "Two losses that change the softmax")
+    return curves(pd.concat(rows), "Two losses that change the softmax")
 
 
 def _margin(angles: np.ndarray, m: int) -> np.ndarray:
@@ -82,22 +85,20 @@ def _face_table3_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="weighted Kendall and Pearson correlation of each metric and target, seven losses: printed, and here",
-    notebook="23_loss_functions",
     claim="of six metrics LogME ranks best on average and FaCe second, by τ_w and by ρ",
-    holds=_face_table3_holds,
 )
-def face_table3(profile: str) -> Figure:
+def face_table3(profile: str) -> Checked:
     study = Experiment("loss_functions", profile)
     ours, n = study.read("correlations"), len(study.pool.models)
     panels = {}
     for statistic, symbol in (("weighted_kendall", "$\\tau_w$"), ("pearson", "ρ")):
         titles = (f"{symbol}, printed: 21 models", f"{symbol}, here: {n} models, profile {profile}", f"{symbol}, here − printed")
         panels |= beside(published.wide("face_table3", statistic), ranking_table(ours, FACE_METHODS + EXTRA, statistic), titles)
-    return plots.correlation_heatmap(panels, "FaCe Table 3: how well each metric ranks models trained by several losses", "correlation")
+    return charts.correlation_heatmap(panels, "FaCe Table 3: how well each metric ranks models trained by several losses", "correlation"), *_face_table3_holds(profile)
 
 
 def loss_table(study: Experiment) -> pd.DataFrame:
-    """Accuracy of every loss, by source and target: what `plots.sources.matrices` draws.
+    """Accuracy of every loss, by source and target: what `multi_source.matrices` draws.
 
     Returns
     -------
@@ -116,20 +117,18 @@ def loss_table(study: Experiment) -> pd.DataFrame:
     return pd.concat(cells, ignore_index=True)
 
 
-@figure(shows="accuracy (%) of each loss on its source and on each target", notebook="23_loss_functions")
+@figure(shows="accuracy (%) of each loss on its source and on each target")
 def loss_functions_matrix(profile: str) -> Figure:
     table = loss_table(Experiment("loss_functions", profile))
-    return sources.matrices(table, "Does the loss of the pre-training matter after fine-tuning? Accuracy (%)", "rank of the loss")
+    return matrices(table, "Does the loss of the pre-training matter after fine-tuning? Accuracy (%)", "rank of the loss")
 
 
 @figure(
     shows="mean weighted Kendall of every ranking with its interval, several losses",
-    notebook="23_loss_functions",
     claim="(ours) some metric ranks better than the static baseline",
-    holds=lambda profile: intervals_hold("loss_functions", profile),
 )
-def loss_functions_intervals(profile: str) -> Figure:
-    return intervals("loss_functions", profile)
+def loss_functions_intervals(profile: str) -> Checked:
+    return intervals("loss_functions", profile), *intervals_hold("loss_functions", profile)
 
 
 def _questions_hold(profile: str) -> tuple[str, Verdict]:
@@ -141,11 +140,31 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="mean weighted Kendall among all models, among losses on one source, among sources with one loss",
-    notebook="23_loss_functions",
     claim="(ours) FaCe tells apart what different losses have made of one source",
-    holds=_questions_hold,
 )
-def loss_functions_questions(profile: str) -> Figure:
+def loss_functions_questions(profile: str) -> Checked:
     table = Experiment("loss_functions", profile).read("questions")
     covered = Experiment("loss_functions", profile).covered()
-    return sources.questions(table, "Is it the loss or the source that a metric sees?", covered)
+    return questions(table, "Is it the loss or the source that a metric sees?", covered), *_questions_hold(profile)
+
+
+# Drawing ---------------------------------------------------------------------------------------------------------------
+
+
+def curves(table: pd.DataFrame, title: str) -> Figure:
+    """Functions of one variable, panels side by side, one line per curve.
+
+    Parameters
+    ----------
+    table : DataFrame (panel, curve, x, y, xlabel, ylabel)
+    """
+    panels = list(dict.fromkeys(table["panel"]))
+    figure, axes = plt.subplots(1, len(panels), figsize=(style.PAGE, 2.3), squeeze=False)
+    for ax, panel in zip(axes[0], panels, strict=True):
+        group = table[table["panel"] == panel]
+        for curve, points in group.groupby("curve", sort=False):
+            ax.plot(points["x"], points["y"], label=curve, lw=1.4)
+        ax.set(title=panel, xlabel=group["xlabel"].iloc[0], ylabel=group["ylabel"].iloc[0])
+        ax.legend()
+    figure.suptitle(title, size=9)
+    return figure

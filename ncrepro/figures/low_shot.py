@@ -1,13 +1,13 @@
 """The figures of `31_low_shot`."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..lab.analyses import read
 from ..lab.analyses.low_shot import nearest_to_ten
 from ..ranking.verdicts import Verdict, every, positive
-from . import figure, plots
-from .plots import label, panels
+from . import charts
+from .index import Checked, figure
+from .names import label
 from .supervised import NCTI_METHODS
 
 OTHERS = [method for method in NCTI_METHODS if method != "ncti"]
@@ -42,16 +42,14 @@ def _fig6_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="how well six metrics rank with a few images per class, mean and range over draws",
-    notebook="31_low_shot",
     claim="with 10 images per class NCTI ranks best of six methods, by more than with all images",
-    holds=_fig6_holds,
 )
-def ncti_fig6_low_shot(profile: str) -> Figure:
+def ncti_fig6_low_shot(profile: str) -> Checked:
     table = _curves(profile)
     table = pd.concat([table[table["metric"] == metric] for metric in ("ncti", *OTHERS)])
     table = table.assign(panel=table["target"], line=table["metric"], x=table["images"].round().astype(int))
     table = table.sort_values("target", key=lambda t: t != MEAN, kind="stable")
-    return panels.curves(table, "How many images does a ranking need? Bands: range over draws", "images per class", log=True, columns=2)
+    return charts.curves(table, "How many images does a ranking need? Bands: range over draws", "images per class", log=True, columns=2), *_fig6_holds(profile)
 
 
 def _table(profile: str) -> pd.DataFrame:
@@ -73,12 +71,10 @@ def _metrics_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="mean weighted Kendall of every metric by the number of images per class",
-    notebook="31_low_shot",
     claim="(ours) most metrics lose less than 0.1 in mean τ_w with 10 images per class",
-    holds=_metrics_hold,
 )
-def low_shot_metrics(profile: str) -> Figure:
-    return plots.correlation_heatmap(_table(profile), "Every metric with a few images per class: mean weighted Kendall. Blank: one score for all models")
+def low_shot_metrics(profile: str) -> Checked:
+    return charts.correlation_heatmap(_table(profile), "Every metric with a few images per class: mean weighted Kendall. Blank: one score for all models"), *_metrics_hold(profile)
 
 
 def _regimes_hold(profile: str) -> tuple[str, Verdict]:
@@ -89,14 +85,12 @@ def _regimes_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="NCTI's ncc, its spread over the models, and whether NCTI still ranks as on the whole target, by the number of samples",
-    notebook="31_low_shot",
     claim="(ours) below 64 samples, the dimensions of its PCA, NCTI agrees less with its own ranking on all images",
-    holds=_regimes_hold,
 )
-def low_shot_regimes(profile: str) -> Figure:
+def low_shot_regimes(profile: str) -> Checked:
     table = read(profile, "low_shot", "regimes")
     shown = {"ncc": "mean of ncc over models", "spread": "standard deviation of ncc", "consistency": r"$\tau_w$ with NCTI on all images"}
     parts = [table.assign(panel=panel, y=table[column]) for column, panel in shown.items()]
     table = pd.concat(parts).assign(line=lambda t: t["target"], x=lambda t: t["n_samples"])
     title = "What happens to NCTI with few samples? (dashed: n = 64, the dimensions of its PCA)"
-    return panels.curves(table, title, "samples n", "", log=True, mark=64)
+    return charts.curves(table, title, "samples n", "", log=True, mark=64), *_regimes_hold(profile)

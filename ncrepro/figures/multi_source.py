@@ -1,6 +1,8 @@
 """The figures of `22_multi_source`, and what `23_loss_functions` shares with it: a pool that is a product of two factors."""
 
+import numpy as np
 import pandas as pd
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ..lab import published
@@ -9,8 +11,10 @@ from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, positive, probability, some
 from ..store import artifacts
-from . import FACE_METHODS, beside, best_of, better_than_static, figure, is_best, plots, ranking_table, told_in_draws
-from .plots import label, sources
+from . import charts, style
+from .findings import FACE_METHODS, beside, best_of, better_than_static, is_best, ranking_table, told_in_draws
+from .index import Checked, figure
+from .names import label
 
 EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
 SHOWN = ["face", "ncti", "logme", "leep"]  # the metrics that the matrix of sources has room for
@@ -107,7 +111,7 @@ def intervals(pool: str, profile: str) -> Figure:
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
-    return plots.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title, study.covered())
+    return charts.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title, study.covered())
 
 
 def intervals_hold(pool: str, profile: str) -> tuple[str, Verdict]:
@@ -129,21 +133,19 @@ def _face_table2_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="Pearson correlation of each metric and target, several sources: printed, and here; our weighted Kendall below",
-    notebook="22_multi_source",
     claim="of six metrics FaCe has the highest average ρ (its τ_w are lost in print)",
-    holds=_face_table2_holds,
 )
-def face_table2(profile: str) -> Figure:
+def face_table2(profile: str) -> Checked:
     study = Experiment("multi_source", profile)
     ours, n = study.read("correlations"), len(study.pool.models)
     titles = ("ρ, printed: 30 models", f"ρ, here: {n} models, profile {profile}", "ρ, here − printed")
     panels = beside(published.wide("face_table2", "pearson"), ranking_table(ours, FACE_METHODS + EXTRA, "pearson"), titles)
     panels["$\\tau_w$, here (the printed block repeats ρ)"] = ranking_table(ours, FACE_METHODS + EXTRA)
-    return plots.correlation_heatmap(panels, "FaCe Table 2: how well each metric ranks models from several sources", "correlation")
+    return charts.correlation_heatmap(panels, "FaCe Table 2: how well each metric ranks models from several sources", "correlation"), *_face_table2_holds(profile)
 
 
 def source_table(study: Experiment) -> pd.DataFrame:
-    """Accuracy of every source and target, and where each metric ranks the source: what `plots.sources.matrices` draws.
+    """Accuracy of every source and target, and where each metric ranks the source: what `plots.matrices` draws.
 
     Returns
     -------
@@ -187,23 +189,19 @@ def _sources_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="accuracy of each source on each target, and where four metrics rank the source",
-    notebook="22_multi_source",
     claim="(ours) the best source is another one for another target",
-    holds=_sources_hold,
 )
-def multi_source_matrix(profile: str) -> Figure:
+def multi_source_matrix(profile: str) -> Checked:
     table = source_table(Experiment("multi_source", profile))
-    return sources.matrices(table, "Which source helps which target, and which metric sees it? (numbers: accuracy; mean rank)", "rank of the source")
+    return matrices(table, "Which source helps which target, and which metric sees it? (numbers: accuracy; mean rank)", "rank of the source"), *_sources_hold(profile)
 
 
 @figure(
     shows="mean weighted Kendall of every ranking with its interval, several sources",
-    notebook="22_multi_source",
     claim="(ours) some metric ranks better than the static baseline",
-    holds=lambda profile: intervals_hold("multi_source", profile),
 )
-def multi_source_intervals(profile: str) -> Figure:
-    return intervals("multi_source", profile)
+def multi_source_intervals(profile: str) -> Checked:
+    return intervals("multi_source", profile), *intervals_hold("multi_source", profile)
 
 
 def _questions_hold(profile: str) -> tuple[str, Verdict]:
@@ -217,11 +215,79 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="mean weighted Kendall among all models, among sources of one architecture, among architectures of one source",
-    notebook="22_multi_source",
     claim="(ours) FaCe tells sources apart better than architectures",
-    holds=_questions_hold,
 )
-def multi_source_questions(profile: str) -> Figure:
+def multi_source_questions(profile: str) -> Checked:
     table = Experiment("multi_source", profile).read("questions")
     covered = Experiment("multi_source", profile).covered()
-    return sources.questions(table, "Is it the source or the architecture that a metric sees?", covered)
+    return questions(table, "Is it the source or the architecture that a metric sees?", covered), *_questions_hold(profile)
+
+
+# Drawing ---------------------------------------------------------------------------------------------------------------
+
+
+def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
+    """Matrices side by side that share their rows.
+
+    Parameters
+    ----------
+    table : DataFrame (panel, row, column, text, shade)
+        ``text`` is written into the cell; ``shade`` colours it, 0 (worst) to 1 (best). Rows, columns and panels come in the
+        order in which they first occur.
+    title : str
+    shading : str
+        What the colour means.
+    """
+    panels = list(dict.fromkeys(table["panel"]))
+    rows = list(dict.fromkeys(table["row"]))
+    widths = [table.loc[table["panel"] == panel, "column"].nunique() for panel in panels]
+    height = 1.15 + 0.21 * len(rows)
+    width = max(style.PAGE, 1 + 0.36 * sum(widths))  # wider than the page where the numbers would not fit their cells
+    figure, axes = plt.subplots(1, len(panels), figsize=(width, height), width_ratios=widths, sharey=True, squeeze=False)
+    for ax, panel in zip(axes[0], panels, strict=True):
+        group = table[table["panel"] == panel]
+        columns = list(dict.fromkeys(group["column"]))
+        shades, texts = (
+            group.pivot(index="row", columns="column", values=of).reindex(index=rows, columns=columns) for of in ("shade", "text")
+        )
+        values = shades.to_numpy(float)  # (rows, columns)
+        image = ax.imshow(values, cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+        for (i, j), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                ax.text(j, i, texts.iat[i, j], ha="center", va="center", size=6.5, color="white" if value < 0.55 else "black")
+        ax.set_xticks(range(len(columns)), [label(column) for column in columns], rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(len(rows)), [label(row) for row in rows])
+        ax.set_title(panel, size=8)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes[0], fraction=0.03, pad=0.01, aspect=25, ticks=[0, 1], label=shading)
+    bar.ax.set_yticklabels(["worst", "best"])
+    bar.outline.set_visible(False)
+    figure.suptitle(title, size=9)
+    return figure
+
+
+def questions(table: pd.DataFrame, title: str, covered: str) -> Figure:
+    """The mean weighted Kendall of every ranking for several questions put to the same pool, each with its interval.
+
+    Parameters
+    ----------
+    table : DataFrame (question, metric, weighted_kendall, low, high)
+        Metrics come in the order of the first question's values, best on top; a value may be NaN.
+    covered : str
+        What the intervals include, in words: `resampling.covers`.
+    """
+    asked = list(dict.fromkeys(table["question"]))
+    order = table[table["question"] == asked[0]].sort_values("weighted_kendall")["metric"].tolist()
+    figure, axes = plt.subplots(1, len(asked), figsize=(style.PAGE, 0.9 + 0.19 * len(order)), sharex=True, sharey=True, squeeze=False)
+    for ax, question, colour in zip(axes[0], asked, style.COLOURS, strict=False):
+        rows = table[table["question"] == question].set_index("metric").reindex(order)
+        y = np.arange(len(order))
+        ax.hlines(y, rows["low"], rows["high"], color=colour, lw=1.6, alpha=0.55)
+        ax.plot(rows["weighted_kendall"], y, "o", color=colour, ms=4.5)
+        ax.axvline(0, color="0.8", lw=0.8, zorder=0)
+        ax.set_yticks(y, [label(metric) for metric in order])
+        ax.set_title(question.replace(": ", ":\n"), size=8)
+    figure.supxlabel(f"mean weighted Kendall $\\tau_w$; lines: {covered}", size=8)
+    figure.suptitle(title, size=9)
+    return figure

@@ -1,11 +1,16 @@
 """The figure of `03_published_numbers`."""
 
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..lab import published
 from ..ranking.verdicts import Verdict, exact
-from . import figure
-from .plots.published import audit
+from . import style
+from .index import Checked, figure
+from .names import label
 
 
 def _adds_up(profile: str) -> tuple[str, Verdict]:
@@ -15,9 +20,89 @@ def _adds_up(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="what the papers print against what their own numbers give",
-    notebook="03_published_numbers",
     claim="(both) the printed tables and sentences agree with each other",
-    holds=_adds_up,
 )
-def published_audit(profile: str) -> Figure:
-    return audit(published.audit(), published.averages(), published.benchmark())
+def published_audit(profile: str) -> Checked:
+    return audit(published.audit(), published.averages(), published.benchmark()), *_adds_up(profile)
+
+
+# Drawing ---------------------------------------------------------------------------------------------------------------
+
+
+PRINTED, COMPUTED = style.COLOURS[6], style.COLOURS[1]  # what the page says, what its own numbers give
+LINE = 0.155  # inches, height of a line of the list
+
+
+def audit(checks: pd.DataFrame, averages: pd.DataFrame, benchmark: pd.DataFrame) -> Figure:
+    """What is printed against what the printed numbers give, one page wide.
+
+    The three tables of `ncrepro.lab.published`: `audit`, `averages` and `benchmark`.
+    """
+    broken = checks[~checks["holds"]]
+    listed = broken[~broken["kind"].isin(["average", "ranking"])]  # those have a panel of their own
+    height = LINE * (len(listed) + 3)
+    figure = plt.figure(figsize=(style.PAGE, 3.3 + height))
+    top, bottom = figure.subfigures(2, 1, height_ratios=[3.3, height])
+    left, right = top.subplots(1, 2, width_ratios=[1, 1.1])
+    static_ranking(benchmark, left)
+    printed_averages(averages, right)
+    broken_claims(listed, bottom.subplots())
+    top.suptitle(f"{len(broken)} of {len(checks)} checks of the published numbers do not hold", fontsize=10)
+    return figure
+
+
+def static_ranking(benchmark: pd.DataFrame, ax: Axes) -> None:
+    """Mean weighted Kendall of each printed method, and of the ranking that never sees the target, with interval."""
+    rows = benchmark.sort_values(["pool", "printed", "weighted_kendall"], ascending=[True, False, True])
+    y = np.arange(len(rows)) + 1.2 * (rows["pool"] == "supervised").to_numpy()  # a gap between the pools
+    for at, row in zip(y, rows.itertuples()):
+        colour = PRINTED if row.printed else COMPUTED
+        ax.plot([row.low, row.high], [at, at], color=colour, linewidth=1.2)
+        ax.plot(row.weighted_kendall, at, "o" if row.printed else "D", color=colour, markersize=4.5)
+        ax.annotate(f"{row.weighted_kendall:.3f}", (np.fmax(row.weighted_kendall, row.high), at), (5, 0),
+                    textcoords="offset points", va="center", fontsize=7, color=colour)
+    for pool, group in pd.Series(y, index=rows["pool"]).groupby(level=0):
+        ax.text(0.31, group.max() + 0.95, f"{label(pool)} models", fontsize=7.5, fontweight="bold", va="center")
+    ax.set_yticks(y, [label(metric) for metric in rows["metric"]])
+    ax.set(xlim=(0.3, 1.05), ylim=(-0.6, y[-1] + 1.5), xlabel=r"mean weighted Kendall $\tau_w$ over targets")
+    ax.set_title("(a) A ranking blind to the target keeps up", loc="left")
+
+
+def printed_averages(averages: pd.DataFrame, ax: Axes) -> None:
+    """How far each printed average lies from the mean of its row, in units of the last printed digit."""
+    tables = list(averages["table"].unique())
+    off = averages["units"].abs() > 0.5 + 1e-6
+    ax.axvspan(-0.5, 0.5, color="0.9", linewidth=0)
+    ax.text(0, -0.72, "rounding", ha="center", va="center", fontsize=7, color="0.35")
+    for at, table in enumerate(tables):
+        rows = averages[averages["table"] == table].sort_values("units")
+        ax.scatter(rows["units"], at + np.linspace(-0.3, 0.3, len(rows)), s=14, linewidth=0,
+                   c=np.where(off[rows.index], COMPUTED, PRINTED))
+        wrong = rows[off[rows.index]].groupby(["metric", "units", "printed", "computed"])["statistic"]
+        for line, ((metric, _, printed, computed), statistics) in enumerate(wrong):
+            symbols = ", ".join(label(statistic).split()[-1] for statistic in statistics)
+            ax.text(1.2, at + 0.32 * (line - (wrong.ngroups - 1) / 2), f"{label(metric)} {symbols}: {printed:g}, not "
+                    f"{computed:.3f}", fontsize=6.5, color=COMPUTED, va="center")
+    ax.set_yticks(range(len(tables)), [label(table) for table in tables])
+    ax.set(xlim=(-1.1, 4.2), ylim=(len(tables) - 0.5, -1), xticks=[-1, 0, 1])
+    ax.set_xlabel("printed − mean of the row, in last digits", loc="left")
+    ax.set_title(f"(b) {off.sum()} of {len(averages)} averages do not come out", loc="left")
+
+
+def broken_claims(checks: pd.DataFrame, ax: Axes) -> None:
+    """A list of checks that do not hold: where, what, the printed value and the one that the numbers give."""
+    columns = {"where": 0, "what": 0.235, "printed": 0.86, "computed": 0.97}
+    for y, row in enumerate(checks.itertuples()):
+        if y % 2 == 0:
+            ax.axhspan(y - 0.5, y + 0.5, color="0.95", linewidth=0)
+        for column, x in columns.items():
+            value = getattr(row, column)
+            is_text = isinstance(value, str)
+            ax.text(x, y, value.replace("τ_w", r"$\tau_w$") if is_text else f"{value:.3g}".replace("-", "−"),
+                    ha="left" if is_text else "right", va="center", fontsize=7,
+                    color=COMPUTED if column == "computed" else PRINTED)
+    for column, x in columns.items():
+        ax.text(x, -1, column, va="center", fontsize=7, fontweight="bold", ha="right" if x > 0.5 else "left")
+    ax.set(xlim=(-0.01, 1), ylim=(len(checks) - 0.4, -1.6))
+    ax.set_axis_off()
+    ax.set_title("(c) Counts, claims and tables that do not agree", loc="left")

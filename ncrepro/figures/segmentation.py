@@ -10,10 +10,9 @@ from ..lab.tasks import segmentation
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, every
-from . import FACE_METHODS, best_of, figure, is_best, plots, some_better
-from .plots import scenes as scene_plots
-from .plots import transfer
-from .small_pools import SHOWN, by_chance
+from . import charts, examples, transfer
+from .findings import FACE_METHODS, SHOWN, best_of, by_chance, is_best, some_better
+from .index import Checked, figure
 
 MEASURES = {"accuracy": "pixel accuracy", "mean_iou": "mean IoU"}  # columns of accuracies.csv -> the two ground truths
 
@@ -120,42 +119,38 @@ def _best_by_iou(profile: str | None) -> tuple[str, Verdict]:
     return f"{text.replace('mean τ_w', 'τ_w by mean IoU')}; {more}", verdict
 
 
-@figure(shows="scenes of the eight sources and of the target, with their labels", notebook="24_segmentation")
+@figure(shows="scenes of the eight sources and of the target, with their labels")
 def segmentation_scenes(profile: str) -> Figure:
     pool = Experiment("segmentation", profile).pool
     shown = [segmentation.load(name, "train") for name in (*sorted(pool.sources), *pool.targets)]
-    return scene_plots.scene_rows(shown, title="Eight sources and the target (last row): scenes and their labels")
+    return examples.scenes(shown, title="Eight sources and the target (last row): scenes and their labels")
 
 
-@figure(shows="accuracy after fine-tuning, beside training without a source", notebook="24_segmentation")
+@figure(shows="accuracy after fine-tuning, beside training without a source")
 def segmentation_accuracies(profile: str) -> Figure:
     return transfer.worth(*results(profile), start(profile), "Which source prepares best for the target?")
 
 
 @figure(
     shows="τ_w and ρ of each metric by pixel accuracy and by mean IoU",
-    notebook="24_segmentation",
     claim="by mean IoU, FaCe ranks best of six metrics",
-    holds=_best_by_iou,
 )
-def face_fig5(profile: str) -> Figure:
+def face_fig5(profile: str) -> Checked:
     table = judged(profile)
     n = len(ranked(profile)[1])
     title = f"FaCe Fig. 5, here: {n} segmentation networks, profile {Experiment('segmentation', profile).profile.name}"
-    return transfer.correlation_bars(table, SHOWN, by_chance(n), title, covered(profile))
+    return transfer.correlation_bars(table, SHOWN, by_chance(n), title, covered(profile)), *_best_by_iou(profile)
 
 
 @figure(
     shows="score against pixel accuracy and mean IoU, six metrics",
-    notebook="24_segmentation",
     claim="LEEP, GBC and FaCe do alike by pixel accuracy and by mean IoU",
-    holds=_alike,
 )
-def face_fig5_scatter(profile: str) -> Figure:
+def face_fig5_scatter(profile: str) -> Checked:
     scores, measured = ranked(profile)
     points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], measured)
     title = "Do networks with higher scores label more pixels right, and more of each class?"
-    return plots.method_scatter(points, judged(profile), FACE_METHODS, title)
+    return charts.method_scatter(points, judged(profile), FACE_METHODS, title), *_alike(profile)
 
 
 def _intervals_hold(profile: str) -> tuple[str, Verdict]:
@@ -165,12 +160,10 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="weighted Kendall of every ranking by pixel accuracy, with its bootstrap interval",
-    notebook="24_segmentation",
     claim="(ours) eight models are enough to tell some metric from luck",
-    holds=_intervals_hold,
 )
-def segmentation_intervals(profile: str) -> Figure:
+def segmentation_intervals(profile: str) -> Checked:
     table = judged(profile).query("target == 'pixel accuracy'").dropna(subset="weighted_kendall")
     ceiling = ceilings(profile).query("target == 'pixel accuracy'")["weighted_kendall"].mean()
     n = len(ranked(profile)[1])
-    return plots.interval_plot(table, ceiling, f"How surely is pixel accuracy foreseen? {n} models", covered(profile))
+    return charts.interval_plot(table, ceiling, f"How surely is pixel accuracy foreseen? {n} models", covered(profile)), *_intervals_hold(profile)

@@ -1,9 +1,13 @@
 """The figures of `21_selfsupervised`."""
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from ..lab import datasets, objectives, published, training
@@ -17,10 +21,11 @@ from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import UNKNOWN, Verdict, every, exact, positive
 from ..store import artifacts
-from . import above_0, beside, best_of, figure, is_best, plots, ranking_table
+from . import charts, examples, style
+from .findings import above_0, beside, best_of, is_best, ranking_table
+from .index import Checked, figure
 from .multi_source import averages, intervals, intervals_hold
-from .plots import label
-from .plots import selfsupervised as drawings
+from .names import label
 
 NEED_A_SOURCE_CLASSIFIER = ["nce", "leep"]  # rows of NCTI Table 1 that its Table 2 cannot have
 METHODS = ["nleep", "logme", "sfda", "ncti"]  # the rows of NCTI Table 2
@@ -52,7 +57,7 @@ def _study(profile: str | None) -> Experiment:
 
 def picture(objective: str) -> Figure:
     """What one objective compares with what, on four drawn images as its own views show them."""
-    return drawings.comparison(**panel(objective), title=label(objective))
+    return comparison(**panel(objective), title=label(objective))
 
 
 def panel(objective: str) -> dict:
@@ -160,20 +165,20 @@ _COMPARED = {
 }
 
 
-@figure(shows="one view of each image by the three augmentations of the objectives", notebook="21_selfsupervised")
+@figure(shows="one view of each image by the three augmentations of the objectives")
 def selfsupervised_views(profile: str) -> Figure:
     data = datasets.load(SHOWN, "train", 1)
     x, draws = training.prepare(data.images), torch.Generator().manual_seed(0)
     shown = [data]
     for name, view in (("weak", WEAK), ("strong", STRONG), ("InfoMin", INFOMIN)):
         shown.append(Images(name, data.split, np.stack(_shown(view(x, draws))), data.labels, data.classes))
-    return plots.examples(shown, source_rows=1, title="The same images, and what the objectives are shown of them")
+    return examples.images(shown, source_rows=1, title="The same images, and what the objectives are shown of them")
 
 
-@figure(shows="what each objective pulls together and pushes apart", notebook="21_selfsupervised")
+@figure(shows="what each objective pulls together and pushes apart")
 def selfsupervised_objectives(profile: str) -> Figure:
     panels = {name: panel(name) for name in _COMPARED}
-    return drawings.comparisons(panels, "What each objective compares with what")
+    return comparisons(panels, "What each objective compares with what")
 
 
 # Have they learnt? ----------------------------------------------------------------------------------------------------
@@ -241,19 +246,17 @@ def _probes_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="linear probe on the source and effective rank of each self-supervised model, beside random weights",
-    notebook="21_selfsupervised",
     claim="(ours) every objective has learnt something, and none has collapsed",
-    holds=_probes_hold,
 )
-def selfsupervised_probes(profile: str) -> Figure:
+def selfsupervised_probes(profile: str) -> Checked:
     table = learnt(profile)
-    return drawings.probes(table, table["random_accuracy"].mean(), "What was learnt without labels")
+    return probes(table, table["random_accuracy"].mean(), "What was learnt without labels"), *_probes_hold(profile)
 
 
-@figure(shows="accuracy after fine-tuning, every objective on every target", notebook="21_selfsupervised")
+@figure(shows="accuracy after fine-tuning, every objective on every target")
 def selfsupervised_accuracies(profile: str) -> Figure:
     accuracies = _study(profile).read("accuracies").pivot_table("accuracy", "model", "target", sort=False)
-    return plots.accuracy_heatmap(accuracies.rename(label), "Accuracy (%) after fine-tuning: the order to foresee")
+    return charts.accuracy_heatmap(accuracies.rename(label), "Accuracy (%) after fine-tuning: the order to foresee")
 
 
 # How well are they ranked? --------------------------------------------------------------------------------------------
@@ -266,11 +269,9 @@ def _ncti_table2_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="weighted Kendall of each metric and target, self-supervised models: printed, and here",
-    notebook="21_selfsupervised",
     claim="of four metrics NCTI ranks best on average",
-    holds=_ncti_table2_holds,
 )
-def ncti_table2(profile: str) -> Figure:
+def ncti_table2(profile: str) -> Checked:
     study = _study(profile)
     here = f"here: {len(study.pool.models)} models ({_told_collapsed(profile)}), profile {profile}"
     ours = ranking_table(study.read("correlations"), METHODS + EXTRA)
@@ -279,14 +280,14 @@ def ncti_table2(profile: str) -> Figure:
     panels = {name: table.reindex([*NEED_A_SOURCE_CLASSIFIER, *table.index]) for name, table in panels.items()}
     title = "NCTI Table 2: how well each metric ranks self-supervised models"
     reason = "NCE and LEEP read the source's own classes, of which these models know none"
-    return plots.correlation_heatmap(panels, f"{title}\n({reason})")
+    return charts.correlation_heatmap(panels, f"{title}\n({reason})"), *_ncti_table2_holds(profile)
 
 
 def _scatter(profile: str, metric: str, title: str) -> Figure:
     study = _study(profile)
     scores, accuracies = study.ranked()
     points = with_accuracies(scores.query("metric == @metric"), accuracies)
-    return plots.score_scatter(points, study.read("correlations").query("metric == @metric"), label(metric), title)
+    return charts.score_scatter(points, study.read("correlations").query("metric == @metric"), label(metric), title)
 
 
 def _interval_above_0(profile: str, metric: str) -> tuple[str, Verdict]:
@@ -295,32 +296,26 @@ def _interval_above_0(profile: str, metric: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="NCTI against accuracy after fine-tuning, self-supervised models, one panel per target",
-    notebook="21_selfsupervised",
     claim="(ours) NCTI ranks self-supervised models: its mean lies above 0",
-    holds=lambda profile: _interval_above_0(profile, "ncti"),
 )
-def selfsupervised_ncti(profile: str) -> Figure:
-    return _scatter(profile, "ncti", "Do self-supervised models with a higher NCTI do better after fine-tuning?")
+def selfsupervised_ncti(profile: str) -> Checked:
+    return _scatter(profile, "ncti", "Do self-supervised models with a higher NCTI do better after fine-tuning?"), *_interval_above_0(profile, "ncti")
 
 
 @figure(
     shows="FaCe against accuracy after fine-tuning, self-supervised models, one panel per target",
-    notebook="21_selfsupervised",
     claim="(ours) FaCe ranks self-supervised models, which it was never tried on: its mean lies above 0",
-    holds=lambda profile: _interval_above_0(profile, "face"),
 )
-def selfsupervised_face(profile: str) -> Figure:
-    return _scatter(profile, "face", "Do self-supervised models with a higher FaCe do better after fine-tuning?")
+def selfsupervised_face(profile: str) -> Checked:
+    return _scatter(profile, "face", "Do self-supervised models with a higher FaCe do better after fine-tuning?"), *_interval_above_0(profile, "face")
 
 
 @figure(
     shows="mean weighted Kendall of every ranking of self-supervised models with its interval",
-    notebook="21_selfsupervised",
     claim="(ours) some metric ranks better than the static baseline",
-    holds=lambda profile: intervals_hold("selfsupervised", profile),
 )
-def selfsupervised_intervals(profile: str) -> Figure:
-    return intervals("selfsupervised", profile)
+def selfsupervised_intervals(profile: str) -> Checked:
+    return intervals("selfsupervised", profile), *intervals_hold("selfsupervised", profile)
 
 
 # Which term carries the ranking? --------------------------------------------------------------------------------------
@@ -390,10 +385,145 @@ def _terms_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="mean weighted Kendall of the terms of NCTI and FaCe, alone and together, with labels and without",
-    notebook="21_selfsupervised",
     claim="of NCTI's terms seli ranks supervised models best, and ncc self-supervised ones",
-    holds=_terms_hold,
 )
-def selfsupervised_terms(profile: str) -> Figure:
+def selfsupervised_terms(profile: str) -> Checked:
     covered = resampling.covers(*(Experiment(pool, profile).noise(subset) for pool, subset in POOLS.values()))
-    return drawings.term_intervals(_study(profile).read("terms"), "Which term carries the ranking?", covered)
+    return term_intervals(_study(profile).read("terms"), "Which term carries the ranking?", covered), *_terms_hold(profile)
+
+
+# Drawing ---------------------------------------------------------------------------------------------------------------
+
+
+TILE = 0.82  # of a cell, the width of an image that stands for a row or a column
+PULL, PUSH = style.COLOURS[0], style.COLOURS[1]
+ROLES = mpl.colors.LinearSegmentedColormap.from_list("roles", [PUSH, "#fbe3d3", "white", "#cfe3f2", PULL])
+
+
+def comparison(rows: np.ndarray, columns: list, roles: np.ndarray, of_rows: str, of_columns: str, title: str) -> Figure:
+    """What one objective compares with what; see `comparisons`."""
+    figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.95 + 0.36 * len(rows)))
+    _comparison(ax, rows, columns, roles, of_rows, of_columns)
+    ax.set_title(title, pad=24)
+    _explain(figure)
+    return figure
+
+
+def comparisons(panels: dict[str, dict], title: str) -> Figure:
+    """What each objective compares with what, one panel each.
+
+    Parameters
+    ----------
+    panels : dict name -> dict
+        ``rows`` (r, 3, height, width) uint8: the views that are trained on; ``columns``: list of c images or short
+        texts that they are compared with; ``roles`` (r, c): from 1, pulled together, over 0, not compared, to -1,
+        pushed apart; ``of_rows`` and ``of_columns``: what they are.
+    """
+    n_columns = 3
+    n_rows = -(-len(panels) // n_columns)
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=(style.PAGE, 0.5 + 1.72 * n_rows), squeeze=False)
+    for ax, (name, panel) in zip(axes.flat, panels.items(), strict=False):
+        _comparison(ax, **panel)
+        ax.set_title(label(name), pad=16, weight="bold")
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    figure.suptitle(title, size=9)
+    _explain(figure)
+    return figure
+
+
+def _explain(figure: Figure) -> None:
+    patches = [Patch(facecolor=colour, edgecolor="0.7", label=text) for colour, text in
+               ((PULL, "pulled together"), (PUSH, "pushed apart"), ("white", "not compared"))]  # fmt: skip
+    figure.legend(handles=patches, loc="outside lower center", ncols=3)
+
+
+def _comparison(ax: Axes, rows: np.ndarray, columns: list, roles: np.ndarray, of_rows: str, of_columns: str) -> None:
+    n_rows, n_columns = roles.shape
+    edges = np.arange(n_columns + 1), np.arange(n_rows + 1)
+    ax.pcolormesh(*edges, roles, cmap=ROLES, vmin=-1, vmax=1, edgecolors="0.8", lw=0.5)
+    for i, image in enumerate(rows):
+        _tile(ax, image, -0.65, i + 0.5)
+    for j, column in enumerate(columns):
+        if isinstance(column, str):
+            ax.text(j + 0.5, -0.25, column, ha="center", va="bottom", size=6.5)
+        else:
+            _tile(ax, column, j + 0.5, -0.65)
+    ax.text(-1.35, n_rows / 2, of_rows, rotation=90, ha="center", va="center", size=7)
+    ax.text(n_columns / 2, -1.25, of_columns, ha="center", va="bottom", size=7)
+    ax.set(xlim=(-1.7, n_columns + 0.1), ylim=(n_rows + 0.1, -1.2), aspect="equal")
+    ax.set_axis_off()
+
+
+def _tile(ax: Axes, image: np.ndarray, x: float, y: float) -> None:
+    half = TILE / 2
+    extent = (x - half, x + half, y + half, y - half)
+    ax.imshow(image.transpose(1, 2, 0), extent=extent, interpolation="nearest", clip_on=False)
+
+
+def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
+    """What a linear classifier reads from each frozen network, and how much of its feature space the network uses.
+
+    Parameters
+    ----------
+    table : DataFrame (model, source_accuracy, effective_rank, collapsed)
+        Without any ``source_accuracy`` there is one panel, not two.
+    random_accuracy : float
+        The probe of a network with random weights.
+    """
+    table = table.sort_values(["source_accuracy", "effective_rank"])
+    y = np.arange(len(table))
+    size = (style.PAGE, 0.75 + 0.19 * len(table))
+    shown = [column for column in ("source_accuracy", "effective_rank") if table[column].notna().any()]
+    widths = {"source_accuracy": 2, "effective_rank": 1}
+    figure, axes = plt.subplots(1, len(shown), sharey=True, figsize=size, width_ratios=[widths[s] for s in shown], squeeze=False)
+    alive = table["collapsed"].to_numpy() == 0
+    for ax, column in zip(axes[0], shown, strict=True):
+        values = table[column].to_numpy()
+        ax.hlines(y, 0, values, color="0.85", lw=1.5)
+        ax.plot(values[alive], y[alive], "o", color=style.COLOURS[0], ms=5, label="in use")
+        ax.plot(values[~alive], y[~alive], "X", color=style.COLOURS[1], ms=6, label="collapsed")
+        ax.set_xlim(left=0)
+    left, right = axes[0, 0], axes[0, -1]
+    if left is not right:
+        left.axvline(random_accuracy, color="0.35", ls="--", lw=1)
+        left.text(random_accuracy, len(table) - 0.4, " random weights", size=7, color="0.35", va="bottom")
+        left.set_xlabel("accuracy of a linear probe on the source (%)")
+        right.tick_params(axis="y", length=0)
+    left.set_yticks(y, [label(model) for model in table["model"]])
+    left.set_ylim(-0.6, len(table) + 0.4)
+    right.set_xlabel("directions that the features use\n(effective rank)")
+    if not alive.all():
+        right.legend()
+    figure.suptitle(title, size=9)
+    return figure
+
+
+def term_intervals(table: pd.DataFrame, title: str, covered: str) -> Figure:
+    """How well the terms of NCTI rank each pool, alone and together: mean weighted Kendall with its interval.
+
+    Parameters
+    ----------
+    table : DataFrame (pool, terms, weighted_kendall, low, high)
+        Rows of one pool come from top to bottom as they stand.
+    covered : str
+        What the intervals include, in words: `resampling.covers`.
+    """
+    pools = list(dict.fromkeys(table["pool"]))
+    names = list(dict.fromkeys(table["terms"]))
+    size = (style.PAGE, 0.9 + 0.21 * len(names))
+    figure, axes = plt.subplots(1, len(pools), sharex=True, sharey=True, figsize=size, squeeze=False)
+    for ax, pool, colour in zip(axes[0], pools, style.COLOURS, strict=False):
+        rows = table[table["pool"] == pool].set_index("terms").loc[names]
+        y = np.arange(len(names))
+        ax.hlines(y, rows["low"], rows["high"], color=colour, lw=1.6, alpha=0.55)
+        ax.plot(rows["weighted_kendall"], y, "o", color=colour, ms=5)
+        for at, value in zip(y, rows["weighted_kendall"], strict=True):
+            text = f"{value:.2f}".replace("-", "−")
+            ax.annotate(text, (value, at), (0, 3.5), textcoords="offset points", ha="center", size=6.5)
+        ax.axvline(0, color="0.8", lw=0.8, zorder=0)
+        ax.set_yticks(y, names)
+        ax.set(title=pool, ylim=(len(names) - 0.5, -0.7))
+    figure.supxlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines: {covered}", size=8)
+    figure.suptitle(title, size=9)
+    return figure

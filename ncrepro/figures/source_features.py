@@ -1,14 +1,14 @@
 """The figure of `32_source_features`."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..lab.analyses import read, source_features
 from ..lab.experiment import BLIND, Experiment
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, above, every
-from . import figure
-from .plots import label, panels
+from . import charts
+from .index import Checked, figure
+from .names import label
 
 ROWS = [*source_features.TERMS, "ncti", "face", "logme", *BLIND]
 
@@ -32,15 +32,13 @@ def _fig7_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="how well terms measured on the source rank the models for the targets, beside the same terms measured on the target",
-    notebook="32_source_features",
     claim="on the source's features both −S_vc, the within-class variability, and ncc rise with accuracy on the targets, on both pools",
-    holds=_fig7_holds,
 )
-def ncti_fig7(profile: str) -> Figure:
+def ncti_fig7(profile: str) -> Checked:
     table = _averages(profile)
     names = source_features.TERMS | {name: label(name) for name in ROWS if name not in source_features.TERMS}
     table = pd.concat([table[table["metric"] == metric] for metric in ROWS])
     panel = table["pool"] + ", " + table["features"].map({"source": "on the source", "target": "on the target"})
     table = table.assign(panel=panel, row=table["metric"].map(names).str.replace("−S_vc", "$-S_{vc}$")).sort_values(["pool", "features"], ascending=[False, True], kind="stable")
-    return panels.rows(table, "Terms measured on what a model was trained on: do they tell how it transfers?",
-                       f"{panels.TAU} over targets; lines: {resampling.covers(resampling.NONE)}", columns=2)
+    return charts.rows(table, "Terms measured on what a model was trained on: do they tell how it transfers?",
+                       f"{charts.TAU} over targets; lines: {resampling.covers(resampling.NONE)}", columns=2), *_fig7_holds(profile)

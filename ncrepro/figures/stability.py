@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ..lab.analyses import read
@@ -9,9 +11,10 @@ from ..lab.analyses import stability as measured
 from ..lab.experiment import BASELINES, BLIND, Experiment
 from ..ranking import resampling
 from ..ranking.verdicts import FAILS, HOLDS, SURE, Verdict, above, every, exact, positive, some
-from . import figure
+from . import charts, style
 from .ablations import panel_names
-from .plots import label, panels, stability
+from .index import Checked, figure
+from .names import label
 
 POOL = "supervised"  # the pool whose images are resampled and whose metrics meet each other
 DOUBTS = {
@@ -42,16 +45,14 @@ def _other_metrics(values: pd.Series, statistic, n: int = resampling.DRAWS) -> n
 
 @figure(
     shows="how far each metric's mean weighted Kendall moves with other models, one model fewer, other images, another fine-tuning",
-    notebook="34_stability",
     claim="(ours) what a metric is worth hangs on which models are in the pool, more than on images or seeds",
-    holds=_doubts_hold,
 )
-def stability_doubts(profile: str) -> Figure:
+def stability_doubts(profile: str) -> Checked:
     table = _doubts(profile)
     order = table[table["doubt"] == "models"].sort_values("weighted_kendall", ascending=False)["metric"]
     table = pd.concat([table[table["metric"] == metric] for metric in order]).sort_values("doubt", key=lambda d: d.map(list(DOUBTS).index), kind="stable")
     table = table.assign(panel=table["doubt"].map(DOUBTS), row=table["metric"])
-    return panels.rows(table, "The supervised pool: what could have been different?", panels.TAU + "; lines: how far it moves", columns=4)
+    return charts.rows(table, "The supervised pool: what could have been different?", charts.TAU + "; lines: how far it moves", columns=4), *_doubts_hold(profile)
 
 
 COMPONENTS = {"models": "other models", "images": "other test images", "training": "trained again", "all": "all of them"}
@@ -59,14 +60,13 @@ COMPONENTS = {"models": "other models", "images": "other test images", "training
 
 @figure(
     shows="how far each metric's mean weighted Kendall moves with other models, other test images, another training, and with all of them",
-    notebook="34_stability",
 )
 def stability_training(profile: str) -> Figure:
     table, runs = read(profile, "stability", "components"), read(profile, "stability", "over_runs")
     table, runs = (part[part["pool"] == POOL] for part in (table, runs))
     order = table[table["component"] == "all"].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
     noise = Experiment(POOL, profile).noise()
-    return stability.again(table, runs, order, COMPONENTS, f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}")
+    return again(table, runs, order, COMPONENTS, f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}")
 
 
 def told_training(profile: str) -> str:
@@ -119,16 +119,14 @@ def _no_move(profile: str) -> Verdict:
 
 @figure(
     shows="mean weighted Kendall with all models, and its range when each model is left out in turn, on every pool",
-    notebook="34_stability",
     claim="(ours) no single model moves a metric's mean τ_w by more than 0.1",
-    holds=_left_out_holds,
 )
-def stability_leave_one_out(profile: str) -> Figure:
+def stability_leave_one_out(profile: str) -> Checked:
     table = _left_out(profile)
     first = table[table["pool"] == table["pool"].iloc[0]].sort_values("weighted_kendall", ascending=False)["metric"]
     table = table.assign(panel=panel_names(table), row=table["metric"]).sort_values("row", key=lambda m: m.map(list(first).index), kind="stable")
     table = table.sort_values("pool", key=lambda p: p.map(list(dict.fromkeys(read(profile, "stability", "left_out")["pool"])).index), kind="stable")
-    return panels.rows(table, "Does one model decide? Lines: each model left out in turn", panels.TAU + " over targets")
+    return charts.rows(table, "Does one model decide? Lines: each model left out in turn", charts.TAU + " over targets"), *_left_out_holds(profile)
 
 
 def _contests(profile: str) -> pd.DataFrame:
@@ -156,17 +154,15 @@ def _decided(pairs: np.ndarray) -> np.ndarray:
 
 @figure(
     shows="probability that one metric ranks better than another, supervised pool, and better than the static baseline, every pool",
-    notebook="34_stability",
     claim="(ours) most pairs of metrics can be told apart: one is better in 95 % of draws",
-    holds=_contests_hold,
 )
-def stability_contests(profile: str) -> Figure:
+def stability_contests(profile: str) -> Checked:
     table = _contests(profile)
     square = table[table["pool"] == POOL].pivot(index="metric", columns="rival", values="probability")
     order = square.mean(axis=1).sort_values(ascending=False).index
     against = table[table["rival"] == "static_baseline"].pivot(index="metric", columns="pool", values="probability")
     against = against.reindex(index=order, columns=table["pool"].unique()).dropna(axis=1, how="all").rename(columns=lambda pool: pool.replace("_", " "))
-    return stability.contests(square.loc[order, order], against, "static_baseline", "How surely is one ranking better than another?")
+    return contests(square.loc[order, order], against, "static_baseline", "How surely is one ranking better than another?"), *_contests_hold(profile)
 
 
 def _choices(profile: str) -> pd.DataFrame:
@@ -189,13 +185,11 @@ def _choices_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="accuracy given up by following each ranking, and how often it finds the best model, every pool",
-    notebook="34_stability",
     claim="(ours) on every pool some metric's first choice is better than the static baseline's (with one target: than any that ignores it)",
-    holds=_choices_hold,
 )
-def stability_regret(profile: str) -> Figure:
+def stability_regret(profile: str) -> Checked:
     table = _choices(profile)
-    return stability.regrets(table.assign(panel=panel_names(table), row=table["metric"]), "What does following a ranking cost?")
+    return regrets(table.assign(panel=panel_names(table), row=table["metric"]), "What does following a ranking cost?"), *_choices_hold(profile)
 
 
 NOT_METRICS = (*BASELINES, "other_seed", "other_target")
@@ -231,18 +225,16 @@ def _sources_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="every ranking's mean weighted Kendall where all models share a source and where they do not, on the same targets",
-    notebook="34_stability",
     claim="(ours) where models do not share a source, a ranking that never looks at the target loses more than the metrics do",
-    holds=_sources_hold,
 )
-def stability_sources(profile: str) -> Figure:
+def stability_sources(profile: str) -> Checked:
     table = _sources(profile)
     last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
     order = ["other_seed", "other_target", *sorted(BASELINES, key=last.index), *(name for name in last if name not in NOT_METRICS)]
     table = pd.concat([group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)])
-    return panels.rows(table.assign(row=table["metric"]), "When does a metric earn its keep? (on top: fine-tunings; simple rankings; below: metrics)",
-                       f"{panels.TAU} over targets; lines: {covered}")
+    return charts.rows(table.assign(row=table["metric"]), "When does a metric earn its keep? (on top: fine-tunings; simple rankings; below: metrics)",
+                       f"{charts.TAU} over targets; lines: {covered}"), *_sources_hold(profile)
 
 
 JUDGES = {"sfda": "accuracies that NCTI's tables rest on (SFDA)", "tllib": "accuracies of the Transfer Learning Library"}
@@ -258,10 +250,120 @@ def _truths_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="published scores of the same ten models judged by two published tables of accuracies",
-    notebook="34_stability",
     claim="(ours) what a score is worth does not depend on whose accuracies judge it",
-    holds=_truths_hold,
 )
-def stability_ground_truth(profile: str) -> Figure:
+def stability_ground_truth(profile: str) -> Checked:
     table = read(profile, "stability", "published_truths")
-    return stability.two_judges(table, JUDGES, "The same ten ImageNet models, the same scores, two published ground truths")
+    return two_judges(table, JUDGES, "The same ten ImageNet models, the same scores, two published ground truths"), *_truths_hold(profile)
+
+
+# Drawing ---------------------------------------------------------------------------------------------------------------
+
+
+def contests(probability: pd.DataFrame, against: pd.DataFrame, baseline: str, title: str) -> Figure:
+    """Left: how surely the metric of a row beats that of a column, in one pool. Right: the baseline, in every pool.
+
+    Parameters
+    ----------
+    probability : DataFrame (metrics x metrics)
+    against : DataFrame (metrics x pools)
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 0.23 * len(probability) + 1.2), sharey=True,
+                                width_ratios=[len(probability), 1.1 * against.shape[1]])
+    for ax, table in zip(axes, (probability, against), strict=True):
+        sns.heatmap(table, ax=ax, vmin=0, vmax=1, cmap=style.DIVERGING, annot=True, fmt=".2f", annot_kws={"size": 6},
+                    cbar=ax is axes[1], linewidths=0.5, cbar_kws={"label": "probability", "aspect": 30})
+        ax.set_xticks(np.arange(table.shape[1]) + 0.5, [label(name) for name in table], rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_yticks(np.arange(len(table)) + 0.5, [label(name) for name in table.index], rotation=0)
+        ax.set(xlabel="", ylabel="")
+        ax.tick_params(length=0)
+    axes[0].set_title("this metric (row) ranks better than that one (column)")
+    axes[1].set_title(f"better than the\n{label(baseline)}")
+    figure.suptitle(title, size=9)
+    return figure
+
+
+def regrets(table: pd.DataFrame, title: str) -> Figure:
+    """Accuracy given up by following each ranking, one panel per pool, with the share of targets on which it finds the best model.
+
+    Parameters
+    ----------
+    table : DataFrame (panel, row, regret, top1, top3)
+        Rows are ordered by the first panel, the least regret on top.
+    """
+    panels = list(dict.fromkeys(table["panel"]))
+    order = table[table["panel"] == panels[0]].sort_values("regret")["row"].tolist()
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(style.PAGE, 0.6 + (0.45 + 0.16 * len(order)) * lines), sharey=True, squeeze=False)
+    for ax, panel, colour in zip(axes.flat, panels, style.COLOURS[:7] * 3):
+        group = table[table["panel"] == panel].set_index("row").reindex(order)
+        y = np.arange(len(order))
+        ax.barh(y, group["regret"], color=colour, alpha=0.7, height=0.65)
+        end = np.nanmax(group["regret"])
+        for i, row in enumerate(group.itertuples()):
+            if np.isfinite(row.regret):
+                ax.text(row.regret + 0.02 * end, i, f"{row.top1:.0%} · {row.top3:.0%}", va="center", size=6)
+        ax.set_yticks(y, [label(name) for name in order])
+        ax.set(title=panel, xlim=(0, 1.35 * end), ylim=(len(order) - 0.5, -0.5))
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    figure.supxlabel("points of accuracy given up by fine-tuning the first choice, mean over targets\n"
+                     "(written: how often the best model is the first choice · among the first three)", size=8)
+    figure.suptitle(title, size=9)
+    return figure
+
+
+def two_judges(table: pd.DataFrame, judges: dict[str, str], title: str) -> Figure:
+    """The same scores judged by two ground truths, one panel per score, one row per target.
+
+    Parameters
+    ----------
+    table : DataFrame (score, target, truth, weighted_kendall)
+    judges : dict truth -> its name on the page, two of them
+    """
+    scores, targets = (list(dict.fromkeys(table[column])) for column in ("score", "target"))
+    figure, axes = plt.subplots(1, len(scores), figsize=(style.PAGE, 2.5), sharex=True, sharey=True)
+    for ax, score in zip(axes, scores, strict=True):
+        wide = table[table["score"] == score].pivot(index="target", columns="truth", values="weighted_kendall").reindex(targets)
+        y = np.arange(len(targets))
+        ax.hlines(y, *(wide[judge] for judge in judges), color="0.75", lw=1.5)
+        for (judge, name), colour, marker in zip(judges.items(), style.COLOURS, style.MARKERS):
+            ax.plot(wide[judge], y, marker, color=colour, ms=4.5, label=name)
+        ax.axvline(0, color="0.85", lw=0.8, zorder=0)
+        ax.set_title(label(score).replace(" ", "\n"))
+        ax.set_yticks(y, [label(target) for target in targets])
+    axes[0].invert_yaxis()
+    axes[len(axes) // 2].set_xlabel(r"weighted Kendall $\tau_w$")
+    figure.suptitle(title, size=9)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def again(table: pd.DataFrame, runs: pd.DataFrame, order: list[str], components: dict[str, str], title: str) -> Figure:
+    """What each source of chance does to a mean weighted Kendall, side by side; dots: the runs that were made.
+
+    Parameters
+    ----------
+    table : DataFrame (component, metric, weighted_kendall, low, high)
+    runs : DataFrame (run, metric, weighted_kendall)
+        Drawn where the training is.
+    order : list of metrics, from top to bottom
+    components : dict component -> its name on the page
+    """
+    shown = [name for name in components if name in set(table["component"])]
+    figure, axes = plt.subplots(1, len(shown), figsize=(style.PAGE, 0.8 + 0.17 * len(order)), sharex=True, sharey=True, squeeze=False)
+    y = np.arange(len(order))
+    for ax, name, colour in zip(axes[0], shown, style.COLOURS):
+        group = table[table["component"] == name].set_index("metric").reindex(order)
+        ax.hlines(y, group["low"], group["high"], color=colour, lw=1.6, alpha=0.5)
+        ax.plot(group["weighted_kendall"], y, "o", color=colour, ms=4.5)
+        if name == "training":
+            found = runs[runs["metric"].isin(order)]
+            ax.plot(found["weighted_kendall"], found["metric"].map(order.index), "|", color="0.2", ms=6)
+        ax.axvline(0, color="0.8", lw=0.8, zorder=0)
+        ax.set_yticks(y, [label(metric) for metric in order])
+        ax.set(title=components[name], ylim=(len(order) - 0.5, -0.5))
+    figure.supxlabel(r"mean weighted Kendall $\tau_w$ over targets; lines: 95 % of draws; strokes: single runs", size=8)
+    figure.suptitle(title, size=9)
+    return figure

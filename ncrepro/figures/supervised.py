@@ -7,7 +7,9 @@ from ..lab import datasets, published
 from ..lab.experiment import Experiment, seed_noise, with_accuracies
 from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, every
-from . import FACE_METHODS, above_0, beside, best_of, better_than_static, figure, is_best, plots, ranking_table
+from . import charts, examples
+from .findings import FACE_METHODS, above_0, beside, best_of, better_than_static, is_best, ranking_table
+from .index import Checked, figure
 
 NCTI_METHODS = ["nce", "leep", "logme", "nleep", "sfda", "ncti"]  # the rows of NCTI Table 1
 
@@ -16,19 +18,19 @@ def _average(profile: str, table: str = "correlations") -> pd.DataFrame:
     return Experiment("supervised", profile).read(table).query("target == 'average'").set_index("metric")
 
 
-@figure(shows="examples of the source and of every target", notebook="10_train_pool")
+@figure(shows="examples of the source and of every target")
 def data_gallery(profile: str) -> Figure:
     pool = Experiment("supervised", profile).pool
     shown = [datasets.load(name, "train") for name in (*pool.sources, *pool.targets)]
-    return plots.examples(shown, title="What the models are pre-trained on (top), and the targets they are fine-tuned for")
+    return examples.images(shown, title="What the models are pre-trained on (top), and the targets they are fine-tuned for")
 
 
-@figure(shows="accuracy after fine-tuning, every model on every target: the ground truth", notebook="10_train_pool")
+@figure(shows="accuracy after fine-tuning, every model on every target: the ground truth")
 def supervised_accuracies(profile: str) -> Figure:
     study = Experiment("supervised", profile)
     table = study.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target")
     title = "Accuracy (%) after fine-tuning: the order that every score has to foresee"
-    return plots.accuracy_heatmap(table[list(study.pool.targets)], title)
+    return charts.accuracy_heatmap(table[list(study.pool.targets)], title)
 
 
 def _ncti_table1_holds(profile: str) -> tuple[str, Verdict]:
@@ -38,17 +40,15 @@ def _ncti_table1_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="weighted Kendall of each metric and target, NCTI's pool: printed, and here",
-    notebook="20_supervised",
     claim="of six metrics NCTI ranks best on average",
-    holds=_ncti_table1_holds,
 )
-def ncti_table1(profile: str) -> Figure:
+def ncti_table1(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     ours = ranking_table(study.read("correlations_ncti"), [*NCTI_METHODS, "static_baseline"])
     n = len(study.pool.subset("ncti"))
     titles = ("printed: 11 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
     panels = beside(published.wide("ncti_table1"), ours, titles)
-    return plots.correlation_heatmap(panels, "NCTI Table 1: how well each metric ranks the models for each target")
+    return charts.correlation_heatmap(panels, "NCTI Table 1: how well each metric ranks the models for each target"), *_ncti_table1_holds(profile)
 
 
 def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
@@ -63,15 +63,13 @@ def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="t-SNE of the features of four models, from the most to the least accurate",
-    notebook="20_supervised",
     claim="as accuracy falls from left to right, all three terms fall",
-    holds=_ncti_fig2_holds,
 )
-def ncti_fig2(profile: str) -> Figure:
+def ncti_fig2(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     points = study.read("embedding")
     captions = dict(zip(points["model"], points["caption"], strict=True))
-    return plots.embedding(points, captions, f"Features of {study.pool.targets[0]} before fine-tuning, the best model on the left")
+    return charts.embedding(points, captions, f"Features of {study.pool.targets[0]} before fine-tuning, the best model on the left"), *_ncti_fig2_holds(profile)
 
 
 def _ncti_fig3_holds(profile: str) -> tuple[str, Verdict]:
@@ -80,16 +78,14 @@ def _ncti_fig3_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="NCTI against accuracy after fine-tuning, one panel per target",
-    notebook="20_supervised",
     claim="a strong correlation (here: is the mean above 0?)",
-    holds=_ncti_fig3_holds,
 )
-def ncti_fig3(profile: str) -> Figure:
+def ncti_fig3(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     scores, accuracies = study.ranked("ncti")
     points = with_accuracies(scores.query("metric == 'ncti'"), accuracies)
     found = study.read("correlations_ncti").query("metric == 'ncti'")
-    return plots.score_scatter(points, found, "NCTI", "Do models with a higher NCTI do better after fine-tuning?")
+    return charts.score_scatter(points, found, "NCTI", "Do models with a higher NCTI do better after fine-tuning?"), *_ncti_fig3_holds(profile)
 
 
 def _face_table1_holds(profile: str) -> tuple[str, Verdict]:
@@ -102,17 +98,15 @@ def _face_table1_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="weighted Kendall of each metric and target, FaCe's pool: printed, and here",
-    notebook="20_supervised",
     claim="of six metrics FaCe ranks best on average, by τ_w and by ρ",
-    holds=_face_table1_holds,
 )
-def face_table1(profile: str) -> Figure:
+def face_table1(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     ours = ranking_table(study.read("correlations_face"), [*FACE_METHODS, "face_printed", "static_baseline"])
     n = len(study.pool.subset("face"))
     titles = ("printed: 15 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
     panels = beside(published.wide("face_table1"), ours, titles)
-    return plots.correlation_heatmap(panels, "FaCe Table 1: how well each metric ranks the models for each target")
+    return charts.correlation_heatmap(panels, "FaCe Table 1: how well each metric ranks the models for each target"), *_face_table1_holds(profile)
 
 
 def _face_fig4_holds(profile: str) -> tuple[str, Verdict]:
@@ -127,16 +121,14 @@ def _face_fig4_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="score against accuracy, six metrics on five targets, FaCe's pool",
-    notebook="20_supervised",
     claim="FaCe rises with accuracy on every target shown",
-    holds=_face_fig4_holds,
 )
-def face_fig4(profile: str) -> Figure:
+def face_fig4(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     scores, accuracies = study.ranked("face")
     shown = scores[scores["metric"].isin(FACE_METHODS) & scores["target"].isin(study.pool.targets[:5])]
     points = with_accuracies(shown, accuracies)
-    return plots.method_scatter(points, study.read("correlations_face"), FACE_METHODS, "FaCe's pool: do higher scores go with higher accuracies?")
+    return charts.method_scatter(points, study.read("correlations_face"), FACE_METHODS, "FaCe's pool: do higher scores go with higher accuracies?"), *_face_fig4_holds(profile)
 
 
 def _intervals_hold(profile: str) -> tuple[str, Verdict]:
@@ -145,13 +137,11 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="mean weighted Kendall of every ranking with its bootstrap interval, beside rankings that ignore the target",
-    notebook="20_supervised",
     claim="(ours) some metric ranks better than the static baseline",
-    holds=_intervals_hold,
 )
-def supervised_intervals(profile: str) -> Figure:
+def supervised_intervals(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
-    return plots.interval_plot(average, ceiling, title, study.covered())
+    return charts.interval_plot(average, ceiling, title, study.covered()), *_intervals_hold(profile)

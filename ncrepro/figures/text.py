@@ -1,7 +1,5 @@
 """The figures of `25_text`."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,10 +13,11 @@ from ..lab.tasks import text
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, best, every, exact, positive
-from . import FACE_METHODS, figure, plots, some_better
+from . import charts, examples, transfer
+from .findings import FACE_METHODS, SHOWN, by_chance, some_better
+from .index import Checked, figure
 from .multi_source import noise_within, within
-from .plots import label, texts, transfer
-from .small_pools import SHOWN, by_chance
+from .names import label
 
 
 def of_sources(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -84,16 +83,6 @@ def bag_of_words(profile: str | None) -> float:
     return 100 * float(model.score(words.transform(test.texts), test.labels))
 
 
-def examples(names: Sequence[str], title: str, n: int = 4) -> Figure:
-    """The first texts of some data sets, each of another class."""
-    rows = []
-    for name in names:
-        data = text.load(name, "train")
-        first = pd.Series(data.labels).drop_duplicates().index[:n]
-        rows += [{"dataset": name, "label": data.classes[data.labels[i]], "text": data.texts[i]} for i in first]
-    return texts.examples(pd.DataFrame(rows), title)
-
-
 def claims(profile: str | None) -> list[tuple[str, str, Verdict]]:
     """What FaCe Section 4.5 says of its Figure 6, what is found here, and whether it holds."""
     return [
@@ -128,13 +117,13 @@ def _competitive(profile: str | None) -> tuple[str, Verdict]:
     return f"mean τ_w: {found}; best in draws: {chances}", every(*better)
 
 
-@figure(shows="texts of every source and of the target, with their labels", notebook="25_text")
+@figure(shows="texts of every source and of the target, with their labels")
 def text_examples(profile: str) -> Figure:
     pool = Experiment("text", profile).pool
     what = "docstrings of installed packages" if set(pool.sources) <= set(docstrings.NAMES) else "apps and headlines"
     count = {1: "The source", 2: "Two sources", 3: "Three sources"}[len(pool.sources)]
     title = f"{count} and the target (last): {what}"
-    return examples((*pool.sources, *pool.targets), title)
+    return examples.texts([text.load(name, "train") for name in (*pool.sources, *pool.targets)], title)
 
 
 def _helps(profile: str) -> tuple[str, Verdict]:
@@ -147,58 +136,50 @@ def _helps(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="accuracy after fine-tuning, beside training without a source",
-    notebook="25_text",
     claim="(ours) pre-training on any source is better than none",
-    holds=_helps,
 )
-def text_accuracies(profile: str) -> Figure:
+def text_accuracies(profile: str) -> Checked:
     study = Experiment("text", profile)
     results = study.read("accuracies").rename(columns={"accuracy": "value"}).assign(measure="accuracy")
     scratch = Experiment("text_scratch", profile).read("accuracies")["accuracy"].mean()
     title = "Which source, and which variant, prepares best for the target?"
-    return transfer.worth(results, {"accuracy": scratch}, start(profile), title)
+    return transfer.worth(results, {"accuracy": scratch}, start(profile), title), *_helps(profile)
 
 
 @figure(
     shows="τ_w and ρ of each metric over six variants, for each source",
-    notebook="25_text",
     claim="LogME and FaCe rank six text models perfectly (τ_w = 1)",
-    holds=_perfect,
 )
-def face_fig6(profile: str) -> Figure:
+def face_fig6(profile: str) -> Checked:
     n = len(Experiment("text", profile).pool.architectures)
     title = f"FaCe Fig. 6, here: {n} text classifiers, once for each source they were pre-trained on"
-    return transfer.correlation_bars(judged(profile), SHOWN, by_chance(n), title, resampling.covers(noise_of_sources(profile)))
+    return transfer.correlation_bars(judged(profile), SHOWN, by_chance(n), title, resampling.covers(noise_of_sources(profile))), *_perfect(profile)
 
 
 @figure(
     shows="score against accuracy, six metrics, one row for each source",
-    notebook="25_text",
     claim="LogME, GBC and FaCe are the best of six metrics",
-    holds=_competitive,
 )
-def face_fig6_scatter(profile: str) -> Figure:
+def face_fig6_scatter(profile: str) -> Checked:
     scores, accuracies = of_sources(profile)
     points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], accuracies)
     points, found = (table.assign(target=table["target"].str.replace("_", "\n")) for table in (points, judged(profile)))
     title = "Do variants with higher scores classify more texts right?"
-    return plots.method_scatter(points, found, FACE_METHODS, title)
+    return charts.method_scatter(points, found, FACE_METHODS, title), *_competitive(profile)
 
 
 def _intervals_hold(profile: str) -> tuple[str, Verdict]:
     draws = Experiment("text", profile).draws()
-    return some_better(draws, [m for m in draws if m not in plots.TARGET_BLIND], 0.0)
+    return some_better(draws, [m for m in draws if m not in charts.TARGET_BLIND], 0.0)
 
 
 @figure(
     shows="weighted Kendall of every ranking of all models, with its bootstrap interval",
-    notebook="25_text",
     claim="(ours) variants and sources together are enough to tell some metric from luck",
-    holds=_intervals_hold,
 )
-def text_intervals(profile: str) -> Figure:
+def text_intervals(profile: str) -> Checked:
     study = Experiment("text", profile)
     table = study.read("correlations").query("target == 'average'").dropna(subset="weighted_kendall")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How surely is the accuracy foreseen? {len(study.pool.models)} text models"
-    return plots.interval_plot(table, ceiling, title, study.covered())
+    return charts.interval_plot(table, ceiling, title, study.covered()), *_intervals_hold(profile)

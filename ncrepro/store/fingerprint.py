@@ -41,7 +41,7 @@ KEEPING = {
 # depends on the profile, and whoever imports it, and whoever makes or uses its results, notes the code that this rests on.
 REPORTED = ("ncrepro.lab.tasks",)
 # Decorators that only enter a function into a list: the function does not run by being listed.
-LISTING = {"ncrepro.figures:figure"}
+LISTING = {"ncrepro.figures.index:figure"}
 # Committed data that is read through these functions: its content counts wherever they are reached.
 _DATA = {"ncrepro.store.paths:published": "data/published"}
 

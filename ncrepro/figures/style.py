@@ -7,7 +7,7 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from ...store import artifacts
+from ..store import artifacts
 
 COLUMN = 3.4  # inches, the width of one column of a two-column paper
 PAGE = 7.0  # inches, the width of the page

@@ -1,85 +1,11 @@
-"""Pictures of the metrics themselves: what they cost, and where their printed and released forms part."""
-
+"""The figures of `02_metrics_from_equations`: where the printed and the released forms of metrics differ."""
 from __future__ import annotations
 
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from . import names, style
-
-METRICS = ("all_scores", "ncti", "face", "logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc")
-AXES = {"n_samples": "samples n", "n_features": "features d", "n_classes": "classes K"}
-
-
-def cost(scaling: pd.DataFrame, against_plain: pd.DataFrame) -> Figure:
-    """What the metrics cost: processor time along n, d and K beside one XᵀX, and beside a plain evaluation.
-
-    Parameters
-    ----------
-    scaling : DataFrame
-        ``axis, n_samples, n_features, n_classes, metric, cpu_seconds, gram_cpu_seconds``: the table of the bench's
-        section of that name.
-    against_plain : DataFrame
-        ``metric, cpu_seconds, plain_cpu_seconds``: likewise.
-    """
-    figure, panels = plt.subplots(2, 2, figsize=(style.PAGE, 5.0))
-    panels = panels.ravel()
-    for panel, (axis, name) in zip(panels, AXES.items()):
-        table = scaling[scaling["axis"] == axis]
-        for i, metric in enumerate(METRICS):
-            rows = table[table["metric"] == metric].sort_values(axis)
-            look = {
-                "color": style.COLOURS[(i - 1) % 6],
-                "linestyle": "-" if i < 7 else "-.",
-                "label": names.label(metric),
-            }
-            look |= {"color": "black", "linewidth": 2, "label": "all at once"} if metric == "all_scores" else {}
-            panel.plot(rows[axis], rows["cpu_seconds"], marker=style.MARKERS[i], markersize=3.5, **look)
-        gram = table.groupby(axis)["gram_cpu_seconds"].median()
-        panel.plot(gram.index, gram, color="0.5", linestyle="--", label="one XᵀX")
-        _logarithmic(panel, gram.index)
-        fixed = ", ".join(f"{other[-1]} = {table[key].iloc[0]:,}" for key, other in AXES.items() if key != axis)
-        panel.set(xlabel=name, ylabel="processor time (s)", title=f"{fixed}")
-    _beside_plain(panels[3], against_plain)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5)
-    return figure
-
-
-def _beside_plain(panel: Axes, table: pd.DataFrame) -> None:
-    table = table.dropna(subset="plain_cpu_seconds")
-    places = range(len(table))
-    panel.barh([i + 0.2 for i in places], table["plain_cpu_seconds"], height=0.38, color="0.75", label="plain")
-    panel.barh(
-        [i - 0.2 for i in places], table["cpu_seconds"], height=0.38, color=style.COLOURS[0], label="this package"
-    )
-    for i, (_, row) in zip(places, table.iterrows()):
-        panel.text(
-            row["plain_cpu_seconds"] * 1.1,
-            i + 0.2,
-            f"{row['plain_cpu_seconds'] / row['cpu_seconds']:.0f} ×",
-            va="center",
-            size=7,
-        )
-    panel.set_yticks(list(places), [names.label(metric) for metric in table["metric"]])
-    panel.set_xscale("log")
-    panel.set_xlim(right=4 * table["plain_cpu_seconds"].max())
-    first = table.iloc[0]
-    title = f"n = {first['n_samples']:,.0f}, d = {first['n_features']:,.0f}, K = {first['n_classes']:,.0f}"
-    panel.set(xlabel="processor time (s)", title=title)
-    panel.legend(loc="lower right")
-
-
-def _logarithmic(panel: Axes, values) -> None:
-    panel.set(xscale="log", yscale="log")
-    panel.xaxis.set_major_formatter(ScalarFormatter())
-    panel.xaxis.set_minor_formatter(NullFormatter())
-    panel.set_xticks(list(values), [f"{value:,}" for value in values])
-    panel.minorticks_off()
-    panel.yaxis.set_major_locator(LogLocator())
+from . import style
 
 
 def scale_cliff(table: pd.DataFrame) -> Figure:

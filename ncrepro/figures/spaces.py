@@ -1,5 +1,4 @@
 """Pictures of the toy feature spaces."""
-
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt

@@ -1,15 +1,20 @@
-"""Scores against accuracies: scatters, intervals, the ground truth, and what the features look like."""
+"""Charts that several notebooks share: scores against accuracies, tables of correlations, the same question put to several pools."""
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from . import style
 from .names import label
 
 TARGET_BLIND = ("static_baseline", "source_accuracy", "n_parameters")  # rankings that never look at the target
+TAU = r"mean weighted Kendall $\tau_w$"
+CELL = 0.24  # inches, height of a row of a table
+GAP = 0.35  # of a cell, between the targets and their average
 
 
 def model_styles(models) -> dict[str, tuple[str, str]]:
@@ -172,3 +177,152 @@ def feature_matrix(features: np.ndarray, labels: np.ndarray, title: str) -> Figu
     ax.set(xlabel="feature", ylabel="sample", title=title)
     figure.colorbar(image, label="activation, scaled per feature")
     return figure
+
+
+# Tables of correlations ------------------------------------------------------------------------------------------------
+
+
+def correlation_heatmap(panels: pd.DataFrame | dict[str, pd.DataFrame], title: str,
+                        statistic: str = "weighted_kendall", decimals: int = 2) -> Figure:
+    """Correlations of metrics (rows) with accuracies on targets (columns), the values written in the cells.
+
+    Parameters
+    ----------
+    panels : DataFrame (metrics x targets), or dict panel title -> DataFrame
+        Panels stand one above the other, for instance ``{"printed": ..., "ours": ...}``; their rows and columns may
+        differ. A column ``average`` is set apart at the right. Missing values stay blank; a row of
+        nothing else says that its metric is not applicable.
+    title : str
+        What is seen.
+    statistic : str
+        Names the colour bar; the colours run from -1 to 1.
+    decimals : int
+        Digits after the point. The highest value of each column is bold.
+
+    Returns
+    -------
+    Figure
+        As wide as a page.
+    """
+    panels = {"": panels} if isinstance(panels, pd.DataFrame) else panels
+    heights = [len(table) + (2.6 if name else 1.6) for name, table in panels.items()]  # rows, tick labels and title
+    figure, axes = plt.subplots(len(panels), 1, figsize=(style.PAGE, CELL * sum(heights) + 0.35), squeeze=False,
+                                height_ratios=heights)
+    for ax, (name, table) in zip(axes[:, 0], panels.items()):
+        mesh = _table(ax, table, decimals)
+        ax.set_title(name, loc="left", pad=4)
+    figure.suptitle(title, fontsize=plt.rcParams["axes.titlesize"])
+    bar = figure.colorbar(mesh, ax=axes[:, 0], label=label(statistic), fraction=0.03, pad=0.015, aspect=30,
+                          ticks=[-1, -0.5, 0, 0.5, 1])
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _table(ax: Axes, table: pd.DataFrame, decimals: int):
+    left = np.arange(table.shape[1]) + GAP * (table.columns == "average")  # left edge of each column
+    for x, name in zip(left, table):
+        values = table[name].to_numpy(float)[:, None]  # (metrics, 1)
+        mesh = ax.pcolormesh([x, x + 1], np.arange(len(table) + 1), values, cmap=style.DIVERGING, vmin=-1, vmax=1,
+                             edgecolors="white", linewidth=1)
+        for row, value in enumerate(values[:, 0]):
+            if np.isfinite(value):
+                ax.text(x + 0.5, row + 0.5, f"{value:.{decimals}f}".replace("-", "−"), ha="center", va="center",
+                        fontsize=7, fontweight="bold" if value == np.nanmax(values) else "normal")
+    for row in np.flatnonzero(table.isna().all(axis=1)):
+        ax.text((left[-1] + 1) / 2, row + 0.5, "not applicable", ha="center", va="center", fontsize=7, color="0.4")
+    ax.set(xlim=(0, left[-1] + 1), ylim=(len(table), 0))
+    crowded = table.shape[1] > 9
+    ax.set_xticks(left + 0.5, [label(name).replace("-", "\n") if crowded else label(name) for name in table])
+    ax.set_yticks(np.arange(len(table)) + 0.5, [label(name) for name in table.index])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return mesh
+
+
+# One panel per pool -----------------------------------------------------------------------------------------------------
+
+
+def rows(table: pd.DataFrame, title: str, xlabel: str, columns: int = 3) -> Figure:
+    """One row per method, one panel per pool, a value and its interval.
+
+    Parameters
+    ----------
+    table : DataFrame (panel, row, weighted_kendall, low, high)
+        Rows and panels come in the order in which they first occur, the first on top.
+    """
+    panels, names = (list(dict.fromkeys(table[column])) for column in ("panel", "row"))
+    figure, axes = _grid(len(panels), columns, 0.55 + 0.17 * len(names))
+    for ax, panel, colour in zip(axes, panels, _colours()):
+        group = table[table["panel"] == panel].set_index("row").reindex(names)
+        y = np.arange(len(names))
+        ax.hlines(y, group["low"], group["high"], color=colour, lw=1.6, alpha=0.5)
+        ax.plot(group["weighted_kendall"], y, "o", color=colour, ms=4.5)
+        ax.axvline(0, color="0.8", lw=0.8, zorder=0)
+        ax.set_yticks(y, [label(name) for name in names])
+        ax.set(title=panel, ylim=(len(names) - 0.5, -0.5))
+    _finish(figure, title, xlabel)
+    return figure
+
+
+def curves(table: pd.DataFrame, title: str, xlabel: str, ylabel: str = TAU, *, columns: int = 3, log: bool = False,
+           mark: float | None = None, names: str | None = None) -> Figure:
+    """Lines along a setting, one panel per pool or term, with a band where there is one.
+
+    Parameters
+    ----------
+    table : DataFrame (panel, line, x, y[, low, high])
+    log : bool
+        Whether x has a logarithmic axis.
+    mark : float, optional
+        The setting to be marked: the paper's.
+    names : str, optional
+        What the lines are, written above the legend.
+    """
+    panels, lines = (list(dict.fromkeys(table[column])) for column in ("panel", "line"))
+    figure, axes = _grid(len(panels), columns, 1.75)
+    for ax, panel in zip(axes, panels):
+        for line, colour, marker in zip(lines, _colours(), style.MARKERS):
+            points = table[(table["panel"] == panel) & (table["line"] == line)].sort_values("x")
+            ax.plot(points["x"], points["y"], marker=marker, ms=3.5, lw=1.2, color=colour, label=label(line))
+            if "low" in table:
+                ax.fill_between(points["x"], points["low"], points["high"], color=colour, alpha=0.15, lw=0)
+        if mark is not None:
+            ax.axvline(mark, color="0.6", lw=0.9, ls="--", zorder=0)
+        if log:
+            _logarithmic(ax, table["x"])
+        ax.axhline(0, color="0.85", lw=0.8, zorder=0)
+        ax.set_title(panel)
+    figure.supylabel(ylabel, size=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", title=names, title_fontsize=7.5, handlelength=1.4)
+    _finish(figure, title, xlabel)
+    return figure
+
+
+def _colours():
+    return style.COLOURS[:7] * 3
+
+
+def _grid(n: int, columns: int, height: float) -> tuple[Figure, np.ndarray]:
+    """``n`` panels with common axes, in as few rows as can be."""
+    columns = min(n, columns)
+    lines = -(-n // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(style.PAGE, 0.65 + height * lines), sharex=True, sharey=True, squeeze=False)
+    for ax in axes.flat[n:]:
+        ax.set_visible(False)
+    for ax in axes[-2:, :].flat if lines > 1 else ():  # a panel above an empty place needs the axis itself
+        ax.tick_params(labelbottom=True)
+    return figure, axes.ravel()[:n]
+
+
+def _logarithmic(ax: Axes, x: pd.Series) -> None:
+    ax.set_xscale("log")
+    ticks = sorted(set(x))
+    ax.xaxis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // 5)]))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _finish(figure: Figure, title: str, xlabel: str) -> None:
+    figure.supxlabel(xlabel, size=8)
+    figure.suptitle(title, size=9)

@@ -1,0 +1,204 @@
+"""What data look like: images, scenes with a label for every pixel, and texts, with their classes."""
+
+from collections.abc import Sequence
+from textwrap import shorten
+
+import numpy as np
+import pandas as pd
+from matplotlib import font_manager
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from ..lab import datasets
+from ..lab.experiment import Experiment
+from . import style
+
+IGNORED = 255  # the label of pixels that have none
+# Fonts of common systems that have Chinese characters; matplotlib brings none.
+CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
+
+
+def of_pool(study: Experiment) -> Figure:
+    """Some of every source and target of a pool, sources on top."""
+    names = (*study.pool.sources, *study.pool.targets)
+    title = "What the models are pre-trained on, and the targets they are fine-tuned for"
+    if study.pool.task == "segmentation":
+        return scenes([study.task.load(name, "train") for name in names], title=title)
+    if study.pool.task == "text":
+        return texts([study.task.load(name, "train") for name in names if name != study.task.NOTHING], title)
+    return images([datasets.load(name, "train") for name in names], title=title)
+
+
+# Images ----------------------------------------------------------------------------------------------------------------
+
+
+def images(datasets: Sequence, per_row: int = 16, source_rows: int = 3, title: str | None = None) -> Figure:
+    """Examples of every data set, ``per_row`` in a row, classes in turn.
+
+    Parameters
+    ----------
+    datasets : sequence of Images
+        Drawn from top to bottom; the first is the source and gets ``source_rows`` rows, each other one row.
+    per_row : int
+        Images in a row.
+    source_rows : int
+        Rows of the first data set.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+        As wide as a page; on the left of each row the name, the number of classes and of images.
+    """
+    rows = [source_rows, *[1] * (len(datasets) - 1)]
+    label = max(0.85, 0.077 * max(len(dataset.name) for dataset in datasets))  # inches, as all that follows
+    gap, head = 0.06, 0.25 if title else 0.06
+    cell = (style.PAGE - label) / per_row
+    height = head + cell * sum(rows) + gap * len(rows)
+    figure = plt.figure(figsize=(style.PAGE, height))
+    figure.set_layout_engine("none")  # every axis below is put in its place by hand
+    top = height - head
+    for dataset, n_rows in zip(datasets, rows, strict=True):
+        chosen = _in_turn(dataset.labels, dataset.n_classes, per_row * n_rows)
+        tiles = dataset.images[chosen].reshape(n_rows, per_row, *dataset.images.shape[1:])  # (rows, columns, 3, h, w)
+        tiles = np.pad(tiles, [(0, 0)] * 3 + [(0, 1), (0, 1)], constant_values=255)
+        strip = tiles.transpose(0, 3, 1, 4, 2).reshape(n_rows * tiles.shape[3], per_row * tiles.shape[4], 3)
+        top -= cell * n_rows
+        axes = figure.add_axes((label / style.PAGE, top / height, 1 - label / style.PAGE, cell * n_rows / height))
+        axes.imshow(strip, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        middle = (top + cell * n_rows / 2) / height
+        text = f"{dataset.n_classes} classes\n{len(dataset):,} images"
+        figure.text(0.005, middle + 0.045 / height, dataset.name, weight="bold", size=8, va="bottom")
+        figure.text(0.005, middle + 0.035 / height, text, size=6.5, va="top", linespacing=1.0)
+        top -= gap
+    if title:
+        figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)
+    return figure
+
+
+def _in_turn(labels: np.ndarray, n_classes: int, n: int) -> np.ndarray:
+    """Positions of n images: classes in turn, or evenly chosen classes where there are more than n."""
+    classes = np.arange(n) % n_classes if n_classes < n else np.linspace(0, n_classes - 1, n).round().astype(int)
+    turns = np.arange(n) // n_classes
+    members = {k: np.flatnonzero(labels == k) for k in set(classes)}
+    return np.array([members[k][turn % len(members[k])] for k, turn in zip(classes, turns, strict=True)])
+
+
+# Scenes ----------------------------------------------------------------------------------------------------------------
+
+
+def scenes(domains: Sequence, per_row: int = 7, title: str | None = None) -> Figure:
+    """Scenes of every domain with their labels to the right of each, one row per domain.
+
+    Parameters
+    ----------
+    domains : sequence of Scenes or Folder
+        Drawn from top to bottom; the first ``per_row`` of each are shown.
+    """
+    name_width = 1.15  # inches
+    cell = (style.PAGE - name_width) / (2 * per_row)
+    head = 0.25 if title else 0.02
+    figure = plt.figure(figsize=(style.PAGE, head + (cell + 0.05) * len(domains)))
+    figure.set_layout_engine("none")  # every axis below is put in its place by hand
+    height = figure.get_figheight()
+    for row, domain in enumerate(domains):
+        bottom = (height - head - (row + 1) * (cell + 0.05)) / height
+        pairs = []
+        for image, mask in (_item(domain, i) for i in range(min(per_row, len(domain)))):
+            both = [image / 255, _colours(mask)[..., :3]]  # (h, w, 3) each
+            gaps = [[(0, 0), (0, width), (0, 0)] for width in (1, 4)]
+            pairs += [np.pad(part, gap, constant_values=1) for part, gap in zip(both, gaps, strict=True)]
+        axes = figure.add_axes((name_width / style.PAGE, bottom, 1 - name_width / style.PAGE, cell / height))
+        axes.imshow(np.concatenate(pairs, axis=1), interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        middle = bottom + cell / 2 / height
+        figure.text(0.005, middle, domain.name, weight="bold", size=8, va="bottom")
+        figure.text(0.005, middle - 0.02 / height, f"{domain.n_classes} classes, {len(domain)} scenes", size=6.5, va="top")
+    if title:
+        figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)
+    return figure
+
+
+def drawn_pixels(domain, places: np.ndarray, title: str, n: int = 4) -> Figure:
+    """Where pixels were drawn from the first scenes of a domain: rings in the colour of their class.
+
+    Parameters
+    ----------
+    domain : Scenes or Folder
+    places : ndarray of shape (m, 3)
+        Image, row and column of each pixel.
+    """
+    figure, axes = plt.subplots(2, n, figsize=(style.PAGE, 3.9))
+    for i in range(n):
+        row, column = places[places[:, 0] == i, 1:].T
+        image, mask = _item(domain, i)
+        axes[0, i].imshow(image)
+        axes[1, i].imshow(_colours(mask), alpha=0.35)
+        for ax in axes[:, i]:
+            ax.scatter(column, row, s=11, c=_colours(mask[row, column]), ec="black", lw=0.4)
+            ax.set_axis_off()
+        axes[0, i].set_title(f"{len(row)} pixels of {len(np.unique(mask[row, column]))} classes")
+    figure.suptitle(title, size=9)
+    return figure
+
+
+def _item(domain, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image (h, w, 3) and labels (h, w) of one scene."""
+    image, mask = domain[i]
+    return np.asarray(image).transpose(1, 2, 0), np.asarray(mask)
+
+
+def _colours(mask: np.ndarray) -> np.ndarray:
+    """A label image (h, w) as colours (h, w, 4); what is ignored is white."""
+    shown = plt.get_cmap("tab20")(mask % 20)
+    shown[mask == IGNORED] = 1
+    return shown
+
+
+# Texts -----------------------------------------------------------------------------------------------------------------
+
+
+def texts(datasets: Sequence, title: str, n: int = 4) -> Figure:
+    """The first ``n`` texts of several data sets, each of another class: one block of lines per data set.
+
+    Parameters
+    ----------
+    datasets : sequence of Texts
+        Drawn from top to bottom. Where no Chinese font is installed, its characters are boxes.
+    """
+    rows = []
+    for data in datasets:
+        first = pd.Series(data.labels).drop_duplicates().index[:n]
+        rows += [{"dataset": data.name, "label": data.classes[data.labels[i]], "text": data.texts[i]} for i in first]
+    table = pd.DataFrame(rows)
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = ["DejaVu Sans", *(name for name in CHINESE if name in installed)]  # the first is matplotlib's own
+    blocks = list(table.groupby("dataset", sort=False))
+    n_lines = len(table) + 1.5 * len(blocks)
+    figure, ax = plt.subplots(figsize=(style.PAGE, 0.3 + 0.16 * n_lines))
+    ax.set(xlim=(0, 1), ylim=(n_lines, 0.3))
+    ax.set_axis_off()
+    y = 0.0
+    for name, block in blocks:
+        y += 1.2
+        ax.text(0, y, name, weight="bold", size=8, va="center")
+        for row in block.itertuples():
+            y += 1
+            ax.text(0.02, y, _drawable(row.label, fonts), size=7, va="center", color=style.COLOURS[0], family=fonts)
+            ax.text(0.14, y, _drawable(_start(row.text), fonts), size=7, va="center", family=fonts)
+        y += 0.3
+    figure.suptitle(title, size=9)
+    return figure
+
+
+def _start(text: str) -> str:
+    """As much of a text as fits on a line; Chinese knows no spaces to shorten it at, and its characters are twice as wide."""
+    short = shorten(text, 105, placeholder=" …")
+    return f"{text[:52]} …" if short == "…" else short
+
+
+def _drawable(text: str, fonts: list[str]) -> str:
+    """``text`` with a box for every character that none of the ``fonts`` has."""
+    glyphs = [font_manager.get_font(font_manager.findfont(font)).get_charmap() for font in fonts]
+    return "".join(c if any(ord(c) in of_font for of_font in glyphs) else "□" for c in text)

@@ -1,0 +1,104 @@
+"""What figures and notebooks say of a claim: a ranking beside a paper's, whether a metric is best, how good luck is."""
+
+from itertools import permutations
+from math import factorial
+
+import numpy as np
+import pandas as pd
+
+from .. import ranking
+from ..lab.experiment import BASELINES, Experiment
+from ..ranking.verdicts import UNKNOWN, Verdict, above, best, every, likely, probability, some
+from .names import label
+
+FACE_METHODS = ["leep", "nce", "logme", "h_score", "gbc", "face"]  # those of FaCe's tables and figures
+SHOWN = [*FACE_METHODS, "face_printed", "ncti"]
+
+
+def ranking_table(correlations: pd.DataFrame, methods: list[str], statistic: str = "weighted_kendall") -> pd.DataFrame:
+    """Correlations of some rankings, metrics x targets, the average last, in the order of ``methods``."""
+    order = list(dict.fromkeys(correlations["target"]))
+    table = correlations.pivot(index="metric", columns="target", values=statistic)
+    return table.loc[[m for m in methods if m in table.index], order]
+
+
+def beside(printed: pd.DataFrame, ours: pd.DataFrame, titles: tuple[str, str, str]) -> dict[str, pd.DataFrame]:
+    """Panels: what is printed, what is found here and, if the targets are the paper's own, the difference cell by cell.
+
+    Cells that were not computed here stay empty; the average of the differences is over the others.
+    """
+    targets = printed.columns.drop("average")
+    if not set(ours.columns) & set(targets):
+        return dict(zip(titles, (printed, ours), strict=False))
+    difference = (ours.reindex(columns=targets) - printed[targets]).reindex(printed.index)
+    difference["average"] = difference.mean(axis=1)
+    return dict(zip(titles, (printed, ours.reindex(columns=printed.columns), difference), strict=True))
+
+
+def best_of(average: pd.DataFrame, metric: str, rivals: list[str], statistic: str = "weighted_kendall") -> str:
+    """A metric's mean and that of the best of the others, in words."""
+    value, others = average.loc[metric, statistic], average.loc[[r for r in rivals if r != metric], statistic].dropna()
+    symbol = {"weighted_kendall": "τ_w", "pearson": "ρ"}[statistic]
+    best_other = f"{label(others.idxmax())} {others.max():.2f}" if len(others) else "none"
+    return f"mean {symbol}: {label(metric)} {value:.2f}, best of the others {best_other}"
+
+
+def is_best(draws: pd.DataFrame, metric: str, rivals: list[str]) -> tuple[str, Verdict]:
+    """Whether a metric ranks better than each of its rivals: `Experiment.draws`, n x metrics."""
+    others = [r for r in rivals if r != metric and draws[r].notna().all()]  # what gives all models one score is no rival
+    if draws[metric].isna().any() or not others:
+        return f"{label(metric)} has too few models for a probability", UNKNOWN
+    text = f"best in {best(draws[[metric, *others]])[metric]:.0%} of draws"
+    return text, every(*(above(draws[metric], draws[other]) for other in others))
+
+
+def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Verdict]:
+    """Whether one of several metrics lies above a number, or above another ranking's draws."""
+    chances = pd.Series({metric: probability(draws[metric], than) for metric in metrics}, dtype=float).dropna()
+    if chances.empty:
+        return "too few models for a probability", UNKNOWN
+    text = f"likeliest of {len(chances)}: {label(chances.idxmax())}, in {chances.max():.1%} of draws"
+    return text, some(*map(likely, chances))
+
+
+def better_than_static(study: Experiment) -> tuple[str, Verdict]:
+    """Whether some metric ranks better than each model's mean accuracy on the other targets does."""
+    draws, average = study.draws(), study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
+    text, verdict = some_better(draws, [m for m in draws if m not in BASELINES], draws["static_baseline"])
+    return f"static baseline {average['static_baseline']:.2f}; {text}", verdict
+
+
+def above_0(row: pd.Series, draws: pd.Series) -> tuple[str, Verdict]:
+    """Whether a mean weighted Kendall lies above 0: a row of `experiment.correlations`, and its draws."""
+    text = f"mean τ_w {row.weighted_kendall:.2f}, interval {row.low:.2f} to {row.high:.2f}"
+    return text + told_in_draws(probability(draws)), above(draws)
+
+
+def told_in_draws(chance: float) -> str:
+    """How often a statement is true, to go on with behind it."""
+    return "; too few models for a probability" if pd.isna(chance) else f", true in {chance:.1%} of draws"
+
+
+def by_chance(n_models: int, level: float = 0.95, draws: int = 2000) -> float:
+    """The weighted Kendall below which a share ``level`` of all rankings of ``n_models`` models stay.
+
+    All rankings count where there are no more than ``draws``, else so many random ones (seeded).
+    """
+    accuracies, rng = np.arange(n_models, dtype=float), np.random.default_rng(0)
+    if factorial(n_models) <= draws:
+        rankings = permutations(accuracies)
+    else:
+        rankings = (rng.permutation(accuracies) for _ in range(draws))
+    return float(np.quantile([ranking.weighted_kendall(np.array(scores), accuracies) for scores in rankings], level))
+
+
+def told(correlations: pd.DataFrame, metric: str) -> str:
+    """A metric's name, weighted Kendall and interval, for a sentence; ``correlations`` has one ground truth."""
+    row = correlations.set_index("metric").loc[metric]
+    return f"{label(metric)} **{row.weighted_kendall:.2f}** ({row.low:.2f} to {row.high:.2f})"
+
+
+def claims_table(rows: list[tuple[str, str, Verdict]]) -> str:
+    """Claims, what is found here, and whether they hold, as a table in Markdown."""
+    lines = [f"| {claim} | {found} | {verdict} |" for claim, found, verdict in rows]
+    return "\n".join(["| the paper's claim | found here | holds? |", "|---|---|---|", *lines])

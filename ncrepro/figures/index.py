@@ -1,0 +1,190 @@
+"""Every figure by name: what it shows, the paper's claim, and what is found of it; `draw_all` saves them all.
+
+The notebooks call the same functions, so that a notebook and a saved figure cannot differ.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, wraps
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from ..lab import profiles
+from ..ranking.verdicts import RULE, Verdict
+from ..store import artifacts, fingerprint, jobs, manifest, paths, trace
+from . import style
+
+NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
+    "neural_collapse": "01_neural_collapse",
+    "published": "03_published_numbers",
+    "supervised": "20_supervised",
+    "selfsupervised": "21_selfsupervised",
+    "multi_source": "22_multi_source",
+    "loss_functions": "23_loss_functions",
+    "segmentation": "24_segmentation",
+    "text": "25_text",
+    "ablations": "30_ablations",
+    "low_shot": "31_low_shot",
+    "source_features": "32_source_features",
+    "cost": "33_cost",
+    "stability": "34_stability",
+    "rank_your_own": "40_rank_your_own",
+}
+
+# Figures that show the data themselves. Photographs are not ours to publish: other profiles draw them, and git ignores them.
+OF_IMAGES = ("data_gallery", "loss_functions_images", "selfsupervised_views")
+
+
+Checked = tuple[Figure, str, Verdict]  # a figure, what is found of its claim, and whether the claim holds
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure, and what is said of it."""
+
+    name: str
+    module: str  # of this package
+    draw: Callable[[str], "Shown"]  # profile -> what is shown
+    shows: str
+    claim: str  # what the paper says of it; empty where it says nothing
+
+    @property
+    def notebook(self) -> str:
+        return NOTEBOOKS[self.module]
+
+    @property
+    def drawn_by(self) -> str:
+        """The file and the function, as `figures/README.md` and the notebooks say it."""
+        return f"figures/{self.module}.py, {self.name}"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure that was drawn, and what is found of its claim; a notebook shows the second below the first."""
+
+    entry: Entry
+    figure: Figure
+    found: str = ""
+    verdict: Verdict | None = None
+
+    def _repr_markdown_(self) -> str:
+        drawn_by = f"`{self.entry.name}`, drawn by `ncrepro/{self.entry.drawn_by}`."
+        return f"{drawn_by} {self.finding}" if self.entry.claim else drawn_by
+
+    @property
+    def finding(self) -> str:
+        return f"**{self.verdict.word.capitalize()}**: {self.entry.claim}. Found: {self.found}."
+
+
+_ENTRIES: dict[str, Entry] = {}
+_FINDINGS: dict[str, str] = {}  # of the figures shown in this process, in the order in which they were shown
+
+
+def figure(shows: str, claim: str = "") -> Callable:
+    """Enter the decorated function into the index, under its own name.
+
+    The function takes a profile's name and returns a figure or, where there is a claim, (figure, what is found, verdict). What is
+    entered, and what notebooks call, returns a `Shown`.
+    """
+
+    def enter(draw: Callable) -> Callable[[str], Shown]:
+        @wraps(draw)
+        def show(profile: str) -> Shown:
+            drawn = draw(profile)
+            shown = Shown(entry, *(drawn if claim else (drawn,)))
+            if claim:
+                _FINDINGS[entry.name] = shown.finding
+            return shown
+
+        entry = _ENTRIES[draw.__name__] = Entry(draw.__name__, draw.__module__.rpartition(".")[2], show, shows, claim)
+        return show
+
+    return enter
+
+
+def findings() -> str:
+    """A list in Markdown: what is found of each claim whose figure this notebook has shown."""
+    return "\n".join(f"- {finding}" for finding in _FINDINGS.values())
+
+
+def everything() -> list[Entry]:
+    """All entries, in the order of the notebooks."""
+    for module in NOTEBOOKS:
+        importlib.import_module(f"{__package__}.{module}")
+    order = list(NOTEBOOKS)
+    return sorted(_ENTRIES.values(), key=lambda entry: order.index(entry.module))
+
+
+def of_profile(profile: str) -> list[Entry]:
+    """The entries that a profile has results for: not every profile has every pool of the demo, nor every notebook."""
+    chosen = profiles.load(profile)
+    lacking = profiles.load("demo").pools.keys() - chosen.pools.keys()
+    entries = [entry for entry in everything() if entry.notebook not in chosen.without]
+    return [entry for entry in entries if entry.module not in lacking]  # modules are named after pools
+
+
+def draw_all(profile: str) -> pd.DataFrame:
+    """Save every figure of a profile, write the index, and return it.
+
+    Returns
+    -------
+    DataFrame (figure, shows, notebook, drawn_by, claim, found, verdict)
+    """
+    entries = of_profile(profile)
+    found = dict(jobs.side_by_side(partial(_save, profile), [entry.name for entry in entries], profiles.load(profile).workers))
+    rows = [(e.name, e.shows, e.notebook, e.drawn_by, e.claim, *found[e.name]) for e in entries]
+    index = pd.DataFrame(rows, columns=["figure", "shows", "notebook", "drawn_by", "claim", "found", "verdict"])
+    artifacts.write(paths.figures(profile) / "index.csv", index.to_csv(index=False, lineterminator="\n"))
+    _write_readme()
+    return index
+
+
+def _save(profile: str, name: str) -> tuple[str, tuple[str, str]]:
+    """Draw and save the figure of that name unless it is up to date; what is found of its claim, and the verdict."""
+    style.use()
+    everything()
+    entry = _ENTRIES[name]
+    record = paths.build(profile) / "figures" / f"{name}.json"
+    asked = {"code": fingerprint.of(fingerprint.root(entry.draw), fingerprint.root(_draw), stops=())}
+    if trace.is_on() and manifest.why_again(record, asked) is None:
+        return name, tuple(manifest.load(record)["result"])
+    with trace.watching() as facts:
+        found = _draw(entry, profile)
+    if trace.is_on():
+        manifest.save(record, asked, facts, result=found)
+    return name, found
+
+
+def _draw(entry: Entry, profile: str) -> tuple[str, str]:
+    shown = entry.draw(profile)
+    style.save(shown.figure, entry.name, paths.figures(profile))
+    plt.close(shown.figure)
+    return shown.found, str(shown.verdict or "")
+
+
+def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
+    """The index as a table; with a ``folder``, figures, notebooks and modules become links."""
+    lines = ["| figure | what it shows | notebook | drawn by | the paper's claim | found here | verdict |", "|---|---|---|---|---|---|---|"]
+    for row in index.fillna("").itertuples():
+        drawn_by = row.drawn_by
+        figure, notebook = row.figure, row.notebook
+        if folder:
+            file, _, function = row.drawn_by.partition(", ")
+            figure, notebook = f"[{figure}]({folder}/{figure}.png)", f"[{notebook}](../notebooks/{notebook}.ipynb)"
+            drawn_by = f"[{file}](../ncrepro/{file}), {function}"
+        lines.append(f"| {figure} | {row.shows} | {notebook} | {drawn_by} | {row.claim} | {row.found} | {row.verdict} |")
+    return "\n".join(lines)
+
+
+def _write_readme() -> None:
+    """``figures/README.md``, from the index of every profile whose numbers mean something."""
+    parts = ["# Figures", "Written by `90_figures`; every number on this page was computed by the run that drew the figures.", RULE]
+    for path in sorted(paths.figures("").glob("*/index.csv")):
+        if path.parent.name != "smoke" and "+" not in path.parent.name:  # repetitions of a profile have no page of their own
+            table = pd.read_csv(path)
+            shown = table if path.parent.name == "demo" else table[~table["figure"].isin(OF_IMAGES)]
+            parts += [f"## Profile `{path.parent.name}`", as_markdown(shown, path.parent.name)]
+    artifacts.write(paths.figures("") / "README.md", "\n\n".join(parts) + "\n")
