@@ -278,25 +278,16 @@ def test_training_again_never_turns_a_verdict_round_and_seldom_changes_it():
 
 @pytest.fixture
 def tables(root):
-    """The committed tables of the demo as its results; where they hold no numbers for a claim (times are never committed), some do."""
+    """The committed tables of the demo as its results, and some times, which are never committed."""
     shutil.copytree(REPOSITORY / "data" / "reference" / "demo", paths.results("demo"), dirs_exist_ok=True)
     shutil.copytree(REPOSITORY / "data" / "published", paths.published())
-    rng = np.random.default_rng(0)
-    for pool in analyses.pools("demo"):
-        write(pool, "nc2_a", experiment.Experiment(pool, "demo").read("scores").query("metric == 'logme'").assign(metric="nc2_a"))
-        choices = [ablations.DEFAULT | other for other in ({"temperature": 5.0}, {"covariance": "spherical"})]
-        write(pool, "face_choices_moves", pd.DataFrame(choices).assign(difference=0.3, error=0.12))
-    write("ablations", "imbalance_moves", pd.DataFrame({"ratio": [3.0, 10.0], "difference": 0.0, "error": 0.01}))
-    what = ["above", "margin", "same", *["lost"] * 3]
-    write("low_shot", "moves", pd.DataFrame({"what": what, "metric": [*"abcdef"], "difference": 0.05, "error": rng.random(6)}))
-    write("rank_your_own", "regret_moves", pd.DataFrame({"advice": ["any model"], "difference": 5.0, "error": 1.0}))
-    left = pd.read_csv(paths.results("demo", "stability") / "left_out.csv")
-    write("stability", "left_out", left.assign(error=0.05))
     for pool in ("supervised", "selfsupervised"):
         known = set(experiment.Experiment(pool, "demo").read("scores")["metric"])  # without a source classifier no LEEP and no NCE
         of_metrics = {m: (1.0, 0.5) for m in ("ncti", "nce", "leep", "logme", "nleep", "sfda") if m in known}
         rows = [(way, m, *values, 0.1) for way in ("this package", "plain") for m, values in of_metrics.items()]
         write(pool, "seconds_cost", pd.DataFrame(rows, columns=["implementation", "metric", "seconds", "weighted_kendall", "error"]))
+        for step in ("extract", "finetune"):
+            write(pool, f"seconds_{step}", pd.DataFrame({"seconds": [2.0]}))
 
 
 def write(pool, name, table):
