@@ -49,6 +49,15 @@ def test_every_metric_is_timed_once_per_model_and_target(study):
     pd.testing.assert_frame_equal(study.read("seconds_cost"), table, rtol=1e-5)
 
 
+def test_of_many_feature_sets_some_are_timed_and_all_are_reckoned(study, monkeypatch):
+    monkeypatch.setattr(cost, "TIMED", 3)
+    ticks = iter(range(100_000))
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: float(next(ticks)))  # every call takes one second
+    table = cost.score_pool(study, {})
+    assert set(table["runs"]) == {3}
+    assert set(table["seconds"]) == {len(study.pool.models) * len(study.pool.targets)}
+
+
 def test_the_figure_puts_each_metric_at_its_time_and_rank():
     table = pd.DataFrame({
         "pool": "supervised", "implementation": ["this package", "this package", "plain"],

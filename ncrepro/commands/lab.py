@@ -1,0 +1,41 @@
+"""Working copies of the notebooks for JupyterLab: what is committed cannot be lost by opening it.
+
+A copy stays from one opening to the next, with whatever its reader has changed, until it is asked to be made anew by name.
+"""
+
+from pathlib import Path
+
+from ..store import artifacts, paths
+from ..store.schema import unknown
+from .workflow import read_notebook
+
+
+def working_copies(refresh: tuple[str, ...] = ()) -> Path:
+    """Copy the notebooks that are not there yet into ``build/lab``, say which copies differ from theirs, and return the folder.
+
+    Parameters
+    ----------
+    refresh : names of notebooks, or ``("all",)``
+        Copies to be made anew; what was changed in them is lost.
+
+    Raises
+    ------
+    ValueError
+        If there is no such notebook.
+    """
+    notebooks = {path.stem: path for path in sorted(paths.notebooks().glob("*.ipynb"))}
+    for name in refresh:
+        if name not in (*notebooks, "all"):
+            raise ValueError(unknown("notebook", name, [*notebooks, "all"]))
+    folder = paths.build("lab")
+    for name, notebook in notebooks.items():
+        copy = folder / notebook.name
+        if not copy.exists() or name in refresh or "all" in refresh:
+            artifacts.write(copy, notebook.read_bytes())
+        elif _sources(copy) != _sources(notebook):
+            print(f"{paths.relative(copy)} has other cells than {paths.relative(notebook)}: `make lab REFRESH={name}` copies it anew")
+    return folder
+
+
+def _sources(notebook: Path) -> list[str]:
+    return ["".join(cell["source"]) for cell in read_notebook(notebook)["cells"]]
