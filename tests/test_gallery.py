@@ -73,7 +73,7 @@ def test_some_ranking_is_better_if_one_is_beyond_the_luck_of_many():
     draws["a"] += 2  # above 0 in 97.7 % of the draws: sure of one, not of the luckiest of ten
     assert findings.some_better(draws, ["a"], 0.0)[1].word == "holds"
     text, verdict = findings.some_better(draws, list(draws), 0.0)
-    assert verdict.word == "cannot be told here" and text.startswith("likeliest of 10: a, in 97.")
+    assert verdict.word == "cannot be told here" and text.startswith("most likely of 10: a, in 97.")
     assert findings.some_better(draws - 9, list(draws), 0.0)[1].word == "does not hold"
 
 

@@ -74,8 +74,8 @@ def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
     high = (table["weighted_kendall"] >= 0.7).mean()
     equal = table[table["weight"] == 1].groupby("pool")["weighted_kendall"].first()
     lost = (table.groupby("pool")["weighted_kendall"].max() - equal).max()
-    text = f"{high:.0%} of the settings reach 0.7; equal weights lose at most {lost:.2f} to the best"
-    return f"{text}; the middle setting reaches {table['weighted_kendall'].median():.2f}", above(_middle_weight(profile), 0.7)
+    text = f"{high:.0%} of the settings reach 0.7; equal weights are at most {lost:.2f} below the best"
+    return f"{text}; the median setting reaches {table['weighted_kendall'].median():.2f}", above(_middle_weight(profile), 0.7)
 
 
 def _middle_weight(profile: str) -> pd.Series:
@@ -96,7 +96,7 @@ def ncti_fig6_weights(profile: str) -> Checked:
     table = means(read(profile, "ablations", "ncti_weights"), ["pool", "n_models", "term", "weight"])
     table = table.assign(panel="weight of " + table["term"].map({"seli": "seli", "ncc": "ncc", "log_vc": "vc"}),
                          line=panel_names(table).str.replace(", ", "\n"), x=table["weight"], y=table["weighted_kendall"])
-    return charts.curves(table, "Does the weight of a term matter? (dashed: the paper's)", "weight, the other two being 1", mark=1), *_fig6_weights_hold(profile)
+    return charts.curves(table, "Does the weight of a term matter? (dashed: the paper's)", "weight (the other two are 1)", mark=1), *_fig6_weights_hold(profile)
 
 
 def _table4(profile: str) -> dict[str, pd.DataFrame]:
@@ -124,13 +124,13 @@ def _table4_holds(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="FaCe by its variance collapse alone, its class fairness alone, and both, on three zoos: printed, and here",
-    claim="in every zoo both terms together rank at least as well as the better one alone",
+    shows="FaCe by its variance collapse alone, its class fairness alone, and both, on three pools: printed, and here",
+    claim="on every pool both terms together rank at least as well as the better one alone",
 )
 def face_table4(profile: str) -> Checked:
     tables = _table4(profile)
     shown = {"printed: 15, 30 and 21 models": tables["printed"], f"here, profile {profile}": tables["here"]}
-    return charts.correlation_heatmap(shown, "FaCe Table 4: does it take both terms?", "correlation"), *_table4_holds(profile)
+    return charts.correlation_heatmap(shown, "FaCe Table 4: are both terms needed?", "correlation"), *_table4_holds(profile)
 
 
 def _table5_holds(profile: str) -> tuple[str, Verdict]:
@@ -158,7 +158,7 @@ def face_table5(profile: str) -> Checked:
     for statistic, symbol in MATH.items():
         here = ours.pivot(index="metric", columns="target", values=statistic)[ours["target"].unique()]
         shown[f"{symbol}, here: {ours['n_models'].iloc[0]} models, profile {profile}"] = here
-    return charts.correlation_heatmap(shown, "FaCe Table 5: are equal overlaps worth more than equal angles?", "correlation"), *_table5_holds(profile)
+    return charts.correlation_heatmap(shown, "FaCe Table 5: do equal overlaps rank better than equal angles?", "correlation"), *_table5_holds(profile)
 
 
 def _temperatures(profile: str) -> pd.DataFrame:
@@ -182,7 +182,7 @@ def _moves(profile: str) -> pd.DataFrame:
 
 
 @figure(
-    shows="how well CF alone and FaCe rank along three decades of the temperature, with and without the overlap of a class with itself",
+    shows="how well CF alone and FaCe rank over three decades of the temperature, with and without the overlap of a class with itself",
     claim="(FaCe, open question) the paper's t = 0.05 is within 0.05 of the best t on every pool",
 )
 def ablation_temperature(profile: str) -> Checked:
@@ -219,13 +219,13 @@ def _covariance_holds(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="mean weighted Kendall of CF alone and of FaCe for each covariance, number of PCA dimensions, and with the overlap with itself",
-    claim="(ours) what the paper leaves open, covariance and PCA, moves FaCe's mean τ_w by less than 0.1",
+    shows="mean weighted Kendall of CF alone and of FaCe for each covariance and number of PCA dimensions, without and with the overlap of a class with itself",
+    claim="(ours) the choices that the paper leaves open, covariance and PCA, change FaCe's mean τ_w by less than 0.1",
 )
 def ablation_covariance(profile: str) -> Checked:
     return charts.correlation_heatmap(
         _covariances(profile),
-        "Does FaCe depend on what its paper leaves open? Ours: diagonal, PCA 64. Blank: a term is the same for all models",
+        "Does FaCe depend on what its paper leaves open? Ours: diagonal, PCA 64. Blank: a term is equal for all models",
     ), *_covariance_holds(profile)
 
 
@@ -244,18 +244,18 @@ def _imbalance_holds(profile: str) -> tuple[str, Verdict]:
     table = _imbalance(profile).query("metric == 'class_fairness'").set_index(["balanced", "ratio"])["y"]
     worst = table.index.get_level_values("ratio").max()
     skewed, even = table[False, worst], table[True, worst]
-    text = f"CF's mean τ_w: whole target {table[True, 1.0]:.2f}, classes 1 : 1/{worst:g} {skewed:.2f}, as many images evenly {even:.2f}"
+    text = f"CF's mean τ_w: whole target {table[True, 1.0]:.2f}, classes 1 : 1/{worst:g} {skewed:.2f}, the same number of images removed evenly {even:.2f}"
     moves = read(profile, "ablations", "imbalance_moves").query("ratio == @worst")
     return text, every(*positive(0.05 + moves["difference"], moves["error"]))
 
 
 @figure(
-    shows="how well the scores rank when the target's classes are thinned unevenly, and when as many images are taken away evenly",
-    claim="(FaCe, a check its summary asks for) class fairness holds on imbalanced targets",
+    shows="how well the metrics rank when the target's classes are made unequal in size, and when the same number of images is removed evenly",
+    claim="(FaCe, a check that its summary asks for) class fairness also works on imbalanced targets",
 )
 def imbalance_class_fairness(profile: str) -> Checked:
     table = _imbalance(profile)
     table = pd.concat([table[table["metric"] == metric].assign(panel=name) for metric, name in SHOWN.items()])
-    table = table.assign(line=table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nas many images"}), x=table["ratio"])
-    return charts.curves(table, "Do scores hold on imbalanced targets? Bands: range over draws", "largest class : smallest class",
-                         log=True, columns=5, names="classes thinned"), *_imbalance_holds(profile)
+    table = table.assign(line=table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nsame number"}), x=table["ratio"])
+    return charts.curves(table, "Do the metrics also work on imbalanced targets? Bands: range over draws", "largest class : smallest class",
+                         log=True, columns=5, names="images removed"), *_imbalance_holds(profile)

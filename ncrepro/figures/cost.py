@@ -37,8 +37,8 @@ def _holds(profile: str) -> tuple[str, Verdict]:
         better = ranked.index[ranked.index.isin(RIVALS) & (ranked > ranked["ncti"])]
         ratios = [seconds[way, "sfda"] / seconds[way, "ncti"] for way in (OURS, PLAIN)]
         in_time = group[group["implementation"] == OURS].set_index("metric")["error"]  # of the logarithm
-        text = f"{label(pool)}: ranking better: {', '.join(map(label, better)) or 'none'}"
-        text += f"; SFDA / NCTI in time {ratios[0]:.1f}, plain {ratios[1]:.1f}"
+        text = f"{label(pool)}: metrics that rank better: {', '.join(map(label, better)) or 'none'}"
+        text += f"; time of SFDA / NCTI {ratios[0]:.1f}, plain {ratios[1]:.1f}"
         more, verdict = is_best(Experiment(pool, profile).draws(), "ncti", [m for m in RIVALS if m in ranked])
         slower = positive(np.log(ratios[0] / TIMES), np.hypot(in_time["sfda"], in_time["ncti"]))
         found.append((f"{text}; NCTI {more}", every(verdict, *slower)))

@@ -57,7 +57,7 @@ def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Ver
     chances = pd.Series({metric: probability(draws[metric], than) for metric in metrics}, dtype=float).dropna()
     if chances.empty:
         return "too few models for a probability", UNKNOWN
-    text = f"likeliest of {len(chances)}: {label(chances.idxmax())}, in {chances.max():.1%} of draws"
+    text = f"most likely of {len(chances)}: {label(chances.idxmax())}, in {chances.max():.1%} of draws"
     return text, some(*map(likely, chances))
 
 

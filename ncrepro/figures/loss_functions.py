@@ -27,7 +27,7 @@ def loss_functions_images(profile: str) -> Figure:
     batch = datasets.load(study.pool.sources[0], "train", 1)
     network = models.build("mobilenet_v1", batch.n_classes, seed=0)
     shown = [_as_seen(network, name, batch) for name in ("cross_entropy", "mixup", "cutmix", "cutout")]
-    return examples.images(shown, source_rows=1, title="What the network is shown: cross-entropy and all other losses leave images alone")
+    return examples.images(shown, source_rows=1, title="What the network is shown; cross-entropy and the losses not shown do not change images")
 
 
 def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Images:
@@ -120,7 +120,7 @@ def loss_table(study: Experiment) -> pd.DataFrame:
 @figure(shows="accuracy (%) of each loss on its source and on each target")
 def loss_functions_matrix(profile: str) -> Figure:
     table = loss_table(Experiment("loss_functions", profile))
-    return matrices(table, "Does the loss of the pre-training matter after fine-tuning? Accuracy (%)", "rank of the loss")
+    return matrices(table, "Does the loss of pre-training matter after fine-tuning? Accuracy (%)", "rank of the loss")
 
 
 @figure(
@@ -139,8 +139,8 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="mean weighted Kendall among all models, among losses on one source, among sources with one loss",
-    claim="(ours) FaCe tells apart what different losses have made of one source",
+    shows="mean weighted Kendall among all models, among models with one source, and among models with one loss",
+    claim="(ours) FaCe ranks models that differ only in their loss: its mean lies above 0",
 )
 def loss_functions_questions(profile: str) -> Checked:
     table = Experiment("loss_functions", profile).read("questions")

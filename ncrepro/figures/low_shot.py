@@ -63,10 +63,10 @@ def _metrics_hold(profile: str) -> tuple[str, Verdict]:
     table = _table(profile)
     few = f"{nearest_to_ten(read(profile, 'low_shot', 'rankings')['per_class'])} per class"
     lost = (table["all"] - table[few]).sort_values()
-    text = f"with {few} against all images: most robust {label(lost.index[0])} ({-lost.iloc[0]:+.2f}), least {label(lost.index[-1])} ({-lost.iloc[-1]:+.2f})"
+    text = f"with {few} instead of all images: least affected {label(lost.index[0])} ({-lost.iloc[0]:+.2f}), most affected {label(lost.index[-1])} ({-lost.iloc[-1]:+.2f})"
     moves = _moves(profile, "lost").dropna().sort_values("difference")
     middle = moves.iloc[(len(moves) - 1) // 2 : len(moves) // 2 + 1]  # half of the metrics lose no more
-    return f"{text}; the middle one loses {middle['difference'].mean():.2f}", every(*positive(0.1 - middle["difference"], middle["error"]))
+    return f"{text}; the median metric loses {middle['difference'].mean():.2f}", every(*positive(0.1 - middle["difference"], middle["error"]))
 
 
 @figure(
@@ -80,7 +80,7 @@ def low_shot_metrics(profile: str) -> Checked:
 def _regimes_hold(profile: str) -> tuple[str, Verdict]:
     table, same = read(profile, "low_shot", "regimes"), _moves(profile, "same")
     few, many = table[table["n_samples"] < 64]["consistency"].mean(), table[(table["n_samples"] >= 64) & (table["per_class"] > 0)]["consistency"].mean()
-    return f"NCTI's τ_w with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 on", every(*positive(same["difference"], same["error"]))
+    return f"agreement (τ_w) of NCTI with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 on", every(*positive(same["difference"], same["error"]))
 
 
 @figure(

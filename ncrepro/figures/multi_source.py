@@ -110,7 +110,7 @@ def intervals(pool: str, profile: str) -> Figure:
     study = Experiment(pool, profile)
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
-    title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
+    title = f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
     return charts.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title, study.covered())
 
 
@@ -133,7 +133,7 @@ def _face_table2_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="Pearson correlation of each metric and target, several sources: printed, and here; our weighted Kendall below",
-    claim="of six metrics FaCe has the highest average ρ (its τ_w are lost in print)",
+    claim="of six metrics FaCe has the highest average ρ (its τ_w values are missing in the paper)",
 )
 def face_table2(profile: str) -> Checked:
     study = Experiment("multi_source", profile)
@@ -189,7 +189,7 @@ def _sources_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="accuracy of each source on each target, and where four metrics rank the source",
-    claim="(ours) the best source is another one for another target",
+    claim="(ours) the best source differs from target to target",
 )
 def multi_source_matrix(profile: str) -> Checked:
     table = source_table(Experiment("multi_source", profile))
@@ -214,8 +214,8 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="mean weighted Kendall among all models, among sources of one architecture, among architectures of one source",
-    claim="(ours) FaCe tells sources apart better than architectures",
+    shows="mean weighted Kendall among all models, among models with one architecture, and among models with one source",
+    claim="(ours) FaCe ranks sources better than architectures",
 )
 def multi_source_questions(profile: str) -> Checked:
     table = Experiment("multi_source", profile).read("questions")

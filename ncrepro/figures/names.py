@@ -7,7 +7,7 @@ LABELS = {
     "static_baseline_listed": "static, listed models", "source_accuracy": "source accuracy",
     "n_parameters": "number of parameters", "linear_probe": "linear probe",
     "variance_collapse": "VC alone", "class_fairness": "CF alone",
-    "random": "a choice by lot", "other_seed": "another fine-tuning", "other_target": "accuracy on another target",
+    "random": "random choice", "other_seed": "another fine-tuning", "other_target": "accuracy on another target",
     "other_truth": "the other table",
     "nc2_a": "NC2(A)", "selfsupervised": "self-supervised",
     "weighted_kendall": r"weighted Kendall $\tau_w$", "pearson": r"Pearson $\rho$", "spearman": r"Spearman $\rho_s$",

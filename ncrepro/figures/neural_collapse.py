@@ -28,11 +28,11 @@ def _face_fig1_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="variance collapse of one model of each family, before and after every epoch of fine-tuning on two targets",
-    claim="the order of the models by collapse mostly stays (here: at least 75 % of the pairs on both targets)",
+    claim="fine-tuning mostly keeps the order of the models by collapse (here: at least 75 % of the pairs on both targets)",
 )
 def face_fig1(profile: str) -> Checked:
     following = Trajectories(profile).read("following")
-    title = "Does the order of the pre-trained models by collapse survive fine-tuning?"
+    title = "Does fine-tuning keep the order of the pre-trained models by collapse?"
     return followed(following, order_kept(following), title), *_face_fig1_holds(profile)
 
 
@@ -49,8 +49,8 @@ def _face_fig2_holds(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="three classes in the plane while a network is trained far beyond its last mistake, and NC1 to NC4 by epoch",
-    claim="in the terminal phase all four go towards 0 (here: none is larger at the end than at its start)",
+    shows="three classes in the plane while a network is trained far beyond its last training mistake, and NC1 to NC4 by epoch",
+    claim="in the terminal phase all four measures go towards 0 (here: none is larger at the end than at the start)",
 )
 def face_fig2(profile: str) -> Checked:
     study = Trajectories(profile)
@@ -69,8 +69,8 @@ def _face_fig3_holds(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="two built feature spaces of equal variance collapse, and all between them",
-    claim="spaces alike in variance collapse can differ in class fairness, which is larger where no class is set apart",
+    shows="two constructed feature spaces of equal variance collapse, and those in between",
+    claim="feature spaces of equal variance collapse can differ in class fairness, which is larger where no class stands alone",
 )
 def face_fig3(profile: str) -> Checked:
     sweep = Trajectories(profile).read("equal_collapse")
@@ -87,9 +87,9 @@ def face_fig3(profile: str) -> Checked:
 
 PANELS = {  # title of a panel -> its measures and what each is called in it
     "NC1: classes shrink": {"nc1": "within / between"},
-    "NC2: means evenly far": {
+    "NC2: means equally far": {
         "nc2_equinorm": "lengths",
-        "nc2_equiangularity": "angles alike",
+        "nc2_equiangularity": "angles equal",
         "nc2_maximal_angle": "angles largest",
     },
     "NC3: weights are means": {"nc3": "distance"},
@@ -203,7 +203,7 @@ def fairness(points: pd.DataFrame, captions: dict[str, str], sweep: pd.DataFrame
               "right": "nearest mean right, all", "worst": "nearest mean right, worst class"}  # fmt: skip
     for (column, text), colour, marker in zip(curves.items(), style.COLOURS, style.MARKERS):
         ax.plot(sweep["bias"], sweep[column], color=colour, marker=marker, ms=3, lw=1.2, label=text)
-    ax.set(xlabel="bias: 0 even, 1 one class far off", title="equal collapse throughout")
+    ax.set(xlabel="bias: 0 even, 1 one class far away", title="equal collapse throughout")
     ax.legend(loc=(0.22, 0.5), fontsize=6.5)
     figure.suptitle(title, size=9)
     return figure

@@ -19,7 +19,7 @@ def _adds_up(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="what the papers print against what their own numbers give",
+    shows="what the papers print, and what follows from their own numbers",
     claim="(both) the printed tables and sentences agree with each other",
 )
 def published_audit(profile: str) -> Checked:
@@ -65,7 +65,7 @@ def static_ranking(benchmark: pd.DataFrame, ax: Axes) -> None:
         ax.text(0.31, group.max() + 0.95, f"{label(pool)} models", fontsize=7.5, fontweight="bold", va="center")
     ax.set_yticks(y, [label(metric) for metric in rows["metric"]])
     ax.set(xlim=(0.3, 1.05), ylim=(-0.6, y[-1] + 1.5), xlabel=r"mean weighted Kendall $\tau_w$ over targets")
-    ax.set_title("(a) A ranking blind to the target keeps up", loc="left")
+    ax.set_title("(a) A ranking that ignores the target", loc="left")
 
 
 def printed_averages(averages: pd.DataFrame, ax: Axes) -> None:
@@ -86,7 +86,7 @@ def printed_averages(averages: pd.DataFrame, ax: Axes) -> None:
     ax.set_yticks(range(len(tables)), [label(table) for table in tables])
     ax.set(xlim=(-1.1, 4.2), ylim=(len(tables) - 0.5, -1), xticks=[-1, 0, 1])
     ax.set_xlabel("printed − mean of the row, in last digits", loc="left")
-    ax.set_title(f"(b) {off.sum()} of {len(averages)} averages do not come out", loc="left")
+    ax.set_title(f"(b) {off.sum()} of {len(averages)} averages do not match their row", loc="left")
 
 
 def broken_claims(checks: pd.DataFrame, ax: Axes) -> None:

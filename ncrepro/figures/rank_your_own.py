@@ -104,12 +104,12 @@ def _holds(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="a ranking by `ncrepro.rank` beside the fine-tuned accuracies, and what following it costs on each target",
-    claim="(ours) the model ranked first costs less accuracy than one chosen without looking at the target's features",
+    shows="a ranking by `ncrepro.rank` beside the accuracies after fine-tuning, and what following it costs on each target",
+    claim="(ours) fine-tuning the model ranked first loses less accuracy than a choice that does not look at the target's features",
 )
 def rank_your_own(profile: str) -> Checked:
     table, costs = _read(profile, "ranking"), _read(profile, "regrets")
-    titles = (f"Ranked for {table['target'][0]}; at the right, fine-tuned", "What does following it cost?")
+    titles = (f"Ranked for {table['target'][0]}; right: fine-tuned accuracy", "What does following it cost?")
     return advice_plot(table, advice.by_metric(table), costs, titles), *_holds(profile)
 
 
@@ -160,7 +160,7 @@ def advice_plot(table: pd.DataFrame, parts: pd.DataFrame, regrets: pd.DataFrame,
         right.plot(mean[advice], i, "|", ms=13, mew=2, color=style.COLOURS[1], label="mean" if i == 0 else None)
     right.set_yticks(range(len(order)), [label(advice) for advice in order])
     right.invert_yaxis()
-    right.set_xlabel("points of accuracy given up")
+    right.set_xlabel("points of accuracy lost")
     right.set_title(titles[1], size=8.5)
     handles = [ax.get_legend_handles_labels() for ax in (left, right)]
     figure.legend(handles[0][0] + handles[1][0], handles[0][1] + handles[1][1], loc="outside lower center", ncols=7)
@@ -185,7 +185,7 @@ def _totals(ax: plt.Axes, table: pd.DataFrame, parts: pd.DataFrame) -> None:
     ax.plot(table["total"], list(rows.values()), "o", ms=5, color=style.COLOURS[0], label="total, 95 % by bootstrap")
     ax.set_yticks(list(rows.values()), list(rows))
     ax.invert_yaxis()
-    ax.set_xlabel("score relative to the pool: 0 last choice, 1 first")
+    ax.set_xlabel("score relative to the pool: 0 last choice, 1 first choice")
     if "accuracy" in table:
         for i, accuracy in enumerate(table["accuracy"]):
             ax.annotate(f"{accuracy:.1f} %", (1.01, i), xycoords=("axes fraction", "data"), size=7, va="center")

@@ -100,7 +100,7 @@ def claims(profile: str | None) -> list[tuple[str, str, Verdict]]:
         ("FaCe is best by mean IoU", *_best_by_iou(profile)),
         ("LogME fails by mean IoU", f"τ_w {by_iou['logme']:.2f}", above(-iou["logme"])),
         ("NCE and H-score decline to some degree", declines, every(above(lost["nce"]), above(lost["h_score"]))),
-        ("LEEP, GBC and FaCe do alike by both", *_alike(profile)),
+        ("LEEP, GBC and FaCe rank similarly well by both", *_alike(profile)),
     ]
 
 
@@ -128,7 +128,7 @@ def segmentation_scenes(profile: str) -> Figure:
 
 @figure(shows="accuracy after fine-tuning, beside training without a source")
 def segmentation_accuracies(profile: str) -> Figure:
-    return transfer.worth(*results(profile), start(profile), "Which source prepares best for the target?")
+    return transfer.worth(*results(profile), start(profile), "Which source is best for the target?")
 
 
 @figure(
@@ -144,7 +144,7 @@ def face_fig5(profile: str) -> Checked:
 
 @figure(
     shows="score against pixel accuracy and mean IoU, six metrics",
-    claim="LEEP, GBC and FaCe do alike by pixel accuracy and by mean IoU",
+    claim="LEEP, GBC and FaCe rank similarly well by pixel accuracy and by mean IoU",
 )
 def face_fig5_scatter(profile: str) -> Checked:
     scores, measured = ranked(profile)
@@ -160,10 +160,10 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="weighted Kendall of every ranking by pixel accuracy, with its bootstrap interval",
-    claim="(ours) eight models are enough to tell some metric from luck",
+    claim="(ours) eight models are enough to show that some metric ranks better than chance",
 )
 def segmentation_intervals(profile: str) -> Checked:
     table = judged(profile).query("target == 'pixel accuracy'").dropna(subset="weighted_kendall")
     ceiling = ceilings(profile).query("target == 'pixel accuracy'")["weighted_kendall"].mean()
     n = len(ranked(profile)[1])
-    return charts.interval_plot(table, ceiling, f"How surely is pixel accuracy foreseen? {n} models", covered(profile)), *_intervals_hold(profile)
+    return charts.interval_plot(table, ceiling, f"How certain is the ranking by pixel accuracy? {n} models", covered(profile)), *_intervals_hold(profile)

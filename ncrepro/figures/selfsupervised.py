@@ -77,7 +77,7 @@ def panel(objective: str) -> dict:
 
 
 def _with_memory(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
-    return _parts(views[0], _shown(torch.cat([batch, others])), _own(4, 8), "view", "memory of every image")
+    return _parts(views[0], _shown(torch.cat([batch, others])), _own(4, 8), "view", "memory of all images")
 
 
 def _with_queue(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
@@ -165,14 +165,14 @@ _COMPARED = {
 }
 
 
-@figure(shows="one view of each image by the three augmentations of the objectives")
+@figure(shows="one view of each image by each of the three augmentations of the objectives")
 def selfsupervised_views(profile: str) -> Figure:
     data = datasets.load(SHOWN, "train", 1)
     x, draws = training.prepare(data.images), torch.Generator().manual_seed(0)
     shown = [data]
     for name, view in (("weak", WEAK), ("strong", STRONG), ("InfoMin", INFOMIN)):
         shown.append(Images(name, data.split, np.stack(_shown(view(x, draws))), data.labels, data.classes))
-    return examples.images(shown, source_rows=1, title="The same images, and what the objectives are shown of them")
+    return examples.images(shown, source_rows=1, title="The same images, and the views that the objectives are trained on")
 
 
 @figure(shows="what each objective pulls together and pushes apart")
@@ -206,9 +206,9 @@ def told_probes(profile: str | None) -> str:
     """How many models a linear probe finds better than random weights, for a sentence."""
     table = learnt(profile)
     if table["source_accuracy"].isna().all():
-        return "No linear probe was run: it would take ImageNet's images, which are not read here"
+        return "No linear probe was run: it would need ImageNet's images, which are not read here"
     better = table["source_accuracy"] > table["random_accuracy"]
-    return f"{better.sum()} of {len(table)} models read better than random weights by a linear probe"
+    return f"{better.sum()} of {len(table)} models are better than random weights by a linear probe"
 
 
 def told_seeds(profile: str | None) -> str:
@@ -216,7 +216,7 @@ def told_seeds(profile: str | None) -> str:
     table = _study(profile).read("accuracies")
     noise, by_model = seed_noise(table), table.groupby(["target", "model"])["accuracy"].mean()
     if noise.empty:
-        return "Each accuracy is that of one fine-tuning, done and published by others: how far chance reorders the models is not known."
+        return "Each accuracy is that of one fine-tuning, done and published by others: how much chance reorders the models is not known."
     spread = by_model.groupby("target").agg(np.ptp)[noise["target"]].mean()
     return (f"Two fine-tunings of the same models agree at {noise['weighted_kendall'].mean():.2f} on {', '.join(noise['target'])}: they "
             f"differ by\n  {noise['difference'].mean():.1f} points, best and worst model by {spread:.1f}.")  # fmt: skip
@@ -246,17 +246,17 @@ def _probes_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="linear probe on the source and effective rank of each self-supervised model, beside random weights",
-    claim="(ours) every objective has learnt something, and none has collapsed",
+    claim="(ours) every model has learned something, and none has collapsed",
 )
 def selfsupervised_probes(profile: str) -> Checked:
     table = learnt(profile)
-    return probes(table, table["random_accuracy"].mean(), "What was learnt without labels"), *_probes_hold(profile)
+    return probes(table, table["random_accuracy"].mean(), "What was learned without labels"), *_probes_hold(profile)
 
 
 @figure(shows="accuracy after fine-tuning, every objective on every target")
 def selfsupervised_accuracies(profile: str) -> Figure:
     accuracies = _study(profile).read("accuracies").pivot_table("accuracy", "model", "target", sort=False)
-    return charts.accuracy_heatmap(accuracies.rename(label), "Accuracy (%) after fine-tuning: the order to foresee")
+    return charts.accuracy_heatmap(accuracies.rename(label), "Accuracy (%) after fine-tuning: the order to predict")
 
 
 # How well are they ranked? --------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def ncti_table2(profile: str) -> Checked:
     panels = beside(published.wide("ncti_table2"), ours, titles)
     panels = {name: table.reindex([*NEED_A_SOURCE_CLASSIFIER, *table.index]) for name, table in panels.items()}
     title = "NCTI Table 2: how well each metric ranks self-supervised models"
-    reason = "NCE and LEEP read the source's own classes, of which these models know none"
+    reason = "NCE and LEEP need source classes, and these models have none"
     return charts.correlation_heatmap(panels, f"{title}\n({reason})"), *_ncti_table2_holds(profile)
 
 
@@ -304,7 +304,7 @@ def selfsupervised_ncti(profile: str) -> Checked:
 
 @figure(
     shows="FaCe against accuracy after fine-tuning, self-supervised models, one panel per target",
-    claim="(ours) FaCe ranks self-supervised models, which it was never tried on: its mean lies above 0",
+    claim="(ours) FaCe ranks self-supervised models, on which its paper does not test it: its mean lies above 0",
 )
 def selfsupervised_face(profile: str) -> Checked:
     return _scatter(profile, "face", "Do self-supervised models with a higher FaCe do better after fine-tuning?"), *_interval_above_0(profile, "face")
@@ -389,7 +389,7 @@ def _terms_hold(profile: str) -> tuple[str, Verdict]:
 )
 def selfsupervised_terms(profile: str) -> Checked:
     covered = resampling.covers(*(Experiment(pool, profile).noise(subset) for pool, subset in POOLS.values()))
-    return term_intervals(_study(profile).read("terms"), "Which term carries the ranking?", covered), *_terms_hold(profile)
+    return term_intervals(_study(profile).read("terms"), "Which term does the ranking?", covered), *_terms_hold(profile)
 
 
 # Drawing ---------------------------------------------------------------------------------------------------------------

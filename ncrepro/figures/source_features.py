@@ -40,5 +40,5 @@ def ncti_fig7(profile: str) -> Checked:
     table = pd.concat([table[table["metric"] == metric] for metric in ROWS])
     panel = table["pool"] + ", " + table["features"].map({"source": "on the source", "target": "on the target"})
     table = table.assign(panel=panel, row=table["metric"].map(names).str.replace("−S_vc", "$-S_{vc}$")).sort_values(["pool", "features"], ascending=[False, True], kind="stable")
-    return charts.rows(table, "Terms measured on what a model was trained on: do they tell how it transfers?",
+    return charts.rows(table, "Terms measured on the source: do they predict how well a model transfers?",
                        f"{charts.TAU} over targets; lines: {resampling.covers(resampling.NONE)}", columns=2), *_fig7_holds(profile)

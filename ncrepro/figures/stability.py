@@ -45,7 +45,7 @@ def _other_metrics(values: pd.Series, statistic, n: int = resampling.DRAWS) -> n
 
 @figure(
     shows="how far each metric's mean weighted Kendall moves with other models, one model fewer, other images, another fine-tuning",
-    claim="(ours) what a metric is worth hangs on which models are in the pool, more than on images or seeds",
+    claim="(ours) how well a metric ranks depends on which models are in the pool, more than on images or seeds",
 )
 def stability_doubts(profile: str) -> Checked:
     table = _doubts(profile)
@@ -75,13 +75,13 @@ def told_training(profile: str) -> str:
     names = {"images": "other test images", "seeds": "another fine-tuning", "training": "everything trained again"}
     strays = [f"{name} {table[column].mean():.1f}" for column, name in names.items() if table[column].notna().any()]
     lines = [f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}. "
-             f"An accuracy strays, in points, by: {', '.join(strays) or 'nobody knows'}."]
+             f"How far an accuracy moves, in points: {', '.join(strays) or 'not known'}."]
     words = measured.verdicts_over_runs(profile)
     if len(words):
         moved = words.index[(words > 0).sum(axis=1) > 1]
         turned = words.index[(words.reindex(columns=[HOLDS, FAILS], fill_value=0) > 0).all(axis=1)]
         lines.append(f"Over the repetitions {len(moved)} of {len(words)} verdicts changed ({', '.join(moved) or 'none'}); "
-                     f"{len(turned)} of them from one side to the other.")
+                     f"{len(turned)} of them from *holds* to *does not hold* or back.")
     return "\n\n".join(lines)
 
 
@@ -89,7 +89,7 @@ def told_runs(n: int, seeds: bool) -> str:
     """What stands for the training, in one line."""
     if n:
         return f"everything was trained {n + 1} times"
-    return "no repetitions were measured" + (": another fine-tuning stands for another training" if seeds else "")
+    return "no repetitions were measured" + (": another fine-tuning is used in place of another training" if seeds else "")
 
 
 def _left_out(profile: str) -> pd.DataFrame:
@@ -119,7 +119,7 @@ def _no_move(profile: str) -> Verdict:
 
 @figure(
     shows="mean weighted Kendall with all models, and its range when each model is left out in turn, on every pool",
-    claim="(ours) no single model moves a metric's mean τ_w by more than 0.1",
+    claim="(ours) leaving out one model never changes a metric's mean τ_w by more than 0.1",
 )
 def stability_leave_one_out(profile: str) -> Checked:
     table = _left_out(profile)
@@ -154,7 +154,7 @@ def _decided(pairs: np.ndarray) -> np.ndarray:
 
 @figure(
     shows="probability that one metric ranks better than another, supervised pool, and better than the static baseline, every pool",
-    claim="(ours) most pairs of metrics can be told apart: one is better in 95 % of draws",
+    claim="(ours) for most pairs of metrics the draws decide: one is better in 95 % of them",
 )
 def stability_contests(profile: str) -> Checked:
     table = _contests(profile)
@@ -162,7 +162,7 @@ def stability_contests(profile: str) -> Checked:
     order = square.mean(axis=1).sort_values(ascending=False).index
     against = table[table["rival"] == "static_baseline"].pivot(index="metric", columns="pool", values="probability")
     against = against.reindex(index=order, columns=table["pool"].unique()).dropna(axis=1, how="all").rename(columns=lambda pool: pool.replace("_", " "))
-    return contests(square.loc[order, order], against, "static_baseline", "How surely is one ranking better than another?"), *_contests_hold(profile)
+    return contests(square.loc[order, order], against, "static_baseline", "How certain is it that one ranking is better than another?"), *_contests_hold(profile)
 
 
 def _choices(profile: str) -> pd.DataFrame:
@@ -176,7 +176,7 @@ def _choices_hold(profile: str) -> tuple[str, Verdict]:
         regret = group.set_index("metric")["regret"]
         of_metrics = regret.drop([*BASELINES, "random"], errors="ignore")
         blind = "static_baseline" if "static_baseline" in regret else regret[regret.index.isin(BLIND)].idxmin()
-        texts.append(f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, {label(blind)} {regret[blind]:.1f}, by lot {regret['random']:.1f} points")
+        texts.append(f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, {label(blind)} {regret[blind]:.1f}, random choice {regret['random']:.1f} points")
         rivals = ["static_baseline"] if "static_baseline" in regret else [name for name in BLIND if name in regret]
         drawn = Experiment(pool, profile).draws(statistic="regret")
         found.append(some(*(every(*(above(drawn[rival], drawn[metric]) for rival in rivals)) for metric in of_metrics.index)))
@@ -184,8 +184,8 @@ def _choices_hold(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="accuracy given up by following each ranking, and how often it finds the best model, every pool",
-    claim="(ours) on every pool some metric's first choice is better than the static baseline's (with one target: than any that ignores it)",
+    shows="accuracy lost by following each ranking, and how often it finds the best model, every pool",
+    claim="(ours) on every pool some metric's first choice is better than the static baseline's (with one target: than that of any ranking that never looks at it)",
 )
 def stability_regret(profile: str) -> Checked:
     table = _choices(profile)
@@ -233,7 +233,7 @@ def stability_sources(profile: str) -> Checked:
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
     order = ["other_seed", "other_target", *sorted(BASELINES, key=last.index), *(name for name in last if name not in NOT_METRICS)]
     table = pd.concat([group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)])
-    return charts.rows(table.assign(row=table["metric"]), "When does a metric earn its keep? (on top: fine-tunings; simple rankings; below: metrics)",
+    return charts.rows(table.assign(row=table["metric"]), "When is a metric worth using? (from the top: other accuracies, simple rankings, metrics)",
                        f"{charts.TAU} over targets; lines: {covered}"), *_sources_hold(profile)
 
 
@@ -250,7 +250,7 @@ def _truths_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="published scores of the same ten models judged by two published tables of accuracies",
-    claim="(ours) what a score is worth does not depend on whose accuracies judge it",
+    claim="(ours) how well a score ranks does not depend on whose accuracies judge it",
 )
 def stability_ground_truth(profile: str) -> Checked:
     table = read(profile, "stability", "published_truths")
@@ -308,8 +308,8 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
         ax.set(title=panel, xlim=(0, 1.35 * end), ylim=(len(order) - 0.5, -0.5))
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
-    figure.supxlabel("points of accuracy given up by fine-tuning the first choice, mean over targets\n"
-                     "(written: how often the best model is the first choice · among the first three)", size=8)
+    figure.supxlabel("points of accuracy lost by fine-tuning the first choice, mean over targets\n"
+                     "(numbers: how often the best model is the first choice · among the first three)", size=8)
     figure.suptitle(title, size=9)
     return figure
 
@@ -364,6 +364,6 @@ def again(table: pd.DataFrame, runs: pd.DataFrame, order: list[str], components:
         ax.axvline(0, color="0.8", lw=0.8, zorder=0)
         ax.set_yticks(y, [label(metric) for metric in order])
         ax.set(title=components[name], ylim=(len(order) - 0.5, -0.5))
-    figure.supxlabel(r"mean weighted Kendall $\tau_w$ over targets; lines: 95 % of draws; strokes: single runs", size=8)
+    figure.supxlabel(r"mean weighted Kendall $\tau_w$ over targets; lines: 95 % of draws; ticks: single runs", size=8)
     figure.suptitle(title, size=9)
     return figure

@@ -29,7 +29,7 @@ def data_gallery(profile: str) -> Figure:
 def supervised_accuracies(profile: str) -> Figure:
     study = Experiment("supervised", profile)
     table = study.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target")
-    title = "Accuracy (%) after fine-tuning: the order that every score has to foresee"
+    title = "Accuracy (%) after fine-tuning: the order that every metric has to predict"
     return charts.accuracy_heatmap(table[list(study.pool.targets)], title)
 
 
@@ -58,7 +58,7 @@ def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
     terms = scores.pivot(index="model", columns="term", values="score").loc[models].assign(log_vc=lambda t: -t["log_vc"])
     falling = [term for term in ("seli", "ncc", "log_vc") if terms[term].is_monotonic_decreasing]
     names = {"seli": "seli", "ncc": "ncc", "log_vc": "−log vc"}
-    return f"falling throughout: {', '.join(names[t] for t in falling) or 'none'}; of {len(models)} models", UNKNOWN
+    return f"terms that fall throughout: {', '.join(names[t] for t in falling) or 'none'}; of {len(models)} models", UNKNOWN
 
 
 @figure(
@@ -136,12 +136,12 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="mean weighted Kendall of every ranking with its bootstrap interval, beside rankings that ignore the target",
+    shows="mean weighted Kendall of every ranking with its bootstrap interval, beside rankings that never look at the target",
     claim="(ours) some metric ranks better than the static baseline",
 )
 def supervised_intervals(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
-    title = f"How well, and how surely, is each ranking right? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
+    title = f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
     return charts.interval_plot(average, ceiling, title, study.covered()), *_intervals_hold(profile)

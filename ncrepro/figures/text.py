@@ -104,7 +104,7 @@ def _perfect(profile: str | None) -> tuple[str, Verdict]:
                 pairs.append(exact(False, "equal scores leave no order"))
             else:
                 pairs += positive(truth[i] - truth[j], np.hypot(error[i], error[j]))
-    return f"{found}, by source; asked of each of {len(pairs)} pairs of models", every(*pairs)
+    return f"{found}, by source; tested on each of {len(pairs)} pairs of models", every(*pairs)
 
 
 def _competitive(profile: str | None) -> tuple[str, Verdict]:
@@ -142,7 +142,7 @@ def text_accuracies(profile: str) -> Checked:
     study = Experiment("text", profile)
     results = study.read("accuracies").rename(columns={"accuracy": "value"}).assign(measure="accuracy")
     scratch = Experiment("text_scratch", profile).read("accuracies")["accuracy"].mean()
-    title = "Which source, and which variant, prepares best for the target?"
+    title = "Which source, and which variant, is best for the target?"
     return transfer.worth(results, {"accuracy": scratch}, start(profile), title), *_helps(profile)
 
 
@@ -164,7 +164,7 @@ def face_fig6_scatter(profile: str) -> Checked:
     scores, accuracies = of_sources(profile)
     points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], accuracies)
     points, found = (table.assign(target=table["target"].str.replace("_", "\n")) for table in (points, judged(profile)))
-    title = "Do variants with higher scores classify more texts right?"
+    title = "Do variants with higher scores classify more texts correctly?"
     return charts.method_scatter(points, found, FACE_METHODS, title), *_competitive(profile)
 
 
@@ -175,11 +175,11 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="weighted Kendall of every ranking of all models, with its bootstrap interval",
-    claim="(ours) variants and sources together are enough to tell some metric from luck",
+    claim="(ours) variants and sources together are enough to show that some metric ranks better than chance",
 )
 def text_intervals(profile: str) -> Checked:
     study = Experiment("text", profile)
     table = study.read("correlations").query("target == 'average'").dropna(subset="weighted_kendall")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
-    title = f"How surely is the accuracy foreseen? {len(study.pool.models)} text models"
+    title = f"How certain is the ranking? {len(study.pool.models)} text models"
     return charts.interval_plot(table, ceiling, title, study.covered()), *_intervals_hold(profile)
