@@ -112,7 +112,8 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
     NotebookFailed
         If a cell raises, or the notebook's process dies.
     """
-    import papermill  # takes a second to import, and only this command needs it
+    sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema would compile a grammar of addresses, a second that nothing here needs
+    import papermill  # takes half a second to import, and only this command needs it
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
 

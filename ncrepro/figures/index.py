@@ -113,7 +113,7 @@ def findings() -> str:
 def everything() -> list[Entry]:
     """All entries, in the order of the notebooks."""
     for module in NOTEBOOKS:
-        importlib.import_module(f"{__package__}.{module}")
+        importlib.import_module(f"ncrepro.figures.{module}")
     order = list(NOTEBOOKS)
     return sorted(_ENTRIES.values(), key=lambda entry: order.index(entry.module))
 
