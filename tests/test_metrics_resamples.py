@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from ncrepro import metrics
-from ncrepro.metrics import ClassStatistics, collapse
-from ncrepro.metrics._samples import Samples
+from ncrepro.metrics import ClassStatistics, Samples, collapse
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no more samples than features:UserWarning")
 

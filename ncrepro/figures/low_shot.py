@@ -6,9 +6,9 @@ from ..lab.analyses import read
 from ..lab.analyses.low_shot import nearest_to_ten
 from ..ranking.verdicts import Verdict, every, positive
 from . import charts
+from .findings import NCTI_METHODS
 from .index import Checked, figure
 from .names import label
-from .supervised import NCTI_METHODS
 
 OTHERS = [method for method in NCTI_METHODS if method != "ncti"]
 MEAN = "mean over targets"
