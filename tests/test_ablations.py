@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import metrics, ranking
+from ncrepro import metrics
 from ncrepro.lab import analyses
 from ncrepro.lab.analyses import ablations
 from ncrepro.ranking import resampling
@@ -47,18 +47,6 @@ def test_a_weight_decides_between_two_terms_that_contradict_each_other():
     found = ablations.weight_scores(contradicting, TRUTH, values=(0.1, 2.0)).set_index(["term", "weight"])["weighted_kendall"]
     assert found["ncc", 2.0] == 1.0 and found["seli", 0.1] == 1.0
     assert found["ncc", 0.1] < 0
-
-
-def test_agreement_ranks_the_models_of_the_accuracies_and_no_others():
-    scores = pd.DataFrame({"model": [*MODELS, "other"], "target": "t", "score": [4.0, 3, 2, 1, 99], "draw": 0})
-    assert ranking.agreement(scores, TRUTH, ["draw"])["weighted_kendall"].tolist() == [1.0]
-    reverse = ranking.agreement(scores.assign(score=-scores["score"]), TRUTH, ["draw"])
-    assert reverse["weighted_kendall"].tolist() == [-1.0]
-
-
-def test_agreement_of_equal_scores_is_not_a_number():
-    scores = pd.DataFrame({"model": MODELS, "target": "t", "score": 1.0, "draw": 0})
-    assert ranking.agreement(scores, TRUTH, ["draw"])["weighted_kendall"].isna().all()
 
 
 def test_variants_are_ranked_by_each_term_and_by_their_normalised_sum():
