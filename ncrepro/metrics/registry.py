@@ -131,7 +131,7 @@ def term_names(metric: str) -> tuple[str, ...]:
 
 
 def sign(term: str) -> float:
-    """The sign with which a term enters a total: -1.0 where lower is better; 1.0 also for terms that are not known here."""
+    """The sign of a term in a total: -1.0 where lower is better, else 1.0, also for terms that are not known here."""
     signs = {known.name: known.sign for metric in several_terms().values() for known in metric.terms}
     return float(signs.get(term, 1))
 
@@ -142,7 +142,7 @@ def label(name: str) -> str | None:
     return known[name].label if name in known else None
 
 
-# (metric, term) <-> the one name of both, as in `ncrepro.metrics.all_scores` -------------------------------------------
+# (metric, term) <-> the one name of both, as in `ncrepro.metrics.all_scores` ------------------------------------------
 
 
 def joined(metric: str, term: str) -> str:
@@ -152,8 +152,8 @@ def joined(metric: str, term: str) -> str:
 
 def split(name: str) -> tuple[str, str]:
     """The metric and the term that a name stands for; `TOTAL` in the place of the term for a single number."""
-    names = {joined(metric.name, term.name): (metric.name, term.name) for metric in several_terms().values() for term in metric.terms}
-    return names.get(name, (name, TOTAL))
+    pairs = [(metric, term) for metric in several_terms() for term in term_names(metric)]
+    return {joined(*pair): pair for pair in pairs}.get(name, (name, TOTAL))
 
 
 def flat(metric: str, value: float | tuple) -> dict[str, float]:

@@ -74,7 +74,7 @@ def regret(scores, accuracies) -> float:
     return float(_regret(*pool(scores, accuracies)))
 
 
-# Of several rankings ------------------------------------------------------------------------------------------------------
+# Of several rankings --------------------------------------------------------------------------------------------------
 
 
 def agreement(
@@ -120,7 +120,7 @@ def mutual_agreement(rankings: pd.DataFrame) -> float:
     return float(np.mean(pairs)) if pairs else np.nan
 
 
-# The statistics themselves, on arrays (..., models) ---------------------------------------------------------------------
+# The statistics themselves, on arrays (..., models) -----------------------------------------------------------------
 
 
 def _weighted_kendall(s, a):
@@ -147,7 +147,7 @@ def _pearson(s, a):
 
 
 def _centred(x):
-    """Distances from the mean, scaled by a power of two, which changes no digit: squares of them are never infinite or 0."""
+    """Distances from the mean, scaled by a power of two, which changes no digit: their squares are never infinite or 0."""
     x = np.ldexp(x, -np.frexp(np.abs(x).max(axis=-1, keepdims=True))[1])
     return x - x.mean(axis=-1, keepdims=True)
 

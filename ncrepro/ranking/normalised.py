@@ -22,7 +22,8 @@ def total(terms_by_model, weights: Mapping[str, float] | None = None) -> pd.Seri
         For instance ``{"resnet34": metrics.ncti(features, labels), ...}``.
     weights : dict term -> weight, optional
         Replaces the default weight of the terms it names. The default is the sign of the term in
-        `metrics.registry`: -1 for ``log_vc`` (lower is better) and +1 for every other term. A term of weight 0 is left out.
+        `metrics.registry`: -1 for ``log_vc`` (lower is better) and +1 for every other term. A term of weight 0 is left
+        out.
 
     Returns
     -------
@@ -72,8 +73,8 @@ def totals(
     Parameters
     ----------
     terms : DataFrame (model, *by, term, score)
-        A group whose only term is ``total`` is a metric that is a single number, which is its own total. In other groups
-        the rows of that term are left out.
+        A group whose only term is ``total`` is a metric that is a single number, which is its own total. In other
+        groups the rows of that term are left out.
     by : names of columns
         What belongs together: models are compared within a group.
     weights : dict term -> weight, optional
@@ -95,7 +96,8 @@ def totals(
             counts = [term for term in by_model if (weights or {}).get(term, 1) != 0]
             defined = varies(by_model[counts]).all()
             score = total(by_model, weights) if defined else pd.Series(np.nan, index=by_model.index)
-        tables.append(pd.DataFrame({"model": score.index, **dict(zip(by, keys, strict=True)), "score": score.to_numpy()}))
+        group_of = dict(zip(by, keys, strict=True))
+        tables.append(pd.DataFrame({"model": score.index, **group_of, "score": score.to_numpy()}))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -61,7 +61,8 @@ def total_scores(measured: pd.DataFrame, models: list[str], by: list[str]) -> pd
     """
     measured = measured[measured["model"].isin(models)]
     names = {name: registry.split(name) for name in measured["term"].unique()}
-    terms = measured.assign(metric=measured["term"].map(lambda name: names[name][0]), term=measured["term"].map(lambda name: names[name][1]))
+    metric, term = zip(*measured["term"].map(names), strict=True)
+    terms = measured.assign(metric=metric, term=term)
     single = terms["term"] == registry.TOTAL
     several = ranking.totals(terms[~single], [*by, "target", "metric"])
     return pd.concat([terms[single].drop(columns="term"), several], ignore_index=True)
