@@ -25,8 +25,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from bench import plain
 from bench.measure import cost, gaussian_features, relu_features
 from ncrepro import metrics
-from ncrepro.store import paths
+from ncrepro.metrics import registry
 from ncrepro.metrics._gaussians import bhattacharyya
+from ncrepro.store import paths
 
 # sweeps along each axis about a base; the largest cases; what the plain evaluation, the pairs, the sweep with no more
 # samples than features, the sizes that people rank with, the resamples and the memory map run on
@@ -50,9 +51,9 @@ SIZES = {
         map=(125000, 1000000, 2048, 100), nleep=(5000, 64, 10), repeats=3, extraction=(("resnet50", "mobilenet_v2"), 3),
     ),
 }  # fmt: skip
-METRICS = ("ncti", "face", "logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc")
+METRICS = [name for name, metric in registry.METRICS.items() if metric.needs == registry.FEATURES and name != "nleep"]
 WIDE = "n_samples, n <= d"
-PLAIN = ("ncti", "logme", "sfda", "h_score", "regularized_h_score", "gbc")
+PLAIN = [name for name in registry.METRICS if hasattr(plain, name)]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -49,18 +49,6 @@ def test_a_weight_decides_between_two_terms_that_contradict_each_other():
     assert found["ncc", 0.1] < 0
 
 
-def test_agreement_ranks_the_models_of_the_accuracies_and_no_others():
-    scores = pd.DataFrame({"model": [*MODELS, "other"], "target": "t", "score": [4.0, 3, 2, 1, 99], "draw": 0})
-    assert analyses.agreement(scores, TRUTH, ["draw"])["weighted_kendall"].tolist() == [1.0]
-    reverse = analyses.agreement(scores.assign(score=-scores["score"]), TRUTH, ["draw"])
-    assert reverse["weighted_kendall"].tolist() == [-1.0]
-
-
-def test_agreement_of_equal_scores_is_not_a_number():
-    scores = pd.DataFrame({"model": MODELS, "target": "t", "score": 1.0, "draw": 0})
-    assert analyses.agreement(scores, TRUTH, ["draw"])["weighted_kendall"].isna().all()
-
-
 def test_variants_are_ranked_by_each_term_and_by_their_normalised_sum():
     found = pd.concat([
         terms(variance_collapse=[4.0, 3, 2, 1], class_fairness=[1.0, 2, 3, 4]).assign(temperature=t) for t in (0.1, 1.0)

@@ -21,21 +21,21 @@ def terms(**columns):
 
 
 def test_ncti_is_seli_plus_ncc_minus_log_vc_after_min_max():
-    total = experiment.totals(terms(seli=[0, 1, 2, 4], ncc=[0.5, 0.5, 0.6, 0.7], log_vc=[3, 2, 2, 1])).set_index("model")["score"]
+    total = ranking.totals(terms(seli=[0, 1, 2, 4], ncc=[0.5, 0.5, 0.6, 0.7], log_vc=[3, 2, 2, 1])).set_index("model")["score"]
     expected = {"a": 0 + 0 - 1, "b": 1 / 4 + 0 - 1 / 2, "c": 2 / 4 + 1 / 2 - 1 / 2, "d": 1 + 1 - 0}
     assert total.to_dict() == pytest.approx(expected)
 
 
 def test_a_total_depends_on_the_pool_it_is_normalised_over():
     table = terms(seli=[0, 1, 2, 4], ncc=[0.5, 0.5, 0.6, 0.7], log_vc=[3, 2, 2, 1])
-    whole = experiment.totals(table).set_index("model")["score"]
-    part = experiment.totals(table[table["model"] != "d"]).set_index("model")["score"]
+    whole = ranking.totals(table).set_index("model")["score"]
+    part = ranking.totals(table[table["model"] != "d"]).set_index("model")["score"]
     assert part["c"] == pytest.approx(1 + 1 - 0) != whole["c"]
 
 
 def test_a_metric_of_one_term_is_its_own_total():
     table = pd.DataFrame({"model": MODELS, "target": "t1", "metric": "logme", "term": "total", "score": [1.0, 2.0, 3.0, 5.0]})
-    assert experiment.totals(table)["score"].tolist() == [1.0, 2.0, 3.0, 5.0]
+    assert ranking.totals(table)["score"].tolist() == [1.0, 2.0, 3.0, 5.0]
 
 
 def test_the_static_baseline_never_sees_its_own_target():

@@ -12,17 +12,10 @@ from scipy import sparse
 from ncrepro import metrics
 from ncrepro.metrics import ClassStatistics, collapse
 from ncrepro.metrics.leep import source_labels
+from ncrepro.metrics.registry import METRICS, of_statistics
 
 FEATURE_METRICS = [
-    metrics.ncti,
-    metrics.face,
-    metrics.logme,
-    metrics.sfda,
-    metrics.h_score,
-    metrics.regularized_h_score,
-    metrics.transrate,
-    metrics.gbc,
-    metrics.nleep,
+    *(getattr(metrics, name) for name, metric in METRICS.items() if not metric.needs_source_classifier),
     metrics.all_scores,
     collapse.nc1,
     collapse.nc2,
@@ -310,7 +303,7 @@ def test_booleans_unmasked_arrays_and_integers_as_objects_are_taken(features, la
 
 def test_statistics_of_nothing_are_refused_by_scores_and_add_nothing_to_others(features, labels):
     empty, full = ClassStatistics(), ClassStatistics.of(features, labels)
-    for metric in (metrics.logme, metrics.h_score, metrics.regularized_h_score):
+    for metric in (getattr(metrics, name) for name in of_statistics()):
         with pytest.raises(ValueError, match="hold no samples; update"):
             metric(empty)
         assert metric(full.merge(empty)) == metric(empty.merge(full)) == pytest.approx(metric(full), rel=1e-12)

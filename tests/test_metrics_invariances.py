@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncrepro import metrics
-from ncrepro.metrics import ClassStatistics
+from ncrepro.metrics import ClassStatistics, registry
 
 FEW = settings(max_examples=12, deadline=None, derandomize=True)
 
@@ -132,7 +132,7 @@ def test_statistics_do_not_depend_on_batches_nor_on_who_gathered_them(problem, n
         for name in ("mean", "centred_class_means", "total_scatter", "within_scatter", "between_scatter", "raw_gram"):
             np.testing.assert_allclose(getattr(other, name), getattr(whole, name), rtol=1e-9, atol=1e-9)
         assert other.fourth_moment == pytest.approx(whole.fourth_moment, rel=1e-9)
-        for metric in (metrics.logme, metrics.h_score, metrics.regularized_h_score):
+        for metric in (getattr(metrics, name) for name in registry.of_statistics()):
             assert metric(other) == pytest.approx(metric(features, labels), rel=1e-6)
 
 

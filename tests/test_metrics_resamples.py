@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from ncrepro import metrics
-from ncrepro.metrics import ClassStatistics, collapse
-from ncrepro.metrics._samples import Samples
+from ncrepro.metrics import ClassStatistics, Samples, collapse, registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no more samples than features:UserWarning")
 
@@ -75,5 +74,5 @@ def test_weights_of_statistics_are_copies(dtype):
     copies = ClassStatistics.of(np.repeat(H, weights, axis=0), np.repeat(y, weights))
     weighted = ClassStatistics.of(H, y, weights)
     assert (weighted.class_counts == copies.class_counts).all()
-    for metric in (metrics.logme, metrics.h_score, metrics.regularized_h_score):
+    for metric in (getattr(metrics, name) for name in registry.of_statistics()):
         assert metric(weighted) == pytest.approx(metric(copies), rel=1e-5 if dtype == np.float32 else 1e-10)

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from ncrepro import ranking
 from ncrepro.figures import loss_functions, multi_source
 from ncrepro.lab import experiment
 from ncrepro.lab.profiles import Pool
@@ -35,7 +36,7 @@ class Study:
     def ranked(self):
         table = pd.DataFrame([(m, target, a + s) for m, target, a, s in self.rows], columns=["model", "target", "accuracy"])
         accuracies = table.pivot(index="model", columns="target", values="accuracy")
-        return experiment.totals(self.read("scores")), accuracies
+        return ranking.totals(self.read("scores")), accuracies
 
     def noise(self):
         return resampling.Noise(images=self.ranked()[1] * 0 + 1)

@@ -22,7 +22,7 @@ from ncrepro import metrics, ranking
 from ncrepro.commands import cli as pipeline
 from ncrepro.extraction import networks as published
 from ncrepro.lab import models
-from ncrepro.metrics import ClassStatistics
+from ncrepro.metrics import ClassStatistics, registry
 from ncrepro.rank_your_own import models as candidates
 from ncrepro.rank_your_own import rank as advice
 
@@ -109,7 +109,7 @@ def test_the_best_model_comes_first(pool):
 def test_agreement_is_1_where_all_metrics_give_one_rank_and_0_where_they_are_opposed():
     scores = pd.DataFrame({"a": [1.0, 2, 3], "b": [3.0, 2, 1]}, index=["x", "y", "z"])
     assert advice._agreement(scores).tolist() == [1 - 2 / 2, 1 - 0 / 2, 1 - 2 / 2]
-    assert advice._mean_agreement(scores) == pytest.approx(-1)
+    assert ranking.mutual_agreement(scores) == pytest.approx(-1)
 
 
 def test_the_interval_is_the_total_and_1_96_standard_errors_to_either_side(pool):
@@ -224,7 +224,7 @@ def test_source_probabilities_in_a_file_make_leep_possible(tmp_path):
 
 def test_shards_merge_to_the_scores_of_the_whole(pool, tmp_path):
     features, y = pool
-    expected = rank(features, labels=y, metrics=advice.OF_STATISTICS)
+    expected = rank(features, labels=y, metrics=registry.of_statistics())
     shards = {}
     for name, H in features.items():
         np.savez(tmp_path / f"{name}.npz", features=H[:20], labels=y[:20])
@@ -233,7 +233,7 @@ def test_shards_merge_to_the_scores_of_the_whole(pool, tmp_path):
             (H[20:45], y[20:45]),
             ClassStatistics("float64").update(H[45:], y[45:]),
         ]
-    table = rank(shards, metrics=advice.OF_STATISTICS)
+    table = rank(shards, metrics=registry.of_statistics())
     assert table["model"].tolist() == expected["model"].tolist() and table["n_samples"].tolist() == [60] * 4
     np.testing.assert_allclose(table["total"], expected["total"], rtol=1e-6)
     with pytest.raises(ValueError, match="statistics only.*not \\['face', 'ncti'\\]"):

@@ -90,7 +90,71 @@ def test_a_constant_term_can_be_left_out_with_weight_zero():
     assert total.to_dict() == {"a": 0 - 0, "b": 1 - 1}
 
 
+def long(**scores):
+    """A tidy table of three models on one target: metric -> term -> scores."""
+    rows = [(m, "t", metric, term, value) for metric, terms in scores.items() for term, values in terms.items()
+            for m, value in zip("bac", values)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["model", "target", "metric", "term", "score"])
+
+
+def test_totals_are_normalised_group_by_group_and_a_single_number_is_its_own_total():
+    terms = long(ncti={"seli": [0, 1, 2], "log_vc": [4, 0, 2]}, logme={"total": [7, 8, 9]})
+    found = ranking.totals(pd.concat([terms, terms.assign(target="u", score=10 * terms["score"])]))
+    assert found.columns.tolist() == ["model", "target", "metric", "score"]
+    found = found.groupby(["target", "metric"])["score"].agg(list).to_dict()
+    assert found["t", "ncti"] == found["u", "ncti"] == [0 - 1, 1 / 2 - 0, 1 - 1 / 2]
+    assert found["t", "logme"] == [7, 8, 9] and found["u", "logme"] == [70, 80, 90]
+
+
+def test_totals_that_are_there_already_are_not_added_up_again():
+    terms = long(ncti={"seli": [0, 1, 2], "log_vc": [4, 0, 2]})
+    whole = ranking.totals(terms)
+    pd.testing.assert_frame_equal(ranking.totals(pd.concat([terms, whole.assign(term="total")])), whole)
+
+
+def test_totals_are_not_numbers_where_a_term_that_counts_is_constant():
+    terms = long(ncti={"seli": [0, 1, 2], "ncc": [1, 1, 1]}, face={"class_fairness": [3, 4, 5]})
+    found = ranking.totals(terms).groupby("metric")["score"].agg(list)
+    assert np.isnan(found["ncti"]).all() and found["face"] == [0, 1 / 2, 1]
+    assert ranking.totals(terms.query("metric == 'ncti'"), weights={"ncc": 0})["score"].tolist() == [0, 1 / 2, 1]
+
+
+@pytest.mark.parametrize(("values", "expected"), [([1, 1, 1], False), ([1e9, 1e9 + 1e-4, 1e9], False), ([1, 1 + 1e-6, 1], True)])
+def test_what_differs_by_rounding_does_not_vary(values, expected):
+    assert ranking.varies(pd.Series(values)) == expected
+    assert ranking.varies(pd.DataFrame({"x": values})).to_dict() == {"x": expected}
+
+
 # ---- correlations --------------------------------------------------------------------------------------------------
+
+TRUTH = pd.DataFrame({"t": [1.0, 2, 3], "u": [3.0, 2, 1]}, index=["a", "b", "c"])
+
+
+def test_agreement_ranks_the_models_and_targets_of_the_accuracies_and_no_others():
+    scores = pd.concat([long(logme={"total": [2, 1, 4]}), long(logme={"total": [9]}).assign(model="other")])
+    scores = pd.concat([scores, scores.assign(target="v")])
+    found = ranking.agreement(scores, TRUTH, statistics=STATISTICS)
+    assert found.columns.tolist() == ["metric", "target", "weighted_kendall", "pearson", "spearman"]
+    assert found[["metric", "target"]].to_numpy().tolist() == [["logme", "t"]]
+    assert found["weighted_kendall"].item() == 1 == found["spearman"].item() != found["pearson"].item()
+
+
+@pytest.mark.parametrize("values", [[1, 1, 1], [1, np.nan, 2]])
+def test_agreement_without_an_order_or_a_score_is_not_a_number(values):
+    found = ranking.agreement(long(logme={"total": values}), TRUTH)
+    assert found["weighted_kendall"].isna().tolist() == [True]
+
+
+def test_the_mean_agreement_is_over_the_targets_with_an_order():
+    scores = pd.concat([long(good={"total": [2, 1, 4]}).assign(target=t) for t in TRUTH] + [long(flat={"total": [1, 1, 1]})])
+    found = ranking.mean_agreement(ranking.agreement(scores, TRUTH)).set_index("metric")["weighted_kendall"]
+    assert found["good"] == pytest.approx(0) and np.isnan(found["flat"])
+
+
+def test_mutual_agreement_is_the_mean_over_pairs_of_rankings():
+    assert ranking.mutual_agreement(TRUTH.assign(v=TRUTH["t"])) == pytest.approx((-1 + 1 - 1) / 3)
+    assert np.isnan(ranking.mutual_agreement(TRUTH[["t"]]))
+
 
 def test_the_blog_s_ncti_scores_on_cifar10_give_the_printed_correlation():
     scores = published.load("ncti_cifar10_blog")["ncti"]

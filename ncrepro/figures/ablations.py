@@ -4,6 +4,7 @@ from itertools import product
 
 import pandas as pd
 
+from .. import ranking
 from ..lab import analyses, published
 from ..lab.analyses import ablations, part_of, read
 from ..lab.experiment import Experiment
@@ -12,6 +13,7 @@ from ..ranking.verdicts import Verdict, above, every, positive, probability
 from . import charts
 from .findings import is_best
 from .index import Checked, figure
+from .names import label
 
 ZOOS = {"supervised": "single_source", "multi_source": "multi_source", "loss_functions": "loss_functions"}  # ours -> FaCe Table 4's
 ROWS = {"VC": "variance_collapse", "CF": "class_fairness", "VC + CF": "face"}  # ours -> Table 4's
@@ -27,11 +29,6 @@ def panel_names(table: pd.DataFrame) -> pd.Series:
 def _averages(profile: str, name: str) -> pd.DataFrame:
     """One row per pool and metric: the averages over targets."""
     return read(profile, "ablations", name).query("target == 'average'")
-
-
-def means(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Weighted Kendall averaged over targets."""
-    return table.groupby(by, sort=False, dropna=False)["weighted_kendall"].mean().reset_index()
 
 
 def _draws_of_terms(pool: str, profile: str, paper: str, names: dict[str, str], statistic: str = "weighted_kendall") -> pd.DataFrame:
@@ -69,7 +66,7 @@ def ncti_fig5(profile: str) -> Checked:
 
 
 def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
-    table = means(read(profile, "ablations", "ncti_weights"), ["pool", "term", "weight"])
+    table = ranking.mean_agreement(read(profile, "ablations", "ncti_weights"), ["pool", "term", "weight"])
     table = table[table["pool"].isin(["supervised", "selfsupervised"])]
     high = (table["weighted_kendall"] >= 0.7).mean()
     equal = table[table["weight"] == 1].groupby("pool")["weighted_kendall"].first()
@@ -93,8 +90,8 @@ def _middle_weight(profile: str) -> pd.Series:
     claim="with most weights the mean τ_w is at least 0.7",
 )
 def ncti_fig6_weights(profile: str) -> Checked:
-    table = means(read(profile, "ablations", "ncti_weights"), ["pool", "n_models", "term", "weight"])
-    table = table.assign(panel="weight of " + table["term"].map({"seli": "seli", "ncc": "ncc", "log_vc": "vc"}),
+    table = ranking.mean_agreement(read(profile, "ablations", "ncti_weights"), ["pool", "n_models", "term", "weight"])
+    table = table.assign(panel="weight of " + table["term"].map(ablations.NCTI_TERMS).str.removeprefix("−"),
                          line=panel_names(table).str.replace(", ", "\n"), x=table["weight"], y=table["weighted_kendall"])
     return charts.curves(table, "Does the weight of a term matter? (dashed: the paper's)", "weight (the other two are 1)", mark=1), *_fig6_weights_hold(profile)
 
@@ -164,7 +161,7 @@ def face_table5(profile: str) -> Checked:
 def _temperatures(profile: str) -> pd.DataFrame:
     """Averages over targets along t, all else as by default: (pool, n_models, include_self, metric, temperature, weighted_kendall)."""
     table = read(profile, "ablations", "face_choices").query("covariance == 'diagonal' and n_components == 64")
-    return means(table, ["pool", "n_models", "include_self", "metric", "temperature"])
+    return ranking.mean_agreement(table, ["pool", "n_models", "include_self", "metric", "temperature"])
 
 
 def _temperature_holds(profile: str) -> tuple[str, Verdict]:
@@ -198,7 +195,7 @@ def _covariances(profile: str) -> dict[str, pd.DataFrame]:
     table = read(profile, "ablations", "face_choices").query("temperature == 0.05 and metric in ['class_fairness', 'face']")
     dimensions = table["n_components"].map(lambda n: "no PCA" if pd.isna(n) else f"PCA {n:.0f}")
     row = table["covariance"] + ", " + dimensions + table["include_self"].map({True: ", with j = i", False: ""})
-    table = means(table.assign(row=row, panel=panel_names(table).str.replace(", ", "\n")), ["metric", "row", "panel"])
+    table = ranking.mean_agreement(table.assign(row=row, panel=panel_names(table).str.replace(", ", "\n")), ["metric", "row", "panel"])
     order = sorted(table["row"].unique(), key=lambda name: "j = i" in name)
     shown = {"class_fairness": "CF alone", "face": "FaCe"}
     return {
@@ -229,12 +226,12 @@ def ablation_covariance(profile: str) -> Checked:
     ), *_covariance_holds(profile)
 
 
-SHOWN = {"class_fairness": "CF alone", "variance_collapse": "VC alone", "face": "FaCe", "ncti": "NCTI", "logme": "LogME"}
+SHOWN = ("class_fairness", "variance_collapse", "face", "ncti", "logme")
 
 
 def _imbalance(profile: str) -> pd.DataFrame:
     """Averages over targets, mean and range over draws: (metric, balanced, ratio, y, low, high)."""
-    table = means(read(profile, "ablations", "imbalance"), ["metric", "balanced", "ratio", "draw"])
+    table = ranking.mean_agreement(read(profile, "ablations", "imbalance"), ["metric", "balanced", "ratio", "draw"])
     of_draws = table.groupby(["metric", "balanced", "ratio"])["weighted_kendall"].agg(y="mean", low="min", high="max").reset_index()
     whole = of_draws[of_draws["ratio"] == 1].assign(balanced=False)  # both lines begin at the whole target
     return pd.concat([of_draws, whole])
@@ -255,7 +252,7 @@ def _imbalance_holds(profile: str) -> tuple[str, Verdict]:
 )
 def imbalance_class_fairness(profile: str) -> Checked:
     table = _imbalance(profile)
-    table = pd.concat([table[table["metric"] == metric].assign(panel=name) for metric, name in SHOWN.items()])
+    table = pd.concat([table[table["metric"] == metric].assign(panel=label(metric)) for metric in SHOWN])
     table = table.assign(line=table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nsame number"}), x=table["ratio"])
     return charts.curves(table, "Do the metrics also work on imbalanced targets? Bands: range over draws", "largest class : smallest class",
                          log=True, columns=5, names="images removed"), *_imbalance_holds(profile)

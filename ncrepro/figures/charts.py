@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from ..metrics import registry
 from . import style
 from .names import label
 
-TARGET_BLIND = ("static_baseline", "source_accuracy", "n_parameters")  # rankings that never look at the target
 TAU = r"mean weighted Kendall $\tau_w$"
 CELL = 0.24  # inches, height of a row of a table
 GAP = 0.35  # of a cell, between the targets and their average
@@ -114,7 +114,7 @@ def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str, covere
     """
     table = correlations.sort_values("weighted_kendall")
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.9 + 0.21 * len(table)))
-    blind = table["metric"].isin(TARGET_BLIND).to_numpy()
+    blind = table["metric"].isin(registry.BLIND).to_numpy()
     for colour, marker, mask, name in (
         (style.COLOURS[0], "o", ~blind, "looks at the target"),
         (style.COLOURS[1], "D", blind, "never looks at the target"),

@@ -12,11 +12,11 @@ from ..lab.cost import OURS, PLAIN, TOGETHER
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import Verdict, every, positive
 from . import style
-from .findings import is_best
+from .findings import NCTI_METHODS, is_best
 from .index import Checked, figure
 from .names import label
 
-RIVALS = ["nce", "leep", "logme", "nleep", "sfda"]  # of NCTI in its Fig. 4
+RIVALS = [method for method in NCTI_METHODS if method != "ncti"]  # in its Fig. 4
 TIMES = 10  # "more than 10x more time"
 
 
@@ -110,7 +110,6 @@ def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -
 
 # Of the bench ----------------------------------------------------------------------------------------------------------
 
-METRICS = ("all_scores", "ncti", "face", "logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc")
 AXES = {"n_samples": "samples n", "n_features": "features d", "n_classes": "classes K"}
 
 
@@ -127,16 +126,18 @@ def of_metrics(scaling: pd.DataFrame, against_plain: pd.DataFrame) -> Figure:
     """
     figure, panels = plt.subplots(2, 2, figsize=(style.PAGE, 5.0))
     panels = panels.ravel()
+    along_axes = scaling.loc[scaling["axis"].isin(AXES), "metric"]
+    metrics = [TOGETHER, *along_axes[along_axes != TOGETHER].unique()]
     for panel, (axis, name) in zip(panels, AXES.items()):
         table = scaling[scaling["axis"] == axis]
-        for i, metric in enumerate(METRICS):
+        for i, metric in enumerate(metrics):
             rows = table[table["metric"] == metric].sort_values(axis)
             look = {
                 "color": style.COLOURS[(i - 1) % 6],
                 "linestyle": "-" if i < 7 else "-.",
                 "label": label(metric),
             }
-            look |= {"color": "black", "linewidth": 2, "label": "all at once"} if metric == "all_scores" else {}
+            look |= {"color": "black", "linewidth": 2, "label": "all at once"} if metric == TOGETHER else {}
             panel.plot(rows[axis], rows["cpu_seconds"], marker=style.MARKERS[i], markersize=3.5, **look)
         gram = table.groupby(axis)["gram_cpu_seconds"].median()
         panel.plot(gram.index, gram, color="0.5", linestyle="--", label="one XᵀX")

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from .. import ranking
-from ..lab.experiment import BASELINES, Experiment
+from ..lab.experiment import Experiment
+from ..metrics import registry
 from ..ranking.verdicts import UNKNOWN, Verdict, above, best, every, likely, probability, some
 from .names import label
 
-FACE_METHODS = ["leep", "nce", "logme", "h_score", "gbc", "face"]  # those of FaCe's tables and figures
+NCTI_METHODS, FACE_METHODS = list(registry.COMPARED["ncti"]), list(registry.COMPARED["face"])
 SHOWN = [*FACE_METHODS, "face_printed", "ncti"]
 
 
@@ -64,7 +65,7 @@ def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Ver
 def better_than_static(study: Experiment) -> tuple[str, Verdict]:
     """Whether some metric ranks better than each model's mean accuracy on the other targets does."""
     draws, average = study.draws(), study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
-    text, verdict = some_better(draws, [m for m in draws if m not in BASELINES], draws["static_baseline"])
+    text, verdict = some_better(draws, [m for m in draws if m not in registry.BASELINES], draws["static_baseline"])
     return f"static baseline {average['static_baseline']:.2f}; {text}", verdict
 
 

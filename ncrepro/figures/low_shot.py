@@ -2,13 +2,14 @@
 
 import pandas as pd
 
+from .. import ranking
 from ..lab.analyses import read
 from ..lab.analyses.low_shot import nearest_to_ten
 from ..ranking.verdicts import Verdict, every, positive
 from . import charts
+from .findings import NCTI_METHODS
 from .index import Checked, figure
 from .names import label
-from .supervised import NCTI_METHODS
 
 OTHERS = [method for method in NCTI_METHODS if method != "ncti"]
 MEAN = "mean over targets"
@@ -17,7 +18,7 @@ MEAN = "mean over targets"
 def _curves(profile: str) -> pd.DataFrame:
     """Mean and range over draws, target by target and for their mean: (target, per_class, images, metric, y, low, high)."""
     table = read(profile, "low_shot", "rankings")
-    means = table.groupby(["per_class", "draw", "metric"], sort=False)["weighted_kendall"].mean().reset_index().assign(target=MEAN)
+    means = ranking.mean_agreement(table, ["per_class", "draw", "metric"]).assign(target=MEAN)
     by = ["target", "per_class", "metric"]
     found = pd.concat([means, table]).groupby(by, sort=False)["weighted_kendall"].agg(y="mean", low="min", high="max").reset_index()
     sizes = read(profile, "low_shot", "regimes")

@@ -5,8 +5,9 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from .. import ranking
 from ..lab import published
-from ..lab.experiment import Experiment, baselines, correlations, seed_noise, totals
+from ..lab.experiment import Experiment, baselines, correlations, seed_noise
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, positive, probability, some
@@ -56,12 +57,10 @@ def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     parts, rest = _parts(study, factor)
     _, accuracies = study.ranked()
     terms, pretraining = study.read("scores"), study.read("pretraining")
-    several = terms.groupby("metric")["term"].transform("nunique") > 1
-    terms = terms[(terms["term"] != "total") | ~several]
     scores = []
     for value, group in parts.groupby(factor, sort=False):
         members = accuracies.loc[group.index]
-        found = pd.concat([totals(terms[terms["model"].isin(group.index)]), baselines(pretraining, members)])
+        found = pd.concat([ranking.totals(terms[terms["model"].isin(group.index)]), baselines(pretraining, members)])
         scores.append(found.assign(model=found["model"].map(rest), target=f"{value}: " + found["target"]))
     return pd.concat(scores), _arranged(study, factor, accuracies)
 

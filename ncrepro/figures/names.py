@@ -1,12 +1,9 @@
 """How the names in the tables read on the page."""
 
-LABELS = {
-    "ncti": "NCTI", "face": "FaCe", "face_printed": "FaCe, Eq. 6 as printed", "logme": "LogME", "sfda": "SFDA",
-    "leep": "LEEP", "nce": "NCE", "nleep": "NLEEP", "gbc": "GBC", "h_score": "H-score", "transrate": "TransRate",
-    "regularized_h_score": "regularised H-score", "static_baseline": "static baseline",
-    "static_baseline_listed": "static, listed models", "source_accuracy": "source accuracy",
-    "n_parameters": "number of parameters", "linear_probe": "linear probe",
-    "variance_collapse": "VC alone", "class_fairness": "CF alone",
+from ..metrics import registry
+
+LABELS = {term.name: f"{term.label} alone" for term in registry.METRICS["face"].terms} | {
+    "static_baseline_listed": "static, listed models",
     "random": "random choice", "other_seed": "another fine-tuning", "other_target": "accuracy on another target",
     "other_truth": "the other table",
     "nc2_a": "NC2(A)", "selfsupervised": "self-supervised",
@@ -18,9 +15,9 @@ LABELS = {
     "simclr_v1": "SimCLR v1", "simclr_v2": "SimCLR v2", "byol": "BYOL", "swav": "SwAV", "deepcluster_v2": "DeepCluster-v2",
     "sela_v2": "SeLa-v2",
     "face_table1": "FaCe Table 1", "face_table2": "FaCe Table 2", "face_table3": "FaCe Table 3",
-}  # names in the tables -> names on the page; other names are shown as they are
+}  # names in the tables -> names on the page, beside those in the registry; other names are shown as they are
 
 
 def label(name: str) -> str:
     """The name of a metric, target or statistic as a figure shows it."""
-    return LABELS.get(name, name)
+    return registry.label(name) or LABELS.get(name, name)

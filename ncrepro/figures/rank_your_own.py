@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from .. import ranking
 from ..extraction.folders import Photos
 from ..lab import analyses, datasets
-from ..lab.experiment import BLIND, Experiment
+from ..lab.experiment import Experiment
+from ..metrics import registry
 from ..rank_your_own import data as own
 from ..rank_your_own import rank as advice
 from ..ranking import resampling
@@ -67,17 +68,17 @@ def regrets(study: Experiment) -> pd.DataFrame:
         truth = accuracies[target]
         ranked.append(pd.DataFrame({"model": table.index, "target": target, "metric": "total", "score": table["total"].to_numpy()}))
         rows += [(name, target, ranking.regret(table[name], truth)) for name in ADVICE if table[name].nunique() > 1]
-        for name, group in scores[(scores["target"] == target) & scores["metric"].isin(BLIND)].groupby(
+        for name, group in scores[(scores["target"] == target) & scores["metric"].isin(registry.BLIND)].groupby(
             "metric", sort=False
         ):
             rows.append((name, target, ranking.regret(group.set_index("model")["score"], truth)))
         rows.append((FREE, target, truth.max() - truth.mean()))
     found = pd.DataFrame(rows, columns=["advice", "target", "regret"])
-    order = [*ADVICE, *BLIND, FREE]
+    order = [*ADVICE, *registry.BLIND, FREE]
     found = found.sort_values("advice", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
     _write(study.profile.name, "regrets", found)
     lot = ranked[0].assign(metric=FREE, score=0.0)
-    judged = pd.concat([*ranked, scores[scores["metric"].isin(BLIND)], *(lot.assign(target=target) for target in accuracies)])
+    judged = pd.concat([*ranked, scores[scores["metric"].isin(registry.BLIND)], *(lot.assign(target=target) for target in accuracies)])
     drawn = resampling.mean_over_targets(resampling.draws(judged, accuracies, study.noise(), "regret"))
     moves = [{"advice": name, **analyses.difference(drawn[[name]], drawn[["total"]])} for name in drawn if name != "total"]
     _write(study.profile.name, "regret_moves", pd.DataFrame(moves))
@@ -95,7 +96,7 @@ def _read(profile: str, name: str) -> pd.DataFrame:
 
 def _holds(profile: str) -> tuple[str, Verdict]:
     mean = _read(profile, "regrets").groupby("advice")["regret"].mean()
-    rivals = mean[[name for name in (*BLIND, FREE) if name in mean]]
+    rivals = mean[[name for name in (*registry.BLIND, FREE) if name in mean]]
     text = (
         f"mean regret {mean['total']:.1f} points; {label(rivals.idxmin())} {rivals.min():.1f}, {FREE} {mean[FREE]:.1f}"
     )

@@ -1,5 +1,7 @@
 """The figures of `21_selfsupervised`."""
 
+from itertools import combinations
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -10,40 +12,39 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
+from .. import ranking
 from ..lab import datasets, objectives, published, training
 from ..lab.datasets.images import Images
-from ..lab.experiment import Experiment, correlations, seed_noise, totals, with_accuracies
+from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..lab.objectives import clustering, collapse
 from ..lab.objectives.base import unit
 from ..lab.objectives.infomin import INFOMIN
 from ..lab.objectives.views import STRONG, WEAK
+from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import UNKNOWN, Verdict, every, exact, positive
 from ..store import artifacts
 from . import charts, examples, style
-from .findings import above_0, beside, best_of, is_best, ranking_table
+from .findings import NCTI_METHODS, above_0, beside, best_of, is_best, ranking_table
 from .index import Checked, figure
 from .multi_source import averages, intervals, intervals_hold
 from .names import label
 
-NEED_A_SOURCE_CLASSIFIER = ["nce", "leep"]  # rows of NCTI Table 1 that its Table 2 cannot have
+# Rows of NCTI Table 1 that its Table 2 cannot have.
+NEED_A_SOURCE_CLASSIFIER = [name for name in NCTI_METHODS if registry.METRICS[name].needs_source_classifier]
 METHODS = ["nleep", "logme", "sfda", "ncti"]  # the rows of NCTI Table 2
 EXTRA = ["face", "face_printed", "static_baseline"]  # what we rank beside them
 
-TERMS = {  # what is ranked by -> metric, and its terms that are added up
-    "seli": ("ncti", ("seli",)),
-    "ncc": ("ncti", ("ncc",)),
-    "−log vc": ("ncti", ("log_vc",)),
-    "NCTI without seli": ("ncti", ("ncc", "log_vc")),
-    "NCTI without ncc": ("ncti", ("seli", "log_vc")),
-    "NCTI without −log vc": ("ncti", ("seli", "ncc")),
-    "NCTI": ("ncti", ("seli", "ncc", "log_vc")),
-    "VC": ("face", ("variance_collapse",)),
-    "CF": ("face", ("class_fairness",)),
-    "FaCe": ("face", ("variance_collapse", "class_fairness")),
-}
-_PAIRS = {"seli, ncc": ("seli", "ncc"), "seli, −log vc": ("seli", "log_vc"), "ncc, −log vc": ("ncc", "log_vc")}
+_NCTI, _FACE = (registry.METRICS[metric].terms for metric in ("ncti", "face"))
+TERMS = (  # what is ranked by -> metric, and its terms that are added up
+    {term.signed_label: ("ncti", (term.name,)) for term in _NCTI}
+    | {f"NCTI without {term.signed_label}": ("ncti", tuple(other.name for other in _NCTI if other != term)) for term in _NCTI}
+    | {"NCTI": ("ncti", registry.term_names("ncti"))}
+    | {term.signed_label: ("face", (term.name,)) for term in _FACE}
+    | {"FaCe": ("face", registry.term_names("face"))}
+)
+_PAIRS = {f"{one.signed_label}, {other.signed_label}": (one.name, other.name) for one, other in combinations(_NCTI, 2)}
 POOLS = {"supervised": ("supervised", "ncti"), "self-supervised": ("selfsupervised", None)}  # title -> pool, subset
 SHOWN = "source"  # whose images explain the objectives, whatever the models learnt from: ImageNet is not read here
 
@@ -349,7 +350,7 @@ def _by_terms(title: str, profile: str | None) -> tuple[pd.DataFrame, pd.DataFra
     _, accuracies = study.ranked(subset)
     terms = study.read("scores").query("term != 'total' and model in @accuracies.index")
     scores = [
-        totals(terms[(terms["metric"] == metric) & terms["term"].isin(used)]).assign(metric=name)
+        ranking.totals(terms[(terms["metric"] == metric) & terms["term"].isin(used)]).assign(metric=name)
         for name, (metric, used) in TERMS.items()
     ]
     return pd.concat(scores), accuracies, study.noise(subset)
@@ -362,7 +363,7 @@ def agreement(profile: str | None = None) -> pd.DataFrame:
         study = Experiment(pool, profile)
         _, accuracies = study.ranked(subset)
         terms = study.read("scores").query("metric == 'ncti' and term != 'total' and model in @accuracies.index")
-        by_target = terms.assign(score=terms["score"].where(terms["term"] != "log_vc", -terms["score"]))
+        by_target = terms.assign(score=terms["score"] * terms["term"].map(registry.sign))
         tables = [
             group.pivot(index="model", columns="term", values="score").corr("spearman")
             for _, group in by_target.groupby("target")

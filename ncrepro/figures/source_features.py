@@ -3,14 +3,15 @@
 import pandas as pd
 
 from ..lab.analyses import read, source_features
-from ..lab.experiment import BLIND, Experiment
+from ..lab.experiment import Experiment
+from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, above, every
 from . import charts
 from .index import Checked, figure
 from .names import label
 
-ROWS = [*source_features.TERMS, "ncti", "face", "logme", *BLIND]
+ROWS = [*source_features.TERMS, "ncti", "face", "logme", *registry.BLIND]
 
 
 def _averages(profile: str) -> pd.DataFrame:

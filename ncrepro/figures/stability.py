@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from ..lab.analyses import read
 from ..lab.analyses import stability as measured
-from ..lab.experiment import BASELINES, BLIND, Experiment
+from ..lab.experiment import Experiment
+from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import FAILS, HOLDS, SURE, Verdict, above, every, exact, positive, some
 from . import charts, style
@@ -28,7 +29,7 @@ def _doubts(profile: str) -> pd.DataFrame:
 
 
 def _doubts_hold(profile: str) -> tuple[str, Verdict]:
-    table = _doubts(profile)[lambda t: ~t["metric"].isin(BASELINES)]
+    table = _doubts(profile)[lambda t: ~t["metric"].isin(registry.BASELINES)]
     width = (table["high"] - table["low"]).groupby(table["doubt"]).median()[list(DOUBTS)]
     text = "median width: " + ", ".join(f"{DOUBTS[doubt]} {value:.2f}" for doubt, value in width.items())
     widths = (table["high"] - table["low"]).set_axis(pd.MultiIndex.from_frame(table[["metric", "doubt"]])).unstack("doubt").dropna()
@@ -102,7 +103,7 @@ def _left_out(profile: str) -> pd.DataFrame:
 
 
 def _left_out_holds(profile: str) -> tuple[str, Verdict]:
-    table = _left_out(profile)[lambda t: ~t["metric"].isin(BASELINES)]
+    table = _left_out(profile)[lambda t: ~t["metric"].isin(registry.BASELINES)]
     moved = np.maximum(table["high"] - table["weighted_kendall"], table["weighted_kendall"] - table["low"])
     row = table.loc[moved.idxmax()]
     return f"largest: {label(row.metric)} on {row.pool} from {row.weighted_kendall:.2f} to between {row.low:.2f} and {row.high:.2f}", _no_move(profile)
@@ -110,7 +111,7 @@ def _left_out_holds(profile: str) -> tuple[str, Verdict]:
 
 def _no_move(profile: str) -> Verdict:
     """That each model, left out, moves each metric by less than 0.1, up or down."""
-    table = read(profile, "stability", "left_out").fillna({"left_out": ""}).query("metric not in @BASELINES")
+    table = read(profile, "stability", "left_out").fillna({"left_out": ""})[lambda t: ~t["metric"].isin(registry.BASELINES)]
     whole = table[table["left_out"] == ""].set_index(["pool", "metric"])["weighted_kendall"]
     rest = table[table["left_out"] != ""].set_index(["pool", "metric"])
     moved = rest["weighted_kendall"] - whole.loc[rest.index].to_numpy()
@@ -134,7 +135,7 @@ def _contests(profile: str) -> pd.DataFrame:
 
 
 def _contests_hold(profile: str) -> tuple[str, Verdict]:
-    table = _contests(profile)[lambda t: ~t["metric"].isin(BASELINES) & ~t["rival"].isin(BASELINES)]
+    table = _contests(profile)[lambda t: ~t["metric"].isin(registry.BASELINES) & ~t["rival"].isin(registry.BASELINES)]
     texts, asked = [], []
     for pool, group in table.groupby("pool"):
         sure = (group.pivot(index="metric", columns="rival", values="probability") >= SURE).astype(float)
@@ -174,10 +175,10 @@ def _choices_hold(profile: str) -> tuple[str, Verdict]:
     texts, found = [], []
     for pool, group in _choices(profile).groupby("pool", sort=False):
         regret = group.set_index("metric")["regret"]
-        of_metrics = regret.drop([*BASELINES, "random"], errors="ignore")
-        blind = "static_baseline" if "static_baseline" in regret else regret[regret.index.isin(BLIND)].idxmin()
+        of_metrics = regret.drop([*registry.BASELINES, "random"], errors="ignore")
+        blind = "static_baseline" if "static_baseline" in regret else regret[regret.index.isin(registry.BLIND)].idxmin()
         texts.append(f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, {label(blind)} {regret[blind]:.1f}, random choice {regret['random']:.1f} points")
-        rivals = ["static_baseline"] if "static_baseline" in regret else [name for name in BLIND if name in regret]
+        rivals = ["static_baseline"] if "static_baseline" in regret else [name for name in registry.BLIND if name in regret]
         drawn = Experiment(pool, profile).draws(statistic="regret")
         found.append(some(*(every(*(above(drawn[rival], drawn[metric]) for rival in rivals)) for metric in of_metrics.index)))
     return "; ".join(texts), every(*found)
@@ -192,7 +193,7 @@ def stability_regret(profile: str) -> Checked:
     return regrets(table.assign(panel=panel_names(table), row=table["metric"]), "What does following a ranking cost?"), *_choices_hold(profile)
 
 
-NOT_METRICS = (*BASELINES, "other_seed", "other_target")
+NOT_METRICS = (*registry.BASELINES, "other_seed", "other_target")
 
 
 def _sources(profile: str) -> pd.DataFrame:
@@ -207,8 +208,8 @@ def earn_their_keep(profile: str) -> dict[str, tuple[float, list[str]]]:
     found = {}
     for panel, group in _sources(profile).groupby("panel", sort=False):
         tau = group.set_index("metric")["weighted_kendall"].drop(["other_seed", "other_target"])
-        simple = tau[[name for name in BASELINES if name in tau]].max()
-        found[panel] = simple, tau.drop(list(BASELINES), errors="ignore")[lambda t, simple=simple: t > simple].index.tolist()
+        simple = tau[[name for name in registry.BASELINES if name in tau]].max()
+        found[panel] = simple, tau.drop(list(registry.BASELINES), errors="ignore")[lambda t, simple=simple: t > simple].index.tolist()
     return found
 
 
@@ -231,7 +232,7 @@ def stability_sources(profile: str) -> Checked:
     table = _sources(profile)
     last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
-    order = ["other_seed", "other_target", *sorted(BASELINES, key=last.index), *(name for name in last if name not in NOT_METRICS)]
+    order = ["other_seed", "other_target", *sorted(registry.BASELINES, key=last.index), *(name for name in last if name not in NOT_METRICS)]
     table = pd.concat([group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)])
     return charts.rows(table.assign(row=table["metric"]), "When is a metric worth using? (from the top: other accuracies, simple rankings, metrics)",
                        f"{charts.TAU} over targets; lines: {covered}"), *_sources_hold(profile)

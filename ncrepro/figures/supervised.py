@@ -5,13 +5,12 @@ from matplotlib.figure import Figure
 
 from ..lab import datasets, published
 from ..lab.experiment import Experiment, seed_noise, with_accuracies
+from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, every
 from . import charts, examples
-from .findings import FACE_METHODS, above_0, beside, best_of, better_than_static, is_best, ranking_table
+from .findings import FACE_METHODS, NCTI_METHODS, above_0, beside, best_of, better_than_static, is_best, ranking_table
 from .index import Checked, figure
-
-NCTI_METHODS = ["nce", "leep", "logme", "nleep", "sfda", "ncti"]  # the rows of NCTI Table 1
 
 
 def _average(profile: str, table: str = "correlations") -> pd.DataFrame:
@@ -55,10 +54,9 @@ def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
     study = Experiment("supervised", profile)
     models = list(dict.fromkeys(study.read("embedding")["model"]))
     scores = study.read("scores").query("metric == 'ncti' and target == @study.pool.targets[0]")
-    terms = scores.pivot(index="model", columns="term", values="score").loc[models].assign(log_vc=lambda t: -t["log_vc"])
-    falling = [term for term in ("seli", "ncc", "log_vc") if terms[term].is_monotonic_decreasing]
-    names = {"seli": "seli", "ncc": "ncc", "log_vc": "−log vc"}
-    return f"terms that fall throughout: {', '.join(names[t] for t in falling) or 'none'}; of {len(models)} models", UNKNOWN
+    terms = scores.pivot(index="model", columns="term", values="score").loc[models]
+    falling = [term.signed_label for term in registry.METRICS["ncti"].terms if (term.sign * terms[term.name]).is_monotonic_decreasing]
+    return f"terms that fall throughout: {', '.join(falling) or 'none'}; of {len(models)} models", UNKNOWN
 
 
 @figure(

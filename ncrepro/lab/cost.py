@@ -12,11 +12,11 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from .. import metrics
+from ..metrics import registry, scores
 from ..store import artifacts
 from ..store.artifacts import Arrays
 from .experiment import Experiment
 
-METRICS = ("ncti", "face", "logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc", "nleep")
 OURS, PLAIN, TOGETHER = "this package", "plain", "all_scores"
 TIMED = 40  # feature sets that are timed, at most, taken evenly from all: more would say the same
 
@@ -72,10 +72,8 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
 def _calls(arrays: Arrays, plain: Mapping[str, Callable]) -> dict[tuple[str, str], Callable[[], object]]:
     """(implementation, metric) -> a call without arguments."""
     H, y, probs = arrays["features"], arrays["labels"], arrays.get("source_probs")
-    calls = {(OURS, name): partial(getattr(metrics, name), H, y) for name in METRICS}
-    if probs is not None:  # models without a source classifier have none
-        calls[OURS, "leep"] = partial(metrics.leep, probs, y)
-        calls[OURS, "nce"] = lambda: metrics.nce(probs.argmax(axis=1), y)
+    known = [metric for metric in registry.METRICS.values() if probs is not None or not metric.needs_source_classifier]
+    calls = {(OURS, metric.name): partial(scores.score, metric.name, H, y, probs) for metric in known}
     calls[OURS, TOGETHER] = partial(metrics.all_scores, H, y, probs)
     return calls | {(PLAIN, name): partial(function, H, y) for name, function in plain.items()}
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .. import ranking
+from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..store import artifacts, fingerprint, jobs, paths
@@ -24,9 +25,7 @@ from ..store.trace import is_there
 from . import profiles, scoring
 from .profiles import Model
 
-# What the metrics are compared with: rankings that never look at the target's features, and a linear probe of these.
-BLIND = ("static_baseline", "source_accuracy", "n_parameters")
-BASELINES = (*BLIND, "linear_probe")
+CORRELATIONS = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
 
 
 class Experiment:
@@ -120,7 +119,8 @@ class Experiment:
             for (metric, term), value in _by_metric(arrays)
         ]
         terms = pd.DataFrame(rows)
-        return self.write("scores", pd.concat([terms[terms["term"] != "total"], totals(terms)]))
+        parts, whole = terms[terms["term"] != registry.TOTAL], ranking.totals(terms).assign(term=registry.TOTAL)
+        return self.write("scores", pd.concat([parts, whole])[list(terms)])
 
     def correlate(self) -> pd.DataFrame:
         """How well each metric ranks, and how surely: `correlations` of the pool.
@@ -139,8 +139,8 @@ class Experiment:
         """
         accuracies = self._accuracies(subset)
         pretraining, scores = (t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores")))
-        terms = scores[((scores["term"] != "total") | ~scores["metric"].isin(_TERMS)) & scores["target"].isin(accuracies.columns)]
-        return pd.concat([totals(terms), baselines(pretraining, accuracies)]), accuracies
+        whole = ranking.totals(scores[scores["target"].isin(accuracies.columns)])
+        return pd.concat([whole, baselines(pretraining, accuracies)]), accuracies
 
     def noise(self, subset: str | None = None, truth: str | None = None) -> Noise:
         """How far the accuracies that `ranked` gives could have been others: by test images, and by training again.
@@ -240,7 +240,7 @@ class Experiment:
             kept = pd.Series(arrays["labels"]).groupby(arrays["labels"]).head(per_class).index
             H, y = arrays["features"][kept], arrays["labels"][kept]
             xy = TSNE(perplexity=min(30, len(H) / 4), init="pca", random_state=0).fit_transform(H)
-            seli, ncc, log_vc = (scores[model, term] for term in _TERMS["ncti"])
+            seli, ncc, log_vc = (scores[model, term] for term in registry.term_names("ncti"))
             caption = f"{model}: {accuracy:.1f} %\nseli {seli:.0f}, ncc {ncc:.2f}, log vc {log_vc:.2f}"
             tables.append(pd.DataFrame({"model": model, "label": y, "x": xy[:, 0], "y": xy[:, 1], "caption": caption}))
         return self.write("embedding", pd.concat(tables))
@@ -373,17 +373,10 @@ def _outline(arrays: Arrays) -> dict:
 
 # From terms to rankings -----------------------------------------------------------------------------------------------
 
-_TERMS = {  # a metric of several terms -> what its terms are called in `metrics.all_scores`
-    "ncti": ("seli", "ncc", "log_vc"),
-    "face": ("variance_collapse", "class_fairness"),
-    "face_printed": ("variance_collapse", "class_fairness"),
-}
-_SPLIT = {f"{metric}_{term}": (metric, term) for metric, terms in _TERMS.items() for term in terms}
-
 
 def _by_metric(arrays: Arrays):
     """(metric, term) -> value, for every score of `metrics.all_scores`; a metric of one term has only its total."""
-    return [(_SPLIT.get(name, (name, "total")), value) for name, value in _measured(arrays).items()]
+    return [(registry.split(name), value) for name, value in _measured(arrays).items()]
 
 
 _ALWAYS = ("n_parameters", "n_features", "n_classes", "accuracy")  # what every pre-training gives
@@ -394,30 +387,17 @@ def _measured(arrays: Arrays) -> dict[str, float]:
     return {key: float(a) for key, a in arrays.items() if a.ndim == 0 and key not in ("seconds", "peak_mb")}
 
 
-def totals(terms: pd.DataFrame) -> pd.DataFrame:
-    """Each metric's total over the models in ``terms``: min-max and sum for NCTI and FaCe, the score itself otherwise."""
-    rows = []
-    for (target, metric), group in terms.groupby(["target", "metric"], sort=False):
-        if metric in _TERMS:
-            by_model = group.pivot(index="model", columns="term", values="score").loc[group["model"].unique()]
-            total = ranking.total(by_model)
-        else:
-            total = group.set_index("model")["score"]
-        rows.append(pd.DataFrame({"model": total.index, "target": target, "metric": metric, "term": "total", "score": total.values}))
-    return pd.concat(rows, ignore_index=True)
-
-
 def baselines(pretraining: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """The rankings in `BLIND`, shaped like `totals`."""
+    """The rankings in `registry.BLIND`: (model, target, metric, score)."""
     by_model = pretraining.set_index("model").loc[accuracies.index]
     tables = {"static_baseline": ranking.static_baseline(accuracies)} if accuracies.shape[1] > 1 else {}
-    for name in ("source_accuracy", "n_parameters"):
+    for name in filter(by_model.columns.__contains__, registry.BLIND):
         tables[name] = pd.DataFrame({target: by_model[name] for target in accuracies.columns})
     long = [
-        table.rename_axis(index="model", columns="target").stack().rename("score").reset_index().assign(metric=name, term="total")
+        table.rename_axis(index="model", columns="target").stack().rename("score").reset_index().assign(metric=name)
         for name, table in tables.items()
     ]
-    return pd.concat(long, ignore_index=True)[["model", "target", "metric", "term", "score"]]
+    return pd.concat(long, ignore_index=True)[["model", "target", "metric", "score"]]
 
 
 def with_accuracies(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
@@ -503,19 +483,8 @@ def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = 
     for part, values in drawn.items():
         means = pd.concat({"average": resampling.mean_over_targets(values)}, axis=1).swaplevel(axis=1)
         bounds["low" + part], bounds["high" + part] = resampling.interval(pd.concat([values, means], axis=1))
-    rows = []
-    for metric, group in scores.groupby("metric", sort=False):
-        table = group.pivot(index="model", columns="target", values="score").reindex(accuracies.index, columns=accuracies.columns)
-        defined = [t for t in table if table[t].notna().all() and table[t].nunique() > 1 and accuracies[t].nunique() > 1]
-        for target in (*accuracies.columns, "average"):
-            chosen = defined if target == "average" else [target] if target in defined else []
-            found = {name: series[metric, target] for name, series in bounds.items()}
-            rows.append({"target": target, "metric": metric, **_agreement(table[chosen], accuracies[chosen]), **found})
-    order = {target: i for i, target in enumerate((*accuracies.columns, "average"))}
-    return pd.DataFrame(rows).sort_values("target", key=lambda names: names.map(order), kind="stable", ignore_index=True)
-
-
-def _agreement(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, float]:
-    """Means over targets of the three correlations."""
-    statistics = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
-    return {f.__name__: np.mean([f(scores[t], accuracies[t]) for t in scores.columns]) if len(scores.columns) else np.nan for f in statistics}
+    of_targets = ranking.agreement(scores, accuracies, statistics=CORRELATIONS)
+    average = of_targets.groupby("metric", sort=False).mean(numeric_only=True).reset_index().assign(target="average")
+    rows = pd.MultiIndex.from_product([[*accuracies.columns, "average"], scores["metric"].unique()], names=["target", "metric"])
+    table = pd.concat([of_targets, average]).set_index(["target", "metric"]).reindex(rows)
+    return table.assign(**{name: series.swaplevel().reindex(rows) for name, series in bounds.items()}).reset_index()

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import metrics
 from ..metrics import linear_probe as probe
+from ..metrics import registry
 from ..store.artifacts import Arrays
 from ..store.jobs import require
 
@@ -21,8 +22,7 @@ def score(origin: Path, origin_spec: dict) -> Arrays:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: notebook 11 says for which models
         scores = metrics.all_scores(H, y, arrays.get("source_probs"))  # models without a source classifier have none
-        scores["face_printed_variance_collapse"] = scores["face_variance_collapse"]
-        scores["face_printed_class_fairness"] = metrics.face(H, y, include_self=True).class_fairness
+        scores |= registry.flat("face_printed", metrics.face(H, y, include_self=True))
         scores["linear_probe"] = probe.linear_probe(H, y)
     return {name: np.array(value) for name, value in scores.items()}
 

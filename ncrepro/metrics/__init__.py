@@ -11,6 +11,7 @@ from .hscore import h_score, regularized_h_score
 from .leep import leep, nce, nleep
 from .logme import logme
 from .ncti import NCTITerms, ncti
+from .samples import Samples
 from .scores import all_scores
 from .sfda import sfda
 from .statistics import ClassStatistics
@@ -20,6 +21,7 @@ __all__ = [
     "ClassStatistics",
     "FaCeTerms",
     "NCTITerms",
+    "Samples",
     "all_scores",
     "collapse",
     "face",

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from ._arrays import as_float64, host, like, slices, weighted
-from ._samples import Samples
+from .samples import Samples
 
 VARIANCE_FLOOR = 1e-4
 PAIR_BYTES = 1 << 21  # covariances of pairs of classes at a time: few enough to stay in the cache

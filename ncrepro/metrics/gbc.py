@@ -4,7 +4,7 @@ import numpy as np
 
 from ._arrays import Array
 from ._gaussians import bhattacharyya, class_gaussians
-from ._samples import PCA_DIMENSIONS, samples
+from .samples import PCA_DIMENSIONS, samples
 
 
 def gbc(
@@ -48,6 +48,13 @@ def gbc(
     Notes
     -----
     Source: https://arxiv.org/abs/2111.12780.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> round(gbc(features, labels), 3)
+    -0.33
     """
     means, covariances = class_gaussians(samples(features, labels), covariance, n_components)
     if released and covariance != "spherical":

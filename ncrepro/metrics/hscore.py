@@ -6,7 +6,7 @@ import numpy as np
 
 from ._arrays import Array
 from ._linalg import trace_of_ratio
-from ._samples import statistics_of
+from .samples import statistics_of
 from .statistics import ClassStatistics
 
 
@@ -43,6 +43,13 @@ def h_score(features: Array | ClassStatistics, labels: Array | None = None) -> f
     -----
     Source: https://arxiv.org/abs/2212.10082 (H-score). Everything after the one pass is in float64: float32 gives
     values far beyond K-1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> round(h_score(features, labels), 3)
+    1.192
     """
     statistics = statistics_of(features, labels)
     warn_if_wide(statistics, "h_score", "use regularized_h_score, more samples, or fewer features (PCA)")
@@ -70,6 +77,13 @@ def regularized_h_score(features: Array | ClassStatistics, labels: Array | None 
     -----
     Source: https://arxiv.org/abs/2110.06893. The Ledoit-Wolf shrinkage needs fourth moments, which
     :class:`ClassStatistics` holds, so it too comes from the one pass.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> round(regularized_h_score(features, labels), 3)
+    1.178
     """
     statistics = statistics_of(features, labels)
     n, d = statistics.n_samples, statistics.n_features

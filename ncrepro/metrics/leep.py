@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from ._arrays import Array, check_features, check_labels, host, namespace, rows, slices, sum_by_class
-from ._samples import samples
+from .samples import samples
 
 
 def leep(source_probs: Array, labels: Array) -> float:
@@ -37,6 +37,12 @@ def leep(source_probs: Array, labels: Array) -> float:
     Notes
     -----
     Source: https://arxiv.org/abs/2002.12462.
+
+    Examples
+    --------
+    >>> source_probs = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]]  # of two source classes
+    >>> round(leep(source_probs, ["cat", "cat", "dog", "dog"]), 3)
+    -0.343
     """
     source_probs = check_features(source_probs)
     classes, codes = check_labels(labels, len(source_probs))
@@ -82,6 +88,11 @@ def nce(source_labels: Array, labels: Array) -> float:
     Notes
     -----
     Source: https://arxiv.org/abs/1908.08142.
+
+    Examples
+    --------
+    >>> round(nce([0, 0, 1, 1, 1, 1], ["cat", "cat", "dog", "dog", "dog", "cat"]), 3)
+    -0.375
     """
     classes, codes = check_labels(labels)
     n = len(codes)
@@ -126,6 +137,13 @@ def nleep(
     -----
     Source: https://arxiv.org/abs/2011.11200. The mixture is scikit-learn's, runs on the CPU and may stop before it has
     converged.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> round(nleep(features, labels), 2)
+    -0.12
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture

@@ -19,6 +19,13 @@ def linear_probe(features: np.ndarray, labels: np.ndarray, folds: int = 3) -> fl
     features : array of shape (n, d)
     labels : array of shape (n,)
         Every class needs ``folds`` samples.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> round(linear_probe(features, labels), 1)
+    82.7
     """
     classifier = make_pipeline(StandardScaler(), RidgeClassifier(alpha=len(labels) / 10))
     split = StratifiedKFold(folds, shuffle=True, random_state=0)

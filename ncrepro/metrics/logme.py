@@ -8,7 +8,7 @@ import numpy as np
 
 from ._arrays import Array
 from ._linalg import Tridiagonal
-from ._samples import statistics_of
+from .samples import statistics_of
 from .statistics import ClassStatistics
 
 EPSILON = np.finfo(float).eps
@@ -67,6 +67,19 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     mᵀ(FᵀF)†m with y⊥ the part of y that no linear map of the features reaches. For class k and m₀ = (FᵀF)†Fᵀy, ‖y⊥‖² =
     m₀ᵀWm₀ + Σ_c n_c (h̄_cᵀm₀ - [c = k])² with W the within-class scatter and h̄_c the class means: a sum of squares, so that
     nearly collapsed features lose no digits.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> round(logme(features, labels), 3)
+    -0.16
+
+    The same from statistics of the features, which may come in batches:
+
+    >>> statistics = ClassStatistics().update(features[:75], labels[:75]).update(features[75:], labels[75:])
+    >>> round(logme(statistics), 3)
+    -0.16
     """
     if iterations is not None and iterations < 1:
         raise ValueError(f"iterations is {iterations}; it must be at least 1, or None")

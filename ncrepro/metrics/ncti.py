@@ -6,7 +6,7 @@ import numpy as np
 
 from ._arrays import Array, as_float64, host, namespace, weighted
 from ._discriminant import Discriminant, plain, shrunk
-from ._samples import Samples, samples
+from .samples import Samples, samples
 from .statistics import ClassStatistics
 
 SHRINKAGE_EIGENVALUES = 32  # d* of Eq. 13
@@ -71,6 +71,13 @@ def ncti(features: Array, labels: Array, variant: str = "released") -> NCTITerms
     Transferability", ICCV 2023, section 3 (openaccess.thecvf.com), and the authors' released code. PCA here is exact
     where the release uses a randomised solver, and takes min(64, n, d) dimensions. No singular value decomposition of
     an (n, d) matrix is needed: a nuclear norm is the sum of the roots of the eigenvalues of a small Gram matrix.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> [round(term, 2) for term in ncti(features, labels)]
+    [83.07, 0.97, 3.13]
     """
     if variant not in ("released", "printed"):
         raise ValueError(

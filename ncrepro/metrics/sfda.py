@@ -5,7 +5,7 @@ from scipy import linalg
 
 from ._arrays import GRAM_BYTES, Array, host, like, namespace, slices, softmax
 from ._discriminant import Discriminant, shrunk
-from ._samples import Samples, samples
+from .samples import Samples, samples
 from .hscore import warn_if_wide
 from .statistics import ClassStatistics
 
@@ -49,6 +49,13 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     Notes
     -----
     Source: https://arxiv.org/abs/2207.03036 and the authors' released code.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> round(sfda(features, labels), 3)
+    0.876
     """
     data = samples(features, labels)
     statistics = data.statistics

@@ -61,9 +61,18 @@ class ClassStatistics:
 
     Examples
     --------
-    >>> statistics = ClassStatistics.of(features, labels)                     # features in memory, or a memory map
-    >>> statistics = ClassStatistics().update(*batch_1).update(*batch_2)      # batches as they come
-    >>> statistics = shard_1.merge(shard_2)                                   # from two machines
+    >>> from sklearn.datasets import load_iris
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> statistics = ClassStatistics.of(features, labels)  # features in memory, or a memory map
+    >>> statistics.n_samples, statistics.n_features, statistics.n_classes
+    (150, 4, 3)
+
+    Batches as they come, and shards from two machines:
+
+    >>> first = ClassStatistics().update(features[:50], labels[:50]).update(features[50:80], labels[50:80])
+    >>> second = ClassStatistics().update(features[80:], labels[80:])
+    >>> first.merge(second).class_counts.tolist()
+    [50, 50, 50]
     """
 
     factor: np.ndarray | None = None  # the samples times the roots of their weights, where these are at hand

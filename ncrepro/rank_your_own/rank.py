@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .. import metrics as _metrics
 from .. import ranking
 from ..extraction import folders
-from ..metrics._samples import Samples
-from ..metrics.leep import source_labels
+from ..metrics import ClassStatistics, Samples, registry
+from ..metrics.scores import score
 from ..store import artifacts, fingerprint, memory, paths
 from ..store.artifacts import Arrays
 from ..store.schema import unknown
@@ -34,15 +32,6 @@ from . import models as candidates
 from .data import Target
 from .features import Features
 from .models import Candidate
-
-METRICS = {  # metric -> its terms; of one term, it is the score itself
-    "ncti": ("seli", "ncc", "log_vc"),
-    "face": ("variance_collapse", "class_fairness"),
-} | {
-    name: () for name in ("logme", "sfda", "h_score", "regularized_h_score", "transrate", "gbc", "nleep", "leep", "nce")
-}
-OF_STATISTICS = ("logme", "h_score", "regularized_h_score")  # what can be had from merged shards
-OF_SOURCE = ("leep", "nce")  # what needs a source classifier
 
 RESAMPLED = 4000  # samples in a resample, at most: more would take longer and tell the same
 FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
@@ -159,19 +148,18 @@ def rank(
         _check_pool(len(pool))
         counts, target = np.unique(pool[0].labels, return_counts=True)[1], None
         shards = [model.name for model in pool if model.statistics is not None]
-        if shards and set(names) - set(OF_STATISTICS):
+        possible = registry.of_statistics()
+        if shards and set(names) - set(possible):
             raise ValueError(
-                f"of {shards[0]} there are statistics only, from which metrics={list(OF_STATISTICS)} can be computed, not "
-                f"{sorted(set(names) - set(OF_STATISTICS))}"
+                f"of {shards[0]} there are statistics only, from which metrics={possible} can be computed, not "
+                f"{sorted(set(names) - set(possible))}"
             )
     else:
         target = own.open_target(
             data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=_bars(progress)
         )
-        if target.kind == "texts" and set(names) & set(OF_SOURCE):
-            raise ValueError(
-                f"metric {(set(names) & set(OF_SOURCE)).pop()!r} needs a source classifier, which models of texts do not have"
-            )
+        if target.kind == "texts" and (of_source := _of_source(names)):
+            raise ValueError(f"metric {of_source[0]!r} needs a source classifier, which models of texts do not have")
         candidates.device(device)
         pool = candidates.resolve(models, target.kind)
         _check_pool(len(pool))
@@ -200,10 +188,10 @@ class Settings:
 def _checked(metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batch_size: int | None) -> tuple[str, ...]:
     names = tuple(dict.fromkeys([metrics] if isinstance(metrics, str) else metrics))
     for name in names:
-        if name not in METRICS:
-            raise ValueError(unknown("metric", name, METRICS))
+        if name not in registry.METRICS:
+            raise ValueError(unknown("metric", name, registry.METRICS))
     if not names:
-        raise ValueError(f"no metrics; choose some of {', '.join(METRICS)}")
+        raise ValueError(f"no metrics; choose some of {', '.join(registry.METRICS)}")
     if on_error not in own.ON_ERROR:
         raise ValueError(unknown("on_error", on_error, own.ON_ERROR))
     if n_bootstrap != 0 and n_bootstrap < 2:
@@ -211,6 +199,11 @@ def _checked(metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batc
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; allowed is 1 or more, or None")
     return names
+
+
+def _of_source(metrics: Sequence[str]) -> list[str]:
+    """Those that need a source classifier."""
+    return [name for name in metrics if registry.METRICS[name].needs_source_classifier]
 
 
 def _check_pool(n_models: int) -> None:
@@ -287,17 +280,14 @@ def _work(
         H, y, probs = arrays["features"], target.data.labels, arrays.get("source_probs")
         spent, peak, cut = float(arrays["seconds"]), float(arrays["peak_mb"]), arrays.get("cut", cut)
         started = time.perf_counter()
-    if probs is None and set(settings.metrics) & set(OF_SOURCE):
-        raise ValueError(
-            f"{model.name} has no source classifier, which metric {(set(settings.metrics) & set(OF_SOURCE)).pop()!r} needs; "
-            "leave out one of the two"
-        )
+    if probs is None and (of_source := _of_source(settings.metrics)):
+        raise ValueError(f"{model.name} has no source classifier, which metric {of_source[0]!r} needs; leave out one of the two")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: said in the table
         if H is None:
             statistics = model.statistics
             shape = statistics.n_samples, statistics.n_features
-            terms = np.array([getattr(_metrics, name)(statistics) for name in settings.metrics])
+            terms = _terms(settings.metrics, statistics, None, None)
             resampled = np.empty((0, len(terms)))
         else:
             shape = H.shape
@@ -336,7 +326,7 @@ def _check_terms(model: str, metrics: Sequence[str], terms: np.ndarray) -> None:
 
 def _columns(metrics: Sequence[str]) -> list[tuple[str, str]]:
     """Every term with its metric."""
-    return [(metric, term) for metric in metrics for term in METRICS[metric] or (metric,)]
+    return [(metric, term) for metric in metrics for term in registry.term_names(metric) or (metric,)]
 
 
 def _features(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
@@ -365,17 +355,11 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
     return arrays
 
 
-def _terms(names: Sequence[str], samples: Samples, y: np.ndarray, probs: np.ndarray | None) -> np.ndarray:
+def _terms(
+    names: Sequence[str], samples: Samples | ClassStatistics, y: np.ndarray | None, probs: np.ndarray | None
+) -> np.ndarray:
     """The terms of all metrics in a row, statistics shared."""
-    terms = []
-    for name in names:
-        if name == "leep":
-            terms.append(_metrics.leep(probs, y))
-        elif name == "nce":
-            terms.append(_metrics.nce(source_labels(probs), y))
-        else:
-            terms += np.atleast_1d(getattr(_metrics, name)(samples, None)).tolist()
-    return np.array(terms)
+    return np.concatenate([np.atleast_1d(score(name, samples, y, probs)) for name in names])
 
 
 def _resamples(y: np.ndarray, settings: Settings) -> Iterable[np.ndarray]:
@@ -410,7 +394,7 @@ def _table(
     total = ((scores[ordered] - lowest) / (highest - lowest)).mean(axis=1)
     slopes = slopes / len(ordered)
     error, tied = _errors(made, total, slopes.to_numpy())
-    agreement = _mean_agreement(scores[ordered])
+    agreement = ranking.mutual_agreement(scores[ordered])
     table = pd.DataFrame({
         "model": names,
         **scores.to_dict("list"),
@@ -442,25 +426,23 @@ def _scores(terms: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
 
     A term that is the same for all models has slope 0, and so has every term of a metric whose score is.
     """
-    spread = terms.max() - terms.min()
-    varies = spread > ranking.ROUNDING * terms.abs().max()
+    spread, varies = terms.max() - terms.min(), ranking.varies(terms)
     slopes = pd.Series(1.0, index=terms.columns).where(varies, 0.0)
     for metric, term in terms.columns[varies]:
-        if METRICS[metric]:
-            slopes[metric, term] = ranking.LOWER_IS_BETTER.get(term, 1.0) / spread[metric, term]
+        if registry.METRICS[metric].terms:
+            slopes[metric, term] = registry.sign(term) / spread[metric, term]
     scores = pd.DataFrame(index=terms.index)
     for metric in terms.columns.unique(0):
         part = terms[metric]
         left_out = {term: 0 for term in part.columns if not slopes[metric, term]}
-        if not METRICS[metric]:
+        if not registry.METRICS[metric].terms:
             scores[metric] = part.iloc[:, 0]
         elif len(left_out) < part.shape[1]:
             scores[metric] = ranking.total(part, left_out)
         else:
             scores[metric] = 0.0
         distance = scores[metric].max() - scores[metric].min()
-        differ = distance > ranking.ROUNDING * scores[metric].abs().max()
-        slopes[metric] = slopes[metric] / distance if differ else 0.0
+        slopes[metric] = slopes[metric] / distance if ranking.varies(scores[metric]) else 0.0
     return scores, slopes, varies
 
 
@@ -483,12 +465,6 @@ def _agreement(scores: pd.DataFrame) -> pd.Series:
         return pd.Series(np.nan, index=scores.index)
     ranks = scores.rank(ascending=False)
     return 1 - (ranks.max(axis=1) - ranks.min(axis=1)) / (len(scores) - 1)
-
-
-def _mean_agreement(scores: pd.DataFrame) -> float:
-    """Weighted Kendall between two metrics, on average over the pairs; NaN for one metric."""
-    pairs = [ranking.weighted_kendall(scores[a], scores[b]) for a, b in combinations(scores.columns, 2)]
-    return float(np.mean(pairs)) if pairs else np.nan
 
 
 def _caution(model: Candidate | Features, arrays: Arrays) -> str:
@@ -565,7 +541,7 @@ def _say(table: pd.DataFrame) -> None:
 
 def by_metric(table: pd.DataFrame) -> pd.DataFrame:
     """Where each metric alone puts each model: (model, metric, share), 0 for its last and 1 for its first choice."""
-    scores = table.set_index("model")[[metric for metric in METRICS if metric in table]]
+    scores = table.set_index("model")[[metric for metric in registry.METRICS if metric in table]]
     scores = scores.loc[:, scores.nunique() > 1]
     share = (scores - scores.min()) / (scores.max() - scores.min())
     return share.rename_axis(columns="metric").stack().rename("share").reset_index()

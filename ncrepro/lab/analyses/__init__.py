@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from ... import ranking
 from ...ranking import resampling
 from ...store import artifacts, paths
 from .. import profiles
@@ -78,28 +77,6 @@ def most_samples(study: Experiment, n: int) -> list[str]:
     return sorted(smallest, key=smallest.get, reverse=True)[:n]
 
 
-def agreement(scores: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Weighted Kendall of scores and accuracies, for each group of ``by`` and each target.
-
-    Parameters
-    ----------
-    scores : DataFrame (model, target, score, *by)
-    accuracies : DataFrame, models x targets
-        Decides which models are ranked.
-
-    Returns
-    -------
-    DataFrame (*by, target, weighted_kendall)
-        NaN where all models have the same score.
-    """
-    rows = []
-    for keys, group in scores.groupby([*by, "target"], sort=False, dropna=False):
-        of_models, truth = group.set_index("model")["score"].loc[accuracies.index], accuracies[keys[-1]]
-        defined = of_models.notna().all() and of_models.nunique() > 1 and truth.nunique() > 1
-        rows.append((*keys, ranking.weighted_kendall(of_models, truth) if defined else np.nan))
-    return pd.DataFrame(rows, columns=[*by, "target", "weighted_kendall"])
-
-
 def draws_of(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: resampling.Noise, by: list[str], n: int = 500) -> pd.DataFrame:
     """`resampling.draws` of the weighted Kendall for each setting, over targets: n x settings, the columns named ``by``."""
     settings = scores[by].drop_duplicates()
@@ -116,29 +93,6 @@ def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
     values = one.mean(axis=1) - other.mean(axis=1)
     luck = sum(table.mean().var() / table.shape[1] for table in (one, other) if table.shape[1] > 1)
     return {"difference": values.mean(), "error": float(np.sqrt(values.var() + luck))}
-
-
-def totals(terms: pd.DataFrame, by: list[str], weights: dict[str, float] | None = None) -> pd.DataFrame:
-    """`ranking.total` of the models of each group.
-
-    Parameters
-    ----------
-    terms : DataFrame (model, *by, term, score)
-    weights : dict term -> weight, optional
-
-    Returns
-    -------
-    DataFrame (model, *by, score)
-        NaN where a term that counts is the same for all models, so that no min-max exists.
-    """
-    tables = []
-    for keys, group in terms.groupby(by, sort=False, dropna=False):
-        by_model = group.pivot(index="model", columns="term", values="score")
-        used = by_model[[term for term in by_model if (weights or {}).get(term, 1.0) != 0]]
-        constant = (np.ptp(used, axis=0) <= ranking.ROUNDING * used.abs().max()).any()
-        score = np.nan if constant else ranking.total(by_model, weights)
-        tables.append(pd.DataFrame({"model": by_model.index, "score": score}).assign(**dict(zip(by, keys, strict=True))))
-    return pd.concat(tables, ignore_index=True)
 
 
 def write(profile: str, topic: str, table: str, frame: pd.DataFrame) -> pd.DataFrame:

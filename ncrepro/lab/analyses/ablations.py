@@ -5,16 +5,16 @@ from itertools import combinations, product
 import numpy as np
 import pandas as pd
 
-from ... import metrics
-from ...metrics import collapse
-from ...metrics._samples import samples
+from ... import metrics, ranking
+from ...metrics import collapse, registry
 from ...ranking.resampling import Noise
 from ...store.artifacts import Arrays
 from ..experiment import Experiment, correlations
-from . import agreement, difference, draws_of, terms_of, totals
+from . import difference, draws_of, terms_of
 
-NCTI_TERMS = {"seli": "seli", "ncc": "ncc", "log_vc": "−vc"}  # names in the tables -> names on the page
-FACE_TERMS = {"variance_collapse": "VC", "class_fairness": "CF"}
+# Names in the tables -> names on the page; NCTI Fig. 5 writes the variability without its logarithm.
+NCTI_TERMS = {term.name: term.signed_label for term in registry.METRICS["ncti"].terms} | {"log_vc": "−vc"}
+FACE_TERMS = {term.name: term.signed_label for term in registry.METRICS["face"].terms}
 WEIGHTS = (0.1, 0.4, 0.8, 1.0, 1.2, 1.6, 2.0)  # NCTI Fig. 6 a-c, and its default 1
 DEFAULT = {"covariance": "diagonal", "n_components": 64, "temperature": 0.05, "include_self": False}
 TEMPERATURES = tuple(float(t) for t in np.geomspace(0.005, 5, 7).round(4))  # three decades around the paper's 0.05
@@ -39,7 +39,7 @@ IMBALANCES = [{"ratio": 1.0, "balanced": True, "draw": 0}] + [
 
 def face_variants(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
     """FaCe's terms under each setting, keyword arguments of `metrics.face`."""
-    data = samples(arrays["features"], arrays["labels"])  # statistics and principal components, once for all settings
+    data = metrics.Samples(arrays["features"], arrays["labels"])  # statistics and principal components, once for all settings
     return [metrics.face(data, None, **setting)._asdict() for setting in settings]
 
 
@@ -53,7 +53,7 @@ def imbalanced(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
     found = []
     for setting in settings:
         kept = thinned(arrays["labels"], **setting)
-        data = samples(arrays["features"][kept], arrays["labels"][kept])
+        data = metrics.Samples(arrays["features"][kept], arrays["labels"][kept])
         face, ncti = metrics.face(data, None), metrics.ncti(data, None)
         found.append(face._asdict() | ncti._asdict() | {"logme": metrics.logme(data, None)})
     return found
@@ -135,19 +135,19 @@ def term_subsets(terms: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
         for chosen in combinations(names, size):
             weights = {term: 0.0 for term in names if term not in chosen}
             label = " + ".join(names[term] for term in chosen).replace("+ −", "− ")
-            tables.append(totals(terms[terms["term"].isin(names)], ["target"], weights).assign(metric=label))
+            tables.append(ranking.totals(terms[terms["term"].isin(names)], ["target"], weights).assign(metric=label))
     return pd.concat(tables, ignore_index=True)
 
 
 def weight_scores(terms: pd.DataFrame, accuracies: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
     """NCTI with one term's weight changed and the others left at 1: (term, weight, target, weighted_kendall)."""
-    return agreement(weighted(terms, values), accuracies, ["term", "weight"])
+    return ranking.agreement(weighted(terms, values), accuracies, ["term", "weight"])
 
 
 def weighted(terms: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
     """NCTI's totals with one term's weight changed: (model, target, score, term, weight)."""
     return pd.concat([
-        totals(terms, ["target"], {term: -value if term == "log_vc" else value}).assign(term=term, weight=value)
+        ranking.totals(terms, ["target"], {term: registry.sign(term) * value}).assign(term=term, weight=value)
         for term, value in product(NCTI_TERMS, values)
     ])  # fmt: skip
 
@@ -168,14 +168,14 @@ def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list
     scores = [measured.rename(columns={"term": "metric"})]
     for metric, names in (("face", FACE_TERMS), ("ncti", NCTI_TERMS)):
         if set(names) <= set(measured["term"]):
-            scores.append(totals(measured[measured["term"].isin(names)], [*by, "target"]).assign(metric=metric))
-    return agreement(pd.concat(scores), accuracies, [*by, "metric"])
+            scores.append(ranking.totals(measured[measured["term"].isin(names)], [*by, "target"]).assign(metric=metric))
+    return ranking.agreement(pd.concat(scores), accuracies, [*by, "metric"])
 
 
 def variant_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
     """How far FaCe's mean weighted Kendall moves from that of its `DEFAULT`: (*DEFAULT, difference, error)."""
     measured = measured[measured["model"].isin(accuracies.index)].fillna({"n_components": 0})  # no PCA; groups have no NaN
-    drawn = draws_of(totals(measured, [*DEFAULT, "target"]), accuracies, noise, list(DEFAULT))
+    drawn = draws_of(ranking.totals(measured, [*DEFAULT, "target"]), accuracies, noise, list(DEFAULT))
     default = drawn[[tuple(DEFAULT.values())]]
     rows = [dict(zip(DEFAULT, setting, strict=True)) | difference(drawn[[setting]], default) for setting in drawn if [setting] != list(default)]
     return pd.DataFrame(rows)

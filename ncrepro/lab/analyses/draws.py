@@ -3,16 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from ... import metrics
-from ...metrics._samples import samples
+from ... import metrics, ranking
+from ...metrics import registry
 from ...store.artifacts import Arrays
-from . import totals
 
 
 def scored(arrays: Arrays, settings: list[dict], nleep: bool = True) -> list[dict[str, float]]:
     """`metrics.all_scores` of the samples that `drawn` picks under each setting; every model sees the same images."""
     H, y, found = arrays["features"], arrays["labels"], []
-    data = samples(H, y)
+    data = metrics.Samples(H, y)
     for setting in settings:
         kept = drawn(y, **setting)
         part = data.resampled(kept) if setting["replace"] else H[kept]  # copies of samples share what they come from
@@ -61,7 +60,9 @@ def total_scores(measured: pd.DataFrame, models: list[str], by: list[str]) -> pd
         NaN where a term is the same for all models.
     """
     measured = measured[measured["model"].isin(models)]
-    several = measured["term"].str.extract(r"^(ncti|face)_(.+)$")
-    terms = measured.assign(metric=several[0].fillna(measured["term"]), term=several[1].fillna("total"))
-    single = terms["term"] == "total"
-    return pd.concat([terms[single].drop(columns="term"), totals(terms[~single], [*by, "target", "metric"])], ignore_index=True)
+    names = {name: registry.split(name) for name in measured["term"].unique()}
+    metric, term = zip(*measured["term"].map(names), strict=True)
+    terms = measured.assign(metric=metric, term=term)
+    single = terms["term"] == registry.TOTAL
+    several = ranking.totals(terms[~single], [*by, "target", "metric"])
+    return pd.concat([terms[single].drop(columns="term"), several], ignore_index=True)

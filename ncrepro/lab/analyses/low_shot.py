@@ -5,10 +5,11 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from ... import ranking
 from ...ranking import resampling
 from ...ranking.resampling import Noise
 from ..experiment import Experiment
-from . import agreement, difference, draws, draws_of
+from . import difference, draws, draws_of
 
 SIZES = (2, 5, 10, 20, 50, 100, 200, 500)  # images per class, as far as the targets go
 DRAWS = 3
@@ -33,7 +34,7 @@ def sizes(study: Experiment, targets: list[str], drawn: list[dict]) -> pd.DataFr
 def rankings(measured: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
     """Weighted Kendall of every metric on every draw: (per_class, draw, metric, target, weighted_kendall)."""
     scores = draws.total_scores(measured, list(accuracies.index), ["per_class", "draw"])
-    return agreement(scores, accuracies, ["per_class", "draw", "metric"])
+    return ranking.agreement(scores, accuracies, ["per_class", "draw", "metric"])
 
 
 def regimes(measured: pd.DataFrame, sizes: pd.DataFrame, n_features: pd.Series) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def regimes(measured: pd.DataFrame, sizes: pd.DataFrame, n_features: pd.Series) 
     table = measured[measured["term"] == "ncti_ncc"].groupby(by)["score"].agg(ncc="mean", spread="std")
     totals = draws.total_scores(measured, list(n_features.index), ["per_class", "draw"]).query("metric == 'ncti'")
     whole = totals[totals["per_class"] == 0].pivot(index="model", columns="target", values="score").loc[n_features.index]
-    same = agreement(totals, whole, ["per_class", "draw"]).set_index(by)["weighted_kendall"]
+    same = ranking.agreement(totals, whole, ["per_class", "draw"]).set_index(by)["weighted_kendall"]
     found = table.assign(consistency=same).groupby(["target", "per_class"]).mean().reset_index()
     found = sizes[["target", "per_class", "n_samples"]].merge(found, on=["target", "per_class"])
     found.insert(3, "wide", [(n_features >= n).mean() for n in found["n_samples"]])

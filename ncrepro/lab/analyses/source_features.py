@@ -3,23 +3,21 @@
 import pandas as pd
 
 from ... import metrics, ranking
-from ...metrics._samples import samples
+from ...metrics import registry
 from ...store.artifacts import Arrays
-from ..experiment import BLIND, Experiment, correlations, with_accuracies
+from ..experiment import Experiment, correlations, with_accuracies
 
 POOLS = ("supervised", "selfsupervised")  # one source for all models: only then are its terms comparable
 PER_CLASS = 20  # images of each source class
 TERMS = {  # names in the tables -> names on the page; log_vc is the variability itself, minus NCTI's S_vc (Eq. 5)
-    "ncti_seli": "seli", "ncti_ncc": "ncc", "ncti_log_vc": "variability, −S_vc",
-    "face_variance_collapse": "VC", "face_class_fairness": "CF",
-}  # fmt: skip
+    registry.joined(metric, term.name): term.label for metric in ("ncti", "face") for term in registry.METRICS[metric].terms
+} | {"ncti_log_vc": "variability, −S_vc"}
 
 
 def source_terms(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
     """The terms of NCTI and FaCe, and LogME."""
-    data = samples(arrays["features"], arrays["labels"])
-    found = {f"ncti_{term}": value for term, value in metrics.ncti(data, None)._asdict().items()}
-    found |= {f"face_{term}": value for term, value in metrics.face(data, None)._asdict().items()}
+    data = metrics.Samples(arrays["features"], arrays["labels"])
+    found = registry.flat("ncti", metrics.ncti(data, None)) | registry.flat("face", metrics.face(data, None))
     return [found | {"logme": metrics.logme(data, None)} for _ in settings]
 
 
@@ -27,17 +25,17 @@ def of_pool(study: Experiment) -> pd.DataFrame:
     """Each model's terms on its source, and on the targets: (model, target, features, metric, score, accuracy).
 
     ``features``: "source" (the same score for every target) or "target". Of NCTI and FaCe also the totals; among the
-    source's metrics also `BLIND`.
+    source's metrics also `registry.BLIND`.
     """
     scores, accuracies = study.ranked()
     measured = study.measure_source(source_terms, [{}], PER_CLASS)
     on_source = with_totals(measured.pivot(index="model", columns="term", values="score").loc[accuracies.index])
     long = on_source.melt(ignore_index=False, var_name="metric", value_name="score").reset_index()
     source = pd.concat([long.assign(target=target) for target in accuracies])
-    blind = scores[scores["metric"].isin(BLIND)].drop(columns="term")
+    blind = scores[scores["metric"].isin(registry.BLIND)]
     terms = study.read("scores").query("metric in ['ncti', 'face'] and term != 'total'")
-    terms = terms.assign(metric=terms["metric"] + "_" + terms["term"])
-    target = pd.concat([terms.drop(columns="term"), scores[scores["metric"].isin(["ncti", "face", "logme"])].drop(columns="term")])
+    terms = terms.assign(metric=[registry.joined(*name) for name in zip(terms["metric"], terms["term"], strict=True)])
+    target = pd.concat([terms.drop(columns="term"), scores[scores["metric"].isin(["ncti", "face", "logme"])]])
     tables = [source.assign(features="source"), blind.assign(features="source"), target.assign(features="target")]
     return with_accuracies(pd.concat(tables), accuracies)[["model", "target", "features", "metric", "score", "accuracy"]]
 
@@ -49,7 +47,8 @@ def with_totals(terms: pd.DataFrame) -> pd.DataFrame:
 
 def _of(metric: str, terms: pd.DataFrame) -> pd.DataFrame:
     """The columns of one metric, named as its terms."""
-    return terms.filter(like=f"{metric}_").rename(columns=lambda name: name.removeprefix(f"{metric}_"))
+    names = {name: term for name in terms for of, term in [registry.split(name)] if of == metric}
+    return terms[list(names)].rename(columns=names)
 
 
 def accuracies_of(scores: pd.DataFrame) -> pd.DataFrame:

@@ -1,11 +1,12 @@
 """How far a result could have been another: other models, other images, another fine-tuning, another ground truth (`34_stability`)."""
 
-from itertools import permutations, product
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from ... import ranking
+from ...metrics import registry
 from ...ranking import resampling
 from ...ranking.resampling import Noise
 from ...ranking.verdicts import probability
@@ -13,10 +14,10 @@ from ...store import artifacts, paths
 from ...store.trace import is_there
 from .. import published
 from ..experiment import Experiment, correlations, seed_noise
-from . import agreement, draws, totals
+from . import draws
 
 RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
-MIN_MAX = ("ncti", "face", "face_printed")  # metrics whose total depends on which models are in the pool
+MIN_MAX = tuple(registry.several_terms())  # metrics whose total depends on which models are in the pool
 
 
 # Of one pool ----------------------------------------------------------------------------------------------------------
@@ -33,7 +34,7 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
     ``error``: standard deviation, over test images and training, of the difference to all models; NaN if nobody measured these.
     """
     scores, accuracies = study.ranked(subset)
-    terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
+    terms = study.read("scores").query("metric in @MIN_MAX")
     noise, whole, tables = study.noise(subset), None, []
     for name in ("", *accuracies.index):
         rest = accuracies.drop(index=name or [])
@@ -41,14 +42,14 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
         drawn = resampling.draws(of_rest, accuracies, noise, components=("images", "training"), n=200, without=name)
         drawn = resampling.mean_over_targets(drawn)
         whole = drawn if whole is None else whole
-        found = agreement(of_rest, rest, ["metric"]).groupby("metric", sort=False)["weighted_kendall"].mean().reset_index()
+        found = ranking.mean_agreement(ranking.agreement(of_rest, rest))
         tables.append(found.assign(left_out=name, error=found["metric"].map((drawn - whole).std()) if noise.known else np.nan))
     return pd.concat(tables, ignore_index=True)[["left_out", "metric", "weighted_kendall", "error"]]
 
 
 def _among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
     """The scores of some models of a pool; `MIN_MAX` are normalised again, since minima and maxima may be other models'."""
-    again = totals(terms[terms["model"].isin(models)], ["target", "metric"])
+    again = ranking.totals(terms[terms["model"].isin(models)])
     return pd.concat([scores[~scores["metric"].isin(MIN_MAX) & scores["model"].isin(models)], again])
 
 
@@ -62,8 +63,8 @@ def other_images(study: Experiment, targets: list[str]) -> pd.DataFrame:
     _, accuracies = study.ranked()
     measured = study.measure(draws.scored_but_nleep, RESAMPLES, targets)
     scores = draws.total_scores(measured, list(accuracies.index), ["draw"])
-    found = agreement(scores, accuracies[targets], ["draw", "metric"])
-    return found.groupby(["draw", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+    found = ranking.agreement(scores, accuracies[targets], ["draw", "metric"])
+    return ranking.mean_agreement(found, ["draw", "metric"])
 
 
 def other_seeds(study: Experiment) -> pd.DataFrame:
@@ -75,8 +76,8 @@ def other_seeds(study: Experiment) -> pd.DataFrame:
     tables = []
     for seed, group in runs.groupby("seed"):
         truth = group.pivot(index="model", columns="target", values="accuracy")
-        tables.append(agreement(scores[scores["target"].isin(truth.columns)], truth, ["metric"]).assign(seed=seed))
-    return pd.concat(tables).groupby(["seed", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+        tables.append(ranking.agreement(scores, truth).assign(seed=seed))
+    return ranking.mean_agreement(pd.concat(tables), ["seed", "metric"])
 
 
 def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
@@ -130,12 +131,12 @@ def points(study: Experiment, subset: str | None) -> pd.DataFrame:
 def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
     """Mean weighted Kendall in the present run (0) and in every repetition: (run, metric, weighted_kendall)."""
     scores, accuracies = study.ranked(subset)
-    tables = [agreement(scores, accuracies, ["metric"]).assign(run=0)]
+    tables = [ranking.agreement(scores, accuracies).assign(run=0)]
     for number, run in enumerate(study.noise(subset).runs, start=1):
         long = [table.melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(metric=name)
                 for name, table in run.items() if name != "accuracy"]
-        tables.append(agreement(pd.concat(long), run["accuracy"], ["metric"]).assign(run=number))
-    return pd.concat(tables).groupby(["run", "metric"], sort=False)["weighted_kendall"].mean().reset_index()
+        tables.append(ranking.agreement(pd.concat(long), run["accuracy"]).assign(run=number))
+    return ranking.mean_agreement(pd.concat(tables), ["run", "metric"])
 
 
 def verdicts_over_runs(profile: str) -> pd.DataFrame:
@@ -169,7 +170,7 @@ def by_sources(one: Experiment, several: Experiment) -> pd.DataFrame:
         runs = study.read("accuracies").query("model in @truth.index and target in @targets")
         ceilings = {
             "other_seed": seed_noise(runs)["weighted_kendall"].mean(),
-            "other_target": np.mean([ranking.weighted_kendall(truth[a], truth[b]) for a, b in permutations(targets, 2)]),
+            "other_target": ranking.mutual_agreement(truth),
         }
         more = pd.DataFrame({"metric": ceilings.keys(), "weighted_kendall": ceilings.values()})
         rows = pd.concat([table[["metric", "weighted_kendall", "low", "high"]], more])
@@ -185,7 +186,7 @@ def source_groups(one: Experiment, several: Experiment) -> list[tuple[Experiment
     found = []
     for study, models in dict.fromkeys(groups):
         scores, accuracies = study.ranked()
-        terms = study.read("scores").query("metric in @MIN_MAX and term != 'total'")
+        terms = study.read("scores").query("metric in @MIN_MAX")
         truth = accuracies.loc[accuracies.index.isin([model.name for model in models]), targets]
         found.append((study, len({model.source for model in models}), _among(truth.index, scores, terms), truth))
     return found
@@ -256,5 +257,5 @@ def published_truths() -> pd.DataFrame:
         own = {"static_baseline": ranking.static_baseline(accuracies), "other_truth": other}
         long = [table.rename_axis("model").melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(name=name)
                 for name, table in own.items()]
-        tables.append(agreement(pd.concat([shared, *long]), accuracies, ["name"]).assign(truth=truth))
+        tables.append(ranking.agreement(pd.concat([shared, *long]), accuracies, ["name"]).assign(truth=truth))
     return pd.concat(tables, ignore_index=True).rename(columns={"name": "score"})

@@ -34,9 +34,32 @@ ROTATED_BYTES = 1 << 25  # features up to this size are rotated to their princip
 class Samples:
     """Checked features and labels, and what the metrics share: statistics, principal components, projections.
 
+    Every metric of features takes it in their place, with None in the place of the labels; several then share their work.
     Where there are no more samples than features, ``features`` are coordinates in the samples' own row space, to which
     every score is blind that does not change under rotation. Two options do look at the axes that the features came in,
     ``n_components=None`` of FaCe's class fairness and of GBC: they ask :meth:`axes_of_class`.
+
+    Parameters
+    ----------
+    features : array of shape (n, d)
+        NumPy, memory map or torch.
+    labels : array of shape (n,)
+        Integers or strings.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from ncrepro import metrics
+    >>> features, labels = load_iris(return_X_y=True)
+    >>> data = metrics.Samples(features, labels)
+    >>> round(metrics.logme(data, None), 3), round(metrics.sfda(data, None), 3)
+    (-0.16, 0.876)
+
+    A resample, without another pass over all features:
+
+    >>> part = data.resampled(np.arange(0, 150, 2))
+    >>> part.n_samples, round(metrics.sfda(part, None), 3)
+    (75, 0.861)
     """
 
     def __init__(self, features: Array, labels: Array):

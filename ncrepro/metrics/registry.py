@@ -1,0 +1,162 @@
+"""One record per metric, and per ranking that a metric has to beat; every list of them is derived from these records.
+
+A metric is added by a function in this package, exported under its name, and a record in `METRICS`.
+"""
+
+from dataclasses import dataclass
+
+FEATURES, SOURCE_PROBS, SOURCE_LABELS = "features", "source_probs", "source_labels"
+TOTAL = "total"  # what stands in the place of the term of a metric that is a single number
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a metric. Over a pool it is min-max normalised, and enters the total with its sign."""
+
+    name: str  # the field of the tuple that the metric returns
+    label: str  # on the page
+    sign: int = 1  # 1 where higher is better, -1 where lower is
+
+    @property
+    def signed_label(self) -> str:
+        """The term as the total adds it."""
+        return self.label if self.sign > 0 else f"−{self.label}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of one metric.
+
+    Parameters
+    ----------
+    name : str
+        Of the function in `ncrepro.metrics`, and of the metric in every table.
+    label : str
+        On the page.
+    source : str
+        Where it comes from, as the docstring of the function says.
+    terms : tuple of Term
+        In the order in which the function returns them; none for a metric that is a single number, higher is better.
+    needs : {"features", "source_probs", "source_labels"}
+        The first argument of the function; the last two take a model with a source classifier.
+    of_statistics : bool
+        Whether `ncrepro.metrics.ClassStatistics` will do in the place of features.
+    """
+
+    name: str
+    label: str
+    source: str
+    terms: tuple[Term, ...] = ()
+    needs: str = FEATURES
+    of_statistics: bool = False
+
+    @property
+    def needs_source_classifier(self) -> bool:
+        """Whether features alone are not enough."""
+        return self.needs != FEATURES
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a metric has to beat."""
+
+    name: str
+    label: str
+    blind: bool = True  # never looks at the target's features
+
+
+def _by_name(*records: Metric | Baseline) -> dict:
+    return {record.name: record for record in records}
+
+
+_FACE = (Term("variance_collapse", "VC"), Term("class_fairness", "CF"))
+
+METRICS: dict[str, Metric] = _by_name(  # in the order of `ncrepro.metrics.all_scores`
+    Metric(
+        "ncti",
+        "NCTI",
+        "Wang et al., ICCV 2023, Eq. 5-13",
+        (Term("seli", "seli"), Term("ncc", "ncc"), Term("log_vc", "log vc", sign=-1)),
+    ),
+    Metric("face", "FaCe", "Ding et al., 2023, Eq. 2-6, https://arxiv.org/abs/2310.05754", _FACE),
+    Metric("logme", "LogME", "You et al., ICML 2021, https://arxiv.org/abs/2102.11005", of_statistics=True),
+    Metric("sfda", "SFDA", "Shao et al., ECCV 2022, https://arxiv.org/abs/2207.03036"),
+    Metric("h_score", "H-score", "Bao et al., ICIP 2019, https://arxiv.org/abs/2212.10082", of_statistics=True),
+    Metric(
+        "regularized_h_score",
+        "regularised H-score",
+        "Ibrahim et al., 2021, https://arxiv.org/abs/2110.06893",
+        of_statistics=True,
+    ),
+    Metric("transrate", "TransRate", "Huang et al., ICML 2022, https://arxiv.org/abs/2106.09362"),
+    Metric("gbc", "GBC", "Pándy et al., CVPR 2022, https://arxiv.org/abs/2111.12780"),
+    Metric("nleep", "NLEEP", "Li et al., CVPR 2021, https://arxiv.org/abs/2011.11200"),
+    Metric("leep", "LEEP", "Nguyen et al., ICML 2020, https://arxiv.org/abs/2002.12462", needs=SOURCE_PROBS),
+    Metric("nce", "NCE", "Tran et al., ICCV 2019, https://arxiv.org/abs/1908.08142", needs=SOURCE_LABELS),
+)
+
+# Metrics with other options than the default, which the experiments measure beside the others.
+VARIANTS: dict[str, Metric] = _by_name(
+    Metric("face_printed", "FaCe, Eq. 6 as printed", "face with include_self=True", _FACE)
+)
+
+BASELINES: dict[str, Baseline] = _by_name(
+    Baseline("static_baseline", "static baseline"),
+    Baseline("source_accuracy", "source accuracy"),
+    Baseline("n_parameters", "number of parameters"),
+    Baseline("linear_probe", "linear probe", blind=False),
+)
+BLIND = tuple(baseline.name for baseline in BASELINES.values() if baseline.blind)
+
+# The metrics that a paper compares, in the order of its tables.
+COMPARED = {
+    "ncti": ("nce", "leep", "logme", "nleep", "sfda", "ncti"),
+    "face": ("leep", "nce", "logme", "h_score", "gbc", "face"),
+}
+
+
+def of_statistics() -> list[str]:
+    """The metrics that can be had from merged `ncrepro.metrics.ClassStatistics`."""
+    return [name for name, metric in METRICS.items() if metric.of_statistics]
+
+
+def several_terms() -> dict[str, Metric]:
+    """The metrics and variants whose total depends on the pool, since their terms are normalised over it."""
+    return {name: metric for name, metric in (METRICS | VARIANTS).items() if metric.terms}
+
+
+def term_names(metric: str) -> tuple[str, ...]:
+    """What the terms of a metric are called; none for a metric that is a single number."""
+    return tuple(term.name for term in (METRICS | VARIANTS)[metric].terms)
+
+
+def sign(term: str) -> float:
+    """The sign of a term in a total: -1.0 where lower is better, else 1.0, also for terms that are not known here."""
+    signs = {known.name: known.sign for metric in several_terms().values() for known in metric.terms}
+    return float(signs.get(term, 1))
+
+
+def label(name: str) -> str | None:
+    """What a metric, a variant or a baseline is called on the page; None for another name."""
+    known = METRICS | VARIANTS | BASELINES
+    return known[name].label if name in known else None
+
+
+# (metric, term) <-> the one name of both, as in `ncrepro.metrics.all_scores` ------------------------------------------
+
+
+def joined(metric: str, term: str) -> str:
+    """The name of a term of a metric: ``ncti_seli``; of a metric that is a single number its own."""
+    return metric if term == TOTAL else f"{metric}_{term}"
+
+
+def split(name: str) -> tuple[str, str]:
+    """The metric and the term that a name stands for; `TOTAL` in the place of the term for a single number."""
+    pairs = [(metric, term) for metric in several_terms() for term in term_names(metric)]
+    return {joined(*pair): pair for pair in pairs}.get(name, (name, TOTAL))
+
+
+def flat(metric: str, value: float | tuple) -> dict[str, float]:
+    """What a metric returned, number by number under its `joined` name."""
+    by_term = value._asdict() if hasattr(value, "_asdict") else {TOTAL: value}
+    return {joined(metric, term): number for term, number in by_term.items()}

@@ -1,0 +1,114 @@
+"""From the terms of a metric to one number per model, over a pool: min-max, then a sum (NCTI Eq. 11-12, FaCe Eq. 1)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..metrics import registry
+from ._inputs import check_table
+
+ROUNDING = 1e-12  # a term that varies by less, relative to its size, varies by rounding only
+
+
+def total(terms_by_model, weights: Mapping[str, float] | None = None) -> pd.Series:
+    r"""Total score of each model: every term min-max normalised over the pool, then a weighted sum.
+
+    .. math:: S_m = \sum_t w_t \, \frac{s_{m,t} - \min_{m'} s_{m',t}}{\max_{m'} s_{m',t} - \min_{m'} s_{m',t}}
+
+    Parameters
+    ----------
+    terms_by_model : DataFrame (models x terms), or dict model -> NamedTuple or dict of terms
+        For instance ``{"resnet34": metrics.ncti(features, labels), ...}``.
+    weights : dict term -> weight, optional
+        Replaces the default weight of the terms it names. The default is the sign of the term in
+        `metrics.registry`: -1 for ``log_vc`` (lower is better) and +1 for every other term. A term of weight 0 is left
+        out.
+
+    Returns
+    -------
+    Series
+        One total per model, higher is better. NCTI lies in [-1, 2], FaCe in [0, 2]. A total compares the models of
+        this pool only: adding or removing a model changes the minima and maxima, and so everybody's total.
+
+    Raises
+    ------
+    ValueError
+        A pool of fewer than two models, a model named twice, a value that is not finite, a term that is constant over
+        the pool (min-max is undefined), a weight for a term that is not there, no term left.
+
+    Notes
+    -----
+    NCTI Eq. 11-12 (Wang et al., ICCV 2023) and FaCe Eq. 1 (Ding et al., 2023).
+    """
+    return normalise(terms_by_model, weights).sum(axis=1).rename("score")
+
+
+def normalise(terms_by_model, weights: Mapping[str, float] | None = None) -> pd.DataFrame:
+    """The parts of `total`, models x terms: each term min-max normalised over the pool, times its weight.
+
+    A term of weight 1 lies in [0, 1], one of weight -1 in [-1, 0]. Parameters and errors as for `total`.
+    """
+    table = _terms_table(terms_by_model)
+    unknown = sorted(set(weights or {}) - set(table.columns))
+    if unknown:
+        raise ValueError(f"weights name {unknown}, but the terms are {list(table.columns)}; use these names")
+    weight = {term: registry.sign(term) for term in table.columns} | dict(weights or {})
+    used = [term for term in table.columns if weight[term] != 0]
+    if not used:
+        raise ValueError("every term has weight 0, so nothing is left to add up; give one term another weight")
+    for term in used:
+        if not varies(table[term]):
+            raise ValueError(f"term {term!r} is constant over the pool ({table[term].iloc[0]:g} for all {len(table)} "
+                             f"models), so its min-max is undefined; leave it out with weights={{{term!r}: 0}}")
+    table = table[used]
+    return (table - table.min()) / (table.max() - table.min()) * pd.Series(weight)[used]
+
+
+def totals(
+    terms: pd.DataFrame, by: Sequence[str] = ("target", "metric"), weights: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """One score per model from a table of terms: the `total` over the models of each group.
+
+    Parameters
+    ----------
+    terms : DataFrame (model, *by, term, score)
+        A group whose only term is ``total`` is a metric that is a single number, which is its own total. In other
+        groups the rows of that term are left out.
+    by : names of columns
+        What belongs together: models are compared within a group.
+    weights : dict term -> weight, optional
+        As for `total`.
+
+    Returns
+    -------
+    DataFrame (model, *by, score)
+        Models in the order in which a group names them. NaN where a term that counts is the same for all models of the
+        group, so that its min-max is undefined.
+    """
+    tables = []
+    for keys, group in terms.groupby(list(by), sort=False, dropna=False):
+        parts = group[group["term"] != registry.TOTAL]
+        if parts.empty:
+            score = group.set_index("model")["score"]
+        else:
+            by_model = parts.pivot(index="model", columns="term", values="score").loc[parts["model"].unique()]
+            counts = [term for term in by_model if (weights or {}).get(term, 1) != 0]
+            defined = varies(by_model[counts]).all()
+            score = total(by_model, weights) if defined else pd.Series(np.nan, index=by_model.index)
+        group_of = dict(zip(by, keys, strict=True))
+        tables.append(pd.DataFrame({"model": score.index, **group_of, "score": score.to_numpy()}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def varies(values: pd.DataFrame | pd.Series):
+    """Whether values differ by more than rounding over the models: one answer, or one per column."""
+    return values.max() - values.min() > ROUNDING * values.abs().max()
+
+
+def _terms_table(terms_by_model) -> pd.DataFrame:
+    if not isinstance(terms_by_model, pd.DataFrame):
+        rows = [terms._asdict() if hasattr(terms, "_asdict") else terms for terms in terms_by_model.values()]
+        terms_by_model = pd.DataFrame(rows, index=list(terms_by_model), dtype=float)
+    check_table(terms_by_model, "terms_by_model", "term")
+    return terms_by_model.astype(float)
