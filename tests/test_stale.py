@@ -15,7 +15,7 @@ from ncrepro.store import fingerprint, manifest
 SMOKE = profiles.load("smoke")
 STALE = """
 import json
-from ncrepro import profiles
+from ncrepro.lab import profiles
 from ncrepro.commands import workflow
 profile = profiles.load("smoke")
 print(json.dumps([run.name for run in workflow.runs(profile) if workflow.why_again(run, profile)]))

@@ -1,11 +1,10 @@
 """Digests of all that decides numbers, one per kind of step: the same on every CPU, or `arithmetic` does not do its work.
 
-``python -m ncrepro.commands.digests [NAME ...]`` prints them as CSV; a NAME may be the beginning of several. The reference is made by
-``python -m ncrepro.commands.digests > data/reference/digests.csv``; ``bench/emulate.sh`` asks other CPUs than one's own.
+``python -m ncrepro digests [NAME ...]`` prints them as CSV; a NAME may be the beginning of several. The reference is made by
+``python -m ncrepro digests > data/reference/digests.csv``; ``bench/emulate.sh`` asks other CPUs than one's own.
 """
 
 import hashlib
-import sys
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -287,18 +286,19 @@ def names() -> dict[str, Callable[[], Iterable]]:
     }
 
 
-def main(asked: list[str]) -> int:
+def write(asked: list[str]) -> None:
+    """Print as CSV the digests whose names begin with one of ``asked``; none asks for all.
+
+    Raises
+    ------
+    ValueError
+        If no name begins so.
+    """
     known = names()
     for name in asked:
         if not any(other.startswith(name) for other in known):
-            print(f"error: {unknown('digest', name, known)}", file=sys.stderr)
-            return 1
+            raise ValueError(unknown("digest", name, known))
     print("name,digest")
     for name, make in known.items():
         if not asked or name.startswith(tuple(asked)):
             print(f"{name},{digest(make())}", flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
