@@ -57,7 +57,7 @@ def test_the_guide_is_a_page_of_five_steps_each():
 
 def test_every_file_that_the_guide_names_is_there_or_is_made():
     made = {file for text in SECTIONS.values() for file in re.findall("New file `([^`]+)`", text)}
-    named = {file for file in re.findall(r"`((?:ncrepro|notebooks|tests|data|figures)/[\w./]+\.\w+)`", GUIDE)} - made
+    named = set(re.findall(r"`((?:ncrepro|notebooks|tests|data|figures)/[\w./]+\.\w+)`", GUIDE)) - made
     assert len(made) == 3 and {file for file in named if not (REPOSITORY / file).exists()} == set()
 
 

@@ -55,6 +55,7 @@ def numpy_functions() -> Iterable:
 
 
 def numpy_algebra() -> Iterable:
+    """Products and decompositions of NumPy, by OpenBLAS."""
     rng = np.random.default_rng(0)
     for kind in (np.float64, np.float32):
         x = rng.standard_normal((150, 90)).astype(kind)
@@ -67,6 +68,7 @@ def numpy_algebra() -> Iterable:
 
 
 def scipy_algebra() -> Iterable:
+    """Decompositions of SciPy, and its special and statistical functions."""
     from scipy import linalg, special, stats
 
     x = np.random.default_rng(0).standard_normal((150, 90))
@@ -80,6 +82,7 @@ def scipy_algebra() -> Iterable:
 
 
 def torch_functions() -> Iterable:
+    """Functions, sums and products of torch, most of them in single precision."""
     import torch
     from torch.nn import functional as F
 
@@ -103,6 +106,7 @@ def images(name: str) -> Iterable:
 
 
 def scenes(name: str) -> Iterable:
+    """The first three scenes of a domain of `lab.datasets.scenes`, and their masks."""
     from ..lab.datasets import scenes as drawn
 
     first = drawn.generate(name, "train", 3)
@@ -134,6 +138,7 @@ def supervised(architecture: str) -> Iterable:
 
 
 def loss(name: str) -> Iterable:
+    """Two steps of training with that loss, and the features."""
     from ..lab import features, losses
 
     x, y = _noise(24)
@@ -168,6 +173,7 @@ def linear_probe_of_a_network() -> Iterable:
 
 
 def segmentation() -> Iterable:
+    """Training on scenes, pixels as samples, and what is measured."""
     from ..lab.datasets.scenes import Scenes
     from ..lab.models import segmentation as networks
     from ..lab.tasks import segmentation as task

@@ -195,6 +195,7 @@ class Finding:
 
     @property
     def family(self) -> str:
+        """What the number is: a single one, an average, or an exchange of places."""
         return SINGLE if self.by == ONE else EXCHANGE if self.by.startswith(EXCHANGED) else AVERAGE
 
 

@@ -12,7 +12,7 @@ from ..store import paths
 from ..store.schema import unknown
 
 # The parameters of 41_rank that can be given to `make rank`, in capitals, and to `ncrepro rank`.
-OF_RANK = {name: str for name in ("images", "text", "features", "models", "metrics", "text_column", "label_column", "on_error")} | {
+OF_RANK = dict.fromkeys(("images", "text", "features", "models", "metrics", "text_column", "label_column", "on_error"), str) | {
     "max_per_class": int, "batch_size": int, "n_bootstrap": int,
 }  # fmt: skip
 KNOWN = (

@@ -29,16 +29,20 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
+        """``20_supervised``, or ``10_train_pool--text`` where the notebook works on any pool."""
         return f"{self.notebook}--{self.pool}" if self.pool else self.notebook
 
     @property
     def source(self) -> Path:
+        """The committed notebook."""
         return paths.notebooks() / f"{self.notebook}.ipynb"
 
     def output(self, profile: str) -> Path:
+        """The executed notebook."""
         return paths.build(profile) / f"{self.name}.ipynb"
 
     def manifest(self, profile: str) -> Path:
+        """The record of what the run read, wrote and rests on."""
         return paths.build(profile) / f"{self.name}.json"
 
 
@@ -74,6 +78,7 @@ def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
 
 
 def run_named(name: str, profile: Profile) -> Run:
+    """The run of that name, of those that the profile has."""
     known = {run.name: run for run in runs(profile)} | {name: Run(name) for name in ("10_train_pool", "11_extract_features")}
     if name not in known:
         raise ValueError(unknown("notebook", name, known))
