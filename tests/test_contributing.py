@@ -83,7 +83,8 @@ def test_a_figure_is_shown_saved_and_listed(follow, python, checkout):
     code = """
         import json
         from pathlib import Path
-        cells = ["".join(cell["source"]) for cell in json.loads(Path("notebooks/03_published_numbers.ipynb").read_text())["cells"]]
+        notebook = json.loads(Path("notebooks/03_published_numbers.ipynb").read_text())
+        cells = ["".join(cell["source"]) for cell in notebook["cells"]]
         names = {"profile": "smoke"}
         exec(next(cell for cell in cells if cell.startswith(("from", "import"))), names)
         print(eval(cells[-1], names).finding)

@@ -22,7 +22,8 @@ from ncrepro.lab import profiles, published
 from ncrepro.store import artifacts, paths
 name = profiles.load(profile).name
 artifacts.cached(paths.cache(name) / "a.safetensors", {"seed": 0}, lambda: {"x": np.arange(3)})
-artifacts.write_table(paths.results(name, "made") / "table.csv", pd.DataFrame({"x": [len(published.load("ncti_table1"))]}))
+table = pd.DataFrame({"x": [len(published.load("ncti_table1"))]})
+artifacts.write_table(paths.results(name, "made") / "table.csv", table)
 """
 READS = """
 from ncrepro.lab import profiles

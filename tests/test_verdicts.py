@@ -47,10 +47,13 @@ def test_claims_are_made_of_claims():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ((True, False), "rests on probabilities"), ((np.True_, 0.5), "rests on probabilities"), ((1.2, 0.0), "rests on probabilities"),
-        ((0.0, 0.0), "true and false"), ((0.01, 0.02), "true and false"),
+        ((True, False), "rests on probabilities"),
+        ((np.True_, 0.5), "rests on probabilities"),
+        ((1.2, 0.0), "rests on probabilities"),
+        ((0.0, 0.0), "true and false"),
+        ((0.01, 0.02), "true and false"),
     ],
-)  # fmt: skip
+)
 def test_a_verdict_that_is_none_cannot_be_built(values, said):
     with pytest.raises(ValueError, match=said):
         Verdict(*values)
