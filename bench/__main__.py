@@ -113,7 +113,7 @@ def _row(axis: str, case: tuple, metric: str, spent, features: np.ndarray, repea
         lambda: features.T @ features, repeats
     )  # measured again beside every metric: the machine may be busier by now
     return {
-        "axis": axis, **dict(zip(("n_samples", "n_features", "n_classes"), case)), "metric": metric, **spent._asdict(),
+        "axis": axis, **dict(zip(("n_samples", "n_features", "n_classes"), case, strict=True)), "metric": metric, **spent._asdict(),
         "gram_seconds": gram.seconds, "gram_cpu_seconds": gram.cpu_seconds,
         "ratio": spent.seconds / gram.seconds, "cpu_ratio": spent.cpu_seconds / gram.cpu_seconds,
     }  # fmt: skip
@@ -129,7 +129,7 @@ def against_plain(size: dict) -> Iterator[dict]:
         theirs = cost(lambda: results.update(plain=getattr(plain, name)(features, labels)))
         ours_scores, plain_scores = np.ravel(results["ours"]), np.ravel(results["plain"])
         yield {
-            **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"])), "metric": name,
+            **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"], strict=True)), "metric": name,
             "seconds": ours.seconds, "cpu_seconds": ours.cpu_seconds, "peak_mb": ours.peak_mb,
             "plain_seconds": theirs.seconds, "plain_cpu_seconds": theirs.cpu_seconds, "plain_peak_mb": theirs.peak_mb,
             "speedup": theirs.seconds / ours.seconds, "cpu_speedup": theirs.cpu_seconds / ours.cpu_seconds,
@@ -138,7 +138,7 @@ def against_plain(size: dict) -> Iterator[dict]:
     print("  all_scores", flush=True)
     together = cost(lambda: metrics.all_scores(features, labels, nleep=False))
     yield {
-        **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"])),
+        **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"], strict=True)),
         "metric": "all_scores",
         **together._asdict(),
     }
@@ -161,11 +161,11 @@ def grid(size: dict) -> Iterator[dict]:
                  cost(lambda: features.T @ features))
                 for _ in range(size["repeats"] + (5 if case[0] < 500 else 0))
             ]  # fmt: skip
-            ours, svd, gram = (min(spent.cpu_seconds for spent in part) if part[0] else np.nan for part in zip(*rounds))
+            ours, svd, gram = (min(spent.cpu_seconds for spent in part) if part[0] else np.nan for part in zip(*rounds, strict=True))
             beside = name in PLAIN and case[0] <= case[1]
             theirs = cost(partial(getattr(plain, name), features, labels)).cpu_seconds if beside else np.nan
             yield {
-                **dict(zip(("n_samples", "n_features", "n_classes"), case)), "metric": name, "cpu_seconds": ours,
+                **dict(zip(("n_samples", "n_features", "n_classes"), case, strict=True)), "metric": name, "cpu_seconds": ours,
                 "svd_cpu_seconds": svd, "gram_cpu_seconds": gram, "plain_cpu_seconds": theirs,
                 "svds": ours / svd, "grams": ours / gram,
             }  # fmt: skip
@@ -223,7 +223,7 @@ def on_the_gpu(size: dict) -> Iterator[dict]:
     spent = cost(lambda: scores.update(metrics.all_scores(tensor, labels, nleep=False)), size["repeats"] + 1)
     difference = max(abs(scores[name] / expected[name] - 1) for name in expected)
     yield {
-        "device": torch.cuda.get_device_name(), **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"])),
+        "device": torch.cuda.get_device_name(), **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"], strict=True)),
         **spent._asdict(), "largest_relative_difference": difference,
     }  # fmt: skip
 

@@ -9,4 +9,4 @@ cpu=$1; shift
 python=${PYTHON:-.venv/bin/python}
 interpreter=$(readlink -f "$("$python" -c 'import sys; print(sys.executable)')")
 packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-PYTHONPATH=$PWD:$packages exec nice -n 19 "${QEMU:-qemu-x86_64}" -cpu "$cpu" "$interpreter" -m ncrepro.digests "$@"
+PYTHONPATH=$PWD:$packages exec nice -n 19 "${QEMU:-qemu-x86_64}" -cpu "$cpu" "$interpreter" -m ncrepro digests "$@"

@@ -226,7 +226,7 @@ def judge(copy: Copy, expected: dict[str, str]) -> tuple[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
-    parser.add_argument("--n", type=int, default=60, help="faults in all (340 take some hours)")
+    parser.add_argument("--n", type=int, default=os.environ.get("FAULTS") or 60, help="faults in all (340 take some hours)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=paths.root() / "build" / "faults")
     options = parser.parse_args()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import ncrepro as _  # first of all, which settles how NumPy and torch compute before any test loads them
+import ncrepro as _  # noqa: F401, first of all, which settles how NumPy and torch compute before any test loads them
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -18,7 +18,7 @@ pinned = pytest.mark.skipif(bool(arithmetic._machine()), reason=str(arithmetic._
 
 # What the libraries themselves say of how they compute.
 SETTINGS = """
-from ncrepro import arithmetic, jobs
+from ncrepro.store import arithmetic, jobs
 import json
 def settings(_=None):
     import numpy as np, scipy.linalg, threadpoolctl, torch
@@ -148,7 +148,7 @@ def test_a_package_installed_elsewhere_leaves_its_process_alone(tmp_path):
 
 @pinned
 def test_libraries_that_came_first_are_told():
-    code = "import numpy, json\nfrom ncrepro import arithmetic\nprint(json.dumps(arithmetic.why_not_exact()))"
+    code = "import numpy, json\nfrom ncrepro.store import arithmetic\nprint(json.dumps(arithmetic.why_not_exact()))"
     assert told(code) == "numpy came before ncrepro with settings of their own: import ncrepro first"
     assert told(code, **arithmetic.PINS) is None or not EXACT["deterministic"]  # by these settings it computes as pinned
 

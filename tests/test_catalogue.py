@@ -4,6 +4,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
+from ncrepro.commands import cli
 from ncrepro.commands import manual_data as by_hand
 from ncrepro.commands import plan as catalogue
 from ncrepro.extraction import networks as models
@@ -50,7 +51,7 @@ def test_each_says_whether_it_is_there_how_large_it_is_and_how_to_get_it(paper):
 
 
 def test_the_list_is_readable(paper, capsys):
-    assert catalogue.main(["data"]) == 0
+    assert cli.main(["data"]) == 0
     said = capsys.readouterr().out
     assert "missing  cub" in said and "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz" in said
     assert "by hand  sun397" in said and "SUN397/Training_01.txt" in said
@@ -72,7 +73,7 @@ def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
     job.path.parent.mkdir(parents=True)
     job.path.touch()
     assert catalogue.work(study)["done"].sum() == 1
-    assert catalogue.main(["plan"]) == 0
+    assert cli.main(["plan"]) == 0
     said = capsys.readouterr().out
     assert f"extract {n_models * n_targets} feature matrices (model x target); 1 done" in said
     assert "! cars is not downloaded for you, and it is left out; to have it, put" in said
@@ -100,9 +101,9 @@ def test_costs_follow_from_images_and_published_multiply_adds(paper):
 
 def test_a_profile_that_draws_its_data_needs_nothing(monkeypatch, capsys, root):
     monkeypatch.setenv("NCREPRO_PROFILE", "smoke")
-    assert catalogue.main(["data"]) == 0
+    assert cli.main(["data"]) == 0
     assert capsys.readouterr().out == "This profile draws its data itself: nothing is downloaded.\n"
-    assert catalogue.main(["plan"]) == 0
+    assert cli.main(["plan"]) == 0
     said = capsys.readouterr().out
     assert "nothing: the data are drawn on the spot" in said and "pre-train 5 networks; 0 done" in said
 
@@ -110,7 +111,7 @@ def test_a_profile_that_draws_its_data_needs_nothing(monkeypatch, capsys, root):
 def test_nothing_is_downloaded_or_made(paper, root, monkeypatch):
     before = sorted(root.rglob("*"))
     for what in ("data", "plan"):
-        assert catalogue.main([what]) == 0
+        assert cli.main([what]) == 0
     assert sorted(root.rglob("*")) == before
 
 
@@ -121,11 +122,11 @@ def test_a_pool_on_folders_of_your_own_is_listed_with_the_place_for_them(root, m
     (root / "notebooks/profiles/own.yaml").write_text(yaml.safe_dump(profile | {"pools": {"own": pool}}))
     monkeypatch.setenv("NCREPRO_PROFILE", "own")
     monkeypatch.setenv("NCREPRO_DATA", str(root / "elsewhere"))
-    assert catalogue.main(["data"]) == 0
+    assert cli.main(["data"]) == 0
     said = capsys.readouterr().out
     assert f"{root}/elsewhere/mine/train/CLASS/*.jpg" in said
     assert f"{root}/elsewhere/checkpoints/resnet18.safetensors" in said
-    assert catalogue.main(["plan"]) == 0
+    assert cli.main(["plan"]) == 0
 
 
 @pytest.mark.parametrize(("name", "n_sets", "checkpoints"), [("paper_segmentation", 9, {"smp-hub/resnet50.imagenet"}),
@@ -138,7 +139,7 @@ def test_what_has_to_be_put_in_place_is_listed_with_where(name, n_sets, checkpoi
     assert len(sets) == n_sets and (sets["state"] == "by hand").all() and sets["licence"].str.len().gt(0).all()
     assert sets["how"].str.match(r"get it from http\S+ and unpack it, so that \S+/ is there").all()
     assert set(table.loc[table["kind"] == "checkpoint", "name"]) == checkpoints
-    assert catalogue.main(["plan"]) == 0
+    assert cli.main(["plan"]) == 0
     said = capsys.readouterr().out
     assert f"! {sets.index[0]} is not downloaded for you, and nothing starts without it; to have it, get it from" in said
     assert "on one GPU" in said and ("million texts" in said) == (name == "paper_text")
@@ -155,7 +156,7 @@ def test_the_cost_of_a_segmentation_follows_from_its_images(root):
 
 def test_an_error_is_one_line(root, monkeypatch, capsys):
     monkeypatch.setenv("NCREPRO_PROFILE", "papr")
-    assert catalogue.main(["plan"]) == 1
+    assert cli.main(["plan"]) == 1
     assert capsys.readouterr().err.startswith("error: unknown profile 'papr'")
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ncrepro.commands import digests
+from ncrepro.commands import cli, digests
 from ncrepro.store import arithmetic
 
 KNOWN = digests.names()
@@ -61,13 +61,13 @@ def test_a_root_is_seen_in_each_of_its_forms():
 
 
 def test_the_command_prints_what_is_asked_for(capsys):
-    assert digests.main(["ranking", "scenes street"]) == 0
+    assert cli.main(["digests", "ranking", "scenes street"]) == 0
     names = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["name", "scenes street", "rankings"]
 
 
 def test_a_mistyped_name_is_answered_by_a_near_one(capsys):
-    assert digests.main(["segmentatio n"]) == 1
+    assert cli.main(["digests", "segmentatio n"]) == 1
     assert "unknown digest 'segmentatio n'" in capsys.readouterr().err
-    assert digests.main(["segmantation"]) == 1
+    assert cli.main(["digests", "segmantation"]) == 1
     assert "did you mean 'segmentation'?" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from test_selfsupervised import LAYOUTS, backbone
 from torch import nn
 
 from ncrepro import ranking
-from ncrepro.commands import cli as pipeline
+from ncrepro.commands.run import run_notebook
 from ncrepro.extraction import extract as extraction
 from ncrepro.extraction import networks as models
 from ncrepro.extraction.folders import Photos
@@ -331,7 +331,7 @@ def test_the_notebooks_of_a_pool_run_unchanged(finished, name):
 def test_the_analysis_runs_unchanged_through_papermill(finished):
     root, _, _ = finished
     shutil.copy(REPOSITORY / "notebooks" / "20_supervised.ipynb", root / "notebooks")
-    pipeline.run_notebook(root / "notebooks" / "20_supervised.ipynb", root / "build" / "20_supervised.ipynb", {})
+    run_notebook(root / "notebooks" / "20_supervised.ipynb", root / "build" / "20_supervised.ipynb", {})
     assert "data/results/standin/supervised/" in (root / "build" / "20_supervised.ipynb").read_text()
 
 

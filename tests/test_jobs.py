@@ -69,7 +69,7 @@ def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
     code = f"""
 import os, time
 from pathlib import Path
-from ncrepro import jobs
+from ncrepro.store import jobs
 def work(i):
     Path({str(tmp_path)!r}, str(os.getpid())).touch()
     time.sleep(60)

@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY
 
 from ncrepro.commands import cli as pipeline
-from ncrepro.commands import run
+from ncrepro.commands import run, variables
 
 
 def notebook(*cells, tag="parameters"):
@@ -97,7 +97,45 @@ def test_make_fails_when_a_notebook_fails_and_says_why_in_one_line(make, checkou
 def test_an_unknown_profile_is_one_clear_line(make):
     result = make("all", "PROFILE=dmo")
     assert result.returncode != 0
-    assert "unknown PROFILE 'dmo': choose one of" in result.stderr
+    assert "error: unknown PROFILE 'dmo': choose one of demo" in result.stderr
+
+
+@pytest.mark.parametrize("profile", ["", "..", "smoke/..", "dmo+1"])
+def test_nothing_is_removed_of_a_profile_that_is_not_there(profile, make, checkout):
+    (checkout / "data" / "results").mkdir()
+    assert "error: unknown PROFILE" in make("clean", f"PROFILE={profile}").stderr
+    assert (checkout / "data" / "results").exists() and (checkout / "data" / "reference").exists()
+
+
+def test_make_runs_in_order_what_is_not_up_to_date_and_nothing_else(make, checkout):
+    for path in (checkout / "notebooks").glob("*.ipynb"):
+        path.unlink()
+    for name in ("00_first", "90_last"):
+        (checkout / "notebooks" / f"{name}.ipynb").write_text(notebook("profile = None", "1 + 1"))
+    profile = checkout / "notebooks/profiles/smoke.yaml"
+    profile.write_text(profile.read_text() + "without: [00_first]\n")
+    assert make("all").stdout.split() == ["90_last"]
+    profile.write_text(profile.read_text().replace("without: [00_first]\n", ""))
+    assert make("all").stdout.split() == ["00_first"]  # what the last one reads did not change
+    again = make("all").stdout
+    assert "Nothing to be done" in again and "first" not in again
+    assert make("clean", "all").stdout.split()[-2:] == ["00_first", "90_last"]  # one after the other, though runs go on in pairs
+
+
+def test_the_makefile_leaves_to_python_what_python_reads():
+    lines = (REPOSITORY / "Makefile").read_text().splitlines()
+    (unexported,) = (line.split()[1:] for line in lines if line.startswith("unexport "))
+    assert sorted(unexported) == sorted(name.upper() for name in (*variables.OF_RANK, "out"))
+    kept = {line.split()[2] for line in lines if line.startswith("export override ")}
+    assert kept == {name for name in variables.KNOWN if name.startswith("NCREPRO_")} | {"PROFILE"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["rules", "build/rules.mk"]])
+def test_what_needs_no_torch_does_not_load_it(arguments, root):
+    code = "import sys; sys.argv[1:] = sys.argv[2:]\ntry: import ncrepro.__main__\nexcept SystemExit: print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, "-", *arguments]
+    ran = subprocess.run(command, env={"NCREPRO_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, cwd=root)
+    assert ran.stdout.endswith("False\n"), ran.stderr
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line_before_any_work(make, checkout):
@@ -134,7 +172,7 @@ def tables(root: Path) -> dict[str, bytes]:
 
 
 def start(root: Path) -> subprocess.Popen:
-    environment = {"PATH": "/usr/bin:/bin", "NCREPRO_ROOT": str(root), "PYTHONPATH": str(Path(pipeline.__file__).parents[1])}
+    environment = {"PATH": "/usr/bin:/bin", "NCREPRO_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen([sys.executable, "-c", RUN], env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
 
 

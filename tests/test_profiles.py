@@ -251,7 +251,7 @@ def test_check_looks_at_the_names_of_every_pool_before_anything_starts(pool, roo
 
 
 def test_profiles_are_read_without_torch():
-    said = "import sys; from ncrepro import profiles; [profiles.load(n) for n in profiles.names()]; print('torch' in sys.modules)"
+    said = "import sys; from ncrepro.lab import profiles; [profiles.load(n) for n in profiles.names()]; print('torch' in sys.modules)"
     environment = {"PYTHONPATH": str(REPOSITORY)}
     assert subprocess.run([sys.executable, "-c", said], env=environment, capture_output=True, text=True).stdout == "False\n"
 

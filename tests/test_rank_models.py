@@ -553,7 +553,10 @@ def test_terms_that_cancel_out_are_not_called_the_same(pool, monkeypatch):
 def test_a_cache_that_cannot_be_written_is_answered_before_the_work_and_can_be_placed(tmp_path, monkeypatch):
     images = np.random.default_rng(0).integers(0, 255, (6, 40, 40, 3), dtype=np.uint8)
     models = {f"m{i}": (torchvision.models.squeezenet1_1(num_classes=4 + i), REDUCED) for i in range(2)}
-    go = lambda cache: ncrepro.rank(images, models, "logme", labels=[0, 1] * 3, n_bootstrap=0, progress=False, cache=cache)
+
+    def go(cache):
+        return ncrepro.rank(images, models, "logme", labels=[0, 1] * 3, n_bootstrap=0, progress=False, cache=cache)
+
     (tmp_path / "file").write_text("")
     with monkeypatch.context() as patch:
         patch.setattr(candidates, "extract", lambda *_: pytest.fail("features were taken"))

@@ -18,13 +18,16 @@ from ncrepro.store import artifacts, paths
 
 WRITES = """
 import numpy as np, pandas as pd
-from ncrepro import artifacts, paths, profiles, published
+from ncrepro.lab import profiles, published
+from ncrepro.store import artifacts, paths
 name = profiles.load(profile).name
 artifacts.cached(paths.cache(name) / "a.safetensors", {"seed": 0}, lambda: {"x": np.arange(3)})
-artifacts.write_table(paths.results(name, "made") / "table.csv", pd.DataFrame({"x": [len(published.load("ncti_table1"))]}))
+table = pd.DataFrame({"x": [len(published.load("ncti_table1"))]})
+artifacts.write_table(paths.results(name, "made") / "table.csv", table)
 """
 READS = """
-from ncrepro import artifacts, paths, profiles
+from ncrepro.lab import profiles
+from ncrepro.store import artifacts, paths
 name = profiles.load(profile).name
 table = artifacts.read_table(paths.results(name, "made") / "table.csv", name)
 artifacts.write(paths.figures(name) / "figure.txt", str(table.x[0]))
@@ -115,7 +118,7 @@ def test_what_changed_is_made_again_and_ends_as_before(made, change):
 
 def test_what_was_read_is_known_also_from_worker_processes(made):
     code = """
-from ncrepro import jobs, paths
+from ncrepro.store import jobs, paths
 def read(i):
     return (paths.published() / "claims.csv").read_text()[:i]
 list(jobs.side_by_side(read, [1, 2], 2))
@@ -159,7 +162,7 @@ def test_a_process_that_is_killed_is_one_clear_line_and_leaves_nothing_behind(ma
 def test_two_processes_make_a_run_once(made):
     (made / "notebooks" / "09_slow.ipynb").write_text(notebook("profile = None", "import time; time.sleep(2)"))
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-W", "ignore", "-m", "ncrepro.commands.cli", "run", "09_slow"]
+    command = [sys.executable, "-W", "ignore", "-m", "ncrepro", "run", "09_slow"]
     first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     lock = made / "build/smoke/09_slow.lock"
     while not lock.exists():

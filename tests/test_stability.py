@@ -149,7 +149,7 @@ def test_the_two_published_ground_truths_disagree_as_stated():
 # Training again -------------------------------------------------------------------------------------------------------
 
 ROUGH = [5.0, 6, 3, 4, 2, 1]
-RUN = {"accuracy": SIX.iloc[::-1].set_axis(SIX.index), "rough": pd.DataFrame({t: ROUGH for t in SIX}, index=SIX.index)}
+RUN = {"accuracy": SIX.iloc[::-1].set_axis(SIX.index), "rough": pd.DataFrame(dict.fromkeys(SIX, ROUGH), index=SIX.index)}
 
 
 class Repeated:

@@ -15,7 +15,7 @@ from ncrepro.store import fingerprint, manifest
 SMOKE = profiles.load("smoke")
 STALE = """
 import json
-from ncrepro import profiles
+from ncrepro.lab import profiles
 from ncrepro.commands import workflow
 profile = profiles.load("smoke")
 print(json.dumps([run.name for run in workflow.runs(profile) if workflow.why_again(run, profile)]))
@@ -63,8 +63,8 @@ def test_every_file_that_a_run_writes_has_one_writer(recorded):
 @pytest.fixture(scope="module")
 def copy(recorded, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stale") / "copy"
-    for part in ("ncrepro", "bench", "notebooks", "data/published", "data/photographs", "data/reference", "data/results/smoke", "data/results/rank",
-                 "data/cache/smoke", "data/cache/datasets", "data/cache/rank", "figures", "build/smoke"):  # fmt: skip
+    data = ("published", "photographs", "reference", "results/smoke", "results/rank", "cache/smoke", "cache/datasets", "cache/rank")
+    for part in ("ncrepro", "bench", "notebooks", *(f"data/{name}" for name in data), "figures", "build/smoke"):
         if (REPOSITORY / part).exists():
             shutil.copytree(REPOSITORY / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     return folder

@@ -5,13 +5,12 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 from conftest import REPOSITORY
+from matplotlib import pyplot as plt
 
 from ncrepro import ranking
 from ncrepro.figures import index, neural_collapse
-from ncrepro.lab import analyses, experiment, tasks
-from ncrepro.lab.analyses import ablations
+from ncrepro.lab import experiment, tasks
 from ncrepro.ranking import resampling, verdicts
 from ncrepro.ranking.resampling import Noise
 from ncrepro.ranking.verdicts import UNKNOWN, Verdict, above, every, exact, likely, positive, some
@@ -48,10 +47,13 @@ def test_claims_are_made_of_claims():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ((True, False), "rests on probabilities"), ((np.True_, 0.5), "rests on probabilities"), ((1.2, 0.0), "rests on probabilities"),
-        ((0.0, 0.0), "true and false"), ((0.01, 0.02), "true and false"),
+        ((True, False), "rests on probabilities"),
+        ((np.True_, 0.5), "rests on probabilities"),
+        ((1.2, 0.0), "rests on probabilities"),
+        ((0.0, 0.0), "true and false"),
+        ((0.01, 0.02), "true and false"),
     ],
-)  # fmt: skip
+)
 def test_a_verdict_that_is_none_cannot_be_built(values, said):
     with pytest.raises(ValueError, match=said):
         Verdict(*values)
@@ -160,7 +162,7 @@ def test_each_component_adds_to_the_spread_and_all_together_are_the_widest():
 def test_a_draw_takes_one_run_of_everything_its_scores_included():
     """In the repetition accuracies and scores are both turned round: together they agree, mixed they would not."""
     scores = scored(ncti=PERFECT)
-    turned = {"accuracy": TRUTH.iloc[::-1].set_axis(MODELS), "ncti": pd.DataFrame({t: PERFECT[::-1] for t in TRUTH}, index=MODELS)}
+    turned = {"accuracy": TRUTH.iloc[::-1].set_axis(MODELS), "ncti": pd.DataFrame(dict.fromkeys(TRUTH, PERFECT[::-1]), index=MODELS)}
     drawn = resampling.draws(scores, TRUTH, Noise(runs=(turned,)), components=("training",))
     assert drawn["ncti", "t"].to_numpy() == pytest.approx(1)
     unknown = Noise(runs=({"accuracy": turned["accuracy"]},))  # whose scores nobody kept: the present ones stand in

@@ -1,6 +1,6 @@
-"""What ``make`` calls: look before leaping, run one notebook, compare with the reference, measure how far repetitions move.
+"""The command line, ``python -m ncrepro COMMAND``: every target of make that computes something is one of its commands.
 
-``python -m ncrepro.commands.cli check | rules | run | rank | verify | noise``; every failure is one clear line and a non-zero exit.
+Every failure is one clear line and a non-zero exit. A command imports what only it needs, so that none waits for torch in vain.
 """
 
 import argparse
@@ -13,55 +13,77 @@ from pathlib import Path
 from ..lab import profiles
 from ..store import artifacts, paths
 from . import manual_data as by_hand
-from . import workflow
+from . import variables, workflow
 from .run import NotebookFailed, end_on_sigterm, run, run_notebook
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = _Parser(prog="python -m ncrepro.commands.cli", description=__doc__)
+    """Do what the command line says; the status to exit with."""
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = _parser().parse_args([*argv, *(variables.of_rank() if argv[:1] == ["rank"] else ())])
+    end_on_sigterm()
+    try:
+        return _do(arguments) or 0
+    except (ValueError, OSError, NotebookFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="ncrepro", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("check", help="is this profile known, is there room, can results be written?")
+    commands.add_parser("plan", help="say what a profile will run, in what order, how long it takes and how much disk")
+    commands.add_parser("data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them")
+    commands.add_parser("check", help="is there room, can results be written, does every pool name what exists?")
     rules = commands.add_parser("rules", help="write what has to run as rules of a Makefile")
     rules.add_argument("file", type=Path)
     runs = commands.add_parser("run", help="make one run (20_supervised, 10_train_pool--text) unless it is up to date")
     runs.add_argument("name")
+    commands.add_parser("verify", help="compare the results with the committed reference")
     yours = commands.add_parser("rank", help="rank models on data of one's own")
-    for name, kind in OF_RANK.items():
+    for name, kind in variables.OF_RANK.items():
         yours.add_argument(f"--{name}", type=kind)
     yours.add_argument("--out")
-    commands.add_parser("verify", help="compare the results with the committed reference")
     repeat = commands.add_parser("noise", help="run everything with other seeds, and measure how far it moves")
-    repeat.add_argument("--repetitions", type=int, default=5)
+    repeat.add_argument("--repetitions", type=int, default=os.environ.get("REPETITIONS") or 5)
     repeat.add_argument("--pools", type=lambda names: names.split(","), help="with --only-ranking: a,b; default all of the profile")
     repeat.add_argument("--only-ranking", action="store_true", help="train, score and rank in this process, without the notebooks")
     repeat.add_argument("--command", dest="runs", help="what runs one profile, {profile} for its name; default: make all")
-    arguments = parser.parse_args(argv)
-    end_on_sigterm()
-    try:
-        profile = profiles.load()
-        if arguments.command == "check":
-            check(profile)
-        elif arguments.command == "run":
-            run(arguments.name, profile)
-        elif arguments.command == "rules":
-            write_rules(arguments.file, profile)
-        elif arguments.command == "rank":
-            rank({name: getattr(arguments, name) for name in OF_RANK if getattr(arguments, name) is not None}, arguments.out)
-        elif arguments.command == "noise":
-            from . import noise  # loads torch
+    digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
+    digests.add_argument("names", nargs="*", help="beginnings of names; default all")
+    return parser
 
-            if arguments.pools and not arguments.only_ranking:
-                raise ValueError("--pools is for --only-ranking; without it everything of the profile is run")
-            pools = (arguments.pools or list(profile.pools)) if arguments.only_ranking else None
-            return noise.noise(profile.name, arguments.repetitions, pools, arguments.runs)
-        else:
-            from . import verify  # loads SciPy
 
-            return verify.verify(profile.name)
-    except (ValueError, OSError, NotebookFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+def _do(arguments: argparse.Namespace) -> int | None:
+    command, profile = arguments.command, profiles.load()
+    if command == "check":
+        check(profile)
+    elif command == "run":
+        run(arguments.name, profile)
+    elif command == "rules":
+        artifacts.write(arguments.file, workflow.rules(profile))
+    elif command == "rank":
+        rank({name: getattr(arguments, name) for name in variables.OF_RANK if getattr(arguments, name) is not None}, arguments.out)
+    elif command == "verify":
+        from . import verify  # loads SciPy
+
+        return verify.verify(profile.name)
+    elif command in ("plan", "data"):
+        from . import plan  # loads torch, as all below
+
+        print(plan.plan(profile) if command == "plan" else plan.as_text(plan.data(profile)))
+    elif command == "digests":
+        from . import digests
+
+        digests.write(arguments.names)
+    elif command == "noise":
+        from . import noise
+
+        if arguments.pools and not arguments.only_ranking:
+            raise ValueError("--pools is for --only-ranking; without it everything of the profile is run")
+        pools = (arguments.pools or list(profile.pools)) if arguments.only_ranking else None
+        return noise.noise(profile.name, arguments.repetitions, pools, arguments.runs)
+    return None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,29 +116,16 @@ def check(profile: profiles.Profile) -> None:
         except ValueError as error:
             raise ValueError(f"{profile.name.partition('+')[0]}.yaml: pools.{pool}: {error}") from None
     if needed := by_hand.of(profile):
-        from . import plan as catalogue  # takes seconds to import, and only such profiles need it
+        from . import plan  # takes seconds to import, and only such profiles need it
 
-        if absent := [name for name in needed if not catalogue.is_there(name)]:
+        if absent := [name for name in needed if not plan.is_there(name)]:
             raise FileNotFoundError(
                 f"profile {profile.name!r} needs data that cannot be downloaded for you: {', '.join(absent)}; "
                 f"`make data PROFILE={profile.name}` says what to put where"
             )
 
 
-def write_rules(file: Path, profile: profiles.Profile) -> None:
-    """Write `workflow.rules`, if they are not what the file says: make reads a file again that changed."""
-    rules = workflow.rules(profile)
-    if not file.exists() or file.read_text(encoding="utf-8") != rules:
-        artifacts.write(file, rules)
-
-
 # A ranking on one's own data ------------------------------------------------------------------------------------------
-
-# The parameters of 41_rank that can be given to make, and what they are.
-OF_RANK = {name: str for name in ("images", "text", "features", "models", "metrics", "text_column", "label_column", "on_error")} | {
-    "max_per_class": int, "batch_size": int, "n_bootstrap": int,
-}  # fmt: skip
-
 
 def rank(parameters: dict[str, str | int], out: str | Path | None = None) -> None:
     """Execute 41_rank on data of one's own: notebook and table into ``out`` or ``data/results/rank/NAME``, and the figure.
@@ -161,7 +170,3 @@ def _name_of(data: str | list[str]) -> str:
     places = [Path(place).expanduser().resolve() for place in ([data] if isinstance(data, str) else data)]
     name = places[0].name if places[0].is_dir() else places[0].stem
     return f"{name[:60]}-{artifacts.digest(list(map(str, places)))[:6]}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,11 +1,10 @@
 """Digests of all that decides numbers, one per kind of step: the same on every CPU, or `arithmetic` does not do its work.
 
-``python -m ncrepro.commands.digests [NAME ...]`` prints them as CSV; a NAME may be the beginning of several. The reference is made by
-``python -m ncrepro.commands.digests > data/reference/digests.csv``; ``bench/emulate.sh`` asks other CPUs than one's own.
+``python -m ncrepro digests [NAME ...]`` prints them as CSV; a NAME may be the beginning of several. The reference is made by
+``python -m ncrepro digests > data/reference/digests.csv``; ``bench/emulate.sh`` asks other CPUs than one's own.
 """
 
 import hashlib
-import sys
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -56,6 +55,7 @@ def numpy_functions() -> Iterable:
 
 
 def numpy_algebra() -> Iterable:
+    """Products and decompositions of NumPy, by OpenBLAS."""
     rng = np.random.default_rng(0)
     for kind in (np.float64, np.float32):
         x = rng.standard_normal((150, 90)).astype(kind)
@@ -68,6 +68,7 @@ def numpy_algebra() -> Iterable:
 
 
 def scipy_algebra() -> Iterable:
+    """Decompositions of SciPy, and its special and statistical functions."""
     from scipy import linalg, special, stats
 
     x = np.random.default_rng(0).standard_normal((150, 90))
@@ -81,6 +82,7 @@ def scipy_algebra() -> Iterable:
 
 
 def torch_functions() -> Iterable:
+    """Functions, sums and products of torch, most of them in single precision."""
     import torch
     from torch.nn import functional as F
 
@@ -104,6 +106,7 @@ def images(name: str) -> Iterable:
 
 
 def scenes(name: str) -> Iterable:
+    """The first three scenes of a domain of `lab.datasets.scenes`, and their masks."""
     from ..lab.datasets import scenes as drawn
 
     first = drawn.generate(name, "train", 3)
@@ -135,6 +138,7 @@ def supervised(architecture: str) -> Iterable:
 
 
 def loss(name: str) -> Iterable:
+    """Two steps of training with that loss, and the features."""
     from ..lab import features, losses
 
     x, y = _noise(24)
@@ -169,6 +173,7 @@ def linear_probe_of_a_network() -> Iterable:
 
 
 def segmentation() -> Iterable:
+    """Training on scenes, pixels as samples, and what is measured."""
     from ..lab.datasets.scenes import Scenes
     from ..lab.models import segmentation as networks
     from ..lab.tasks import segmentation as task
@@ -287,18 +292,19 @@ def names() -> dict[str, Callable[[], Iterable]]:
     }
 
 
-def main(asked: list[str]) -> int:
+def write(asked: list[str]) -> None:
+    """Print as CSV the digests whose names begin with one of ``asked``; none asks for all.
+
+    Raises
+    ------
+    ValueError
+        If no name begins so.
+    """
     known = names()
     for name in asked:
         if not any(other.startswith(name) for other in known):
-            print(f"error: {unknown('digest', name, known)}", file=sys.stderr)
-            return 1
+            raise ValueError(unknown("digest", name, known))
     print("name,digest")
     for name, make in known.items():
         if not asked or name.startswith(tuple(asked)):
             print(f"{name},{digest(make())}", flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,14 +1,11 @@
 """What a profile needs from outside, and what it is going to do: lists to read before days of computing begin.
 
-``python -m ncrepro.commands.plan data`` lists every data set and checkpoint: is it there, how large, under which licence, from
-where. ``python -m ncrepro.commands.plan plan`` says what will run, in what order, how long and how much disk that takes. Nothing
-is downloaded or computed by either.
+`data` lists every data set and checkpoint: is it there, how large, under which licence, from where. `plan` says what will run, in
+what order, how long and how much disk that takes. Nothing is downloaded or computed by either.
 """
 
-import argparse
 import os
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterator
 from functools import partial
@@ -41,19 +38,6 @@ N_SOURCE_CLASSES = 1_000
 # Multiply-adds of one image of 480 pixels, of one text of 128 tokens, and the size of the weights: counted, not published.
 GIGAFLOPS = {"pspnet_resnet50": 95.5} | {name: 11.2 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
 MEGABYTES = {"pspnet_resnet50": 120} | {name: 407 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ncrepro.commands.plan", description=__doc__)
-    parser.add_argument("what", choices=("data", "plan"), help="list what is needed | say what will run")
-    what = parser.parse_args(argv).what
-    try:
-        profile = profiles.load()
-        print(as_text(data(profile)) if what == "data" else plan(profile))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 # What is needed -------------------------------------------------------------------------------------------------------
@@ -336,7 +320,3 @@ def _line(letter: str, step: str, jobs: pd.DataFrame, task: str) -> str:
 
 def _duration(hours: float) -> str:
     return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

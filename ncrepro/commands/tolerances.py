@@ -195,6 +195,7 @@ class Finding:
 
     @property
     def family(self) -> str:
+        """What the number is: a single one, an average, or an exchange of places."""
         return SINGLE if self.by == ONE else EXCHANGE if self.by.startswith(EXCHANGED) else AVERAGE
 
 
@@ -366,9 +367,12 @@ def save(folder: Path, limits: Limits) -> None:
     """
     units, usual = ([(*key, name, *each) for key, of_key in found.items() for name, each in of_key.items()]
                     for found in (limits.units, limits.usual))  # fmt: skip
-    for name, table in (("tolerances", pd.DataFrame(units, columns=["table", "column", "unit", "scale", "low", "high"])),
-                        ("limits", pd.DataFrame(usual, columns=["table", "column", "by", "usual", "spread"])),
-                        ("bounds", pd.DataFrame(limits.bounds.items(), columns=["family", "largest_excess"]))):  # fmt: skip
+    tables = {
+        "tolerances": pd.DataFrame(units, columns=["table", "column", "unit", "scale", "low", "high"]),
+        "limits": pd.DataFrame(usual, columns=["table", "column", "by", "usual", "spread"]),
+        "bounds": pd.DataFrame(limits.bounds.items(), columns=["family", "largest_excess"]),
+    }
+    for name, table in tables.items():
         artifacts.write(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 

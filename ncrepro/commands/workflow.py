@@ -29,16 +29,20 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
+        """``20_supervised``, or ``10_train_pool--text`` where the notebook works on any pool."""
         return f"{self.notebook}--{self.pool}" if self.pool else self.notebook
 
     @property
     def source(self) -> Path:
+        """The committed notebook."""
         return paths.notebooks() / f"{self.notebook}.ipynb"
 
     def output(self, profile: str) -> Path:
+        """The executed notebook."""
         return paths.build(profile) / f"{self.name}.ipynb"
 
     def manifest(self, profile: str) -> Path:
+        """The record of what the run read, wrote and rests on."""
         return paths.build(profile) / f"{self.name}.json"
 
 
@@ -74,6 +78,7 @@ def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
 
 
 def run_named(name: str, profile: Profile) -> Run:
+    """The run of that name, of those that the profile has."""
     known = {run.name: run for run in runs(profile)} | {name: Run(name) for name in ("10_train_pool", "11_extract_features")}
     if name not in known:
         raise ValueError(unknown("notebook", name, known))
@@ -130,13 +135,17 @@ def to_make(profile: Profile) -> dict[Run, tuple[Run, ...]]:
 
 
 def rules(profile: Profile) -> str:
-    """What has to be made, as rules of a Makefile: ``all`` and ``features`` and one rule for each run."""
+    """What has to be made, as a Makefile: ``all``, ``features``, and one rule for each run; make says how Python is called."""
     chosen = to_make(profile)
-    lines = ["# Written by `python -m ncrepro.commands.cli rules`: the runs that are not up to date, and those after them."]
     outputs = {run: paths.relative(run.output(profile.name)) for run in chosen}
-    lines += [f"all: {' '.join(outputs.values())}", f"features: {' '.join(o for r, o in outputs.items() if r.notebook[0] == '1')}"]
-    if chosen:
-        lines.append(f".PHONY: {' '.join(outputs.values())}")
+    lines = [
+        "# Written by `ncrepro rules`: the runs that are not up to date, and those after them.",
+        f".PHONY: all features check {' '.join(outputs.values())}",
+        f"all: {' '.join(outputs.values())}",
+        f"features: {' '.join(output for run, output in outputs.items() if run.notebook[0] == '1')}",
+        "check:",
+        "\t@$(NCREPRO) check",
+    ]
     for run, before in chosen.items():
-        lines += [f"{outputs[run]}: {' '.join(outputs[other] for other in before)} | check", f"\t@$(PIPELINE) run {run.name}"]
+        lines += [f"{outputs[run]}: {' '.join(outputs[other] for other in before)} | check", f"\t@$(NCREPRO) run {run.name}"]
     return "\n".join(lines) + "\n"

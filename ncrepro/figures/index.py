@@ -162,7 +162,7 @@ def _draw(entry: Entry, profile: str) -> tuple[str, str]:
     shown = entry.draw(profile)
     style.save(shown.figure, entry.name, paths.figures(profile))
     plt.close(shown.figure)
-    return shown.found, str(shown.verdict or "")
+    return shown.found, "" if shown.verdict is None else str(shown.verdict)
 
 
 def as_markdown(index: pd.DataFrame, folder: str = "") -> str:

@@ -1,0 +1,1 @@
+"""Where the ground truth comes from: data sets, networks, training, profiles, and the experiment that joins them."""

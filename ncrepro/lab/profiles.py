@@ -73,6 +73,7 @@ class Pool:
 
     @property
     def models(self) -> tuple[Model, ...]:
+        """Every architecture on every source with every loss, named after what distinguishes them."""
         parts = (self.architectures, self.sources, self.losses)
         return tuple(
             Model("@".join(v for v, values in zip(choice, parts, strict=True) if len(values) > 1) or choice[0], *choice)
@@ -91,6 +92,7 @@ class Pool:
         return replace(self, sources=sources, targets=targets, losses=losses, subsets=subsets)
 
     def seeds_of(self, target: str) -> range:
+        """The seeds of the fine-tunings on a target."""
         return range(self.more_seeds.get(target, self.seeds))
 
 
@@ -142,12 +144,14 @@ class Profile:
     repetition: int = 0  # of ``demo+2``: 2; the same work from other random seeds
 
     def pool(self, name: str) -> Pool:
+        """The pool of that name."""
         if name not in self.pools:
             raise ValueError(unknown("pool", name, self.pools) + f" in profile {self.name!r}")
         return self.pools[name]
 
 
 def names() -> list[str]:
+    """Every profile that has a file."""
     return sorted(path.stem for path in paths.profiles().glob("*.yaml") if "+" not in path.stem)
 
 

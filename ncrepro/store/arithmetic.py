@@ -70,7 +70,7 @@ def why_not_exact() -> str | None:
 
 
 def cpu() -> str:
-    """This machine's CPU by name."""
+    """The name of the CPU."""
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 

@@ -66,6 +66,7 @@ class Register(dict):
             super().__init__()
 
     def save(self) -> None:
+        """Write the register."""
         from . import artifacts
 
         artifacts.write(self.path, json.dumps(self))

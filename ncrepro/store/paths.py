@@ -10,10 +10,12 @@ def root() -> Path:
 
 
 def notebooks() -> Path:
+    """The notebooks."""
     return root() / "notebooks"
 
 
 def profiles() -> Path:
+    """The YAML files that say what a profile runs."""
     return notebooks() / "profiles"
 
 
@@ -23,6 +25,7 @@ def build(profile: str) -> Path:
 
 
 def published() -> Path:
+    """What the papers print."""
     return root() / "data" / "published"
 
 
@@ -67,6 +70,7 @@ def noise(profile: str) -> Path:
 
 
 def figures(profile: str) -> Path:
+    """The figures of one profile."""
     return root() / "figures" / profile
 
 

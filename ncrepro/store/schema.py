@@ -34,6 +34,7 @@ def unknown(kind: str, name: str, known) -> str:
 
 
 def refuse(where: str, given: Any, allowed: str) -> NoReturn:
+    """Raise the one sentence that names the place, the value and what is allowed."""
     raise ValueError(f"{where} is {'empty' if given is None else _SHORT.repr(given)}; allowed is {allowed}")
 
 
@@ -54,10 +55,12 @@ def number(allowed: str, holds: Callable[[Any], bool], kind: type = numbers.Real
 
 
 def whole(low: int, high: int) -> Check:
+    """A whole number in a range."""
     return number(f"a whole number from {low} to {high:,}", lambda value: low <= value <= high, numbers.Integral)
 
 
 def optional(check: Check) -> Check:
+    """Nothing, or what the check takes."""
     return lambda where, given: None if given is None else check(where, given)
 
 
@@ -75,12 +78,15 @@ def one_or_more(check: Check) -> Check:
 
 
 def text(where: str, given: Any) -> str:
+    """Text that is not blank."""
     if not isinstance(given, str) or not given.strip():
         refuse(where, given, "text (in quotes, where YAML takes it for something else)")
     return given
 
 
 def one_of(*known: str) -> Check:
+    """One of these names."""
+
     def check(where: str, given: Any) -> str:
         if given not in known:
             raise ValueError(f"{where}: " + unknown(where.rpartition(".")[2], given, known))

@@ -15,6 +15,7 @@ _OTHERS = {module.__name__ for module in (builtin, photographs, torchvision_data
 
 
 def names() -> tuple[str, ...]:
+    """Of the data sets that are drawn, and of the parts of CIFAR."""
     return (*builtin.NAMES, *photographs.NAMES)
 
 

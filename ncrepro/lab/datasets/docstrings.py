@@ -57,6 +57,7 @@ class Texts:
 
     @property
     def n_classes(self) -> int:
+        """Number of classes."""
         return len(self.classes)
 
     def limited(self, max_per_class: int) -> Texts:

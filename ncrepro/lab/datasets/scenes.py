@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ...store import artifacts, fingerprint, paths
 from ...store.schema import unknown
-from .builtin import SANS, SERIF, signs, textures
+from .builtin import signs, textures
 from .builtin.glyphs import glyph
 from .builtin.scene import clouds, colour, generator, ground, posed
 
@@ -74,6 +74,7 @@ class Scenes:
 
     @property
     def n_classes(self) -> int:
+        """Number of classes."""
         return len(self.classes)
 
     def augmented(self) -> Scenes:
@@ -121,6 +122,7 @@ class Look:
     value: tuple[float, float] = (0.4, 1.0)
 
     def __call__(self, rng: np.random.Generator) -> np.ndarray:
+        """Paint a surface (48, 48, 3)."""
         field = textures.Texture(_FIELDS[self.texture])(rng).mean(-1)  # (32, 32)
         hue = (self.hue + 0.94, self.hue + 1.06) if rng.random() < 0.6 else (0, 1)
         return colour(rng, (0.4, 0.9), self.value, hue) * (0.5 + 0.7 * enlarged(field))[..., None]  # (48, 48, 3)
@@ -164,6 +166,7 @@ PICTOGRAMS = "☂♣♥⚑"
 
 
 def rooms(rng: np.random.Generator) -> Canvas:
+    """Surfaces that meet at straight borders."""
     canvas = Canvas(np.zeros((SIZE, SIZE, 3)))
     centres = rng.uniform(0, 1, (rng.integers(4, 8), 2))
     nearest = np.linalg.norm(np.stack([_X, _Y], -1)[:, :, None] - centres, axis=-1).argmin(-1)  # (48, 48)
@@ -182,6 +185,7 @@ def _signs(table: str) -> dict[str, list[Image.Image]]:
 
 
 def signs_on_ground(rng: np.random.Generator) -> Canvas:
+    """Shapes on a ground."""
     canvas = Canvas(enlarged(ground(rng)))
     for x, y in spots(rng, rng.integers(2, 5)):
         label = rng.integers(len(SHAPES))
@@ -192,6 +196,7 @@ def signs_on_ground(rng: np.random.Generator) -> Canvas:
 
 
 def shadows(rng: np.random.Generator) -> Canvas:
+    """A surface with a shadow on it."""
     texture = ROOMS[rng.integers(len(ROOMS))]
     canvas = Canvas(Look(texture, rng.random(), (0.6, 1.0))(rng))
     shade = blob(rng, rng.uniform(0.2, 0.6))
@@ -200,6 +205,7 @@ def shadows(rng: np.random.Generator) -> Canvas:
 
 
 def things(rng: np.random.Generator) -> Canvas:
+    """Small objects on a surface."""
     texture = ROOMS[rng.integers(len(ROOMS))]
     canvas = Canvas(0.6 * Look(texture, rng.random())(rng))
     for x, y in spots(rng, rng.integers(3, 6)):
@@ -213,6 +219,7 @@ def things(rng: np.random.Generator) -> Canvas:
 
 
 def figures(rng: np.random.Generator) -> Canvas:
+    """A person: skin, cloth, trousers and shoes."""
     canvas = Canvas(enlarged(ground(rng)))
     x, y, width = rng.uniform(0.4, 0.6), rng.uniform(0.2, 0.3), rng.uniform(0.16, 0.26)
     skin, cloth, trousers, shoes = (rng.random() for _ in range(4))
@@ -233,6 +240,7 @@ class Street:
         self.looks, self.table = looks, table
 
     def __call__(self, rng: np.random.Generator) -> Canvas:
+        """Paint a street."""
         horizon, vanishing = rng.uniform(0.35, 0.55), rng.uniform(0.3, 0.7)
         below = _Y > horizon
         depth = (_Y - horizon) / (1 - horizon)  # 0 at the horizon, 1 at the lower border

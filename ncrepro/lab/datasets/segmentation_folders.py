@@ -95,6 +95,7 @@ class Folder:
 
     @property
     def n_classes(self) -> int:
+        """Number of classes."""
         return len(self.classes)
 
     def limited(self, n: int) -> Folder:

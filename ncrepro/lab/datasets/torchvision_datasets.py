@@ -49,6 +49,7 @@ class Archive:
 
     @property
     def name(self) -> str:
+        """The name of the file."""
         return self.url.rsplit("/", 1)[-1]
 
 
@@ -72,6 +73,7 @@ class Entry:
 
     @property
     def there(self) -> bool:
+        """Whether the data set is in its place."""
         return is_there(paths.downloads() / self.marker)
 
 

@@ -82,6 +82,7 @@ class TextClassifier(nn.Module):
         return self.highway(mean)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Logits (n, K) of texts."""
         return self.classifier(self.dropout(self.features(tokens)))  # (n, K)
 
 
@@ -98,6 +99,7 @@ class Highway(nn.Module):
         nn.init.constant_(self.gate.bias, -1.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The highway: a gate between the changed features and their own."""
         t = self.gate(x).sigmoid()
         return t * self.change(x).tanh() + (1 - t) * x
 
@@ -122,6 +124,7 @@ class RelativeSelfAttention(nn.Module):
         self.register_buffer("codes", codes, persistent=False)  # (longest, longest, d)
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None = None, **_) -> tuple[Tensor, Tensor]:
+        """Attention with relative positions, and its weights."""
         q, k, v = (part(hidden).unflatten(-1, (self.n_heads, -1)) for part in (self.query, self.key, self.value))
         a = self.codes[: hidden.shape[1], : hidden.shape[1]]  # (length, length, d)
         scores = torch.einsum("nihd,njhd->nhij", q, k) + torch.einsum("nihd,ijd->nhij", q, a)

@@ -99,6 +99,7 @@ class ReducedMobileNetV1(nn.Module):
         self.classifier = nn.Linear(channels, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, K) of images."""
         x = self.features(x).mean((2, 3))  # (n, channels)
         return self.classifier(x)
 

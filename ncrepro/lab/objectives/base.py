@@ -52,6 +52,7 @@ class Objective(nn.Module):
 
 
 def linear_head(n_features: int) -> nn.Module:
+    """A projection without a hidden layer."""
     return nn.Linear(n_features, PROJECTION)
 
 

@@ -58,6 +58,7 @@ _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
 def reader(name: str) -> ModuleType | None:
+    """The module that reads a data set."""
     return None if name == datasets.IMAGENET else datasets
 
 

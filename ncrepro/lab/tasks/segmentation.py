@@ -33,6 +33,7 @@ _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
 def reader(name: str) -> ModuleType | None:
+    """The module that draws or reads a data set."""
     return None if name == NOTHING else scenes if name in scenes.NAMES else segmentation_folders
 
 

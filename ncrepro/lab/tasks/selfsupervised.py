@@ -7,7 +7,6 @@ classifier, so LEEP and NCE do not exist for these models.
 from functools import lru_cache
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn

@@ -28,6 +28,7 @@ _WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
 def reader(name: str) -> ModuleType | None:
+    """The module that makes or reads a data set."""
     return None if name == NOTHING else docstrings if name in docstrings.NAMES else clue
 
 
@@ -129,6 +130,7 @@ def _cut(tokens: Tensor) -> Tensor:
 
 
 def cross_entropy(network: TextClassifier, tokens: Tensor, labels: Tensor) -> Tensor:
+    """The loss of all variants but those with one of their own."""
     return F.cross_entropy(network(tokens), labels)
 
 

@@ -63,6 +63,7 @@ class Glyphs:
         self.pairs = [(character, font) for character in characters for font in fonts_with(character, fonts)]
 
     def __call__(self, rng: np.random.Generator) -> np.ndarray:
+        """Paint an image (32, 32, 3) in 0..1."""
         ink = posed(glyph(*self.pairs[rng.integers(len(self.pairs))]), rng)[..., None]  # (32, 32, 1)
         return (1 - ink) * ground(rng, self.hue) + ink * colour(rng, (0.1, 0.6), (0.7, 1.0))  # (32, 32, 3)
 

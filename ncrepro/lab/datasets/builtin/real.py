@@ -32,6 +32,7 @@ class Patches:
         self.region = photograph.crop(box)
 
     def __call__(self, rng: np.random.Generator) -> np.ndarray:
+        """Cut out an image (32, 32, 3) in 0..1."""
         side = rng.uniform(SIZE, 1.5 * SIZE)
         x, y = rng.uniform(0, np.subtract(self.region.size, side))
         patch = self.region.resize((SIZE, SIZE), Image.Resampling.BILINEAR, (x, y, x + side, y + side))

@@ -87,6 +87,7 @@ class SignPainter:
         self.sprite, self.size, self.haze = draw(sign), size, haze
 
     def __call__(self, rng: np.random.Generator) -> np.ndarray:
+        """Paint an image (32, 32, 3) in 0..1."""
         layer = posed(self.sprite, rng, self.size)  # (32, 32, 4)
         opacity = layer[..., 3:]
         light = rng.uniform(0.5, 1.05) * rng.uniform(0.75, 1.25, 3)

@@ -104,6 +104,7 @@ class Texture:
         self.field = field
 
     def __call__(self, rng: np.random.Generator) -> np.ndarray:
+        """Paint an image (32, 32, 3) in 0..1."""
         angle, periods, (du, dv) = rng.uniform(0, np.pi), rng.uniform(3, 6), rng.uniform(-0.25, 0.25, 2)
         u = periods * (np.cos(angle) * _X + np.sin(angle) * _Y + du)
         v = periods * (np.cos(angle) * _Y - np.sin(angle) * _X + dv)

@@ -1,0 +1,65 @@
+"""What can be given to make as ``NAME=value``, and what was given. ``python -m ncrepro.commands.variables`` checks it.
+
+Make passes what was typed on to its children in ``MAKEFLAGS``, each value as it was typed. Needs nothing but Python, for make asks
+before there is an environment.
+"""
+
+import os
+import re
+import sys
+
+from ..store import paths
+from ..store.schema import unknown
+
+# The parameters of 41_rank that can be given to `make rank`, in capitals, and to `ncrepro rank`.
+OF_RANK = dict.fromkeys(("images", "text", "features", "models", "metrics", "text_column", "label_column", "on_error"), str) | {
+    "max_per_class": int, "batch_size": int, "n_bootstrap": int,
+}  # fmt: skip
+KNOWN = (
+    *("PROFILE", "PYTHON", "BASE_PYTHON", "REPETITIONS", "FAULTS"),
+    *("NCREPRO_DATA", "NCREPRO_LOADERS", "NCREPRO_ROOT", "NCREPRO_ARITHMETIC"),
+    *(name.upper() for name in (*OF_RANK, "out")),
+)
+
+
+def given(makeflags: str | None = None) -> dict[str, str]:
+    """Variable -> value, as typed on make's command line; nothing outside make.
+
+    Parameters
+    ----------
+    makeflags : str, optional
+        Options, ``--``, and the variables: a blank or backslash in a value has a backslash before it, and each $ is doubled. None
+        reads ``MAKEFLAGS``.
+    """
+    words = re.findall(r"(?:\\.|[^\\ \t])+", os.environ.get("MAKEFLAGS", "") if makeflags is None else makeflags, re.DOTALL)
+    typed = words[words.index("--") + 1 :] if "--" in words else []
+    plain = (re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$") for word in typed)
+    return {name: value for name, _, value in (word.partition("=") for word in plain)}
+
+
+def of_rank() -> list[str]:
+    """The options of ``ncrepro rank`` that were given to make as variables."""
+    return [f"--{name.lower()}={value}" for name, value in given().items() if name.lower() in (*OF_RANK, "out")]
+
+
+def check() -> None:
+    """Refuse a variable that make does not know, and a profile that is not there.
+
+    Raises
+    ------
+    ValueError
+        If a name is mistyped.
+    """
+    for name in given():
+        if name not in KNOWN:
+            raise ValueError(unknown("variable", name, KNOWN))
+    profile = os.environ.get("NCREPRO_PROFILE", "demo").partition("+")[0]
+    if profile not in (known := [path.stem for path in paths.profiles().glob("*.yaml")]):
+        raise ValueError(unknown("PROFILE", profile, known))
+
+
+if __name__ == "__main__":
+    try:
+        check()
+    except ValueError as error:
+        sys.exit(f"error: {error}")
