@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms import v2
 
+from ..extraction import last_layer
 from ..store.schema import unknown
-from . import models
 
 Loss = Callable[[nn.Module, Tensor, Tensor, float], tuple[Tensor, Tensor]]
 
@@ -39,7 +39,7 @@ def cross_entropy(network: nn.Module, images: Tensor, labels: Tensor, progress: 
     Parameters
     ----------
     network : torch.nn.Module
-        Gives logits z of shape (n, K), from a last linear layer that `models.classifier` finds.
+        Gives logits z of shape (n, K), from a last linear layer that `last_layer.find` finds.
     images : Tensor of shape (n, 3, height, width), float32
     labels : Tensor of shape (n,), int64, 0 to K - 1
     progress : float
@@ -109,16 +109,12 @@ def large_margin_softmax(network: nn.Module, images: Tensor, labels: Tensor, pro
     it nothing is learned, the margin being too hard for random weights. The bias, which Liu et al. leave out, is added as
     ever. The margin is there in training only: the logits returned are the network's own. As `cross_entropy` otherwise.
     """
-    seen = []
-    head = models.classifier(network)
-    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
+    head = last_layer.find(network)
+    with last_layer.watch(head) as seen:
         logits = network(images)  # (n, K)
-    finally:
-        hook.remove()
     start, end = ANNEALING
     annealing = start ** (1 - progress) * end**progress
-    return functional.cross_entropy(with_margin(logits, seen[0], head.weight, labels, annealing), labels), logits
+    return functional.cross_entropy(with_margin(logits, seen[0].inputs, head.weight, labels, annealing), labels), logits
 
 
 def with_margin(logits: Tensor, features: Tensor, weight: Tensor, labels: Tensor, annealing: float, m: int = MARGIN) -> Tensor:
@@ -181,7 +177,7 @@ def _log_polynomial(z: Tensor) -> Tensor:
 
 
 def _n_classes(network: nn.Module) -> int:
-    return models.classifier(network).out_features
+    return last_layer.find(network).out_features
 
 
 LOSSES: dict[str, Loss] = {

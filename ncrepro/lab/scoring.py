@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import metrics
-from ..metrics import linear_probe as probe
+from ..metrics.linear_probe import linear_probe
 from ..store.artifacts import Arrays
 from ..store.jobs import require
 
@@ -23,7 +23,7 @@ def score(origin: Path, origin_spec: dict) -> Arrays:
         scores = metrics.all_scores(H, y, arrays.get("source_probs"))  # models without a source classifier have none
         scores["face_printed_variance_collapse"] = scores["face_variance_collapse"]
         scores["face_printed_class_fairness"] = metrics.face(H, y, include_self=True).class_fairness
-        scores["linear_probe"] = probe.linear_probe(H, y)
+        scores["linear_probe"] = linear_probe(H, y)
     return {name: np.array(value) for name, value in scores.items()}
 
 

@@ -21,19 +21,17 @@ from tqdm import tqdm
 
 from .. import metrics as _metrics
 from .. import ranking
-from ..extraction import folders
+from ..extraction import devices, folders
+from ..extraction.features import extract
 from ..metrics._samples import Samples
 from ..metrics.leep import source_labels
 from ..store import artifacts, fingerprint, memory, paths
 from ..store.artifacts import Arrays
 from ..store.schema import unknown
-from . import data as own
-from . import features as given
-from . import labels as labels_
-from . import models as candidates
-from .data import Target
-from .features import Features
-from .models import Candidate
+from .data import ON_ERROR, Target, open_target
+from .features import Features, are_features, open_features
+from .labels import alike
+from .models import Candidate, resolve
 
 METRICS = {  # metric -> its terms; of one term, it is the score itself
     "ncti": ("seli", "ncc", "log_vc"),
@@ -152,10 +150,10 @@ def rank(
     names = _checked(metrics, on_error, n_bootstrap, batch_size)
     folder = paths.cache("rank") if cache is True else Path(cache).expanduser() if cache else None
     settings = Settings(names, n_bootstrap, seed, batch_size, device, folder)
-    if given.are_features(data):
+    if are_features(data):
         if models:
             raise ValueError("the data are features already, so there is nothing for models to read: leave models out")
-        pool: list = given.features(data, labels, max_per_class=max_per_class, seed=seed)
+        pool: list = open_features(data, labels, max_per_class=max_per_class, seed=seed)
         _check_pool(len(pool))
         counts, target = np.unique(pool[0].labels, return_counts=True)[1], None
         shards = [model.name for model in pool if model.statistics is not None]
@@ -165,15 +163,15 @@ def rank(
                 f"{sorted(set(names) - set(OF_STATISTICS))}"
             )
     else:
-        target = own.open_target(
+        target = open_target(
             data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=_bars(progress)
         )
         if target.kind == "texts" and set(names) & set(OF_SOURCE):
             raise ValueError(
                 f"metric {(set(names) & set(OF_SOURCE)).pop()!r} needs a source classifier, which models of texts do not have"
             )
-        candidates.device(device)
-        pool = candidates.resolve(models, target.kind)
+        devices.choose(device)
+        pool = resolve(models, target.kind)
         _check_pool(len(pool))
         _check_folder(folder)
         target = target.checked(on_error, folder, _bars(progress))
@@ -204,8 +202,8 @@ def _checked(metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batc
             raise ValueError(unknown("metric", name, METRICS))
     if not names:
         raise ValueError(f"no metrics; choose some of {', '.join(METRICS)}")
-    if on_error not in own.ON_ERROR:
-        raise ValueError(unknown("on_error", on_error, own.ON_ERROR))
+    if on_error not in ON_ERROR:
+        raise ValueError(unknown("on_error", on_error, ON_ERROR))
     if n_bootstrap != 0 and n_bootstrap < 2:
         raise ValueError(f"n_bootstrap is {n_bootstrap}; allowed are 0 and 2 or more")
     if batch_size is not None and batch_size < 1:
@@ -352,14 +350,19 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
         return known
     import torch
 
-    started, place = time.perf_counter(), candidates.device(settings.device)
+    started, place = time.perf_counter(), devices.choose(settings.device)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     unit = {"images": " images", "texts": " texts"}[target.kind]
     with tqdm(total=len(target), desc=model.name, unit=unit, disable=not show) as bar:
-        arrays = candidates.extract(model.load(), target.data, place, settings.batch_size, bar.update)
+        loaded = model.load()
+        H, probs = extract(loaded, target.data, place, settings.batch_size, bar.update)
     peak = torch.cuda.max_memory_allocated(place) / 1e6 if place.type == "cuda" else memory.peak_mb()
-    arrays |= {"seconds": np.array(time.perf_counter() - started), "peak_mb": np.array(peak)}
+    arrays = {"features": H, "seconds": np.array(time.perf_counter() - started), "peak_mb": np.array(peak)}
+    if probs is not None:
+        arrays["source_probs"] = probs
+    if getattr(loaded, "cut", 0):
+        arrays["cut"] = np.array([loaded.cut, loaded.length])  # texts that were longer than so many tokens
     if path:
         artifacts.save(path, arrays, spec)
     return arrays
@@ -537,7 +540,7 @@ def _cautions(
 
 def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str]:
     """What a reader should look at in the data."""
-    said = [f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in labels_.alike(classes)]
+    said = [f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in alike(classes)]
     if hidden := [name for name in classes if folders.hidden(name)]:
         said.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
     if target and target.skipped:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from ...extraction import networks as models
-from ...extraction.networks import Transform
+from ...extraction import networks
+from ...extraction.preprocessing import Transform, describe
 from ...store import artifacts, paths
 from ...store.schema import unknown
 
@@ -111,7 +111,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
     name : str
         One of `RELEASES`: ``byol``, ``moco-v2``, ...
     transform : {"own", "released"}
-        As for `torchvision_models.checkpoint`; ``own`` takes 224 pixels from the middle of 256. Colours are scaled as in
+        As for `networks.checkpoint`; ``own`` takes 224 pixels from the middle of 256. Colours are scaled as in
         the network's training.
     path : Path, optional
         The file; by default the one at `place`, which is downloaded if it is not there.
@@ -123,7 +123,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
         of these models has a classifier.
     transform : Transform
     record : dict
-        As that of `torchvision_models.load`. ``accuracy`` is NaN: it would take ImageNet's images to measure it.
+        As that of `networks.load`. ``accuracy`` is NaN: it would take ImageNet's images to measure it.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
     network.load_state_dict(translate(name, checkpoint) | head)
     network.name = name
     artifacts.write(record, f"{found}\n")
-    shown = models.checkpoint("resnet50", transform=transform).transform
+    shown = networks.checkpoint("resnet50", transform=transform).transform
     if not release.imagenet_scaled:
         shown = replace(shown, mean=(0.0,) * 3, std=(1.0,) * 3)
     said = {
@@ -177,7 +177,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
         "n_parameters": sum(p.numel() for p in network.parameters()),
         "n_features": network.fc.in_features,
         "n_classes": network.fc.out_features,
-        "transform": models.describe(shown),
+        "transform": describe(shown),
     }
     return network.eval(), shown, said
 
