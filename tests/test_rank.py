@@ -20,7 +20,7 @@ from torch import nn
 import ncrepro
 from ncrepro import metrics, ranking
 from ncrepro.commands import cli as pipeline
-from ncrepro.extraction import networks
+from ncrepro.extraction import last_layer, networks
 from ncrepro.extraction.features import BATCH, ImageModel, extract
 from ncrepro.extraction.preprocessing import IMAGENET, REDUCED
 from ncrepro.lab import models
@@ -297,6 +297,18 @@ def test_a_network_without_a_classifier_gives_what_it_returns(pictures):
         rank(pictures, tiny(head=False), metrics=["leep"])
 
 
+def test_outputs_that_may_be_an_embedding_are_said_where_they_are_taken_for_classes(pictures):
+    said = "its outputs were taken for source classes: if they are an embedding, leave out leep and nce"
+    assert all(said in caution for caution in rank(pictures, tiny(), ["leep", "logme", "nce"])["caution"])
+    assert not rank(pictures, tiny())["caution"].str.contains("embedding").any()
+    H, y = classes()
+    for seed in (0, 1):
+        probs = np.random.default_rng(seed).dirichlet(np.ones(4), len(y))
+        np.savez(pictures / f"{seed}.npz", features=H, labels=y, source_probs=probs)
+    table = rank([pictures / "0.npz", pictures / "1.npz"], metrics=["leep"])
+    assert not table["caution"].str.contains("embedding").any()  # whose source probabilities are given
+
+
 def test_any_callable_from_an_image_to_a_tensor_is_a_transform(pictures):
     def transform(image):
         return torch.tensor(np.array(image.resize((32, 32)))).permute(2, 0, 1) / 255
@@ -466,7 +478,8 @@ def test_published_weights_are_found_where_torch_hub_keeps_them(pictures, root, 
             networks.build(name).state_dict(),
             root / "torch/hub/checkpoints" / original(name, "IMAGENET1K_V1").file.name,
         )
-    table = rank(pictures, "resnet18 squeezenet1_1", max_per_class=2).set_index("model")
+    table = rank(pictures, "resnet18 squeezenet1_1", ["logme", "leep"], max_per_class=2).set_index("model")
+    assert not table["caution"].str.contains("embedding").any()  # published weights are classifiers'
     assert table["n_features"].to_dict() == {"resnet18": 512, "squeezenet1_1": 512}
 
 
@@ -489,10 +502,15 @@ def test_a_file_that_the_demo_trained_says_its_own_architecture(pictures, root):
     artifacts.save(job.path, arrays | {"n_classes": np.array(7)}, job.spec)
     candidate, other = resolve([study.checkpoint("resnet34"), f"mine={job.path}"], "images")
     assert (candidate.name, other.name) == ("resnet34-source-cross_entropy", "mine")
+    assert candidate.is_classifier and other.is_classifier
     with pytest.raises(ValueError, match="says of itself that it is a resnet34, not a resnet50"):
         resolve([f"mine=resnet50:{job.path}"], "images")
     loaded = candidate.load().network.state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in network.state_dict().items())
+    artifacts.save(root / "taylor.safetensors", arrays | {"n_classes": np.array(7)}, job.spec | {"loss": "taylor_softmax"})
+    model = resolve([f"it={root / 'taylor.safetensors'}"], "images")[0].load()  # it returns what its last layer gives, changed
+    H, probs = model(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+    assert H.shape == (2, last_layer.width(network)) and probs.shape == (2, 7)
 
 
 # What is kept ---------------------------------------------------------------------------------------------------------

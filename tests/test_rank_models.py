@@ -113,6 +113,12 @@ def test_a_network_may_end_in_logits_in_a_softmax_or_in_its_logarithm(end, as_pr
     torch.testing.assert_close(probs, as_probs(network.fc(network.body(shown))))
 
 
+@pytest.mark.parametrize("end", [functional.normalize, lambda z: functional.normalize(z, out=z), lambda z: z / 3, lambda z: z.div_(3)])
+def test_an_output_that_is_normalised_or_scaled_is_an_embedding_and_no_classifier(end):
+    H, probs, out, _ = seen(Net(lambda net, h: end(net.embed(h)), embed=nn.Linear(6, 5)))
+    assert probs is None and torch.equal(H, out)
+
+
 def test_of_two_heads_the_one_that_is_returned_counts():
     first = Net(lambda net, h: (net.one(h), net.two(h * 2))[0], one=nn.Linear(6, 5), two=nn.Linear(6, 5))
     second = Net(lambda net, h: (net.one(h), net.two(h * 2))[1], two=nn.Linear(6, 5), one=nn.Linear(6, 5))

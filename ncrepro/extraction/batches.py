@@ -1,7 +1,7 @@
 """Images -> batches on a device, as fast as the network takes them.
 
-Threads decode the next batches while the network works on this one: Pillow lets go of Python's lock while it decodes and
-resizes, so threads keep all cores busy, need no copies between processes, and an error keeps its own words.
+Threads decode the next batches while the network works on this one: Pillow lets go of Python's lock while it decodes
+and resizes, so threads keep all cores busy, need no copies between processes, and an error keeps its own words.
 """
 
 import os
@@ -17,11 +17,13 @@ AHEAD = 3  # batches that are prepared while one is used
 
 
 def loaders() -> int:
-    """Threads that decode: ``NCREPRO_LOADERS`` if set, else half the cores, one at least (two networks run side by side)."""
+    """Threads that decode: ``NCREPRO_LOADERS`` if set, else half the cores: two networks run side by side."""
     return int(os.environ.get("NCREPRO_LOADERS") or max(1, (os.cpu_count() or 2) // 2))
 
 
-def batches(prepare: Callable[[int], np.ndarray], order: Sequence[int], size: int, place: torch.device) -> Iterator[Tensor]:
+def batches(
+    prepare: Callable[[int], np.ndarray], order: Sequence[int], size: int, place: torch.device
+) -> Iterator[Tensor]:
     """uint8 batches (b, 3, h, w), laid out channels-last, on a device: ``size`` images each, the last one what is left.
 
     Parameters

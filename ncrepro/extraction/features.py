@@ -26,17 +26,18 @@ class Extracted(NamedTuple):
     """What one model makes of n samples."""
 
     features: np.ndarray  # (n, d) float32, the input of the network's last layer
-    source_probs: np.ndarray | None  # (n, K_s) float32, the network's own softmax over its K_s source classes; None without a classifier
+    source_probs: np.ndarray | None  # (n, K_s) float32, the network's own softmax; None where it has no classifier
 
 
 class Model:
     """A network whose features can be taken.
 
-    ``batches(data, size, place)`` are the samples on a device; ``model(batch)`` gives features (b, d), and source probabilities (b, K_s)
-    or None.
+    ``batches(data, size, place)`` are the samples on a device; ``model(batch)`` gives features (b, d), and source
+    probabilities (b, K_s) or None.
     """
 
-    sample, remedy = "sample", "look at that sample, and at the model's weights"  # in the message about what is not finite
+    sample = "sample"  # what one of them is called in messages
+    remedy = "look at that sample, and at the model's weights"  # where a feature is not finite
 
     def __init__(self, name: str, network: nn.Module):
         self.name, self.network = name, network
@@ -57,7 +58,8 @@ class ImageModel(Model):
         return batches(lambda i: self.transform(photos.image(i)), range(len(photos)), size, place)
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
-        with torch.inference_mode(False), torch.no_grad():  # inference tensors do not know whether they were changed in place
+        # Inference tensors do not know whether they were changed in place.
+        with torch.inference_mode(False), torch.no_grad():
             return last_layer.split(self.network, self.normalise(batch), self.name)
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -66,9 +68,9 @@ class ImageModel(Model):
 
 
 class Classifier(ImageModel):
-    """A network that is known to end in its classifier, and its preprocessing; with ``logits`` it gives them for probabilities."""
+    """A network that is known to end in its classifier; with ``logits`` it gives them for source probabilities."""
 
-    sample = "image"
+    sample, remedy = "image", "look at that image, and at the network's weights"
 
     def __init__(self, name: str, network: nn.Module, transform: Transform, logits: bool = False):
         super().__init__(name, network, transform)
@@ -107,24 +109,23 @@ def extract(
     Raises
     ------
     ValueError
-        If there are no samples, one cannot be read (its file is named), a feature is NaN or infinite, or the model returns
-        something else than features or logits.
+        If there are no samples, one cannot be read (its file is named), a feature is NaN or infinite, or the model
+        returns something else than features or logits.
     """
     if len(data) == 0:
         raise ValueError(f"{model.name}: 0 {model.sample}s; allowed is one or more")
-    size = batch_size or BATCH.get(place.type, 32)
+    size, on_gpu = batch_size or BATCH.get(place.type, 32), place.type == "cuda"
     while True:
         done, made = 0, None
         try:
             with devices.borrowed(model.network, place), torch.no_grad(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module=r"PIL\.")  # of EXIF data that nobody asked for
                 for batch in model.batches(data, size, place):
-                    parts = model(batch)
+                    parts = [x for x in model(batch) if x is not None]
                     n = len(parts[0])
-                    made = made or [None if x is None else _empty(len(data), x.shape[1], place) for x in parts]
+                    made = made or [torch.empty(len(data), x.shape[1], pin_memory=on_gpu) for x in parts]
                     for whole, part in zip(made, parts, strict=True):
-                        if part is not None:
-                            whole[done : done + n].copy_(part, non_blocking=whole.is_pinned())
+                        whole[done : done + n].copy_(part, non_blocking=on_gpu)
                     done += n
                     on_batch(n)
             break
@@ -133,23 +134,18 @@ def extract(
                 raise
         on_batch(-done)
         size //= 2
-    if place.type == "cuda":
+    if on_gpu:
         torch.cuda.synchronize(place)
-    _check_finite(model, data, [x for x in made if x is not None])
-    return Extracted(*(None if x is None else x.numpy() for x in made))
-
-
-def _empty(n: int, width: int, place: torch.device) -> Tensor:
-    """Where batches are copied to: on the CPU, in memory that a GPU writes to while it goes on."""
-    return torch.empty(n, width, pin_memory=place.type == "cuda")
+    _check_finite(model, data, made)
+    return Extracted(made[0].numpy(), made[1].numpy() if len(made) > 1 else None)
 
 
 def _check_finite(model: Model, data: Labelled | np.ndarray, made: list[Tensor]) -> None:
     bad = ~torch.stack([x.isfinite().all(1) for x in made]).all(0)  # (n,)
     if bad.any():
         raise ValueError(
-            f"{model.name}: features of {int(bad.sum())} of {len(bad)} {model.sample}s are NaN or infinite, the first of "
-            f"{model.called(data, int(bad.nonzero()[0, 0]))}; {model.remedy}"
+            f"{model.name}: features of {int(bad.sum())} of {len(bad)} {model.sample}s are NaN or infinite, the first "
+            f"of {model.called(data, int(bad.nonzero()[0, 0]))}; {model.remedy}"
         )
 
 
@@ -171,8 +167,8 @@ def of_photos(
     transform : Transform
         The network's preprocessing.
     precision : {"float32", "bfloat16"}
-        ``bfloat16`` computes inside the network with 8 bits of mantissa, about twice as fast on a GPU; what comes out is
-        float32 either way.
+        ``bfloat16`` computes inside the network with 8 bits of mantissa, about twice as fast on a GPU; what comes out
+        is float32 either way.
     place : torch.device, optional
         None takes the GPU if there is one.
     logits : bool
@@ -188,7 +184,8 @@ def of_photos(
     place = place or devices.cuda_or_cpu()
     name = f"{getattr(network, 'name', type(network).__name__)} on {photos.name}"
     model = Classifier(name, network.to(memory_format=torch.channels_last), transform, logits)
-    model.remedy = "extract in float32" if precision != "float32" else "look at that image, and at the network's weights"
+    if precision != "float32":
+        model.remedy = "extract in float32"
     half = torch.autocast(place.type, torch.bfloat16, enabled=precision == "bfloat16")
     with half, torch.backends.cudnn.flags(enabled=True, benchmark=True):
         return extract(model, photos, place)

@@ -119,17 +119,26 @@ def tree(folder: Path, name: str, split: str) -> Photos:
     place = folder / split
     classes = subfolders(place) if place.is_dir() else []
     if len(classes) < 2:
-        raise ValueError(f"{place} holds {len(classes)} folders; allowed are two or more, one per class: put images there")
-    found, ignored = [], [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()]  # of no class
+        raise ValueError(
+            f"{place} holds {len(classes)} folders; allowed are two or more, one per class: put images there"
+        )
+    found, ignored = (
+        [],
+        [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()],
+    )  # of no class
     for k in classes:
         files = _files(place / k)
         found.append([file for file in files if is_image(file)])
         ignored += [file for file in files if not is_image(file)]
         if not found[-1]:
-            raise ValueError(f"{place / k} holds no images ({', '.join(decode.FORMATS)}): put some there or remove the folder")
+            raise ValueError(
+                f"{place / k} holds no images ({', '.join(decode.FORMATS)}): put some there or remove the folder"
+            )
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in found])
     files = [file for of_class in found for file in of_class]
-    return Photos(name, split, files, labels, tuple(classes), f"all images in {split}/", ignored=tuple(map(str, ignored)))
+    return Photos(
+        name, split, files, labels, tuple(classes), f"all images in {split}/", ignored=tuple(map(str, ignored))
+    )
 
 
 def hidden(name: str) -> bool:

@@ -1,7 +1,7 @@
 """The last layer of a network: the one place that finds it, and takes its input, which the metrics call features.
 
-`find` looks at the network's modules: enough where it is known to end in its classifier. `split` looks at what a network computes:
-a reader's may have lost its head, end in a softmax, or hold layers in another order than it uses them.
+`find` looks at the network's modules: enough where it is known to end in its classifier. `split` looks at what a
+network computes: a reader's may have lost its head, end in a softmax, or hold its layers in any order.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,28 +11,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-CONVOLUTIONAL = ("torchvision.models.squeezenet", "timm.")  # whose networks may end in a convolution that is the classifier
+# Whose networks may end in a convolution that is the classifier.
+CONVOLUTIONAL = ("torchvision.models.squeezenet", "timm.")
 
 
 def path(network: nn.Module) -> str:
-    """Where in ``network`` its last layer is: timm says so; else the last linear layer, else the last convolution.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
+    """Where in ``network`` its last layer is: timm says so; else the last linear layer, else the last convolution."""
     modules = dict(network.named_modules())
     if hasattr(network, "get_classifier"):
         last = network.get_classifier()
         found = [path for path, module in modules.items() if module is last]
     else:
-        linear, convolutions = ([p for p, m in modules.items() if isinstance(m, kind)] for kind in (nn.Linear, nn.Conv2d))
+        linear, convolutions = (
+            [p for p, m in modules.items() if isinstance(m, kind)] for kind in (nn.Linear, nn.Conv2d)
+        )
         found = linear or convolutions
     if not found or not isinstance(modules[found[-1]], (nn.Linear, nn.Conv2d)):
         name = getattr(network, "name", type(network).__name__)
         raise ValueError(
-            f"{name} does not end in one linear layer or convolution, so it has no penultimate layer; allowed are networks that do"
+            f"{name} does not end in one linear layer or convolution, so it has no penultimate layer; allowed are "
+            "networks that do"
         )
     return found[-1]
 
@@ -48,14 +46,15 @@ def width(network: nn.Module) -> int:
     return last.in_features if isinstance(last, nn.Linear) else last.in_channels
 
 
-def replace(network: nn.Module, n_classes: int, seed: int, initialise: Callable[[nn.Module], None] = lambda layer: None) -> None:
-    """Put a new last layer with seeded random weights, torch's own or those that ``initialise`` gives it, in place of the old one.
+def n_outputs(network: nn.Module) -> int:
+    """How many outputs the last layer has."""
+    return len(find(network).weight)
 
-    Raises
-    ------
-    ValueError
-        If ``n_classes`` is under 2, or ``network`` has no last layer.
-    """
+
+def replace(
+    network: nn.Module, n_classes: int, seed: int, initialise: Callable[[nn.Module], None] = lambda layer: None
+) -> None:
+    """Put in a new last layer with seeded random weights: torch's own, or what ``initialise`` makes of them."""
     if n_classes < 2:
         raise ValueError(f"n_classes is {n_classes}; allowed is 2 or more")
     where, old = path(network), find(network)
@@ -70,7 +69,7 @@ def replace(network: nn.Module, n_classes: int, seed: int, initialise: Callable[
 
 
 def pooled(inputs: Tensor) -> Tensor:
-    """Features (n, d) from the input of the last layer: its mean over positions, where it still has any (SqueezeNet)."""
+    """Features (n, d) from the input of the last layer: its mean over positions where it has any (SqueezeNet)."""
     return inputs.mean((2, 3)) if inputs.ndim == 4 else inputs
 
 
@@ -103,10 +102,10 @@ def watch(*layers: nn.Module) -> Iterator[list[Seen]]:
 
 
 def split(network: nn.Module, images: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
-    """Features (n, d) of images, and source probabilities (n, K_s) if the network ends in a classifier; else it returns features.
+    """Features (n, d) of images, and source probabilities (n, K_s), or None where there is no classifier at the end.
 
-    ``name`` is the network's, for messages. Whether a last linear layer is a classifier or an embedding cannot be told: unless its output is changed before it is returned,
-    as by normalising it, it counts as a classifier.
+    ``name`` is the network's, for messages. Whether a last linear layer is a classifier or an embedding cannot be told:
+    it counts as a classifier, unless its output is changed before it is returned, as by normalising it.
 
     Raises
     ------
@@ -118,8 +117,8 @@ def split(network: nn.Module, images: Tensor, name: str) -> tuple[Tensor, Tensor
     if not isinstance(out, Tensor) or out.ndim not in (2, 4) or len(out) != len(images):
         shape = f" of shape {tuple(out.shape)}" if isinstance(out, Tensor) else ""
         raise ValueError(
-            f"{name} returns a {type(out).__name__}{shape}; allowed are logits (n, classes) or features (n, d): if it returns several "
-            "things, wrap it so that it returns one of them"
+            f"{name} returns a {type(out).__name__}{shape}; allowed are logits (n, classes) or features (n, d): if it "
+            "returns several things, wrap it so that it returns one of them"
         )
     for layer in reversed(seen):
         probs = _probabilities(layer, out)
@@ -138,7 +137,7 @@ def _candidates(network: nn.Module) -> list[nn.Module]:
 
 
 def _probabilities(layer: Seen, out: Tensor) -> Tensor | None:
-    """Source probabilities, if what a layer gave *is* what the network returns: as logits, or after a softmax or its logarithm."""
+    """Source probabilities, if a layer's output *is* what the network returns: logits, their softmax, or its logarithm."""
     logits = layer.output
     if logits.ndim == 4 and out.ndim == 2:  # a convolution, averaged over its positions: in SqueezeNet after a ReLU
         return out.softmax(1) if any(_same(z.mean((2, 3)), out) for z in (logits, logits.relu())) else None
@@ -148,16 +147,19 @@ def _probabilities(layer: Seen, out: Tensor) -> Tensor | None:
         return out.softmax(1) if out._version == layer.version else None  # an activation in place makes features of it
     top = logits.argmax(1, keepdim=True)
     for probs in (out, out.exp()):
-        if probs.min() >= 0 and _same(probs.sum(1), torch.ones_like(probs[:, 0])) and _same(probs.gather(1, top)[:, 0], probs.amax(1)):
+        is_distribution = probs.min() >= 0 and _same(probs.sum(1), torch.ones_like(probs[:, 0]))
+        if is_distribution and _same(probs.gather(1, top)[:, 0], probs.amax(1)):
             return probs
     return None
 
 
 def _of_two_heads(seen: list[Seen], out: Tensor) -> tuple[Tensor, Tensor] | None:
     """Features and source probabilities of a network that returns the mean of two heads, as a distilled DeiT does."""
-    if len(seen) < 2 or seen[-1].inputs.shape != seen[-2].inputs.shape or seen[-1].output.shape != seen[-2].output.shape:
+    if len(seen) < 2:
         return None
     one, other = seen[-2:]
+    if one.inputs.shape != other.inputs.shape or one.output.shape != other.output.shape:
+        return None
     return ((one.inputs + other.inputs) / 2, out.softmax(1)) if _same((one.output + other.output) / 2, out) else None
 
 

@@ -6,7 +6,6 @@ Names are those of the papers' pools (``resnet50``, ``mobilenet_v1``, ...), of a
 """
 
 import difflib
-import hashlib
 import json
 import math
 import re
@@ -18,7 +17,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from ..store import paths
+from ..store import content, paths
 from ..store.schema import unknown
 from . import last_layer, preprocessing
 from .preprocessing import Transform
@@ -142,7 +141,7 @@ def load(name: str, weights: str = WEIGHTS, transform: str = "own") -> tuple[nn.
         "accuracy": found.accuracy,
         "n_parameters": sum(p.numel() for p in network.parameters()),
         "n_features": last_layer.width(network),
-        "n_classes": len(last_layer.find(network).weight),
+        "n_classes": last_layer.n_outputs(network),
         "transform": preprocessing.describe(found.transform),
     }
     return network.eval(), found.transform, record
@@ -281,8 +280,7 @@ def fetch(found: Checkpoint) -> str:
             torch.hub.download_url_to_file(found.url, str(found.file))
         except OSError as error:
             raise OSError(f"could not download {found.url} ({error}): put it at {found.file} by hand") from None
-    with open(found.file, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = content.of_file(found.file)
     if not digest.startswith(found.sha256):
         raise ValueError(
             f"{found.file} is damaged or only half there: its SHA-256 begins with {digest[: len(found.sha256)]}, published is "

@@ -31,7 +31,9 @@ class Transform:
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    mode: str = "center"  # timm's names: "center" resizes the shorter side, "squash" both, "border" the longer, and fills up
+    mode: str = (
+        "center"  # timm's names: "center" resizes the shorter side, "squash" both, "border" the longer, and fills up
+    )
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The resized and cropped image, uint8 of shape (crop, crop, 3)."""
@@ -94,7 +96,11 @@ def describe(transform: Transform) -> str:
 def transform_of(network: nn.Module) -> "Transform | None":
     """The preprocessing that a network of timm carries with it; None for any other network."""
     config = getattr(network, "pretrained_cfg", None)
-    return of_timm(config, getattr(network, "name", type(network).__name__)) if config and type(network).__module__.startswith("timm.") else None
+    return (
+        of_timm(config, getattr(network, "name", type(network).__name__))
+        if config and type(network).__module__.startswith("timm.")
+        else None
+    )
 
 
 def of_timm(config: dict, name: str) -> Transform:

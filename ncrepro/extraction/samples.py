@@ -13,7 +13,7 @@ import numpy as np
 
 
 class Labelled:
-    """Samples with one label each; the fields named in ``per_sample`` hold as many entries as there are samples, the first the samples."""
+    """Samples with one label each; the fields in ``per_sample``, the samples first, have an entry for each of them."""
 
     per_sample: ClassVar[tuple[str, ...]]
     noun: ClassVar[str]  # one of them is called
@@ -27,13 +27,13 @@ class Labelled:
         n = len(getattr(self, self.per_sample[0]))
         if self.labels.dtype != np.int64 or self.labels.shape != (n,):
             raise ValueError(
-                f"{self._where}: labels are {self.labels.dtype} of shape {self.labels.shape}; allowed is int64 of shape ({n},), one per "
-                f"{self.noun}"
+                f"{self._where}: labels are {self.labels.dtype} of shape {self.labels.shape}; allowed is int64 of "
+                f"shape ({n},), one per {self.noun}"
             )
         if n and not 0 <= self.labels.min() <= self.labels.max() < self.n_classes:
             raise ValueError(
-                f"{self._where}: labels run from {self.labels.min()} to {self.labels.max()}; allowed is 0 to {self.n_classes - 1}, "
-                f"positions in the {self.n_classes} classes"
+                f"{self._where}: labels run from {self.labels.min()} to {self.labels.max()}; allowed is 0 to "
+                f"{self.n_classes - 1}, positions in the {self.n_classes} classes"
             )
 
     @property
@@ -100,7 +100,8 @@ class Images(Labelled):
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:
             raise ValueError(
-                f"{self._where}: images are {self.images.dtype} of shape {self.images.shape}; allowed is uint8 of shape (n, 3, height, width)"
+                f"{self._where}: images are {self.images.dtype} of shape {self.images.shape}; allowed is uint8 of "
+                "shape (n, 3, height, width)"
             )
         super().__post_init__()
 

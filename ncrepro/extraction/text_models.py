@@ -14,7 +14,7 @@ LONGEST = 512  # tokens of a text that are read, where the tokenizer names no sm
 
 
 class TextModel(Model):
-    """A transformer and its tokenizer; its feature of a text is the mean of the last hidden states of the text's tokens."""
+    """A transformer and its tokenizer; a text's feature is the mean of the last hidden states of its tokens."""
 
     def __init__(self, name: str, network: nn.Module, tokenizer: Any):
         super().__init__(name, network)
@@ -23,7 +23,9 @@ class TextModel(Model):
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if tokenizer.pad_token is None:
-            raise ValueError(f"{name}: its tokenizer has no token to pad with; set tokenizer.pad_token and save it again")
+            raise ValueError(
+                f"{name}: its tokenizer has no token to pad with; set tokenizer.pad_token and save it again"
+            )
         self.length = min(tokenizer.model_max_length, LONGEST, _positions(network))
         self.cut = 0  # texts that were longer
 
@@ -34,11 +36,18 @@ class TextModel(Model):
             whole = self.tokenizer(part, padding=False, truncation=False, verbose=False)["input_ids"]
             self.cut += sum(len(ids) > self.length for ids in whole)
             tokens = self.tokenizer(
-                part, padding=True, truncation=True, max_length=self.length, return_tensors="pt", return_attention_mask=True
+                part,
+                padding=True,
+                truncation=True,
+                max_length=self.length,
+                return_tensors="pt",
+                return_attention_mask=True,
             )
             empty = (tokens["attention_mask"].sum(1) == 0).nonzero()
             if len(empty):
-                raise ValueError(f"{self.name}: text {start + int(empty[0, 0])} holds no token of its vocabulary; leave it out")
+                raise ValueError(
+                    f"{self.name}: text {start + int(empty[0, 0])} holds no token of its vocabulary; leave it out"
+                )
             yield tokens.to(place)
 
     def __call__(self, batch: dict) -> tuple[Tensor, None]:
@@ -50,7 +59,7 @@ class TextModel(Model):
 def _positions(network: nn.Module) -> int:
     """Tokens that a network has positions for: what its config says, and its tables of positions hold.
 
-    RoBERTa and its kin count positions from the one after that of padding, so the first rows of their tables are not used.
+    RoBERTa and its kin count positions from the one after that of padding: the first rows of their tables have no use.
     """
     said = getattr(network.config, "max_position_embeddings", None) or LONGEST
     tables = [

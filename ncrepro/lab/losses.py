@@ -70,7 +70,8 @@ def mixup(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -
     :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`, one draw per batch, :math:`\alpha` is `MIXUP_ALPHA`; j is the
     image before i in the batch (Zhang et al. 2018). As `cross_entropy` otherwise.
     """
-    return cross_entropy(network, *v2.MixUp(alpha=MIXUP_ALPHA, num_classes=_n_classes(network))(images, labels), progress)
+    mix = v2.MixUp(alpha=MIXUP_ALPHA, num_classes=last_layer.n_outputs(network))
+    return cross_entropy(network, *mix(images, labels), progress)
 
 
 def cutmix(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
@@ -79,7 +80,8 @@ def cutmix(network: nn.Module, images: Tensor, labels: Tensor, progress: float) 
     The box covers :math:`1 - \lambda` of the image, :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`, less what lies
     outside; one draw per batch, :math:`\alpha` is `CUTMIX_ALPHA` (Yun et al. 2019). As `cross_entropy` otherwise.
     """
-    return cross_entropy(network, *v2.CutMix(alpha=CUTMIX_ALPHA, num_classes=_n_classes(network))(images, labels), progress)
+    mix = v2.CutMix(alpha=CUTMIX_ALPHA, num_classes=last_layer.n_outputs(network))
+    return cross_entropy(network, *mix(images, labels), progress)
 
 
 def cutout(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
@@ -174,10 +176,6 @@ def adapt(network: nn.Module, name: str) -> nn.Module:
 
 def _log_polynomial(z: Tensor) -> Tensor:
     return (1 + z + z.square() / 2).log()
-
-
-def _n_classes(network: nn.Module) -> int:
-    return last_layer.find(network).out_features
 
 
 LOSSES: dict[str, Loss] = {

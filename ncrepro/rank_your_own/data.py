@@ -25,7 +25,7 @@ from PIL import Image
 from ..extraction import decode, folders
 from ..extraction.folders import Photos
 from ..extraction.samples import Images, Texts
-from ..store import artifacts, fingerprint
+from ..store import artifacts, content, fingerprint
 from ..store.schema import unknown
 from . import tables
 from .labels import check, encode, is_missing, split_of, subset
@@ -98,17 +98,17 @@ class Target:
             found = list(progress(threads.map(partial(_digest, self.data), range(n)), "read", n))
             broken = {i: error for i, (_, error) in enumerate(found) if error}
             if _has_files(self.data):
-                content = {
+                spec = {
                     "content": hashlib.sha256("".join(digest for digest, _ in found).encode()).hexdigest(),
                     "by": [fingerprint.of(decode.__name__), Image.MAX_IMAGE_PIXELS],
                 }
-                path = folder / f"decoded-{artifacts.digest(content)}.safetensors" if folder else None
-                known = artifacts.load(path, content) if path else None
+                path = folder / f"decoded-{artifacts.digest(spec)}.safetensors" if folder else None
+                known = artifacts.load(path, spec) if path else None
                 if known is None:
                     errors = list(progress(threads.map(partial(_decode, self.data), range(n)), "decode", n))
                     known = {"errors": np.frombuffer(json.dumps(errors).encode(), dtype=np.uint8)}
                     if path:
-                        artifacts.save(path, known, content)
+                        artifacts.save(path, known, spec)
                 decoded = json.loads(known["errors"].tobytes())
                 broken |= {i: error for i, error in enumerate(decoded) if error and i not in broken}
         data = self.data
@@ -343,8 +343,7 @@ def _digest(data: Photos | Texts, i: int) -> tuple[str, str]:
     try:
         if not Path(data.sources[i]).is_file():
             return "", "it is not a plain file, or a link to nothing"
-        with open(data.sources[i], "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest(), ""
+        return content.of_file(data.sources[i]), ""
     except OSError as error:
         return "", str(error)
 

@@ -5,7 +5,6 @@ features.
 no weights or another network's) before any sample is looked at.
 """
 
-import difflib
 import hashlib
 import json
 import re
@@ -27,6 +26,8 @@ from ..extraction.text_models import TextModel
 from ..lab import losses
 from ..lab import models as reduced
 from ..lab.tasks import classification
+from ..store import content
+from ..store.schema import near
 
 SOME_TEXT_MODELS = (
     "bert-base-uncased", "bert-base-cased", "bert-base-multilingual-cased", "distilbert-base-uncased", "roberta-base",
@@ -51,12 +52,16 @@ class Candidate:
         Returns the model.
     caution : str
         What a reader should know about it.
+    is_classifier : bool
+        Whether it is known to end in a classifier. Of a network of the reader's that cannot be told: a metric learner's embedding
+        is a linear layer, too.
     """
 
     name: str
     spec: dict | None
     load: Load
     caution: str = ""
+    is_classifier: bool = False
 
 
 def resolve(given: Any, kind: str) -> list[Candidate]:
@@ -142,8 +147,7 @@ def _check_architecture(name: str) -> None:
         networks.checkpoint(name)  # says which names are near
         return
     if name not in networks.names():
-        near = difflib.get_close_matches(name, networks.names(), n=3)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "nothing torchvision has is called like it"
+        hint = near(name, networks.names()) or "nothing torchvision has is called like it"
         raise ValueError(
             f"unknown model {name!r}: {hint} Allowed are the names of torchvision.models.list_models(), {TIMM}NAME, ARCHITECTURE=FILE "
             f"with a file of weights ({', '.join(weights.SUFFIXES)}), and torch.nn.Module"
@@ -153,7 +157,7 @@ def _check_architecture(name: str) -> None:
 def _of_name(name: str, architecture: str) -> Candidate:
     found = networks.checkpoint(architecture)
     spec = {"architecture": architecture, "weights": networks.fetch(found), "transform": repr(found.transform)}
-    return Candidate(name, spec, partial(_load_published, name, architecture))
+    return Candidate(name, spec, partial(_load_published, name, architecture), is_classifier=True)
 
 
 def _load_published(name: str, architecture: str) -> ImageModel:
@@ -176,10 +180,10 @@ def _of_path(name: str, what: str, right: str) -> Callable[[], Candidate]:
         )
     if spec is None:
         if architecture not in networks.names() and not architecture.startswith(TIMM):
-            near = difflib.get_close_matches(architecture, networks.names(), n=3)
+            hint = near(architecture, networks.names())
             raise ValueError(
                 f"model {name!r}: which architecture do the weights in {path.name} belong to? {architecture!r} is none"
-                f"{'; did you mean ' + ' or '.join(map(repr, near)) + '?' if near else ''}; write resnet50={path.name}, or "
+                f"{hint and '; ' + hint}; write resnet50={path.name}, or "
                 f"NAME=resnet50:{path.name}"
             )
         _check_architecture(architecture)
@@ -191,9 +195,8 @@ def _of_file(name: str, architecture: str, path: Path, spec: dict | None) -> Can
         partial(_load_file, name, architecture, path) if spec is None else partial(_load_trained_here, name, path, spec)
     )
     transform = load().transform  # reads the file once, so that one that does not fit is found before the work
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Candidate(name, {"architecture": architecture, "weights": digest, "transform": repr(transform)}, load)
+    known = {"architecture": architecture, "weights": content.of_file(path), "transform": repr(transform)}
+    return Candidate(name, known, load, is_classifier=spec is not None)
 
 
 def _spec_inside(path: Path) -> dict | None:
@@ -264,9 +267,8 @@ def _of_hub(name: str, where: str) -> Candidate:
 def _why_not(where: str, error: str) -> str:
     if Path(where).is_dir():
         return f"this folder holds no model that transformers can read ({error[:160]}): it needs config.json, weights and a tokenizer"
-    near = difflib.get_close_matches(where, SOME_TEXT_MODELS, n=3)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near and where not in near else ""
-    return (f"neither a folder here nor a model that could be had from Hugging Face ({error[:160]}){hint}; without a network, "
+    hint = "" if where in SOME_TEXT_MODELS else near(where, SOME_TEXT_MODELS)
+    return (f"neither a folder here nor a model that could be had from Hugging Face ({error[:160]}){hint and '; ' + hint}; without a network, "
             f"run `hf download {where} --local-dir FOLDER` where there is one and give FOLDER (config.json, model.safetensors, tokenizer) "
             "in place of the name")  # fmt: skip
 

@@ -93,7 +93,8 @@ def rank(
         and its transform. *Texts:* Hugging Face names and folders. *Features:* none.
     metrics : list of str
         Of ``ncti, face, logme, sfda, h_score, regularized_h_score, transrate, gbc, nleep, leep, nce``; the last two
-        need models with a source classifier.
+        need models with a source classifier. Whether the last linear layer of a module or file of your own is one or an
+        embedding cannot be told: it is taken for one, and the table's caution says so.
     labels : array of n labels, optional
         Integers or strings, for data that carry none.
     text, label : str
@@ -422,7 +423,7 @@ def _table(
         "high": (total + LEVEL * error).to_list(),
         "agreement": _agreement(scores[ordered]).to_list(),
         **{column: [arrays[column].item() for arrays in made] for column in ("n_samples", "n_features", "seconds", "peak_mb")},
-        "caution": [_caution(model, arrays) for model, arrays in zip(pool, made, strict=True)],
+        "caution": [_caution(model, arrays, metrics) for model, arrays in zip(pool, made, strict=True)],
     })  # fmt: skip
     table = table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
     table.insert(0, "rank", table["total"].rank(ascending=False, method="min").astype(int))
@@ -494,12 +495,15 @@ def _mean_agreement(scores: pd.DataFrame) -> float:
     return float(np.mean(pairs)) if pairs else np.nan
 
 
-def _caution(model: Candidate | Features, arrays: Arrays) -> str:
+def _caution(model: Candidate | Features, arrays: Arrays, metrics: tuple[str, ...]) -> str:
     n, d = int(arrays["n_samples"]), int(arrays["n_features"])
     wide = f"d >= n: {d} features of {n} samples" if d >= n else ""
     cut, length = arrays["cut"].tolist()
     short = f"{cut} of {n} texts were cut, as it reads {length} tokens at most" if cut else ""
-    return "; ".join(filter(None, (wide, short, getattr(model, "caution", ""))))
+    of_source = [metric for metric in metrics if metric in OF_SOURCE]
+    assumed = "its outputs were taken for source classes: if they are an embedding, leave out " + " and ".join(of_source)
+    assumed = assumed if of_source and not getattr(model, "is_classifier", True) else ""
+    return "; ".join(filter(None, (wide, short, assumed, getattr(model, "caution", ""))))
 
 
 def _cautions(

@@ -4,7 +4,6 @@ Every release names the same network in its own way. `translate` turns each into
 is not the backbone (projection heads, prototypes, queues, momentum copies), and refuses whatever it does not know.
 """
 
-import hashlib
 import math
 import pickle
 import re
@@ -18,7 +17,7 @@ from torchvision.models import resnet50
 
 from ...extraction import networks
 from ...extraction.preprocessing import Transform, describe
-from ...store import artifacts, paths
+from ...store import artifacts, content, paths
 from ...store.schema import unknown
 
 
@@ -140,12 +139,12 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
     """
     release = _release(name)
     path = fetch(name) if path is None else Path(path)
-    if release.md5 and not (found := _digest(path, "md5")).startswith(release.md5):
+    if release.md5 and not (found := content.of_file(path, "md5")).startswith(release.md5):
         raise ValueError(
             f"{path.name} has MD5 {found}, that of {name} begins with {release.md5}: "
             f"download it again from {release.url}"
         )
-    record, found = path.with_name(f"{path.name}.sha256"), _digest(path, "sha256")
+    record, found = path.with_name(f"{path.name}.sha256"), content.of_file(path)
     if record.exists() and record.read_text().strip() != found:
         raise ValueError(
             f"{path.name} has SHA-256 {found}, another than {record.name} recorded when it was first loaded: "
@@ -276,8 +275,3 @@ def _release(name: str) -> Release:
 def _source(release: Release) -> str:
     converted = f" and convert it with {release.converter}" if release.converter else ""
     return f"download {release.url}{converted}"
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()

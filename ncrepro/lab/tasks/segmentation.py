@@ -109,7 +109,7 @@ def fit(network: nn.Module, data: Data, recipe: Recipe, seed: int) -> list[float
 
 def evaluate(network: nn.Module, data: Data) -> Arrays:
     """``accuracy``, of all pixels, its ``standard_error`` over images, and ``mean_iou``, per cent, of a network in evaluation mode."""
-    n_classes = last_layer.find(network).out_channels
+    n_classes = last_layer.n_outputs(network)
     of_images = []
     network.to(cuda_or_cpu()).eval()
     with torch.inference_mode():
