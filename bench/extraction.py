@@ -14,9 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch.utils.data import DataLoader, Dataset
 
-from ncrepro.extraction import extract as extraction
-from ncrepro.extraction import folders
-from ncrepro.extraction import networks as models
+from ncrepro.extraction import devices, features, folders, last_layer, networks
 
 N_IMAGES = {"cuda": 4096, "cpu": 64}  # a small GPU batch would measure only how the loops start
 
@@ -38,7 +36,7 @@ class _Prepared(Dataset):
 
 def network_alone(network, photos, transform, place):
     """The forward passes and nothing else: one batch, made beforehand, again and again."""
-    size = min(extraction.BATCH[place.type], len(photos))
+    size = min(features.BATCH[place.type], len(photos))
     batch = np.stack([transform(photos.image(i)) for i in range(size)])
     batch = transform.normalise(torch.from_numpy(batch).to(place).permute(0, 3, 1, 2))
     network.to(place, memory_format=torch.channels_last).eval()
@@ -56,19 +54,19 @@ def released_way(network, photos, transform, place):
     network = network.to(place, memory_format=torch.contiguous_format).eval()
 
     def run():
-        features, probs = [], []
-        hook = models.head(network).register_forward_hook(lambda _, inputs, __: features.append(inputs[0].cpu()))
+        H, probs = [], []
+        hook = last_layer.find(network).register_forward_hook(lambda _, inputs, __: H.append(inputs[0].cpu()))
         with torch.no_grad():
             for images, _ in DataLoader(_Prepared(photos, transform), batch_size=64):
                 probs.append(network(images.to(place)).softmax(1).cpu())
         hook.remove()
-        return torch.cat(features), torch.cat(probs)
+        return torch.cat(H), torch.cat(probs)
 
     return run
 
 
 def ours(network, photos, transform, place):
-    return lambda: extraction.extract(network, photos, transform, on=place)
+    return lambda: features.of_photos(network, photos, transform, place=place)
 
 
 def write_photos(folder: Path, n: int = 64) -> folders.Photos:
@@ -96,9 +94,9 @@ def measure(names: tuple[str, ...], rounds: int, n_images: int | None = None) ->
 
 
 def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_images: int | None) -> pd.DataFrame:
-    rows, place = [], extraction.device()
+    rows, place = [], devices.cuda_or_cpu()
     for name in names:
-        network, transform = models.build(name).eval(), models.checkpoint(name).transform
+        network, transform = networks.build(name).eval(), networks.checkpoint(name).transform
         few = photos.take(np.arange(n_images or N_IMAGES[place.type]) % len(photos))
         taken = {loop.__name__: [] for loop in (network_alone, ours, released_way)}
         for turn in range(rounds + 1):

@@ -7,7 +7,7 @@ from conftest import REPOSITORY
 from ncrepro.commands import cli
 from ncrepro.commands import manual_data as by_hand
 from ncrepro.commands import plan as catalogue
-from ncrepro.extraction import networks as models
+from ncrepro.extraction import networks
 from ncrepro.lab import profiles
 from ncrepro.lab.datasets import torchvision_datasets as datasets
 from ncrepro.lab.experiment import Experiment
@@ -42,7 +42,7 @@ def test_each_says_whether_it_is_there_how_large_it_is_and_how_to_get_it(paper):
     assert table["licence"].str.len().gt(0).all()
     assert table["how"].str.contains("http").all()
     (paths.downloads() / "dtd" / "dtd").mkdir(parents=True)
-    file = models.checkpoint("resnet50").file
+    file = networks.checkpoint("resnet50").file
     file.parent.mkdir(parents=True)
     file.touch()
     selfsupervised.place("byol").touch()

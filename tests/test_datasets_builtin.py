@@ -9,10 +9,10 @@ from functools import cache
 import numpy as np
 import pytest
 
+from ncrepro.extraction.samples import Images
 from ncrepro.figures import examples
 from ncrepro.lab.datasets import builtin
 from ncrepro.lab.datasets.builtin import glyphs, signs
-from ncrepro.lab.datasets.images import Images
 
 SPLITS = ("train", "test")
 generated = cache(builtin.generate)

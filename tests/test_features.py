@@ -6,6 +6,7 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
+from ncrepro.extraction import last_layer
 from ncrepro.lab import features, models, training
 
 
@@ -16,7 +17,7 @@ def _images(n=10):
 @pytest.mark.parametrize("name", models.names())
 def test_source_probabilities_are_the_softmax_of_the_classifier_on_the_features(name):
     network = models.build(name, 6, seed=0)
-    head = models.classifier(network)
+    head = last_layer.find(network)
     extracted = features.extract(network, _images())
     assert extracted.features.shape == (10, head.in_features)
     assert extracted.features.dtype == extracted.source_probs.dtype == np.float32
@@ -41,7 +42,7 @@ def test_extracting_changes_nothing_in_the_network():
     second = features.extract(network, _images())
     assert np.array_equal(first.features, second.features)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
-    assert not models.classifier(network)._forward_pre_hooks
+    assert not last_layer.find(network)._forward_hooks
 
 
 def test_features_of_a_linear_network_are_the_prepared_images():
@@ -56,7 +57,7 @@ def test_features_that_are_not_finite_are_refused_with_the_models_name(value):
     network.classifier[0].bias.data.fill_(value)
     with pytest.raises(ValueError, match="vgg16: features of 10 of 10 images are NaN or infinite"):
         features.extract(network, _images())
-    assert not models.classifier(network)._forward_pre_hooks
+    assert not last_layer.find(network)._forward_hooks
 
 
 def test_no_images_are_refused():

@@ -18,9 +18,9 @@ from torch import nn
 
 from ncrepro import ranking
 from ncrepro.commands.run import run_notebook
-from ncrepro.extraction import extract as extraction
-from ncrepro.extraction import networks as models
+from ncrepro.extraction import features, networks
 from ncrepro.extraction.folders import Photos
+from ncrepro.extraction.preprocessing import Transform
 from ncrepro.figures import loss_functions, selfsupervised
 from ncrepro.lab import models as reduced
 from ncrepro.lab import published
@@ -32,7 +32,7 @@ from ncrepro.lab.tasks import imagenet
 from ncrepro.store import artifacts
 
 matplotlib.use("agg")
-TINY = models.Transform(16, 16, "bilinear", (0.5,) * 3, (0.25,) * 3)
+TINY = Transform(16, 16, "bilinear", (0.5,) * 3, (0.25,) * 3)
 RECIPE = imagenet.Recipe(epochs=6, batch_size=8, learning_rate=0.05)
 
 
@@ -59,7 +59,7 @@ def test_extraction_gives_what_one_plain_forward_pass_gives():
     images = TINY.normalise(torch.tensor(np.stack([TINY(photos.image(i)) for i in range(len(photos))])).permute(0, 3, 1, 2))
     with torch.no_grad():
         features, logits = network[:-1](images), network(images)
-    found = extraction.extract(network, photos, TINY)
+    found = features.of_photos(network, photos, TINY)
     assert np.allclose(found.features, features, atol=1e-5) and found.features.dtype == np.float32
     assert np.allclose(found.source_probs, logits.softmax(1), atol=1e-6)
 
@@ -67,19 +67,19 @@ def test_extraction_gives_what_one_plain_forward_pass_gives():
 @pytest.mark.parametrize("size", [1, 7, 48, 100])
 def test_batches_and_threads_change_nothing_but_rounding(size, monkeypatch):
     network, photos = tiny(), patches()
-    expected = extraction.extract(network, photos, TINY)
-    monkeypatch.setitem(extraction.BATCH, "cpu", size)
+    expected = features.of_photos(network, photos, TINY)
+    monkeypatch.setitem(features.BATCH, "cpu", size)
     monkeypatch.setenv("NCREPRO_LOADERS", "4")
-    found = extraction.extract(network, photos, TINY)
+    found = features.of_photos(network, photos, TINY)
     assert np.allclose(found.features, expected.features, atol=1e-5)
 
 
 def test_bfloat16_is_close_and_comes_out_as_float32():
-    full, half = (extraction.extract(tiny(), patches(), TINY, precision) for precision in extraction.PRECISIONS)
+    full, half = (features.of_photos(tiny(), patches(), TINY, precision) for precision in features.PRECISIONS)
     assert half.features.dtype == half.source_probs.dtype == np.float32
     assert 0 < np.abs(half.features - full.features).max() < 0.05 * np.abs(full.features).max()
     with pytest.raises(ValueError, match="unknown precision 'float16': choose one of bfloat16, float32"):
-        extraction.extract(tiny(), patches(), TINY, "float16")
+        features.of_photos(tiny(), patches(), TINY, "float16")
 
 
 def test_features_that_are_not_finite_are_refused_with_model_data_and_image():
@@ -87,7 +87,7 @@ def test_features_that_are_not_finite_are_refused_with_model_data_and_image():
     network.name = "net"
     network[2].weight.data[0, 0] = float("nan")
     with pytest.raises(ValueError, match=r"net on patches: features of 48 of 48 images are NaN or infinite, the first of image 0"):
-        extraction.extract(network, patches(), TINY)
+        features.of_photos(network, patches(), TINY)
 
 
 def test_a_corrupt_image_stops_the_extraction_in_its_own_words(tmp_path):
@@ -97,13 +97,13 @@ def test_a_corrupt_image_stops_the_extraction_in_its_own_words(tmp_path):
     files[33].write_bytes(b"no image")
     photos = Photos("broken", "train", files, np.zeros(40, dtype=np.int64), ("k",), "all")
     with pytest.raises(ValueError, match=rf"^{files[33]} of broken cannot be read as an image") as caught:
-        extraction.extract(tiny(), photos, TINY)
+        features.of_photos(tiny(), photos, TINY)
     assert "Traceback" not in str(caught.value)
 
 
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match="patches: 0 images; allowed is one or more"):
-        extraction.extract(tiny(), patches().take([]), TINY)
+        features.of_photos(tiny(), patches().take([]), TINY)
 
 
 # Training and judging -------------------------------------------------------------------------------------------------
@@ -140,8 +140,8 @@ def test_images_that_show_several_classes_are_learnt_with_all_of_them():
     photos = replace(photos, present=present, measure="map")
     network = tiny()
     imagenet.train_photos(network, TINY, photos, imagenet.Recipe(20, 8, 0.2), 0)
-    _, logits = extraction.forward(network, photos, TINY, "float32", torch.device("cpu"))
-    assert ((logits > 0).numpy() == present).mean() > 0.95
+    logits = features.of_photos(network, photos, TINY, logits=True).source_probs
+    assert ((logits > 0) == present).mean() > 0.95
     assert imagenet.measure(network, TINY, photos)[0] > 95 and np.isnan(imagenet.measure(network, TINY, photos)[1])
 
 
@@ -223,7 +223,7 @@ def standins(tmp_path_factory):
     images = TINY.normalise(torch.tensor(np.stack(images)).permute(0, 3, 1, 2))
     for i, name in enumerate(("timm/test_resnet", "timm/test_byobnet", "timm/test_efficientnet")):
         torch.manual_seed(i)
-        network = models.build(name, 5)
+        network = networks.build(name, 5)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = None
@@ -346,7 +346,7 @@ def test_a_pool_with_several_sources_trains_on_them_first(place):
     _, _, job = jobs["pretrain"][1]
     arrays = artifacts.load(job.path, job.spec)
     network, transform = imagenet.restore(job.spec, arrays)
-    assert models.head(network).out_features == int(arrays["n_classes"]) == 3
+    assert networks.head(network).out_features == int(arrays["n_classes"]) == 3
     photos = datasets.load("folder/more", "test")
     assert imagenet.measure(network, transform, photos)[0] == pytest.approx(float(arrays["accuracy"]))
     assert study.features_of("folder/more", "folder/last")["source_probs"].shape == (90, 3)
@@ -362,7 +362,7 @@ def test_weights_that_changed_after_they_were_recorded_are_refused(place, standi
     (copy / "checkpoints/timm").mkdir(parents=True)
     monkeypatch.setenv("NCREPRO_DATA", str(copy))
     for name in ("timm/test_resnet", "timm/test_byobnet", "timm/test_efficientnet"):
-        torch.save(models.build(name, 5).state_dict(), copy / "checkpoints" / f"{name}.pth")
+        torch.save(networks.build(name, 5).state_dict(), copy / "checkpoints" / f"{name}.pth")
     with pytest.raises(ValueError, match="the weights of timm/test_resnet have changed since 10_train_pool recorded them"):
         study.extract()
     assert not list(place.rglob("features/**/*.safetensors"))  # nothing was stored
@@ -448,7 +448,7 @@ def released(standins, tmp_path, monkeypatch):
     table = published.load("selfsupervised_finetuned_accuracy")
     table = table.assign(**{"folder/more": table["dtd"]})
     table.to_csv(tmp_path / "data" / "published" / "selfsupervised_finetuned_accuracy.csv")
-    network = models.build("resnet50")
+    network = networks.build("resnet50")
     for seed, name in enumerate(("swav", "pcl-v2")):
         torch.manual_seed(seed)
         for module in network.modules():
@@ -457,8 +457,8 @@ def released(standins, tmp_path, monkeypatch):
         place = releases.place(name)
         place.parent.mkdir(exist_ok=True)
         torch.save(LAYOUTS[name](backbone(network)), place)
-    real = models.checkpoint
-    monkeypatch.setattr(models, "checkpoint", lambda *given, **named: replace(real(*given, **named), transform=TINY))
+    real = networks.checkpoint
+    monkeypatch.setattr(networks, "checkpoint", lambda *given, **named: replace(real(*given, **named), transform=TINY))
     measure = imagenet.collapse.measure
     monkeypatch.setattr(imagenet.collapse, "measure", lambda features: measure(features[:, :64]))  # of all 2,048 it takes long
     return Experiment("selfsupervised")

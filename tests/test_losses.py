@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ncrepro.extraction import last_layer
 from ncrepro.lab import losses, models, training
 from ncrepro.lab.tasks import classification
 
@@ -305,7 +306,7 @@ def test_the_losses_train_to_different_weights():
     for name in losses.LOSSES:
         network = models.build("mobilenet_v1", 4, seed=0)
         training.fit(network, *easy(), training.Recipe(1, 16, 0.05), seed=0, loss=name)
-        heads.append(models.classifier(network).weight)
+        heads.append(last_layer.find(network).weight)
     assert all(not torch.equal(a, b) for i, a in enumerate(heads) for b in heads[:i])
 
 
@@ -314,7 +315,7 @@ def test_without_a_name_training_is_by_cross_entropy():
     for said in ({}, {"loss": "cross_entropy"}):
         network = models.build("mobilenet_v1", 4, seed=0)
         training.fit(network, *easy(), training.Recipe(1, 16, 0.05), seed=0, **said)
-        heads.append(models.classifier(network).weight)
+        heads.append(last_layer.find(network).weight)
     assert torch.equal(*heads)
 
 
@@ -368,7 +369,7 @@ def test_source_probabilities_are_those_of_the_loss(root):
     target = {"target": "digits", "split": "train", "max_per_class": 4}
     taylor, plain = (classification.extract(target, spec | {"loss": loss}, arrays) for loss in ("taylor_softmax", "mixup"))
     assert np.array_equal(taylor["features"], plain["features"])
-    head = models.classifier(classification.restore(spec, arrays))
+    head = last_layer.find(classification.restore(spec, arrays))
     logits = head(torch.from_numpy(plain["features"])).detach()
     np.testing.assert_allclose(plain["source_probs"], logits.softmax(1), atol=1e-5)
     np.testing.assert_allclose(taylor["source_probs"], taylor_probabilities(logits), atol=1e-5)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from ncrepro.extraction import last_layer
 from ncrepro.lab import models
 from ncrepro.lab.models import vision
 
@@ -42,7 +43,7 @@ def test_every_network_gives_one_logit_per_class(name):
 @EVERY
 def test_logits_are_the_classifier_applied_to_its_input(name):
     network = models.build(name, 7, seed=0).eval()
-    head = models.classifier(network)
+    head = last_layer.find(network)
     seen = []
     head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():
@@ -53,7 +54,7 @@ def test_logits_are_the_classifier_applied_to_its_input(name):
 
 @EVERY
 def test_features_are_wide_enough_for_64_principal_components(name):
-    assert models.classifier(models.build(name, 7, seed=0)).in_features >= 64
+    assert last_layer.find(models.build(name, 7, seed=0)).in_features >= 64
 
 
 @EVERY
@@ -81,15 +82,15 @@ def test_no_network_draws_random_numbers_while_training(name):
 @EVERY
 def test_a_replaced_classifier_is_seeded_and_leaves_the_rest_alone(name):
     network, twin = models.build(name, 7, seed=0), models.build(name, 7, seed=0)
-    width = models.classifier(network).in_features
+    width = last_layer.find(network).in_features
     for model in (network, twin):
-        models.replace_classifier(model, 4, seed=5)
-    head = models.classifier(network)
+        last_layer.replace(model, 4, seed=5)
+    head = last_layer.find(network)
     assert (head.in_features, head.out_features) == (width, 4)
     assert network(_images()).shape == (3, 4)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), twin.parameters(), strict=True))
-    models.replace_classifier(twin, 4, seed=6)
-    assert not torch.equal(head.weight, models.classifier(twin).weight)
+    last_layer.replace(twin, 4, seed=6)
+    assert not torch.equal(head.weight, last_layer.find(twin).weight)
 
 
 @EVERY
@@ -109,11 +110,11 @@ def test_the_seed_alone_decides_the_weights(name):
     assert torch.equal(torch.get_rng_state(), state), "the global random state must be left as it was"
     assert all(torch.equal(first[key], second[key]) for key in first)
     other = models.build(name, 7, seed=4)
-    assert not torch.equal(models.classifier(other).weight, second[_classifier_key(other)])
+    assert not torch.equal(last_layer.find(other).weight, second[_classifier_key(other)])
 
 
 def _classifier_key(network):
-    return next(key for key, p in network.named_parameters() if p is models.classifier(network).weight)
+    return next(key for key, p in network.named_parameters() if p is last_layer.find(network).weight)
 
 
 @pytest.mark.parametrize(
@@ -158,9 +159,9 @@ def test_fewer_than_two_classes_are_refused(n_classes):
     with pytest.raises(ValueError, match=f"n_classes is {n_classes}; allowed is 2 or more"):
         models.build("mobilenet_v1", n_classes, seed=0)
     with pytest.raises(ValueError, match="allowed is 2 or more"):
-        models.replace_classifier(models.build("mobilenet_v1", 5, seed=0), n_classes, seed=0)
+        last_layer.replace(models.build("mobilenet_v1", 5, seed=0), n_classes, seed=0)
 
 
 def test_a_network_without_a_linear_layer_has_no_classifier():
     with pytest.raises(ValueError, match="Sequential has no linear layer"):
-        models.classifier(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))
+        last_layer.find(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))

@@ -11,6 +11,7 @@ import torchvision.datasets as tv
 from PIL import Image
 
 from ncrepro.commands import plan as catalogue
+from ncrepro.extraction import last_layer
 from ncrepro.lab import datasets, models, profiles
 from ncrepro.lab.datasets import photographs, torchvision_datasets
 from ncrepro.lab.models import full_size
@@ -186,7 +187,7 @@ def test_a_network_of_full_size_still_has_a_picture_where_it_begins_to_average(n
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(lambda _, inputs, output: sides.append(max(inputs[0].shape[-2:])))
-    head = models.classifier(network)
+    head = last_layer.find(network)
     head.register_forward_pre_hook(lambda _, inputs: widths.append(inputs[0].shape))
     assert network(torch.zeros(2, 3, 32, 32, device="meta")).shape == (2, 7)
     assert widths == [(2, head.in_features)] and head.in_features >= 512

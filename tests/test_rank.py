@@ -21,13 +21,17 @@ import ncrepro
 from ncrepro import metrics, ranking
 from ncrepro.commands import cli as pipeline
 from ncrepro.commands import variables
-from ncrepro.extraction import networks as published
+from ncrepro.extraction import last_layer, networks
+from ncrepro.extraction.features import BATCH, ImageModel, extract
+from ncrepro.extraction.preprocessing import IMAGENET, REDUCED
 from ncrepro.lab import models
 from ncrepro.metrics import ClassStatistics, registry
-from ncrepro.rank_your_own import models as candidates
-from ncrepro.rank_your_own import rank as advice
+from ncrepro.rank_your_own.data import Target, open_target
+from ncrepro.rank_your_own.models import resolve
+from ncrepro.rank_your_own.rank import MEANING, Settings, _agreement, _resamples
+from ncrepro.store import artifacts
 
-SIZE = candidates.REDUCED  # 32 pixels: small enough for tests
+SIZE = REDUCED  # 32 pixels: small enough for tests
 
 
 def rank(data, *arguments, **options):
@@ -109,7 +113,7 @@ def test_the_best_model_comes_first(pool):
 
 def test_agreement_is_1_where_all_metrics_give_one_rank_and_0_where_they_are_opposed():
     scores = pd.DataFrame({"a": [1.0, 2, 3], "b": [3.0, 2, 1]}, index=["x", "y", "z"])
-    assert advice._agreement(scores).tolist() == [1 - 2 / 2, 1 - 0 / 2, 1 - 2 / 2]
+    assert _agreement(scores).tolist() == [1 - 2 / 2, 1 - 0 / 2, 1 - 2 / 2]
     assert ranking.mutual_agreement(scores) == pytest.approx(-1)
 
 
@@ -132,12 +136,12 @@ def test_the_interval_is_narrower_with_more_samples():
 
 
 def test_resamples_keep_the_number_of_each_class_and_shrink_with_large_data():
-    settings = advice.Settings(("logme",), 2, 0, None, None, None)
+    settings = Settings(("logme",), 2, 0, None, None, None)
     y = np.repeat([0, 1, 2], [10, 20, 5])
-    first, second = advice._resamples(y, settings)
+    first, second = _resamples(y, settings)
     assert np.bincount(y[first]).tolist() == [10, 20, 5] and not np.array_equal(first, second)
     y = np.repeat([0, 1], [6000, 2000])
-    assert np.bincount(y[next(iter(advice._resamples(y, settings)))]).tolist() == [6000 // 2, 2000 // 2]
+    assert np.bincount(y[next(iter(_resamples(y, settings)))]).tolist() == [6000 // 2, 2000 // 2]
 
 
 def test_it_says_when_the_evidence_is_thin():
@@ -172,7 +176,7 @@ def test_a_term_that_is_the_same_for_all_models_is_left_out_and_said(pool):
 def test_cautions_and_the_sentence_are_shown_unless_asked_not_to(pool, capsys):
     rank(pool[0], labels=pool[1], progress=True)
     said = capsys.readouterr().err
-    assert "caution: there are 4 models only" in said and advice.MEANING in said
+    assert "caution: there are 4 models only" in said and MEANING in said
     rank(pool[0], labels=pool[1])
     assert capsys.readouterr() == ("", "")
 
@@ -276,15 +280,15 @@ def test_train_is_taken_where_there_are_train_and_test(pictures):
 
 def test_the_features_are_those_of_the_penultimate_layer_under_the_models_own_transform(pictures):
     network, _ = tiny(1)["tiny0"]
-    model = candidates.resolve({"it": (network, SIZE)}, "images")[0].load()
-    target = advice.own.open_target(pictures)
-    arrays = candidates.extract(model, target.data, torch.device("cpu"), 4, lambda n: None)
+    model = resolve({"it": (network, SIZE)}, "images")[0].load()
+    target = open_target(pictures)
+    found = extract(model, target.data, torch.device("cpu"), 4)
     x = torch.stack([torch.tensor(SIZE(target.data.image(i))) for i in range(15)]).permute(0, 3, 1, 2)
     with torch.inference_mode():
         H = network.body(SIZE.normalise(x))
         probs = network.fc(H).softmax(1)
-    np.testing.assert_allclose(arrays["features"], H, atol=1e-5)
-    np.testing.assert_allclose(arrays["source_probs"], probs, atol=1e-5)
+    np.testing.assert_allclose(found.features, H, atol=1e-5)
+    np.testing.assert_allclose(found.source_probs, probs, atol=1e-5)
 
 
 def test_a_network_without_a_classifier_gives_what_it_returns(pictures):
@@ -292,6 +296,18 @@ def test_a_network_without_a_classifier_gives_what_it_returns(pictures):
     assert table["n_features"].tolist() == [5, 5]
     with pytest.raises(ValueError, match="tiny0 has no source classifier, which metric 'leep' needs"):
         rank(pictures, tiny(head=False), metrics=["leep"])
+
+
+def test_outputs_that_may_be_an_embedding_are_said_where_they_are_taken_for_classes(pictures):
+    said = "its outputs were taken for source classes: if they are an embedding, leave out leep and nce"
+    assert all(said in caution for caution in rank(pictures, tiny(), ["leep", "logme", "nce"])["caution"])
+    assert not rank(pictures, tiny())["caution"].str.contains("embedding").any()
+    H, y = classes()
+    for seed in (0, 1):
+        probs = np.random.default_rng(seed).dirichlet(np.ones(4), len(y))
+        np.savez(pictures / f"{seed}.npz", features=H, labels=y, source_probs=probs)
+    table = rank([pictures / "0.npz", pictures / "1.npz"], metrics=["leep"])
+    assert not table["caution"].str.contains("embedding").any()  # whose source probabilities are given
 
 
 def test_any_callable_from_an_image_to_a_tensor_is_a_transform(pictures):
@@ -330,7 +346,7 @@ def test_an_unreadable_image_stops_the_ranking_before_any_network_sees_one(pictu
     broken = pictures / "train" / "class1" / "3.jpg"
     broken.write_bytes(broken.read_bytes()[:300])
     (pictures / "train" / "class2" / "0.jpg").write_text("not an image")
-    monkeypatch.setattr(candidates, "extract", lambda *_: pytest.fail("a network was run"))
+    monkeypatch.setattr("ncrepro.rank_your_own.rank.extract", lambda *_: pytest.fail("a network was run"))
     with pytest.raises(
         ValueError, match="2 of 15 images cannot be read, the first is .*class1/3.jpg .*on_error='skip'"
     ):
@@ -381,7 +397,7 @@ def test_data_that_are_no_images_are_refused(pictures, tmp_path):
 @pytest.fixture
 def resnet(tmp_path):
     """A state dict of torchvision's resnet18 with four classes, in a file."""
-    torch.save(published.build("resnet18", 4).state_dict(), tmp_path / "mine.pth")
+    torch.save(networks.build("resnet18", 4).state_dict(), tmp_path / "mine.pth")
     return tmp_path / "mine.pth"
 
 
@@ -410,14 +426,14 @@ def test_weights_in_files_are_read_whatever_holds_them(pictures, resnet, tmp_pat
         f"nested=resnet18:{tmp_path / 'nested.pt'}",
         f"safe=resnet18:{tmp_path / 'safe.safetensors'}",
     ]
-    loaded = [candidate.load().network.state_dict() for candidate in candidates.resolve(pool, "images")]
+    loaded = [candidate.load().network.state_dict() for candidate in resolve(pool, "images")]
     assert all(torch.equal(one[key], state[key]) for one in loaded for key in state)
 
 
 def test_files_that_hold_no_weights_of_that_network_are_refused_before_the_work(
     pictures, resnet, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(advice.own.Target, "checked", lambda *_: pytest.fail("images were read"))
+    monkeypatch.setattr(Target, "checked", lambda *_: pytest.fail("images were read"))
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(print))
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pth")
     torch.save({"epoch": 3}, tmp_path / "epoch.pth")
@@ -453,24 +469,25 @@ def test_missing_weights_without_a_network_say_which_files_to_put_where(pictures
 def test_published_weights_are_found_where_torch_hub_keeps_them(pictures, root, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(root / "torch"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_: pytest.fail("a download was tried"))
-    original = published._of_torchvision
+    original = networks._of_torchvision
     monkeypatch.setattr(
-        published, "_of_torchvision", lambda *a: replace(original(*a), sha256="")
+        networks, "_of_torchvision", lambda *a: replace(original(*a), sha256="")
     )  # random weights have another hash
     (root / "torch/hub/checkpoints").mkdir(parents=True)
     for name in ("resnet18", "squeezenet1_1"):
         torch.save(
-            published.build(name).state_dict(),
+            networks.build(name).state_dict(),
             root / "torch/hub/checkpoints" / original(name, "IMAGENET1K_V1").file.name,
         )
-    table = rank(pictures, "resnet18 squeezenet1_1", max_per_class=2).set_index("model")
+    table = rank(pictures, "resnet18 squeezenet1_1", ["logme", "leep"], max_per_class=2).set_index("model")
+    assert not table["caution"].str.contains("embedding").any()  # published weights are classifiers'
     assert table["n_features"].to_dict() == {"resnet18": 512, "squeezenet1_1": 512}
 
 
 def test_networks_of_timm_are_looked_up_by_name():
     pytest.importorskip("timm")
-    network = published.build("timm/vit_tiny_patch16_224", 5)
-    model = candidates.ImageModel("vit", network, candidates.IMAGENET)
+    network = networks.build("timm/vit_tiny_patch16_224", 5)
+    model = ImageModel("vit", network, IMAGENET)
     with torch.inference_mode():
         H, probs = model(torch.zeros(2, 3, 224, 224, dtype=torch.uint8))
     assert H.shape == (2, 192) and probs.shape == (2, 5)
@@ -483,13 +500,18 @@ def test_a_file_that_the_demo_trained_says_its_own_architecture(pictures, root):
     job = study._pretraining(study.pool.models[0])
     network = models.build(study.pool.architectures[0], 7, seed=3)
     arrays = {f"weights.{key}": value.numpy() for key, value in network.state_dict().items()}
-    advice.artifacts.save(job.path, arrays | {"n_classes": np.array(7)}, job.spec)
-    candidate, other = candidates.resolve([study.checkpoint("resnet34"), f"mine={job.path}"], "images")
+    artifacts.save(job.path, arrays | {"n_classes": np.array(7)}, job.spec)
+    candidate, other = resolve([study.checkpoint("resnet34"), f"mine={job.path}"], "images")
     assert (candidate.name, other.name) == ("resnet34-source-cross_entropy", "mine")
+    assert candidate.is_classifier and other.is_classifier
     with pytest.raises(ValueError, match="says of itself that it is a resnet34, not a resnet50"):
-        candidates.resolve([f"mine=resnet50:{job.path}"], "images")
+        resolve([f"mine=resnet50:{job.path}"], "images")
     loaded = candidate.load().network.state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in network.state_dict().items())
+    artifacts.save(root / "taylor.safetensors", arrays | {"n_classes": np.array(7)}, job.spec | {"loss": "taylor_softmax"})
+    model = resolve([f"it={root / 'taylor.safetensors'}"], "images")[0].load()  # it returns what its last layer gives, changed
+    H, probs = model(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+    assert H.shape == (2, last_layer.width(network)) and probs.shape == (2, 7)
 
 
 # What is kept ---------------------------------------------------------------------------------------------------------
@@ -498,8 +520,8 @@ def test_a_file_that_the_demo_trained_says_its_own_architecture(pictures, root):
 @pytest.fixture
 def extractions(monkeypatch):
     """The names of the models whose features are taken, as they are."""
-    seen, extract = [], candidates.extract
-    monkeypatch.setattr(candidates, "extract", lambda model, *rest: (seen.append(model.name), extract(model, *rest))[1])
+    seen = []
+    monkeypatch.setattr("ncrepro.rank_your_own.rank.extract", lambda model, *rest: (seen.append(model.name), extract(model, *rest))[1])
     return seen
 
 
@@ -522,24 +544,24 @@ def test_other_images_other_weights_and_another_transform_need_one(pictures, roo
 
 
 def test_an_interrupted_ranking_goes_on_with_the_model_it_stopped_at(pictures, root, extractions, monkeypatch):
-    whole = candidates.ImageModel.__call__
+    whole = ImageModel.__call__
 
     def interrupted(model, batch):
         if model.name == "tiny2":
             raise KeyboardInterrupt
         return whole(model, batch)
 
-    monkeypatch.setattr(candidates.ImageModel, "__call__", interrupted)
+    monkeypatch.setattr(ImageModel, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         rank(pictures, tiny(3), cache=True)
-    monkeypatch.setattr(candidates.ImageModel, "__call__", whole)
+    monkeypatch.setattr(ImageModel, "__call__", whole)
     del extractions[:]
     rank(pictures, tiny(3), cache=True)
     assert extractions == ["tiny2"]
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(pictures, monkeypatch):
-    whole, sizes = candidates.ImageModel.__call__, []
+    whole, sizes = ImageModel.__call__, []
 
     def small_memory(model, batch):
         sizes.append(len(batch))
@@ -547,8 +569,8 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(pictures, monkeypatch
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(model, batch)
 
-    monkeypatch.setattr(candidates.ImageModel, "__call__", small_memory)
-    monkeypatch.setattr(candidates.extraction, "BATCH", {"cpu": 15})
+    monkeypatch.setattr(ImageModel, "__call__", small_memory)
+    monkeypatch.setitem(BATCH, "cpu", 15)
     assert rank(pictures, tiny())["n_samples"].tolist() == [15, 15]
     assert sizes == [15, 7, 3, 3, 3, 3, 3] * 2
     with pytest.raises(torch.OutOfMemoryError):
@@ -625,10 +647,10 @@ def test_a_table_of_texts_is_ranked_from_csv_json_lines_and_lists(berts, tmp_pat
 
 
 def test_the_feature_of_a_text_does_not_depend_on_the_texts_beside_it(berts):
-    model = candidates.resolve(berts, "texts")[0].load()
-    texts = advice.own.open_target(TEXTS, LABELS).data
+    model = resolve(berts, "texts")[0].load()
+    texts = open_target(TEXTS, LABELS).data
     one, all_ = (
-        candidates.extract(model, texts, torch.device("cpu"), size, lambda n: None)["features"] for size in (1, 6)
+        extract(model, texts, torch.device("cpu"), size).features for size in (1, 6)
     )
     np.testing.assert_allclose(one, all_, atol=1e-5)
 

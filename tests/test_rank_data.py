@@ -15,15 +15,15 @@ from PIL import Image
 
 import ncrepro
 from ncrepro.extraction import decode, folders
-from ncrepro.rank_your_own import data as own
-from ncrepro.rank_your_own import features as given
 from ncrepro.rank_your_own import labels
-from ncrepro.rank_your_own import rank as advice
+from ncrepro.rank_your_own.data import open_target
+from ncrepro.rank_your_own.features import are_features, open_features
+from ncrepro.rank_your_own.rank import _cautions_of_data
 
 
 def opened(data, *arguments, **options):
     on_error = options.pop("on_error", "raise")
-    return own.open_target(data, *arguments, **options).checked(on_error, None, lambda work, *_: work)
+    return open_target(data, *arguments, **options).checked(on_error, None, lambda work, *_: work)
 
 
 def put(path, image=None, format="PNG"):
@@ -117,7 +117,7 @@ def test_hidden_files_beside_features_do_not_count_either(tmp_path):
         np.savez(tmp_path / name, features=np.random.default_rng(len(name)).normal(size=(12, 3)), labels=y)
     (tmp_path / "._a.npz").write_bytes(b"\0\5\x16\7")
     (tmp_path / ".ipynb_checkpoints").mkdir()
-    assert given.are_features(tmp_path) and [m.name for m in given.features(tmp_path)] == ["a", "b"]
+    assert are_features(tmp_path) and [m.name for m in open_features(tmp_path)] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_hidden_classes_of_a_data_set_deserve_a_caution(cats):
     for i in range(2):
         put(cats / ".ipynb_checkpoints" / f"{i}.png")
     target = opened(ImageFolder(cats))
-    assert advice._cautions_of_data(target.data.classes, target) == [
+    assert _cautions_of_data(target.data.classes, target) == [
         "class '.ipynb_checkpoints' is called like what a system hides in a folder: is it a class?"
     ]
 
@@ -189,7 +189,7 @@ def test_files_that_are_not_looked_at_are_counted(cats):
         "/b/vector.svg",
         "/b/x.heic",
     ]
-    said = advice._cautions_of_data(target.data.classes, target)
+    said = _cautions_of_data(target.data.classes, target)
     assert len(said) == 1 and "4 files among the images were not looked at" in said[0] and "stray.png" in said[0]
 
 
@@ -466,7 +466,7 @@ def test_classes_of_one_sample_are_refused_of_features_too():
 
 def table(folder, content, suffix="csv"):
     (folder / f"t.{suffix}").write_bytes(content if isinstance(content, bytes) else content.encode())
-    return own.open_target(folder / f"t.{suffix}").data
+    return open_target(folder / f"t.{suffix}").data
 
 
 def test_rows_of_a_csv_are_never_shifted(tmp_path):
@@ -479,7 +479,7 @@ def test_rows_of_a_csv_are_never_shifted(tmp_path):
         text.replace(",label\n", ",label,\n").replace(",a\n", ",a,\n").replace(",b\n", ",b,,\n"),
     ):
         data = table(tmp_path, content)
-        assert data.texts.tolist() == [t for t, _ in rows] and data.labels.tolist() == [0, 1, 0, 1]
+        assert data.texts == tuple(t for t, _ in rows) and data.labels.tolist() == [0, 1, 0, 1]
     for content, message in (
         ("text,label\nhello,a\nhello, world,b\n", "t.csv: line 3 has 3 fields, but the header names 2 columns"),
         ("text,label\nhello,a,1\nyou,b,2\n", "line 2 has 3 fields"),
@@ -500,7 +500,7 @@ def test_a_table_of_a_million_columns_costs_no_more_than_its_rows(tmp_path):
     content = ",".join(f"c{i}" for i in range(n - 2)) + ",text,label\n" + "".join(f"{row}hello {i},{'ab'[i % 2]}\n" for i in range(4))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     data = table(tmp_path, content)
-    assert data.texts.tolist() == [f"hello {i}" for i in range(4)]
+    assert data.texts == tuple(f"hello {i}" for i in range(4))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
     with pytest.raises(ValueError, match="unknown text column 'text'.*and 999950 more columns") as error:
         table(tmp_path, content.replace(",text,", ",txt,"))
@@ -511,7 +511,7 @@ def test_json_lines_are_read_and_refused_line_by_line(tmp_path):
     lines = [{"text": f"t{i}", "label": "ab"[i % 2], "more": [i]} for i in range(4)]
     content = "".join(json.dumps(line) + "\n" for line in lines)
     for form in (content, "\ufeff" + content, content.replace("\n", "\r\n"), "\n" + content):
-        assert table(tmp_path, form, "jsonl").texts.tolist() == ["t0", "t1", "t2", "t3"]
+        assert table(tmp_path, form, "jsonl").texts == ("t0", "t1", "t2", "t3")
     assert table(tmp_path, content.replace("t3", "\\ud800"), "jsonl").texts[3] == "?"
     for form, message in (
         (
@@ -533,9 +533,9 @@ def test_json_lines_are_read_and_refused_line_by_line(tmp_path):
 
 def test_lists_and_frames_of_texts_are_held_to_the_same(tmp_path):
     texts, two = [f"text {i}" for i in range(4)], ["a", "b"] * 2
-    assert own.open_target(np.array(texts), two).data.classes == ("a", "b")
+    assert open_target(np.array(texts), two).data.classes == ("a", "b")
     frame = pd.DataFrame({"text": texts, "label": pd.Series(two, dtype="category")})
-    assert own.open_target(frame).data.texts.tolist() == texts
+    assert open_target(frame).data.texts == tuple(texts)
     for data, labels_, message in (
         (texts, [None, "b", "a", "b"], "labels are missing: 1 of the 4 texts"),
         (["x", None, "y", "z"], two, "number 2 of the 4 texts has no text"),
@@ -544,7 +544,7 @@ def test_lists_and_frames_of_texts_are_held_to_the_same(tmp_path):
         (frame.assign(label=[np.nan, "a", "b", "a"]), None, "labels are missing: 1 of the 4 rows of the table"),
     ):
         with pytest.raises(ValueError, match=message):
-            own.open_target(data, labels_)
+            open_target(data, labels_)
 
 
 # Features -------------------------------------------------------------------------------------------------------------
@@ -578,14 +578,14 @@ def test_files_of_one_name_are_told_apart_by_their_folders_and_models_of_one_nam
         files.append(tmp_path / place)
         files[-1].parent.mkdir(parents=True)
         np.savez(files[-1], features=np.random.default_rng(i).normal(size=(12, 3)), labels=np.arange(12) % 2)
-    assert [model.name for model in given.features(files)] == ["a/run/f", "b/run/f"]
+    assert [model.name for model in open_features(files)] == ["a/run/f", "b/run/f"]
     for data in ([files[0], files[0]], {1: files[0], "1": files[1]}):
         with pytest.raises(ValueError, match="2 models are called .*give each a name of its own"):
-            given.features(data)
+            open_features(data)
     np.savez(tmp_path / "all.npz", one=np.eye(12), labels=np.arange(12) % 2)
     np.savez(tmp_path / "more.npz", one=np.eye(12), labels=np.arange(12) % 2)
     with pytest.raises(ValueError, match="2 models are called 'one'"):
-        given.features([tmp_path / "all.npz", tmp_path / "more.npz"])
+        open_features([tmp_path / "all.npz", tmp_path / "more.npz"])
 
 
 def archive(path, **members):
@@ -618,25 +618,25 @@ def test_archives_that_claim_more_than_they_hold_are_refused(tmp_path, monkeypat
         (b"", "is not a .npz file of plain arrays"),
     ):
         with pytest.raises(ValueError, match=message):
-            given.features([archive(tmp_path / "f.npz", features=content, labels=y)])
-    monkeypatch.setattr(given, "BOMB", (100, 1 << 20))
+            open_features([archive(tmp_path / "f.npz", features=content, labels=y)])
+    monkeypatch.setattr("ncrepro.rank_your_own.features.BOMB", (100, 1 << 20))
     with pytest.raises(ValueError, match="features.npy would unpack .* bytes to"):
-        given.features([archive(tmp_path / "f.npz", features=npy(np.zeros((4, 1 << 18))), labels=y)])
+        open_features([archive(tmp_path / "f.npz", features=npy(np.zeros((4, 1 << 18))), labels=y)])
     np.save(tmp_path / "plain.npy", np.eye(4))
     (tmp_path / "plain.npy").rename(tmp_path / "plain.npz")
     (tmp_path / "text.npz").write_text("no archive")
     for name in ("plain.npz", "text.npz"):
         with pytest.raises(ValueError, match=f"{name} is not a .npz file of plain arrays"):
-            given.features([tmp_path / name])
+            open_features([tmp_path / name])
     os.mkfifo(tmp_path / "pipe.npz")
     with pytest.raises(ValueError, match="there is no file .*pipe.npz"):
-        given.features([tmp_path / "pipe.npz"])
+        open_features([tmp_path / "pipe.npz"])
 
 
 def test_source_probabilities_of_other_samples_are_refused(tmp_path):
     np.savez(tmp_path / "f.npz", features=np.eye(4), labels=np.arange(4) % 2, source_probs=np.eye(3))
     with pytest.raises(ValueError, match=r"source_probs have shape \(3, 3\); allowed is \(4, source classes\)"):
-        given.features([tmp_path / "f.npz"])
+        open_features([tmp_path / "f.npz"])
 
 
 def test_hidden_names_are_those_of_systems_only():

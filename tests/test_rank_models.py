@@ -15,11 +15,12 @@ from torchvision.transforms import v2
 
 import ncrepro
 from ncrepro import metrics
-from ncrepro.extraction import identity
-from ncrepro.extraction import networks as published
-from ncrepro.rank_your_own import models as candidates
-from ncrepro.rank_your_own.data import Texts
-from ncrepro.rank_your_own.models import IMAGENET, REDUCED, ImageModel
+from ncrepro.extraction import devices, identity, last_layer, preprocessing
+from ncrepro.extraction.features import ImageModel, extract
+from ncrepro.extraction.preprocessing import IMAGENET, REDUCED
+from ncrepro.extraction.samples import Texts
+from ncrepro.extraction.text_models import TextModel
+from ncrepro.rank_your_own.models import resolve
 
 CPU = torch.device("cpu")
 
@@ -74,7 +75,7 @@ def test_a_network_whose_head_was_cut_off_gives_what_it_returns(name, path):
     network.set_submodule(path, nn.Identity())
     H, probs, out, _ = seen(network, torch.randint(0, 255, (2, 3, 80, 80), dtype=torch.uint8))
     assert probs is None
-    torch.testing.assert_close(H, published.penultimate(out))
+    torch.testing.assert_close(H, last_layer.pooled(out))
 
 
 def test_a_convolution_that_is_a_head_is_one():
@@ -110,6 +111,12 @@ def test_a_network_may_end_in_logits_in_a_softmax_or_in_its_logarithm(end, as_pr
     H, probs, _, shown = seen(network)
     torch.testing.assert_close(H, network.body(shown))
     torch.testing.assert_close(probs, as_probs(network.fc(network.body(shown))))
+
+
+@pytest.mark.parametrize("end", [functional.normalize, lambda z: functional.normalize(z, out=z), lambda z: z / 3, lambda z: z.div_(3)])
+def test_an_output_that_is_normalised_or_scaled_is_an_embedding_and_no_classifier(end):
+    H, probs, out, _ = seen(Net(lambda net, h: end(net.embed(h)), embed=nn.Linear(6, 5)))
+    assert probs is None and torch.equal(H, out)
 
 
 def test_of_two_heads_the_one_that_is_returned_counts():
@@ -164,7 +171,7 @@ def test_a_network_comes_back_on_the_device_and_in_the_modes_it_came_in(monkeypa
     assert len(run) == 2 and {name: module.training for name, module in network.named_modules()} == before
     moves = []
     monkeypatch.setattr(nn.Module, "to", lambda self, place: moves.append(place) or self)
-    with pytest.raises(KeyError), candidates._borrowed(network, torch.device("meta")):
+    with pytest.raises(KeyError), devices.borrowed(network, torch.device("meta")):
         raise KeyError
     assert moves == [torch.device("meta"), CPU]
     assert {name: module.training for name, module in network.named_modules()} == before
@@ -296,14 +303,14 @@ def other(state):
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin"])
 def test_weights_are_found_under_any_prefix(tmp_path, state, wrap, suffix):
     torch.save(wrap(state), tmp_path / f"w{suffix}")
-    loaded = candidates.resolve([f"{SMALL}={tmp_path / f'w{suffix}'}"], "images")[0].load().network.state_dict()
+    loaded = resolve([f"{SMALL}={tmp_path / f'w{suffix}'}"], "images")[0].load().network.state_dict()
     assert loaded.keys() == state.keys() and all(torch.equal(loaded[key], value) for key, value in state.items())
 
 
 def test_weights_that_may_be_either_of_two_networks_are_refused(tmp_path, state):
     torch.save(before("student.", state) | before("teacher.", other(state)), tmp_path / "w.pth")
     with pytest.raises(ValueError, match="w.pth holds 2 such networks, under 'student.' and 'teacher.': save one of them"):
-        candidates.resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")
+        resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")
 
 
 @pytest.mark.parametrize(
@@ -327,7 +334,7 @@ def test_weights_that_may_be_either_of_two_networks_are_refused(tmp_path, state)
 def test_files_that_are_no_weights_are_refused_in_a_sentence(tmp_path, content, suffix):
     (tmp_path / f"w{suffix}").write_bytes(content)
     with pytest.raises(ValueError, match=f"w{suffix} (is not a state dict|holds a .*, not a state dict).*save network.state_dict"):
-        candidates.resolve([f"{SMALL}={tmp_path / f'w{suffix}'}"], "images")
+        resolve([f"{SMALL}={tmp_path / f'w{suffix}'}"], "images")
 
 
 def test_foreign_weights_of_the_right_names_are_refused(tmp_path, state):
@@ -339,19 +346,19 @@ def test_foreign_weights_of_the_right_names_are_refused(tmp_path, state):
     ):
         torch.save(state | {key: value}, tmp_path / "w.pth")
         with pytest.raises(ValueError, match=message):
-            candidates.resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")
+            resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")
     with warnings.catch_warnings(action="ignore"):  # it is of yesterday
         torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "script.pth")
     with pytest.raises(ValueError, match="script.pth is not a state dict"):
-        candidates.resolve([f"{SMALL}={tmp_path / 'script.pth'}"], "images")
+        resolve([f"{SMALL}={tmp_path / 'script.pth'}"], "images")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\xff" * 99])
 def test_a_folder_of_a_text_model_with_foreign_weights_is_answered(tmp_path, content):
-    text_model(tmp_path, networks(pytest.importorskip("transformers"))["gpt2"], pad_token="<pad>")
+    text_model(tmp_path, encoders(pytest.importorskip("transformers"))["gpt2"], pad_token="<pad>")
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(OSError, match="this folder holds no model that transformers can read"):
-        candidates.resolve([f"it={tmp_path}"], "texts")
+        resolve([f"it={tmp_path}"], "texts")
 
 
 def test_a_transform_that_gives_several_sizes_is_answered():
@@ -365,7 +372,7 @@ def test_a_transform_that_gives_several_sizes_is_answered():
 
 def test_names_that_become_one_are_refused(state):
     with pytest.raises(ValueError, match="two models are called '1'"):
-        candidates.resolve({1: (nn.Flatten(), REDUCED), "1": (nn.Flatten(), REDUCED)}, "images")
+        resolve({1: (nn.Flatten(), REDUCED), "1": (nn.Flatten(), REDUCED)}, "images")
 
 
 # timm's preprocessing -------------------------------------------------------------------------------------------------
@@ -386,7 +393,7 @@ def test_each_way_of_cropping_is_timms(mode, size, percent):
     }
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8))
     theirs = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=config))(image)
-    transform = published._timm_transform(config, "it")
+    transform = preprocessing.of_timm(config, "it")
     torch.testing.assert_close(transform.normalise(torch.tensor(transform(image)).permute(2, 0, 1)[None])[0], theirs, atol=1e-5, rtol=1e-5)
     assert transform.augmented(image, np.random.default_rng(0), flip=True).shape == (64, 64, 3)
 
@@ -400,20 +407,20 @@ def test_a_module_of_timm_brings_its_own_preprocessing():
         "crop_pct": 1.0,
         "mean": (0.1,) * 3,
     }
-    candidate = candidates.resolve({"it": network}, "images")[0]
-    assert candidate.load().transform == published.Transform(
+    candidate = resolve({"it": network}, "images")[0]
+    assert candidate.load().transform == preprocessing.Transform(
         96, 96, network.pretrained_cfg["interpolation"], (0.1,) * 3, tuple(network.pretrained_cfg["std"]), "squash"
     )
     assert candidate.caution == ""
     network.pretrained_cfg |= {"input_size": (3, 96, 48)}
     with pytest.raises(ValueError, match="reads 96 x 48 pixels of 3 colours; allowed are squares"):
-        candidates.resolve({"it": network}, "images")
+        resolve({"it": network}, "images")
 
 
 def test_a_mistyped_tag_of_timm_is_answered_with_the_near_one():
     pytest.importorskip("timm")
     with pytest.raises(ValueError, match="unknown weights 'resnet50.a1_in1kk': choose one of .*did you mean 'resnet50.a1_in1k'"):
-        candidates.resolve(["timm/resnet50.a1_in1kk", "resnet18"], "images")
+        resolve(["timm/resnet50.a1_in1kk", "resnet18"], "images")
 
 
 # Texts ----------------------------------------------------------------------------------------------------------------
@@ -428,20 +435,20 @@ def text_model(folder, network, **tokens):
     words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", **tokens).save_pretrained(folder)
     network.save_pretrained(folder)
-    return candidates.resolve([f"it={folder}"], "texts")[0].load()
+    return resolve([f"it={folder}"], "texts")[0].load()
 
 
 def texts(*lengths):
     rng = np.random.default_rng(0)
     written = [" ".join(f"w{i}" for i in rng.integers(0, 30, n)) for n in lengths]
-    return Texts("t", np.array(written, dtype=object), np.arange(len(lengths)) % 2, ("a", "b"))
+    return Texts("t", "train", tuple(written), np.arange(len(lengths)) % 2, ("a", "b"))
 
 
 def features(model, data, size):
-    return candidates.extract(model, data, CPU, size, lambda n: None)
+    return extract(model, data, CPU, size).features
 
 
-def networks(transformers):
+def encoders(transformers):
     torch.manual_seed(0)
     size = dict(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     ends = dict(bos_token_id=0, eos_token_id=0, pad_token_id=1)
@@ -469,36 +476,37 @@ def networks(transformers):
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("name", ["gpt2", "roberta", "opt", "xlnet"])
 def test_features_of_a_text_do_not_depend_on_its_batch_and_long_texts_are_cut(tmp_path, name, side):
-    network = networks(pytest.importorskip("transformers"))[name]
+    network = encoders(pytest.importorskip("transformers"))[name]
     model = text_model(tmp_path, network, pad_token="<pad>", eos_token="<s>", padding_side=side)
     data = texts(3, 30, 8, 20, 900)
     one, five = features(model, data, 1), features(model, data, 5)
-    np.testing.assert_allclose(one["features"], five["features"], atol=1e-4)
-    assert model.length == (512 if name == "xlnet" else 64) and five["cut"].tolist() == [1, model.length]
-    assert "cut" not in features(model, texts(3, model.length), 2)
+    np.testing.assert_allclose(one, five, atol=1e-4)
+    assert model.length == (512 if name == "xlnet" else 64) and model.cut == 1
+    features(model, texts(3, model.length), 2)
+    assert model.cut == 0
 
 
 def test_cut_texts_are_said_and_texts_without_a_token_refused(tmp_path):
     transformers = pytest.importorskip("transformers")
     pool = {f"m{i}": str(tmp_path / f"m{i}") for i in range(2)}
     for folder, name in zip(pool.values(), ("gpt2", "roberta"), strict=True):
-        text_model(folder, networks(transformers)[name], pad_token="<pad>")
+        text_model(folder, encoders(transformers)[name], pad_token="<pad>")
     data, options = texts(4, 5, 6, 700), {"labels": [0, 1, 0, 1], "metrics": "logme", "n_bootstrap": 0, "progress": False}
     for _ in range(2):  # taken, and found again
         run = ncrepro.rank(list(data.texts), pool, cache=tmp_path / "kept", **options)
         assert all("1 of 4 texts were cut, as it reads 64 tokens at most" in caution for caution in run["caution"])
-    model = candidates.resolve([f"it={pool['m0']}"], "texts")[0].load()
+    model = resolve([f"it={pool['m0']}"], "texts")[0].load()
     model.tokenizer.add_special_tokens({"pad_token": "<pad>"})
     model.tokenizer.backend_tokenizer.normalizer = pytest.importorskip("tokenizers").normalizers.Replace("w1", "")
     with pytest.raises(ValueError, match="it: text 1 holds no token of its vocabulary"):
-        features(model, Texts("t", np.array(["w2", "w1"], dtype=object), np.array([0, 1]), ("a", "b")), 2)
+        features(model, Texts("t", "train", ("w2", "w1"), np.array([0, 1]), ("a", "b")), 2)
 
 
 def test_a_tokenizer_without_a_token_to_pad_with_is_answered(tmp_path):
     transformers, tokenizers = pytest.importorskip("transformers"), pytest.importorskip("tokenizers")
     bare = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0})))
     with pytest.raises(ValueError, match="it: its tokenizer has no token to pad with"):
-        candidates.TextModel("it", nn.Identity(), bare)
+        TextModel("it", nn.Identity(), bare)
 
 
 # Scores that are no numbers -------------------------------------------------------------------------------------------
@@ -559,7 +567,7 @@ def test_a_cache_that_cannot_be_written_is_answered_before_the_work_and_can_be_p
 
     (tmp_path / "file").write_text("")
     with monkeypatch.context() as patch:
-        patch.setattr(candidates, "extract", lambda *_: pytest.fail("features were taken"))
+        patch.setattr("ncrepro.rank_your_own.rank.extract", lambda *_: pytest.fail("features were taken"))
         patch.setenv("NCREPRO_CACHE", str(tmp_path / "file"))
         with pytest.raises(OSError, match="features cannot be kept in .*file.rank .*cache=FOLDER, or with NCREPRO_CACHE"):
             go(True)

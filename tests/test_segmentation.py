@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 
 from ncrepro import ranking
 from ncrepro.commands import cli as pipeline
+from ncrepro.extraction import last_layer
 from ncrepro.figures import index
 from ncrepro.figures import segmentation as gallery
 from ncrepro.lab import profiles, recipes
@@ -142,7 +143,7 @@ def test_a_budget_of_nothing_is_refused(street):
 def test_features_are_the_interpolated_input_of_the_last_convolution(street):
     network = models.build("pspnet_resnet18", 3, seed=0).eval()
     seen = []
-    models.classifier(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    last_layer.find(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     two = street.limited(2)
     with torch.no_grad():
         logits = network(models.prepare(torch.from_numpy(two.images)))
@@ -173,8 +174,8 @@ def test_the_seed_draws_the_weights_and_the_global_random_state_is_left_alone():
     before = torch.get_rng_state()
     first, again, other = (models.build("pspnet_resnet18", 4, seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(models.classifier(first).weight, models.classifier(again).weight)
-    assert not torch.equal(models.classifier(first).weight, models.classifier(other).weight)
+    assert torch.equal(last_layer.find(first).weight, last_layer.find(again).weight)
+    assert not torch.equal(last_layer.find(first).weight, last_layer.find(other).weight)
 
 
 def test_logits_have_the_size_of_the_image():
@@ -185,7 +186,7 @@ def test_logits_have_the_size_of_the_image():
 def test_the_papers_network_is_a_dilated_resnet50_of_stride_8():
     network = models.build("pspnet_resnet50", 19, seed=0, encoder_weights=None).eval()
     seen = []
-    models.classifier(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    last_layer.find(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     with torch.no_grad():
         assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 19, 64, 64)
     assert seen == [(1, 512, 8, 8)]
@@ -195,10 +196,10 @@ def test_the_papers_network_is_a_dilated_resnet50_of_stride_8():
 def test_a_new_head_leaves_all_other_weights():
     network = models.build("pspnet_resnet18", 3, seed=0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    models.replace_classifier(network, 7, seed=0)
+    last_layer.replace(network, 7, 0, models.initialise)
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {"segmentation_head.0.weight", "segmentation_head.0.bias"}
-    assert models.classifier(network).out_channels == 7
+    assert last_layer.find(network).out_channels == 7
 
 
 def test_images_are_standardised_by_imagenets_statistics():

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision.models import resnet50
 
-from ncrepro.extraction import networks as torchvision_models
+from ncrepro.extraction import last_layer, networks
 from ncrepro.lab import datasets, models, objectives, published
 from ncrepro.lab.models import selfsupervised as releases
 from ncrepro.lab.tasks import classification, selfsupervised
@@ -245,7 +245,7 @@ def test_images_are_scaled_as_each_network_was_trained(original, tmp_path):
 def test_the_released_transform_is_that_of_all_other_networks(original, tmp_path):
     torch.save(swav_layout(backbone(original)), tmp_path / "swav")
     _, transform, record = releases.load("swav", "released", tmp_path / "swav")
-    assert transform == torchvision_models.checkpoint("resnet50", transform="released").transform
+    assert transform == networks.checkpoint("resnet50", transform="released").transform
     assert record["transform"] == "shorter side to 224 px, bicubic, centre 224 px"
 
 
@@ -270,7 +270,7 @@ def test_pretraining_reports_the_probe_the_random_network_and_how_much_of_the_sp
     }  # fmt: skip
     assert 0 <= arrays["accuracy"] <= 100
     assert arrays["collapsed"] == 0
-    assert arrays["n_features"] == models.classifier(models.build("resnet34", 2, 0)).in_features
+    assert arrays["n_features"] == last_layer.find(models.build("resnet34", 2, 0)).in_features
 
 
 def test_a_pretrained_network_comes_back_with_the_weights_that_it_had(pretrained):

@@ -21,6 +21,8 @@ from transformers import BertConfig, BertModel
 
 from ncrepro import ranking
 from ncrepro.commands import cli as pipeline
+from ncrepro.extraction import last_layer
+from ncrepro.extraction.samples import Texts
 from ncrepro.figures import examples, index
 from ncrepro.figures import text as gallery
 from ncrepro.lab import experiment, profiles
@@ -148,7 +150,7 @@ def test_the_cache_gives_back_what_was_read(root):
 
 
 def test_limited_keeps_the_first_of_each_class_in_their_order():
-    data = docstrings.Texts("t", "train", tuple("abcdef"), np.array([1, 0, 1, 1, 0, 0]), ("no", "yes"))
+    data = Texts("t", "train", tuple("abcdef"), np.array([1, 0, 1, 1, 0, 0]), ("no", "yes"))
     assert data.limited(2).texts == ("a", "b", "c", "e")
     np.testing.assert_array_equal(data.limited(2).labels, [1, 0, 1, 0])
 
@@ -266,7 +268,7 @@ def test_the_seed_draws_the_weights_and_the_global_random_state_is_left_alone():
 def test_a_new_classifier_leaves_all_other_weights():
     network = models.build("roberta_highway", 3, seed=0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    models.replace_classifier(network, 8, seed=0)
+    last_layer.replace(network, 8, seed=0)
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {"classifier.weight", "classifier.bias"}
 
@@ -492,8 +494,8 @@ def test_each_source_is_ranked_on_its_own_variants_alone(root):
 
 def test_every_text_of_the_table_is_drawn_beside_its_class():
     rows = [("first", "int", "How many."), ("first", "bool", "Whether."), ("second", "Notes", "So it is.")]
-    first = docstrings.Texts("first", "train", ("How many.", "Whether."), np.array([0, 1]), ("int", "bool"))
-    second = docstrings.Texts("second", "train", ("So it is.",), np.array([0]), ("Notes",))
+    first = Texts("first", "train", ("How many.", "Whether."), np.array([0, 1]), ("int", "bool"))
+    second = Texts("second", "train", ("So it is.",), np.array([0]), ("Notes",))
     drawn = examples.texts([first, second], "title").axes[0].texts
     lines = ["first", "int", "How many.", "bool", "Whether.", "second", "Notes", "So it is."]
     assert [found.get_text() for found in drawn] == lines
@@ -503,7 +505,7 @@ def test_every_text_of_the_table_is_drawn_beside_its_class():
 
 def test_words_alone_tell_classes_apart_that_differ_in_their_words(monkeypatch):
     said = ("how many", "whether it", "how often", "whether they")
-    data = docstrings.Texts("t", "train", said, np.array([0, 1, 0, 1]), ("a", "b"))
+    data = Texts("t", "train", said, np.array([0, 1, 0, 1]), ("a", "b"))
     monkeypatch.setattr(text, "load", lambda *_: data)
     assert gallery.bag_of_words("smoke") == 100.0
 
@@ -606,7 +608,7 @@ def test_a_network_is_fine_tuned_from_a_checkpoint(tmp_path, monkeypatch):
     variant = models.ARCHITECTURES["chinese_nezha"]._replace(checkpoint=str(tmp_path))
     monkeypatch.setitem(models.ARCHITECTURES, "chinese_nezha", variant)
     texts, labels = ("打车", "车打车打", "打", "车") * 4, np.array([0, 1, 0, 1] * 4)
-    data = docstrings.Texts("t", "train", texts, labels, ("a", "b"))
+    data = Texts("t", "train", texts, labels, ("a", "b"))
     assert models.tokenize("chinese_nezha", data.texts).shape == (16, 128)
     network = models.build("chinese_nezha", 2, seed=0)
     history = text.fit(network, "chinese_nezha", data, text.Recipe(epochs=2, batch_size=4, learning_rate=1e-3), seed=0)
@@ -662,6 +664,6 @@ def test_chinese_is_cut_to_a_line_and_characters_without_a_font_are_boxes():
 
 def test_a_chinese_character_counts_as_a_word(monkeypatch):
     said = ("打车去", "听音乐", "车打了", "乐音好")
-    data = docstrings.Texts("t", "train", said, np.array([0, 1, 0, 1]), ("a", "b"))
+    data = Texts("t", "train", said, np.array([0, 1, 0, 1]), ("a", "b"))
     monkeypatch.setattr(text, "load", lambda *_: data)
     assert gallery.bag_of_words("smoke") == 100.0

@@ -6,6 +6,7 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from ncrepro import metrics
+from ncrepro.extraction import last_layer
 from ncrepro.lab import datasets, models, profiles, toy, training, trajectories
 from ncrepro.lab.profiles import Model
 from ncrepro.lab.tasks import classification
@@ -89,7 +90,7 @@ def test_measuring_after_every_epoch_does_not_change_the_training(root):
     data = datasets.load(spec["dataset"], "train", 3)
     alone = models.build(spec["architecture"], data.n_classes, spec["seed"])
     training.fit(alone, data.images, data.labels, training.Recipe(**spec["recipe"]), spec["seed"])
-    np.testing.assert_array_equal(seen["weights.2"], models.classifier(alone).weight.detach().numpy())
+    np.testing.assert_array_equal(seen["weights.2"], last_layer.find(alone).weight.detach().numpy())
     assert seen["nc1"].shape == (2,)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .. import metrics, ranking
+from ..extraction import last_layer
 from ..lab import models, training
 from ..store import paths
 from ..store.schema import unknown
@@ -132,7 +133,7 @@ def supervised(architecture: str) -> Iterable:
     x, y = _noise(48)
     network = models.build(architecture, N_CLASSES, seed=0)
     training.fit(network, x, y, training.Recipe(1, 48, 0.1), seed=0)
-    models.replace_classifier(network, N_CLASSES, seed=0)
+    last_layer.replace(network, N_CLASSES, seed=0)
     training.fit(network, x, y, training.Recipe(1, 24, 0.06), seed=0)
     return (*network.state_dict().values(), *features.extract(network, x))
 
@@ -163,7 +164,7 @@ def selfsupervised(objective: str) -> Iterable:
 
 def linear_probe_of_a_network() -> Iterable:
     """What a self-supervised pre-training is judged by: logistic regression on features, and how far they have collapsed."""
-    from ..lab.datasets.images import Images
+    from ..extraction.samples import Images
     from ..lab.tasks import selfsupervised as task
 
     x, y = _noise(96)
@@ -185,7 +186,7 @@ def segmentation() -> Iterable:
     data = Scenes("noise", "train", images, masks, tuple("abcd"))
     network = networks.build("pspnet_resnet18", 4, seed=0)
     history = task.fit(network, data, Recipe(1, 8, 0.002), seed=0)
-    networks.replace_classifier(network, 4, seed=1)
+    last_layer.replace(network, 4, 1, networks.initialise)
     history += task.fit(network, data, Recipe(1, 8, 0.003), seed=1)
     places = task.sample_pixels(list(masks), 4, 30, seed=0)
     return (*network.state_dict().values(), history, *task.evaluate(network, data).values(),
@@ -213,7 +214,7 @@ def text(architecture: str) -> Iterable:
             batches = zip(tokens.split(size)[:2], labels.split(size)[:2], strict=True)
             steps = (objective(network, task._cut(batch), truth) for batch, truth in batches)
             descend(network, steps, 2, Recipe(1, size, rate, weight_decay=0.01, power=1.0))
-            networks.replace_classifier(network, N_CLASSES, seed=0)
+            last_layer.replace(network, N_CLASSES, seed=0)
     with torch.inference_mode():
         return (*network.state_dict().values(), network.features(task._cut(tokens)))
 
@@ -231,14 +232,14 @@ def _features(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
 
 def scores(n: int, d: int) -> Iterable:
     """Every metric, FaCe's other reading and the linear probe; more samples than features, or fewer."""
-    from ..metrics import linear_probe as probe
+    from ..metrics.linear_probe import linear_probe
 
     H, y = _features(n, d)
     probs = H[:, :20] + 0.01
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features
         found = metrics.all_scores(H, y, probs / probs.sum(1, keepdims=True))
-        return (*found.values(), *metrics.face(H, y, include_self=True), probe.linear_probe(H, y))
+        return (*found.values(), *metrics.face(H, y, include_self=True), linear_probe(H, y))
 
 
 def tsne() -> Iterable:

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from segmentation_models_pytorch.encoders import encoders
 
-from ..extraction import networks as models
+from ..extraction import networks
 from ..lab import profiles
 from ..lab.datasets import clue, photographs, segmentation_folders
 from ..lab.datasets import torchvision_datasets as datasets
@@ -76,7 +76,7 @@ def data(profile: profiles.Profile) -> pd.DataFrame:
             what, how = f"ResNet-50 of {release.paper}, without labels", releases.remedy(imagenet.RELEASED[name])
             rows.append(("checkpoint", name, what, state, 0, release.licence, release.url, how))
         for name in () if recipe["weights"] == imagenet.AUTHORS else pool.architectures:
-            found = models.checkpoint(name, recipe["weights"], recipe["transform"])
+            found = networks.checkpoint(name, recipe["weights"], recipe["transform"])
             what = f"{found.weights}, top-1 {found.accuracy:.1f} %"
             how = found.url or f"put its state dict at {found.file}"
             size = found.megabytes if found.megabytes == found.megabytes else 0
@@ -174,7 +174,7 @@ def work(study: Experiment) -> pd.DataFrame:
 def _cost(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
     if pool.task != "imagenet" or data_set not in datasets.ENTRIES:
         return _cost_by_hand(pool, step, model, data_set)
-    entry, network = datasets.ENTRIES[data_set], models.checkpoint(model.architecture, imagenet.weights_of(pool), "own")
+    entry, network = datasets.ENTRIES[data_set], networks.checkpoint(model.architecture, imagenet.weights_of(pool), "own")
     wide = 224 if pool.pretrain["transform"] == "released" else network.transform.crop
     gigaflops = network.gigaflops * (wide / network.transform.crop) ** 2
     n_train = _n_train(pool, data_set)

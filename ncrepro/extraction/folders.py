@@ -9,11 +9,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from PIL import Image
 
 from . import decode
+from .samples import Labelled
 
 THUMBNAIL = 64  # pixels
 SYSTEM = {"__MACOSX", "__pycache__", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "Thumbs.db",
@@ -21,7 +23,7 @@ SYSTEM = {"__MACOSX", "__pycache__", "@eaDir", "#recycle", "$RECYCLE.BIN", "Syst
 
 
 @dataclass(frozen=True, eq=False)
-class Photos:
+class Photos(Labelled):
     """Labelled photographs of one split of a data set.
 
     Parameters
@@ -63,22 +65,7 @@ class Photos:
     flip: bool = True
     ignored: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        where = f"data set {self.name!r}, split {self.split!r}"
-        if self.labels.dtype != np.int64 or self.labels.shape != (len(self.sources),):
-            raise ValueError(f"{where}: labels are {self.labels.dtype} of shape {self.labels.shape}; "
-                             f"allowed is int64 of shape ({len(self.sources)},), one per image")
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < self.n_classes:
-            raise ValueError(f"{where}: labels run from {self.labels.min()} to {self.labels.max()}; "
-                             f"allowed is 0 to {self.n_classes - 1}, positions in the {self.n_classes} classes")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes K, whether or not each of them has an image here."""
-        return len(self.classes)
+    per_sample, noun = ("sources", "labels", "present"), "image"
 
     def image(self, i: int) -> Image.Image:
         """The i-th image in red, green, blue; a ``ValueError`` names its file if that is missing or damaged."""
@@ -97,21 +84,8 @@ class Photos:
         """Small versions, for looking at: ``photos.images[indices]`` is uint8 of shape (k, 3, 64, 64)."""
         return Thumbnails(self)
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> Photos:
-        """The images at ``indices``, in that order; the classes stay."""
-        indices = np.asarray(indices, dtype=np.int64)
-        whole = isinstance(self.sources, np.ndarray)
-        return replace(
-            self,
-            sources=self.sources[indices] if whole else [self.sources[i] for i in indices],
-            labels=self.labels[indices],
-            present=None if self.present is None else self.present[indices],
-        )
-
-    def limited(self, max_per_class: int) -> Photos:
-        """The first ``max_per_class`` images of each class (all, where a class has fewer), in their old order."""
-        first = [np.flatnonzero(self.labels == k)[:max_per_class] for k in range(self.n_classes)]
-        return replace(self.take(np.sort(np.concatenate(first))), samples=f"{self.samples}; at most {max_per_class} per class")
+    def limited(self, max_per_class: int) -> Self:
+        return replace(super().limited(max_per_class), samples=f"{self.samples}; at most {max_per_class} per class")
 
 
 _AGAIN = "take that image, or the whole archive, from its source again; `make data PROFILE=paper` says where"
@@ -145,17 +119,26 @@ def tree(folder: Path, name: str, split: str) -> Photos:
     place = folder / split
     classes = subfolders(place) if place.is_dir() else []
     if len(classes) < 2:
-        raise ValueError(f"{place} holds {len(classes)} folders; allowed are two or more, one per class: put images there")
-    found, ignored = [], [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()]  # of no class
+        raise ValueError(
+            f"{place} holds {len(classes)} folders; allowed are two or more, one per class: put images there"
+        )
+    found, ignored = (
+        [],
+        [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()],
+    )  # of no class
     for k in classes:
         files = _files(place / k)
         found.append([file for file in files if is_image(file)])
         ignored += [file for file in files if not is_image(file)]
         if not found[-1]:
-            raise ValueError(f"{place / k} holds no images ({', '.join(decode.FORMATS)}): put some there or remove the folder")
+            raise ValueError(
+                f"{place / k} holds no images ({', '.join(decode.FORMATS)}): put some there or remove the folder"
+            )
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in found])
     files = [file for of_class in found for file in of_class]
-    return Photos(name, split, files, labels, tuple(classes), f"all images in {split}/", ignored=tuple(map(str, ignored)))
+    return Photos(
+        name, split, files, labels, tuple(classes), f"all images in {split}/", ignored=tuple(map(str, ignored))
+    )
 
 
 def hidden(name: str) -> bool:

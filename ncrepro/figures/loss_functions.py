@@ -7,8 +7,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ..extraction.folders import Photos
+from ..extraction.samples import Images
 from ..lab import datasets, losses, models, published, training
-from ..lab.datasets.images import Images
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import Verdict, every
 from . import charts, examples, style

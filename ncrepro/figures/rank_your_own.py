@@ -11,8 +11,8 @@ from ..extraction.folders import Photos
 from ..lab import analyses, datasets
 from ..lab.experiment import Experiment
 from ..metrics import registry
-from ..rank_your_own import data as own
-from ..rank_your_own import rank as advice
+from ..rank_your_own.data import write
+from ..rank_your_own.rank import by_metric, rank
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, every, positive
 from ..store import artifacts, paths
@@ -31,7 +31,7 @@ def own_data(study: Experiment, target: str) -> tuple[Path | Photos, str]:
     if isinstance(data, Photos):
         return data, text
     folder = paths.cache("rank") / "example" / study.profile.name / target
-    return own.write(data, folder / "train").parent, f"{text} in {paths.relative(folder)}/train"
+    return write(data, folder / "train").parent, f"{text} in {paths.relative(folder)}/train"
 
 
 def own_models(study: Experiment) -> dict[str, Path | str]:
@@ -64,7 +64,7 @@ def regrets(study: Experiment) -> pd.DataFrame:
     for target in study.pool.targets:
         arrays = {model: study.features_of(model, target) for model in accuracies.index}
         features = {model: (a["features"], a["labels"]) for model, a in arrays.items()}
-        table = advice.rank(features, n_bootstrap=0, progress=False).set_index("model")
+        table = rank(features, n_bootstrap=0, progress=False).set_index("model")
         truth = accuracies[target]
         ranked.append(pd.DataFrame({"model": table.index, "target": target, "metric": "total", "score": table["total"].to_numpy()}))
         rows += [(name, target, ranking.regret(table[name], truth)) for name in ADVICE if table[name].nunique() > 1]
@@ -111,7 +111,7 @@ def _holds(profile: str) -> tuple[str, Verdict]:
 def rank_your_own(profile: str) -> Checked:
     table, costs = _read(profile, "ranking"), _read(profile, "regrets")
     titles = (f"Ranked for {table['target'][0]}; right: fine-tuned accuracy", "What does following it cost?")
-    return advice_plot(table, advice.by_metric(table), costs, titles), *_holds(profile)
+    return advice_plot(table, by_metric(table), costs, titles), *_holds(profile)
 
 
 # Drawing ---------------------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from .. import ranking
+from ..extraction.samples import Images
 from ..lab import datasets, objectives, published, training
-from ..lab.datasets.images import Images
 from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..lab.objectives import clustering, collapse
 from ..lab.objectives.base import unit

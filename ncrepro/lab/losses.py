@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms import v2
 
+from ..extraction import last_layer
 from ..store.schema import unknown
-from . import models
 
 Loss = Callable[[nn.Module, Tensor, Tensor, float], tuple[Tensor, Tensor]]
 
@@ -39,7 +39,7 @@ def cross_entropy(network: nn.Module, images: Tensor, labels: Tensor, progress: 
     Parameters
     ----------
     network : torch.nn.Module
-        Gives logits z of shape (n, K), from a last linear layer that `models.classifier` finds.
+        Gives logits z of shape (n, K), from a last linear layer that `last_layer.find` finds.
     images : Tensor of shape (n, 3, height, width), float32
     labels : Tensor of shape (n,), int64, 0 to K - 1
     progress : float
@@ -70,7 +70,8 @@ def mixup(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -
     :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`, one draw per batch, :math:`\alpha` is `MIXUP_ALPHA`; j is the
     image before i in the batch (Zhang et al. 2018). As `cross_entropy` otherwise.
     """
-    return cross_entropy(network, *v2.MixUp(alpha=MIXUP_ALPHA, num_classes=_n_classes(network))(images, labels), progress)
+    mix = v2.MixUp(alpha=MIXUP_ALPHA, num_classes=last_layer.n_outputs(network))
+    return cross_entropy(network, *mix(images, labels), progress)
 
 
 def cutmix(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
@@ -79,7 +80,8 @@ def cutmix(network: nn.Module, images: Tensor, labels: Tensor, progress: float) 
     The box covers :math:`1 - \lambda` of the image, :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`, less what lies
     outside; one draw per batch, :math:`\alpha` is `CUTMIX_ALPHA` (Yun et al. 2019). As `cross_entropy` otherwise.
     """
-    return cross_entropy(network, *v2.CutMix(alpha=CUTMIX_ALPHA, num_classes=_n_classes(network))(images, labels), progress)
+    mix = v2.CutMix(alpha=CUTMIX_ALPHA, num_classes=last_layer.n_outputs(network))
+    return cross_entropy(network, *mix(images, labels), progress)
 
 
 def cutout(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
@@ -109,16 +111,12 @@ def large_margin_softmax(network: nn.Module, images: Tensor, labels: Tensor, pro
     it nothing is learned, the margin being too hard for random weights. The bias, which Liu et al. leave out, is added as
     ever. The margin is there in training only: the logits returned are the network's own. As `cross_entropy` otherwise.
     """
-    seen = []
-    head = models.classifier(network)
-    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
+    head = last_layer.find(network)
+    with last_layer.watch(head) as seen:
         logits = network(images)  # (n, K)
-    finally:
-        hook.remove()
     start, end = ANNEALING
     annealing = start ** (1 - progress) * end**progress
-    return functional.cross_entropy(with_margin(logits, seen[0], head.weight, labels, annealing), labels), logits
+    return functional.cross_entropy(with_margin(logits, seen[0].inputs, head.weight, labels, annealing), labels), logits
 
 
 def with_margin(logits: Tensor, features: Tensor, weight: Tensor, labels: Tensor, annealing: float, m: int = MARGIN) -> Tensor:
@@ -178,10 +176,6 @@ def adapt(network: nn.Module, name: str) -> nn.Module:
 
 def _log_polynomial(z: Tensor) -> Tensor:
     return (1 + z + z.square() / 2).log()
-
-
-def _n_classes(network: nn.Module) -> int:
-    return models.classifier(network).out_features
 
 
 LOSSES: dict[str, Loss] = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import metrics
-from ..metrics import linear_probe as probe
 from ..metrics import registry
+from ..metrics.linear_probe import linear_probe
 from ..store.artifacts import Arrays
 from ..store.jobs import require
 
@@ -23,7 +23,7 @@ def score(origin: Path, origin_spec: dict) -> Arrays:
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: notebook 11 says for which models
         scores = metrics.all_scores(H, y, arrays.get("source_probs"))  # models without a source classifier have none
         scores |= registry.flat("face_printed", metrics.face(H, y, include_self=True))
-        scores["linear_probe"] = probe.linear_probe(H, y)
+        scores["linear_probe"] = linear_probe(H, y)
     return {name: np.array(value) for name, value in scores.items()}
 
 

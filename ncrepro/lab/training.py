@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import losses, models
+from ..extraction import last_layer
+from . import losses
 from .recipes import SIZE
 from .recipes import Momentum as Recipe
 
@@ -153,7 +154,7 @@ def _check(model: nn.Module, images: np.ndarray | Tensor, labels: np.ndarray | T
     labels = torch.as_tensor(labels)
     if len(images) != len(labels) or len(images) == 0:
         raise ValueError(f"{len(images)} images and {len(labels)} labels; allowed is one label per image, at least one")
-    n_classes = models.classifier(model).out_features
+    n_classes = last_layer.n_outputs(model)
     if labels.dtype != torch.int64 or labels.ndim != 1 or not 0 <= labels.min() <= labels.max() < n_classes:
         raise ValueError(
             f"labels are {labels.dtype} of shape {tuple(labels.shape)}, {labels.min()} to {labels.max()}; allowed is "

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from .. import metrics, ranking
+from ..extraction import last_layer
 from ..ranking import resampling
 from ..store import fingerprint, jobs, paths
 from ..store.artifacts import Arrays
@@ -205,12 +206,11 @@ def _train(spec: dict) -> Arrays:
 
     def look(epoch: dict) -> None:
         H, probs = features.extract(network, data.images)
-        weights, predictions = models.classifier(network).weight.detach().numpy().copy(), probs.argmax(axis=1)
+        weights, predictions = last_layer.find(network).weight.detach().numpy().copy(), probs.argmax(axis=1)
         accuracy = 100 * (predictions == data.labels).mean()
         history.append({**epoch, "accuracy": accuracy, **collapse_of(H, data.labels, weights, predictions)})
         if epoch["epoch"] in spec["snapshots"]:
             snapshots.update({f"features.{epoch['epoch']}": H, f"weights.{epoch['epoch']}": weights})
-        network.train()  # extract left it in evaluation mode
 
     training.fit(network, data.images, data.labels, training.Recipe(**spec["recipe"]), spec["seed"], look)
     return snapshots | {name: np.array([epoch[name] for epoch in history]) for name in history[0]}
@@ -220,12 +220,11 @@ def _follow(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """`tasks.classification.finetune`, with FaCe's terms before it and after every epoch."""
     train, test = (datasets.load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = classification.restore(pretrained_spec, pretrained)
-    models.replace_classifier(network, train.n_classes, spec["seed"])
+    last_layer.replace(network, train.n_classes, spec["seed"])
     terms = []
 
     def look(epoch: dict | None = None) -> None:
         terms.append(metrics.face(features.extract(network, train.images).features, train.labels))
-        network.train()  # extract left it in evaluation mode
 
     look()
     training.fit(network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"], look)

@@ -24,39 +24,13 @@ from PIL import Image
 
 from ..extraction import decode, folders
 from ..extraction.folders import Photos
-from ..lab.datasets.images import Images
-from ..store import artifacts, fingerprint
+from ..extraction.samples import Images, Texts
+from ..store import artifacts, content, fingerprint
 from ..store.schema import unknown
-from . import labels as _labels
 from . import tables
+from .labels import check, encode, is_missing, split_of, subset
 
 ON_ERROR = ("raise", "skip")
-
-
-@dataclass(frozen=True, eq=False)
-class Texts:
-    """Labelled texts.
-
-    Parameters
-    ----------
-    name : str
-    texts : ndarray of n str
-    labels : ndarray of shape (n,), int64
-        0 to K - 1, positions in ``classes``.
-    classes : tuple of K str
-    """
-
-    name: str
-    texts: np.ndarray
-    labels: np.ndarray
-    classes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, indices: Sequence[int] | np.ndarray) -> Texts:
-        """The texts at ``indices``, in that order; the classes stay."""
-        return replace(self, texts=self.texts[indices], labels=self.labels[indices])
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,17 +98,17 @@ class Target:
             found = list(progress(threads.map(partial(_digest, self.data), range(n)), "read", n))
             broken = {i: error for i, (_, error) in enumerate(found) if error}
             if _has_files(self.data):
-                content = {
+                spec = {
                     "content": hashlib.sha256("".join(digest for digest, _ in found).encode()).hexdigest(),
                     "by": [fingerprint.of(decode.__name__), Image.MAX_IMAGE_PIXELS],
                 }
-                path = folder / f"decoded-{artifacts.digest(content)}.safetensors" if folder else None
-                known = artifacts.load(path, content) if path else None
+                path = folder / f"decoded-{artifacts.digest(spec)}.safetensors" if folder else None
+                known = artifacts.load(path, spec) if path else None
                 if known is None:
                     errors = list(progress(threads.map(partial(_decode, self.data), range(n)), "decode", n))
                     known = {"errors": np.frombuffer(json.dumps(errors).encode(), dtype=np.uint8)}
                     if path:
-                        artifacts.save(path, known, content)
+                        artifacts.save(path, known, spec)
                 decoded = json.loads(known["errors"].tobytes())
                 broken |= {i: error for i, error in enumerate(decoded) if error and i not in broken}
         data = self.data
@@ -186,9 +160,9 @@ def open_target(
     if labels is not None and (isinstance(data, (str, Path, Photos, Images, pd.DataFrame)) or _is_dataset(data)):
         raise ValueError(f"labels=... are given, but the {type(data).__name__} carries labels of its own: leave one of the two out")
     found = _find(data, labels, text, label, progress)
-    _labels.check(found.labels, found.classes, found.name)
+    check(found.labels, found.classes, found.name)
     if max_per_class is not None:
-        found = found.take(_labels.subset(found.labels, max_per_class, seed))
+        found = found.take(subset(found.labels, max_per_class, seed))
     return Target("texts" if isinstance(found, Texts) else "images", found)
 
 
@@ -261,7 +235,7 @@ def _of_folder(folder: Path) -> Photos:
 
 def _split(folder: Path, inside: list[str]) -> str:
     """The folder of training images, if the folders inside are splits, else "": splits are not classes."""
-    train, held_out = ([name for name in inside if _labels.split_of(name) == kind] for kind in ("train", "held out"))
+    train, held_out = ([name for name in inside if split_of(name) == kind] for kind in ("train", "held out"))
     if len(train) == 1 and (held_out or len(inside) == 1):
         return train[0]
     if len(train) + len(held_out) == len(inside) > 1:
@@ -272,7 +246,7 @@ def _split(folder: Path, inside: list[str]) -> str:
 
 
 def _of_arrays(images: np.ndarray, labels: Any) -> Photos:
-    codes, classes = _labels.encode(labels, len(images), "images")
+    codes, classes = encode(labels, len(images), "images")
     if images.shape[1] == 3 != images.shape[3]:
         images = images.transpose(0, 2, 3, 1)  # (n, height, width, 3)
     if images.dtype != np.uint8 or images.shape[3] != 3:
@@ -294,7 +268,7 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
         raise ValueError(f"none of the {n} items of {name} can be read; the first says: {items[0][2]}")
     # An item that cannot be read has no label either: until it is left out, it has that of another one.
     given = [label if not error else items[readable[0]][0] for label, _, error in items]
-    codes, classes = _labels.encode(given, n, f"items of {name}")
+    codes, classes = encode(given, n, f"items of {name}")
     named = getattr(dataset, "classes", None)
     if named is not None and any(k.startswith("-") for k in classes):
         raise ValueError(f"items of {name} have the label {classes[0]}, which is none of its {len(named)} classes; leave them out")
@@ -338,13 +312,13 @@ def _as_image(item: Any) -> Image.Image:
 
 
 def _of_texts(texts: list, labels: Any, what: str, name: str) -> Texts:
-    codes, classes = _labels.encode(labels, len(texts), what)
+    codes, classes = encode(labels, len(texts), what)
     for i, text in enumerate(texts):
-        if _labels.is_missing(text):
+        if is_missing(text):
             raise ValueError(f"number {i + 1} of the {len(texts)} {what} has no text; fill it in, or leave the sample out")
         if not isinstance(text, (str, int, float)):
             raise ValueError(f"number {i + 1} of the {len(texts)} {what} is a {type(text).__name__}; allowed are texts")
-    return Texts(name, np.array([str(text).encode(errors="replace").decode() for text in texts], dtype=object), codes, classes)
+    return Texts(name, "train", tuple(str(text).encode(errors="replace").decode() for text in texts), codes, classes)
 
 
 # Reading every sample once --------------------------------------------------------------------------------------------
@@ -369,8 +343,7 @@ def _digest(data: Photos | Texts, i: int) -> tuple[str, str]:
     try:
         if not Path(data.sources[i]).is_file():
             return "", "it is not a plain file, or a link to nothing"
-        with open(data.sources[i], "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest(), ""
+        return content.of_file(data.sources[i]), ""
     except OSError as error:
         return "", str(error)
 

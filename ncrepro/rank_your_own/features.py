@@ -15,7 +15,7 @@ import numpy as np
 from ..extraction import folders
 from ..metrics import ClassStatistics
 from ..metrics._arrays import check_features
-from . import labels as _labels
+from .labels import check, encode, subset
 
 BOMB = 100, 1 << 30  # an archive that unpacks to so many times its size, and to so many bytes, is none of features
 
@@ -48,7 +48,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.npz") if not folders.hidden(path.name))
 
 
-def features(data: Any, labels: Any = None, *, max_per_class: int | None = None, seed: int = 0) -> list[Features]:
+def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = None, seed: int = 0) -> list[Features]:
     """The features of each model.
 
     Parameters
@@ -76,7 +76,7 @@ def features(data: Any, labels: Any = None, *, max_per_class: int | None = None,
             f"{names.count(twice[0])} models are called {twice[0]!r}: give each a name of its own, as in {{'first': ..., 'second': ...}}"
         )
     for model in found:
-        _labels.check(model.labels, model.classes, model.name)
+        check(model.labels, model.classes, model.name)
         same = np.array_equal(model.labels, found[0].labels)
         if model.statistics is None and found[0].statistics is None and not same:
             raise ValueError(
@@ -87,7 +87,7 @@ def features(data: Any, labels: Any = None, *, max_per_class: int | None = None,
         return found
     if any(model.statistics is not None for model in found):
         raise ValueError("statistics cannot be sub-sampled: leave max_per_class out, or give the features")
-    kept = _labels.subset(found[0].labels, max_per_class, seed)
+    kept = subset(found[0].labels, max_per_class, seed)
     return [replace(m, features=m.features[kept], labels=m.labels[kept],
                     source_probs=None if m.source_probs is None else m.source_probs[kept]) for m in found]  # fmt: skip
 
@@ -138,7 +138,7 @@ def _of_arrays(name: str, H: Any, labels: Any, where: str, probs: np.ndarray | N
         H = check_features(H)  # an array, whatever it came as: of a data frame, [...] would take columns
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    codes, classes = _labels.encode(labels, len(H), f"samples of {where}")
+    codes, classes = encode(labels, len(H), f"samples of {where}")
     if probs is not None and (probs.ndim != 2 or len(probs) != len(H)):
         raise ValueError(f"{where}: source_probs have shape {probs.shape}; allowed is ({len(H)}, source classes)")
     return Features(name, H, codes, classes, probs)

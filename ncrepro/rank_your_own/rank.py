@@ -19,19 +19,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from .. import ranking
-from ..extraction import folders
+from ..extraction import devices, folders
+from ..extraction.features import extract
 from ..metrics import ClassStatistics, Samples, registry
 from ..metrics.scores import score
 from ..store import artifacts, fingerprint, memory, paths
 from ..store.artifacts import Arrays
 from ..store.schema import unknown
-from . import data as own
-from . import features as given
-from . import labels as labels_
-from . import models as candidates
-from .data import Target
-from .features import Features
-from .models import Candidate
+from .data import ON_ERROR, Target, open_target
+from .features import Features, are_features, open_features
+from .labels import alike
+from .models import Candidate, resolve
 
 RESAMPLED = 4000  # samples in a resample, at most: more would take longer and tell the same
 FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
@@ -84,7 +82,8 @@ def rank(
         and its transform. *Texts:* Hugging Face names and folders. *Features:* none.
     metrics : list of str
         Of ``ncti, face, logme, sfda, h_score, regularized_h_score, transrate, gbc, nleep, leep, nce``; the last two
-        need models with a source classifier.
+        need models with a source classifier. Whether the last linear layer of a module or file of your own is one or an
+        embedding cannot be told: it is taken for one, and the table's caution says so.
     labels : array of n labels, optional
         Integers or strings, for data that carry none.
     text, label : str
@@ -141,10 +140,10 @@ def rank(
     names = _checked(metrics, on_error, n_bootstrap, batch_size)
     folder = paths.cache("rank") if cache is True else Path(cache).expanduser() if cache else None
     settings = Settings(names, n_bootstrap, seed, batch_size, device, folder)
-    if given.are_features(data):
+    if are_features(data):
         if models:
             raise ValueError("the data are features already, so there is nothing for models to read: leave models out")
-        pool: list = given.features(data, labels, max_per_class=max_per_class, seed=seed)
+        pool: list = open_features(data, labels, max_per_class=max_per_class, seed=seed)
         _check_pool(len(pool))
         counts, target = np.unique(pool[0].labels, return_counts=True)[1], None
         shards = [model.name for model in pool if model.statistics is not None]
@@ -155,13 +154,13 @@ def rank(
                 f"{sorted(set(names) - set(possible))}"
             )
     else:
-        target = own.open_target(
+        target = open_target(
             data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=_bars(progress)
         )
         if target.kind == "texts" and (of_source := _of_source(names)):
             raise ValueError(f"metric {of_source[0]!r} needs a source classifier, which models of texts do not have")
-        candidates.device(device)
-        pool = candidates.resolve(models, target.kind)
+        devices.choose(device)
+        pool = resolve(models, target.kind)
         _check_pool(len(pool))
         _check_folder(folder)
         target = target.checked(on_error, folder, _bars(progress))
@@ -192,8 +191,8 @@ def _checked(metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batc
             raise ValueError(unknown("metric", name, registry.METRICS))
     if not names:
         raise ValueError(f"no metrics; choose some of {', '.join(registry.METRICS)}")
-    if on_error not in own.ON_ERROR:
-        raise ValueError(unknown("on_error", on_error, own.ON_ERROR))
+    if on_error not in ON_ERROR:
+        raise ValueError(unknown("on_error", on_error, ON_ERROR))
     if n_bootstrap != 0 and n_bootstrap < 2:
         raise ValueError(f"n_bootstrap is {n_bootstrap}; allowed are 0 and 2 or more")
     if batch_size is not None and batch_size < 1:
@@ -342,14 +341,19 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
         return known
     import torch
 
-    started, place = time.perf_counter(), candidates.device(settings.device)
+    started, place = time.perf_counter(), devices.choose(settings.device)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     unit = {"images": " images", "texts": " texts"}[target.kind]
     with tqdm(total=len(target), desc=model.name, unit=unit, disable=not show) as bar:
-        arrays = candidates.extract(model.load(), target.data, place, settings.batch_size, bar.update)
+        loaded = model.load()
+        H, probs = extract(loaded, target.data, place, settings.batch_size, bar.update)
     peak = torch.cuda.max_memory_allocated(place) / 1e6 if place.type == "cuda" else memory.peak_mb()
-    arrays |= {"seconds": np.array(time.perf_counter() - started), "peak_mb": np.array(peak)}
+    arrays = {"features": H, "seconds": np.array(time.perf_counter() - started), "peak_mb": np.array(peak)}
+    if probs is not None:
+        arrays["source_probs"] = probs
+    if getattr(loaded, "cut", 0):
+        arrays["cut"] = np.array([loaded.cut, loaded.length])  # texts that were longer than so many tokens
     if path:
         artifacts.save(path, arrays, spec)
     return arrays
@@ -403,7 +407,7 @@ def _table(
         "high": (total + LEVEL * error).to_list(),
         "agreement": _agreement(scores[ordered]).to_list(),
         **{column: [arrays[column].item() for arrays in made] for column in ("n_samples", "n_features", "seconds", "peak_mb")},
-        "caution": [_caution(model, arrays) for model, arrays in zip(pool, made, strict=True)],
+        "caution": [_caution(model, arrays, metrics) for model, arrays in zip(pool, made, strict=True)],
     })  # fmt: skip
     table = table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
     table.insert(0, "rank", table["total"].rank(ascending=False, method="min").astype(int))
@@ -467,12 +471,15 @@ def _agreement(scores: pd.DataFrame) -> pd.Series:
     return 1 - (ranks.max(axis=1) - ranks.min(axis=1)) / (len(scores) - 1)
 
 
-def _caution(model: Candidate | Features, arrays: Arrays) -> str:
+def _caution(model: Candidate | Features, arrays: Arrays, metrics: tuple[str, ...]) -> str:
     n, d = int(arrays["n_samples"]), int(arrays["n_features"])
     wide = f"d >= n: {d} features of {n} samples" if d >= n else ""
     cut, length = arrays["cut"].tolist()
     short = f"{cut} of {n} texts were cut, as it reads {length} tokens at most" if cut else ""
-    return "; ".join(filter(None, (wide, short, getattr(model, "caution", ""))))
+    of_source = [metric for metric in metrics if metric in OF_SOURCE]
+    assumed = "its outputs were taken for source classes: if they are an embedding, leave out " + " and ".join(of_source)
+    assumed = assumed if of_source and not getattr(model, "is_classifier", True) else ""
+    return "; ".join(filter(None, (wide, short, assumed, getattr(model, "caution", ""))))
 
 
 def _cautions(
@@ -513,7 +520,7 @@ def _cautions(
 
 def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str]:
     """What a reader should look at in the data."""
-    said = [f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in labels_.alike(classes)]
+    said = [f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in alike(classes)]
     if hidden := [name for name in classes if folders.hidden(name)]:
         said.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
     if target and target.skipped:

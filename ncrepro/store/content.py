@@ -21,7 +21,7 @@ def digest(path: Path) -> str | None:
         if path.suffix == ".yaml":
             said = json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), sort_keys=True, default=str)
             return hashlib.sha256(said.encode()).hexdigest()[:16]
-        return _of_file(path)
+        return of_file(path)[:16]
     except (OSError, ValueError, yaml.YAMLError):
         return None
 
@@ -32,9 +32,10 @@ def of_data(folder: Path) -> dict[str, str | None]:
     return {"folder": digest(folder)}
 
 
-def _of_file(path: Path) -> str:
+def of_file(path: Path, algorithm: str = "sha256") -> str:
+    """The whole digest of a file's bytes."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _of_folder(folder: Path) -> str:
@@ -49,7 +50,7 @@ def _of_folder(folder: Path) -> str:
     if register.get(str(folder)) is None or register[str(folder)][0] != state:
         held = hashlib.sha256()
         for file in files:
-            held.update(f"{file.relative_to(folder)} {_of_file(file)}\n".encode())
+            held.update(f"{file.relative_to(folder)} {of_file(file)[:16]}\n".encode())
         register[str(folder)] = [state, held.hexdigest()[:16]]
         register.save()
     return register[str(folder)][1]

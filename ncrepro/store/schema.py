@@ -8,7 +8,7 @@ environment.
 import difflib
 import numbers
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, NoReturn, get_type_hints
 
@@ -25,12 +25,17 @@ _SHORT.maxstring = _SHORT.maxother = 60
 _LARGEST = 1e15  # what is larger is a slip, infinite, or of no use as a float
 
 
-def unknown(kind: str, name: str, known) -> str:
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The one sentence a mistyped name is answered with."""
+    hint = near(name, known, n=1)
+    return f"unknown {kind} {name!r}: choose one of {', '.join(sorted(known))}{hint and '; ' + hint}"
+
+
+def near(name: str, known: Iterable[str], n: int = 3) -> str:
+    """A question that offers the likest of the names there are, "" where none is like it."""
     spelt = {choice.lower(): choice for choice in known}
-    near = difflib.get_close_matches(str(name).lower(), spelt, n=1)
-    hint = f"; did you mean {spelt[near[0]]!r}?" if near else ""
-    return f"unknown {kind} {name!r}: choose one of {', '.join(sorted(known))}{hint}"
+    found = difflib.get_close_matches(str(name).lower(), spelt, n)
+    return f"did you mean {' or '.join(repr(spelt[choice]) for choice in found)}?" if found else ""
 
 
 def refuse(where: str, given: Any, allowed: str) -> NoReturn:

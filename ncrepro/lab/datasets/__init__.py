@@ -6,10 +6,10 @@ from types import ModuleType
 
 import numpy as np
 
+from ...extraction.samples import Images
 from ...store import artifacts, fingerprint, paths
 from ...store.schema import unknown
 from . import builtin, photographs, torchvision_datasets
-from .images import Images
 
 _OTHERS = {module.__name__ for module in (builtin, photographs, torchvision_datasets)}  # which of them `load` uses depends on the name
 

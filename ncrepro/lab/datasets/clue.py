@@ -10,11 +10,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from ...extraction.samples import Texts
 from ...store import paths
 from ...store.content import of_data
 from ...store.schema import unknown
 from . import local
-from .docstrings import Texts
 
 URL = "https://github.com/CLUEbenchmark/CLUE"
 FOLDERS = {"iflytek": "iflytek_public", "tnews": "tnews_public"}  # 119 kinds of apps; 15 kinds of news

@@ -18,7 +18,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -26,46 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ...extraction.samples import Texts
 from ...store import artifacts, fingerprint, paths
 from ...store.schema import unknown
 from .builtin.scene import generator
-
-
-@dataclass(frozen=True, eq=False)
-class Texts:
-    """Labelled texts of one split of a data set.
-
-    Parameters
-    ----------
-    name : str
-        Name of the data set.
-    split : {"train", "test"}
-    texts : tuple of n str
-    labels : ndarray of shape (n,), int64
-        0 to K - 1, positions in ``classes``.
-    classes : tuple of K str
-    """
-
-    name: str
-    split: str
-    texts: tuple[str, ...]
-    labels: np.ndarray
-    classes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.classes)
-
-    def limited(self, max_per_class: int) -> Texts:
-        """The first ``max_per_class`` texts of each class, in their old order."""
-        first = [np.flatnonzero(self.labels == k)[:max_per_class] for k in range(self.n_classes)]
-        kept = np.sort(np.concatenate(first))
-        return replace(self, texts=tuple(self.texts[i] for i in kept), labels=self.labels[kept])
-
 
 # Reading docstrings ---------------------------------------------------------------------------------------------------
 

@@ -16,10 +16,10 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
+from ...extraction.samples import Images
 from ...store import artifacts, fingerprint, paths
 from ...store.trace import is_there
 from . import torchvision_datasets
-from .images import Images
 
 # theme -> its superclasses, as a list of classes in alphabetical order, and the positions of those that are targets
 _FEW, _MANY = (1, 3), (0, 2, 4)

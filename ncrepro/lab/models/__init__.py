@@ -1,4 +1,4 @@
-"""Networks by name, with seeded random weights, and the linear layer whose input is what the metrics look at."""
+"""Networks by name, with seeded random weights."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from .vision import ARCHITECTURES, FACE_POOL, NCTI_POOL
 
 arithmetic.make_torch_deterministic()  # here, since whatever trains or extracts has a network
 
-__all__ = ["FACE_POOL", "NCTI_POOL", "build", "classifier", "names", "replace_classifier"]
+__all__ = ["FACE_POOL", "NCTI_POOL", "build", "names"]
 
 
 def names() -> tuple[str, ...]:
@@ -42,47 +42,14 @@ def build(name: str, n_classes: int, seed: int) -> nn.Module:
     """
     if name not in ARCHITECTURES:
         raise ValueError(unknown("model", name, ARCHITECTURES))
-    _check_classes(n_classes)
+    if n_classes < 2:
+        raise ValueError(f"n_classes is {n_classes}; allowed is 2 or more")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = ARCHITECTURES[name](n_classes)
         network.apply(_initialise)
     network.name = name
     return network
-
-
-def classifier(model: nn.Module) -> nn.Linear:
-    """The last linear layer of ``model``; its input, the penultimate activation, is what the metrics call features."""
-    return model.get_submodule(_classifier_path(model))
-
-
-def replace_classifier(model: nn.Module, n_classes: int, seed: int) -> None:
-    """Put a new last linear layer with seeded random weights in place of the old one.
-
-    Raises
-    ------
-    ValueError
-        If ``n_classes`` is under 2, or ``model`` has no linear layer.
-    """
-    _check_classes(n_classes)
-    path = _classifier_path(model)
-    old = model.get_submodule(path)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        new = nn.Linear(old.in_features, n_classes)
-    model.set_submodule(path, new.to(old.weight.device))
-
-
-def _classifier_path(model: nn.Module) -> str:
-    linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError(f"{type(model).__name__} has no linear layer; allowed is a network that ends in nn.Linear")
-    return linear[-1]
-
-
-def _check_classes(n_classes: int) -> None:
-    if n_classes < 2:
-        raise ValueError(f"n_classes is {n_classes}; allowed is 2 or more")
 
 
 def _initialise(module: nn.Module) -> None:

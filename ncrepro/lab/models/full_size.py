@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from ...extraction import networks as torchvision_models
+from ...extraction import networks
 
 _OTHER_NAMES = {"vgg16": "vgg16_bn", "vgg19": "vgg19_bn"}  # ours -> torchvision's, or timm's
 BATCH_NORM_MOMENTUM = 0.1  # MNASNet's own .0003 leaves running statistics near their start
@@ -20,7 +20,7 @@ def build(name: str, n_classes: int, seed: int) -> nn.Module:
     """A network of `vision.ARCHITECTURES` at full size, with seeded random weights; arguments and result as for `models.build`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = torchvision_models.build(_OTHER_NAMES.get(name, name), n_classes)
+        network = networks.build(_OTHER_NAMES.get(name, name), n_classes)
         stem = next(change for beginning, change in _STEMS.items() if name.startswith(beginning))
         stem(network)
     for module in network.modules():

@@ -62,20 +62,10 @@ def build(name: str, n_classes: int, seed: int, **changed) -> nn.Module:
     return network
 
 
-def classifier(model: nn.Module) -> nn.Conv2d:
-    """The last convolution of ``model``; its input, (n, d, h / stride, w / stride), is what features are taken from."""
-    return model.segmentation_head[0]
-
-
-def replace_classifier(model: nn.Module, n_classes: int, seed: int) -> None:
-    """Put a new last convolution with seeded random weights in place of the old one."""
-    old = classifier(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        new = nn.Conv2d(old.in_channels, n_classes, old.kernel_size, padding=old.padding)
-        nn.init.xavier_uniform_(new.weight)
-        nn.init.zeros_(new.bias)
-    model.segmentation_head[0] = new.to(old.weight.device)
+def initialise(last: nn.Conv2d) -> None:
+    """Random weights of a new last convolution, as smp's own begins with."""
+    nn.init.xavier_uniform_(last.weight)
+    nn.init.zeros_(last.bias)
 
 
 def prepare(images: Tensor) -> Tensor:

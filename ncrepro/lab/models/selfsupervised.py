@@ -4,7 +4,6 @@ Every release names the same network in its own way. `translate` turns each into
 is not the backbone (projection heads, prototypes, queues, momentum copies), and refuses whatever it does not know.
 """
 
-import hashlib
 import math
 import pickle
 import re
@@ -16,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from ...extraction import networks as models
-from ...extraction.networks import Transform
-from ...store import artifacts, paths
+from ...extraction import networks
+from ...extraction.preprocessing import Transform, describe
+from ...store import artifacts, content, paths
 from ...store.schema import unknown
 
 
@@ -111,7 +110,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
     name : str
         One of `RELEASES`: ``byol``, ``moco-v2``, ...
     transform : {"own", "released"}
-        As for `torchvision_models.checkpoint`; ``own`` takes 224 pixels from the middle of 256. Colours are scaled as in
+        As for `networks.checkpoint`; ``own`` takes 224 pixels from the middle of 256. Colours are scaled as in
         the network's training.
     path : Path, optional
         The file; by default the one at `place`, which is downloaded if it is not there.
@@ -123,7 +122,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
         of these models has a classifier.
     transform : Transform
     record : dict
-        As that of `torchvision_models.load`. ``accuracy`` is NaN: it would take ImageNet's images to measure it.
+        As that of `networks.load`. ``accuracy`` is NaN: it would take ImageNet's images to measure it.
 
     Raises
     ------
@@ -140,12 +139,12 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
     """
     release = _release(name)
     path = fetch(name) if path is None else Path(path)
-    if release.md5 and not (found := _digest(path, "md5")).startswith(release.md5):
+    if release.md5 and not (found := content.of_file(path, "md5")).startswith(release.md5):
         raise ValueError(
             f"{path.name} has MD5 {found}, that of {name} begins with {release.md5}: "
             f"download it again from {release.url}"
         )
-    record, found = path.with_name(f"{path.name}.sha256"), _digest(path, "sha256")
+    record, found = path.with_name(f"{path.name}.sha256"), content.of_file(path)
     if record.exists() and record.read_text().strip() != found:
         raise ValueError(
             f"{path.name} has SHA-256 {found}, another than {record.name} recorded when it was first loaded: "
@@ -165,7 +164,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
     network.load_state_dict(translate(name, checkpoint) | head)
     network.name = name
     artifacts.write(record, f"{found}\n")
-    shown = models.checkpoint("resnet50", transform=transform).transform
+    shown = networks.checkpoint("resnet50", transform=transform).transform
     if not release.imagenet_scaled:
         shown = replace(shown, mean=(0.0,) * 3, std=(1.0,) * 3)
     said = {
@@ -177,7 +176,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
         "n_parameters": sum(p.numel() for p in network.parameters()),
         "n_features": network.fc.in_features,
         "n_classes": network.fc.out_features,
-        "transform": models.describe(shown),
+        "transform": describe(shown),
     }
     return network.eval(), shown, said
 
@@ -276,8 +275,3 @@ def _release(name: str) -> Release:
 def _source(release: Release) -> str:
     converted = f" and convert it with {release.converter}" if release.converter else ""
     return f"download {release.url}{converted}"
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()

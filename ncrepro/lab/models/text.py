@@ -180,13 +180,6 @@ def build(name: str, n_classes: int, seed: int) -> TextClassifier:
         return TextClassifier(encoder, variant.has_highway, n_classes)
 
 
-def replace_classifier(model: TextClassifier, n_classes: int, seed: int) -> None:
-    """Put a new last linear layer with seeded random weights in place of the old one."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model.classifier = nn.Linear(model.classifier.in_features, n_classes)
-
-
 def _small_encoder() -> RobertaModel:
     """Two layers of width 64: seconds of training on one CPU core."""
     config = RobertaConfig(

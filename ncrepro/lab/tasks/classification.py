@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ...extraction import last_layer, weights
 from ...store.artifacts import Arrays
 from .. import datasets, features, losses, models, training
 from . import standard_error
@@ -19,7 +20,6 @@ DATASETS = datasets.names()
 reader = datasets.reader
 
 Build = Callable[[str, int, int], torch.nn.Module]
-_WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
 def pretrain(spec: dict, build: Build = models.build) -> Arrays:
@@ -31,9 +31,9 @@ def pretrain(spec: dict, build: Build = models.build) -> Arrays:
     return {
         "accuracy": np.array(training.accuracy(network, test.images, test.labels)),
         "n_parameters": np.array(sum(p.numel() for p in network.parameters())),
-        "n_features": np.array(models.classifier(network).in_features),
+        "n_features": np.array(last_layer.width(network)),
         "n_classes": np.array(train.n_classes),
-        **{_WEIGHTS + key: value.cpu().numpy() for key, value in network.state_dict().items()},
+        **weights.arrays(network),
     }
 
 
@@ -41,7 +41,7 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build
     """The ground truth: accuracy on the target's test split after training the whole network on its train split."""
     train, test = (datasets.load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = restore(pretrained_spec, pretrained, build)
-    models.replace_classifier(network, train.n_classes, spec["seed"])
+    last_layer.replace(network, train.n_classes, spec["seed"])
     history = training.fit(network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"])
     accuracy = training.accuracy(network, test.images, test.labels)
     return {
@@ -61,7 +61,4 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build 
 
 def restore(spec: dict, arrays: Arrays, build: Build = models.build) -> torch.nn.Module:
     """The network that `pretrain` left in ``arrays``."""
-    network = build(spec["architecture"], int(arrays["n_classes"]), spec["seed"])
-    weights = {key.removeprefix(_WEIGHTS): value for key, value in arrays.items() if key.startswith(_WEIGHTS)}
-    network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in weights.items()})
-    return network
+    return weights.put(build(spec["architecture"], int(arrays["n_classes"]), spec["seed"]), arrays)

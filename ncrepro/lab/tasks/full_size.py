@@ -4,17 +4,16 @@ from functools import partial
 
 from torch import nn
 
+from ...extraction.devices import cuda_or_cpu
 from ..models import full_size
 from . import classification
 from .classification import ARCHITECTURES, DATASETS, LOSSES, reader
-from .optimise import device
 
 __all__ = ["ARCHITECTURES", "DATASETS", "LOSSES", "extract", "finetune", "pretrain", "reader", "restore"]
 
 
-
 def _build(name: str, n_classes: int, seed: int) -> nn.Module:
-    return full_size.build(name, n_classes, seed).to(device())
+    return full_size.build(name, n_classes, seed).to(cuda_or_cpu())
 
 
 pretrain, finetune, extract, restore = (

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...extraction import extract as extraction
-from ...extraction import networks as models
+from ...extraction import devices, features, last_layer, networks, weights
+from ...extraction.batches import batches
 from ...extraction.folders import Photos
-from ...extraction.networks import Transform
+from ...extraction.preprocessing import Transform
 from ...store.artifacts import Arrays
 from ...store.schema import unknown
 from ...store.trace import is_there
@@ -42,7 +42,7 @@ class _Names(tuple):
 
 
 class _Architectures(_Names):
-    prefix = models.TIMM
+    prefix = networks.TIMM
 
 
 class _Datasets(_Names):
@@ -51,10 +51,9 @@ class _Datasets(_Names):
 
 RELEASED = {name.replace("-", "_"): name for name in releases.RELEASES}  # self-supervised objective -> its release
 
-ARCHITECTURES = _Architectures(models.names())
+ARCHITECTURES = _Architectures(networks.names())
 LOSSES = (*losses.LOSSES, *RELEASED)
 DATASETS = _Datasets(datasets.names())
-_WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
 def reader(name: str) -> ModuleType | None:
@@ -86,18 +85,18 @@ def check(pool: Pool) -> None:
             if name not in allowed:
                 raise ValueError(f"weights {pool.pretrain['weights']}: " + unknown(kind, name, allowed))
     for name in pool.architectures:
-        models.checkpoint(name, weights_of(pool), pool.pretrain["transform"])
+        networks.checkpoint(name, weights_of(pool), pool.pretrain["transform"])
     if pool.extract["split"] not in datasets.SPLITS:
         raise ValueError("extract: " + unknown("split", pool.extract["split"], datasets.SPLITS))
     recipes = {"pretrain": pool.pretrain, "extract": pool.extract, "finetune": pool.finetune}
     for step, recipe in (recipes | {f"finetune_of.{target}": recipe for target, recipe in pool.finetune_of.items()}).items():
-        if recipe.get("precision", "float32") not in extraction.PRECISIONS:
-            raise ValueError(f"{step}: " + unknown("precision", recipe["precision"], extraction.PRECISIONS))
+        if recipe.get("precision", "float32") not in features.PRECISIONS:
+            raise ValueError(f"{step}: " + unknown("precision", recipe["precision"], features.PRECISIONS))
 
 
 def weights_of(pool: Pool) -> str:
-    """What `models.torchvision_models.checkpoint` is to be asked for: the authors' networks are built as torchvision's are."""
-    return models.WEIGHTS if pool.pretrain["weights"] == AUTHORS else pool.pretrain["weights"]
+    """What `networks.checkpoint` is to be asked for: the authors' networks are built as torchvision's are."""
+    return networks.WEIGHTS if pool.pretrain["weights"] == AUTHORS else pool.pretrain["weights"]
 
 
 # The three steps ------------------------------------------------------------------------------------------------------
@@ -106,7 +105,7 @@ def weights_of(pool: Pool) -> str:
 def pretrain(spec: dict) -> Arrays:
     """Published weights, checked and recorded; or those weights after training on another source.
 
-    ``spec["recipe"]``: ``weights`` (or ``authors``) and ``transform`` as for `models.torchvision_models.checkpoint`; the rest
+    ``spec["recipe"]``: ``weights`` (or ``authors``) and ``transform`` as for `networks.checkpoint`; the rest
     is a `Recipe`, for sources other than ImageNet. ``accuracy`` is the published one, or that on the source's test images;
     NaN for self-supervised networks.
     """
@@ -115,13 +114,13 @@ def pretrain(spec: dict) -> Arrays:
     arrays = {}
     if spec["source"] != datasets.IMAGENET:
         train, test = (datasets.load(spec["source"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
-        models.replace_head(network, train.n_classes, spec["seed"])
+        last_layer.replace(network, train.n_classes, spec["seed"])
         train_photos(network, transform, train, Recipe(**recipe), spec["seed"], spec["loss"])
         record["accuracy"], _ = measure(network, transform, test)
         record["weights"] += f", then {spec['source']}"
         record["n_classes"] = train.n_classes
         record["n_parameters"] = sum(p.numel() for p in network.parameters())
-        arrays = {_WEIGHTS + key: value.cpu().numpy() for key, value in network.state_dict().items()}
+        arrays = weights.arrays(network)
     numbers = ("accuracy", "n_parameters", "n_features", "n_classes")
     return {**{key: np.array(record[key]) for key in numbers}, "provenance": _as_bytes(record), **arrays}
 
@@ -140,7 +139,7 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
         return {"accuracy": np.array(printed), "published": np.array(printed), "top1": np.array(np.nan)}
     train, test = (datasets.load(spec["target"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
     network, transform = restore(pretrained_spec, pretrained)
-    models.replace_head(network, train.n_classes, spec["seed"])
+    last_layer.replace(network, train.n_classes, spec["seed"])
     history = train_photos(network, transform, train, Recipe(**recipe), spec["seed"])
     accuracy, top1 = measure(network, transform, test)
     error = np.nan if test.measure == "map" else standard_error(accuracy, len(test))  # near enough for a mean over classes
@@ -153,19 +152,20 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see of a target: features, labels, source probabilities, and where all of it comes from.
 
-    ``spec["recipe"]``: ``split`` as for `datasets.torchvision_datasets.load`, ``precision`` as for `extraction.extract`.
+    ``spec["recipe"]``: ``split`` as for `datasets.torchvision_datasets.load`, ``precision`` as for `features.of_photos`.
     Self-supervised networks have no source classifier, so no source probabilities; how much of their feature space they use
     (see `objectives.collapse`) is measured on the target instead of the source.
     """
     photos = datasets.load(spec["target"], spec["split"], spec["recipe"]["split"], spec["max_per_class"])
     network, transform = restore(pretrained_spec, pretrained)
-    features, source_probs, made = extraction.extract(network, photos, transform, spec["recipe"]["precision"])
+    place, precision = devices.cuda_or_cpu(), spec["recipe"]["precision"]
+    H, source_probs = features.of_photos(network, photos, transform, precision, place)
     record = json.loads(pretrained["provenance"].tobytes())
     record = {key: record[key] for key in ("weights", "sha256", "transform")}
-    record |= {"split": spec["recipe"]["split"], "samples": photos.samples, "classes": photos.n_classes, **made}
-    arrays = {"features": features, "labels": photos.labels}
+    record |= {"split": spec["recipe"]["split"], "samples": photos.samples, "classes": photos.n_classes, **devices.versions(place, precision)}
+    arrays = {"features": H, "labels": photos.labels}
     if pretrained_spec["loss"] in RELEASED:
-        use = collapse.measure(features)
+        use = collapse.measure(H)
         record |= {**use._asdict(), "collapsed": float(use.collapsed)}
     else:
         arrays["source_probs"] = source_probs
@@ -179,7 +179,7 @@ def _load(spec: dict) -> tuple[nn.Module, Transform, dict]:
     recipe = spec["recipe"]
     if recipe["weights"] == AUTHORS:
         return releases.load(RELEASED[spec["loss"]], recipe["transform"])
-    return models.load(spec["architecture"], recipe["weights"], recipe["transform"])
+    return networks.load(spec["architecture"], recipe["weights"], recipe["transform"])
 
 
 def restore(spec: dict, arrays: Arrays) -> tuple[nn.Module, Transform]:
@@ -193,12 +193,8 @@ def restore(spec: dict, arrays: Arrays) -> tuple[nn.Module, Transform]:
                 f"{record['sha256'][:8]}, now {now['sha256'][:8]}): remove data/cache/*/pretrained, and run it again"
             )
         return network, transform
-    network = models.build(spec["architecture"], int(arrays["n_classes"]))
-    weights = {key.removeprefix(_WEIGHTS): value for key, value in arrays.items() if key.startswith(_WEIGHTS)}
-    own = network.state_dict()
-    for key, value in weights.items():
-        own[key].copy_(torch.from_numpy(value))
-    return network.eval(), models.checkpoint(spec["architecture"], recipe["weights"], recipe["transform"]).transform
+    network = weights.put(networks.build(spec["architecture"], int(arrays["n_classes"])), arrays)
+    return network.eval(), networks.checkpoint(spec["architecture"], recipe["weights"], recipe["transform"]).transform
 
 
 def published_accuracy(architecture: str, source: str, loss: str, target: str) -> float:
@@ -245,7 +241,7 @@ def _best(network: nn.Module, transform: Transform, photos: Photos, recipe: Reci
 
 def _fit(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, learning_rate: float, weight_decay: float,
          seed: int, loss: str) -> list[float]:
-    place = extraction.device()
+    place = devices.cuda_or_cpu()
     network.to(place, memory_format=torch.channels_last).train()
     optimiser = torch.optim.SGD(network.parameters(), learning_rate, recipe.momentum, weight_decay=weight_decay)
     truth = torch.from_numpy(photos.labels if photos.present is None else photos.present.astype(np.float32)).to(place)
@@ -261,7 +257,7 @@ def _fit(network: nn.Module, transform: Transform, photos: Photos, recipe: Recip
                 return transform.augmented(photos.image(i), np.random.default_rng([seed, epoch, i]), photos.flip)
 
             total = torch.zeros((), device=place)
-            images = extraction.batches(prepare, order, recipe.batch_size, place)
+            images = batches(prepare, order, recipe.batch_size, place)
             for step, batch in enumerate(images):
                 y = truth[torch.from_numpy(order[step * recipe.batch_size :][: len(batch)]).to(place)]
                 with half:
@@ -289,10 +285,10 @@ def measure(network: nn.Module, transform: Transform, photos: Photos) -> tuple[f
     The measure is ``photos.measure``: accuracy, the mean over classes of each class's accuracy, or `mean_average_precision`.
     Plain accuracy is NaN where images show several classes.
     """
-    _, logits = extraction.forward(network, photos, transform, "float32", extraction.device())  # (n, K)
+    logits = features.of_photos(network, photos, transform, logits=True).source_probs  # (n, K)
     if photos.measure == "map":
-        return mean_average_precision(logits.numpy(), photos.present), np.nan
-    right = logits.argmax(1).numpy() == photos.labels  # (n,)
+        return mean_average_precision(logits, photos.present), np.nan
+    right = logits.argmax(1) == photos.labels  # (n,)
     accuracy = 100 * float(right.mean())
     if photos.measure == "mean_per_class":
         return 100 * float(np.mean([right[photos.labels == k].mean() for k in np.unique(photos.labels)])), accuracy

@@ -10,11 +10,6 @@ from torch import Tensor, nn
 from ..recipes import Polynomial as Recipe
 
 
-def device() -> torch.device:
-    """Where networks are trained: the GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def learning_rates(recipe: Recipe, n_steps: int) -> list[float]:
     """The learning rate of each step: a line up to the peak over the warm-up, then ``(1 - t) ** power`` down to 0."""
     n_warmup = math.ceil(recipe.warmup * n_steps)

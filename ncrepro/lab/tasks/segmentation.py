@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from ...extraction import last_layer, weights
+from ...extraction.devices import cuda_or_cpu
 from ...store.artifacts import Arrays
 from ..datasets import scenes, segmentation_folders
 from ..datasets.scenes import IGNORE, Scenes
 from ..datasets.segmentation_folders import Folder
 from ..models import segmentation as models
-from .optimise import Recipe, descend, device
+from .optimise import Recipe, descend
 
 Data = Scenes | Folder
 
@@ -28,8 +30,6 @@ LOSSES = ("cross_entropy",)
 DATASETS = (*scenes.NAMES, *segmentation_folders.NAMES, NOTHING)
 
 PIXELS_PER_CLASS = 250  # that the metrics see
-
-_WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
 def reader(name: str) -> ModuleType | None:
@@ -57,9 +57,9 @@ def pretrain(spec: dict) -> Arrays:
     return {
         **measured,
         "n_parameters": np.array(sum(p.numel() for p in network.parameters())),
-        "n_features": np.array(models.classifier(network).in_channels),
+        "n_features": np.array(last_layer.width(network)),
         "n_classes": np.array(n_classes),
-        **{_WEIGHTS + key: value.cpu().numpy() for key, value in network.state_dict().items()},
+        **weights.arrays(network),
     }
 
 
@@ -67,7 +67,7 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """The ground truth: pixel accuracy and mean IoU on the target's test split after training the whole network."""
     train, test = (load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = restore(pretrained_spec, pretrained)
-    models.replace_classifier(network, train.n_classes, spec["seed"])
+    last_layer.replace(network, train.n_classes, spec["seed"], models.initialise)
     history = fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
     return {**evaluate(network, test), "loss": np.array(history)}
 
@@ -81,10 +81,7 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
 
 def restore(spec: dict, arrays: Arrays) -> nn.Module:
     """The network that `pretrain` left in ``arrays``."""
-    network = models.build(spec["architecture"], int(arrays["n_classes"]), spec["seed"], encoder_weights=None)
-    weights = {key.removeprefix(_WEIGHTS): value for key, value in arrays.items() if key.startswith(_WEIGHTS)}
-    network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in weights.items()})
-    return network
+    return weights.put(models.build(spec["architecture"], int(arrays["n_classes"]), spec["seed"], encoder_weights=None), arrays)
 
 
 # Training and testing -------------------------------------------------------------------------------------------------
@@ -95,7 +92,7 @@ def fit(network: nn.Module, data: Data, recipe: Recipe, seed: int) -> list[float
 
     The same network, data, recipe and seed give the same bits on one thread. The global random state is left as it was.
     """
-    network.to(device())
+    network.to(cuda_or_cpu())
     batches = DataLoader(
         data.augmented(), min(recipe.batch_size, len(data)), shuffle=True, drop_last=True, num_workers=data.loaders
     )
@@ -103,8 +100,8 @@ def fit(network: nn.Module, data: Data, recipe: Recipe, seed: int) -> list[float
     def losses() -> Iterator[Tensor]:
         for _ in range(recipe.epochs):
             for images, masks in batches:
-                logits = network(models.prepare(images.to(device())))  # (batch_size, K, h, w)
-                yield F.cross_entropy(logits, masks.to(device()), ignore_index=IGNORE)
+                logits = network(models.prepare(images.to(cuda_or_cpu())))  # (batch_size, K, h, w)
+                yield F.cross_entropy(logits, masks.to(cuda_or_cpu()), ignore_index=IGNORE)
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # the order of the images, and the dropout
@@ -113,12 +110,12 @@ def fit(network: nn.Module, data: Data, recipe: Recipe, seed: int) -> list[float
 
 def evaluate(network: nn.Module, data: Data) -> Arrays:
     """``accuracy``, of all pixels, its ``standard_error`` over images, and ``mean_iou``, per cent, of a network in evaluation mode."""
-    n_classes = models.classifier(network).out_channels
+    n_classes = last_layer.n_outputs(network)
     of_images = []
-    network.to(device()).eval()
+    network.to(cuda_or_cpu()).eval()
     with torch.inference_mode():
         for images, masks in DataLoader(data, 32, num_workers=data.loaders):
-            answers = network(models.prepare(images.to(device()))).argmax(1).cpu()  # (n, h, w)
+            answers = network(models.prepare(images.to(cuda_or_cpu()))).argmax(1).cpu()  # (n, h, w)
             of_images += [confusion(mask, answer, n_classes) for mask, answer in zip(masks.numpy(), answers.numpy(), strict=True)]
     counts, error = np.sum(of_images, axis=0), pixel_error(of_images)
     return {"accuracy": np.array(pixel_accuracy(counts)), "standard_error": np.array(error), "mean_iou": np.array(mean_iou(counts))}
@@ -217,23 +214,18 @@ def pixel_features(network: nn.Module, data: Data, places: np.ndarray) -> Arrays
     dict
         ``features`` (m, d) and ``source_probs`` (m, K_s), float32; ``labels`` (m,), int64.
     """
-    seen: list[Tensor] = []
-    hook = models.classifier(network).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    network.to(device()).eval()
+    network.to(cuda_or_cpu()).eval()
     features, probs, labels = [], [], []
-    try:
-        with torch.inference_mode():
-            for i in np.unique(places[:, 0]):
-                image, mask = data[int(i)]
-                row, column = torch.from_numpy(places[places[:, 0] == i, 1:].T)  # (pixels,) each
-                logits = network(models.prepare(image[None].to(device())))  # (1, K_s, h, w)
-                height, width = mask.shape
-                where = torch.stack([2 * column / (width - 1), 2 * row / (height - 1)], -1).float() - 1  # (pixels, 2)
-                here = F.grid_sample(seen.pop(), where[None, None].to(device()), align_corners=True)  # (1, d, 1, m)
-                features.append(here[0, :, 0].T.cpu())  # (pixels, d)
-                probs.append(logits[0, :, row, column].T.softmax(1).cpu())  # (pixels, K_s)
-                labels.append(mask[row, column])
-    finally:
-        hook.remove()
+    with last_layer.watch(last_layer.find(network)) as seen, torch.inference_mode():
+        for i in np.unique(places[:, 0]):
+            image, mask = data[int(i)]
+            row, column = torch.from_numpy(places[places[:, 0] == i, 1:].T)  # (pixels,) each
+            logits = network(models.prepare(image[None].to(cuda_or_cpu())))  # (1, K_s, h, w)
+            height, width = mask.shape
+            where = torch.stack([2 * column / (width - 1), 2 * row / (height - 1)], -1).float() - 1  # (pixels, 2)
+            here = F.grid_sample(seen.pop().inputs, where[None, None].to(cuda_or_cpu()), align_corners=True)  # (1, d, 1, m)
+            features.append(here[0, :, 0].T.cpu())  # (pixels, d)
+            probs.append(logits[0, :, row, column].T.softmax(1).cpu())  # (pixels, K_s)
+            labels.append(mask[row, column])
     found = {"features": torch.cat(features), "labels": torch.cat(labels), "source_probs": torch.cat(probs)}
     return {key: value.numpy() for key, value in found.items()}

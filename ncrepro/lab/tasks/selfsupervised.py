@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from ...extraction import last_layer, weights
 from ...store.artifacts import Arrays
 from .. import datasets, features, models, objectives
 from ..objectives import collapse
@@ -33,8 +34,7 @@ def pretrain(spec: dict) -> Arrays:
     """
     train, test = (datasets.load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = models.build(spec["architecture"], _HEAD, spec["seed"])
-    head = models.classifier(network)
-    place = next(path for path, module in network.named_modules() if module is head)
+    place, head = last_layer.path(network), last_layer.find(network)
     network.set_submodule(place, nn.Identity())
     objective = objectives.build(spec["loss"], network, head.in_features, len(train), spec["seed"])
     objectives.fit(objective, train.images, objectives.Recipe(**spec["recipe"]), spec["seed"])
@@ -50,7 +50,7 @@ def pretrain(spec: dict) -> Arrays:
         "n_parameters": np.array(sum(p.numel() for p in network.parameters())),
         "n_features": np.array(head.in_features),
         "n_classes": np.array(_HEAD),
-        **{f"weights.{key}": value.numpy() for key, value in network.state_dict().items()},
+        **weights.arrays(network),
     }
 
 

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...extraction import last_layer, weights
+from ...extraction.devices import cuda_or_cpu
+from ...extraction.samples import Texts
 from ...store.artifacts import Arrays
 from ..datasets import clue, docstrings
-from ..datasets.docstrings import Texts
 from ..models import text as models
 from ..models.text import TextClassifier
 from . import standard_error
-from .optimise import Recipe, descend, device
+from .optimise import Recipe, descend
 
 NOTHING = "nothing"  # as a source: the network keeps its first weights
 ARCHITECTURES = tuple(models.ARCHITECTURES)
 LOSSES = ("cross_entropy",)  # of the pool; a variant's own objective comes with its architecture
 DATASETS = (*docstrings.NAMES, *clue.NAMES, NOTHING)
-
-_WEIGHTS = "weights."  # what the names of a network's arrays begin with
 
 
 def reader(name: str) -> ModuleType | None:
@@ -52,9 +52,9 @@ def pretrain(spec: dict) -> Arrays:
     return {
         "accuracy": np.array(reached),
         "n_parameters": np.array(sum(p.numel() for p in network.parameters() if p.requires_grad)),
-        "n_features": np.array(network.classifier.in_features),
+        "n_features": np.array(last_layer.width(network)),
         "n_classes": np.array(n_classes),
-        **{_WEIGHTS + key: value.cpu().numpy() for key, value in network.state_dict().items()},
+        **weights.arrays(network),
     }
 
 
@@ -62,7 +62,7 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """The ground truth: accuracy on the target's test split after training the whole network on its train split."""
     train, test = (load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
     network, architecture = restore(pretrained_spec, pretrained), pretrained_spec["architecture"]
-    models.replace_classifier(network, train.n_classes, spec["seed"])
+    last_layer.replace(network, train.n_classes, spec["seed"])
     history = fit(network, architecture, train, Recipe(**spec["recipe"]), spec["seed"])
     share = accuracy(network, architecture, test)
     error = standard_error(share, len(test.labels))
@@ -72,20 +72,17 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see: features, labels and source probabilities of one split of the target."""
     data = load(spec["target"], spec["split"], spec["max_per_class"])
-    network = restore(pretrained_spec, pretrained).to(device()).eval()
+    network = restore(pretrained_spec, pretrained).to(cuda_or_cpu()).eval()
     tokens = models.tokenize(pretrained_spec["architecture"], data.texts)
     with torch.inference_mode():
-        features = torch.cat([network.features(_cut(part).to(device())) for part in tokens.split(64)])  # (n, d)
+        features = torch.cat([network.features(_cut(part).to(cuda_or_cpu())) for part in tokens.split(64)])  # (n, d)
         probs = network.classifier(features).softmax(1)  # (n, K_s)
     return {"features": features.cpu().numpy(), "labels": data.labels, "source_probs": probs.cpu().numpy()}
 
 
 def restore(spec: dict, arrays: Arrays) -> TextClassifier:
     """The network that `pretrain` left in ``arrays``."""
-    network = models.build(spec["architecture"], int(arrays["n_classes"]), spec["seed"])
-    weights = {key.removeprefix(_WEIGHTS): value for key, value in arrays.items() if key.startswith(_WEIGHTS)}
-    network.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in weights.items()})
-    return network
+    return weights.put(models.build(spec["architecture"], int(arrays["n_classes"]), spec["seed"]), arrays)
 
 
 # Training and testing -------------------------------------------------------------------------------------------------
@@ -96,15 +93,15 @@ def fit(network: TextClassifier, architecture: str, data: Texts, recipe: Recipe,
 
     The same network, data, recipe and seed give the same bits on one thread. The global random state is left as it was.
     """
-    network.to(device())
+    network.to(cuda_or_cpu())
     objective = OBJECTIVES[models.ARCHITECTURES[architecture].objective]
-    tokens, labels = models.tokenize(architecture, data.texts).to(device()), torch.from_numpy(data.labels).to(device())
+    tokens, labels = models.tokenize(architecture, data.texts).to(cuda_or_cpu()), torch.from_numpy(data.labels).to(cuda_or_cpu())
     batch_size = min(recipe.batch_size, len(data))
     n_batches = len(data) // batch_size
 
     def losses() -> Iterator[Tensor]:
         for _ in range(recipe.epochs):
-            for batch in torch.randperm(len(data))[: n_batches * batch_size].view(n_batches, batch_size).to(device()):
+            for batch in torch.randperm(len(data))[: n_batches * batch_size].view(n_batches, batch_size).to(cuda_or_cpu()):
                 yield objective(network, _cut(tokens[batch]), labels[batch])
 
     with torch.random.fork_rng():
@@ -114,10 +111,10 @@ def fit(network: TextClassifier, architecture: str, data: Texts, recipe: Recipe,
 
 def accuracy(network: TextClassifier, architecture: str, data: Texts) -> float:
     """Share of the texts that ``network``, in evaluation mode, puts in their class: per cent, higher is better."""
-    network.to(device()).eval()
+    network.to(cuda_or_cpu()).eval()
     tokens = models.tokenize(architecture, data.texts)
     with torch.inference_mode():
-        answers = torch.cat([network(_cut(part).to(device())).argmax(1).cpu() for part in tokens.split(64)])
+        answers = torch.cat([network(_cut(part).to(cuda_or_cpu())).argmax(1).cpu() for part in tokens.split(64)])
     return 100 * float(np.mean(answers.numpy() == data.labels))
 
 

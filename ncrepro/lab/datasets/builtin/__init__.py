@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..images import Images
+from ....extraction.samples import Images
 from . import glyphs, real, signs, textures
 from .glyphs import SANS, SERIF, STIX
 from .scene import generator, sensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from ..images import Images
+from ....extraction.samples import Images
 from .scene import SIZE, generator
 
 

@@ -1,0 +1,55 @@
+"""Where a network works: the GPU if there is one; and a network that is there for a while only."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+
+def choose(name: str | None = None, kinds: tuple[str, ...] = ("cuda", "mps", "cpu")) -> torch.device:
+    """The device called ``name``; None takes the first of ``kinds`` that is there.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+    """
+    is_there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = [kind for kind in kinds if is_there[kind]]
+    if name is not None and str(name).split(":")[0] not in there:
+        raise ValueError(f"device is {name!r}; there is {', '.join(there)} here")
+    return torch.device(name or there[0])
+
+
+def cuda_or_cpu() -> torch.device:
+    """Where networks are trained, and their features taken: the GPU if there is one."""
+    return choose(kinds=("cuda", "cpu"))
+
+
+@contextlib.contextmanager
+def borrowed(network: nn.Module, place: torch.device) -> Iterator[None]:
+    """A network on a device and in evaluation mode; afterwards it is on the device and in the modes it came in."""
+    modes = [(module, module.training) for module in network.modules()]
+    came_from = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), place)
+    try:
+        network.to(place).eval()
+        yield
+    finally:
+        network.to(came_from)
+        for module, training in modes:
+            module.training = training
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a smaller batch might do."""
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in said or "not enough memory" in said
+
+
+def versions(place: torch.device, precision: str) -> dict[str, str]:
+    """What computed: device, precision, versions of the libraries."""
+    import torchvision
+
+    name = torch.cuda.get_device_name(place) if place.type == "cuda" else "CPU"
+    return {"device": name, "precision": precision, "torch": torch.__version__, "torchvision": torchvision.__version__}

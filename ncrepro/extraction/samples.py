@@ -1,0 +1,135 @@
+"""Labelled samples: what every data set whose samples have one label has in common, images in memory, and texts.
+
+Photographs on disk are `folders.Photos`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import numpy as np
+
+
+class Labelled:
+    """Samples with one label each; the fields in ``per_sample``, the samples first, have an entry for each of them."""
+
+    per_sample: ClassVar[tuple[str, ...]]
+    noun: ClassVar[str]  # one of them is called
+
+    name: str
+    split: str
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(getattr(self, self.per_sample[0]))
+        if self.labels.dtype != np.int64 or self.labels.shape != (n,):
+            raise ValueError(
+                f"{self._where}: labels are {self.labels.dtype} of shape {self.labels.shape}; allowed is int64 of "
+                f"shape ({n},), one per {self.noun}"
+            )
+        if n and not 0 <= self.labels.min() <= self.labels.max() < self.n_classes:
+            raise ValueError(
+                f"{self._where}: labels run from {self.labels.min()} to {self.labels.max()}; allowed is 0 to "
+                f"{self.n_classes - 1}, positions in the {self.n_classes} classes"
+            )
+
+    @property
+    def _where(self) -> str:
+        return f"data set {self.name!r}, split {self.split!r}"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes K, whether or not each of them has a sample here."""
+        return len(self.classes)
+
+    def take(self, indices: Sequence[int] | np.ndarray | slice) -> Self:
+        """The samples at ``indices`` (positions, a mask or a slice), in that order; the classes stay."""
+        places = np.arange(len(self))[indices]
+        return replace(self, **{field: _at(getattr(self, field), places) for field in self.per_sample})
+
+    def limited(self, max_per_class: int) -> Self:
+        """The first ``max_per_class`` samples of each class (all, where a class has fewer), in their old order."""
+        if max_per_class < 1:
+            raise ValueError(f"max_per_class is {max_per_class}; allowed is 1 or more")
+        first = [np.flatnonzero(self.labels == k)[:max_per_class] for k in range(self.n_classes)]
+        return self.take(np.sort(np.concatenate(first)))
+
+
+def _at(values: np.ndarray | Sequence | None, places: np.ndarray) -> np.ndarray | Sequence | None:
+    if values is None or isinstance(values, np.ndarray):
+        return values if values is None else values[places]
+    return (tuple if isinstance(values, tuple) else list)(values[i] for i in places)
+
+
+@dataclass(frozen=True, eq=False)
+class Images(Labelled):
+    """Labelled images of one split of a data set, held in memory.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    split : {"train", "test"}
+    images : ndarray of shape (n, 3, height, width), uint8
+        Red, green, blue, 0 to 255.
+    labels : ndarray of shape (n,), int64
+        0 to K - 1, positions in ``classes``.
+    classes : tuple of K str
+        What the classes are called.
+
+    Raises
+    ------
+    ValueError
+        If the shapes, the types or the range of the labels are others than these.
+    """
+
+    name: str
+    split: str
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    per_sample, noun = ("images", "labels"), "image"
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:
+            raise ValueError(
+                f"{self._where}: images are {self.images.dtype} of shape {self.images.shape}; allowed is uint8 of "
+                "shape (n, 3, height, width)"
+            )
+        super().__post_init__()
+
+
+@dataclass(frozen=True, eq=False)
+class Texts(Labelled):
+    """Labelled texts of one split of a data set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    split : {"train", "test"}
+    texts : tuple of n str
+    labels : ndarray of shape (n,), int64
+        0 to K - 1, positions in ``classes``.
+    classes : tuple of K str
+
+    Raises
+    ------
+    ValueError
+        If the shape, the type or the range of the labels are others than these.
+    """
+
+    name: str
+    split: str
+    texts: tuple[str, ...]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    per_sample, noun = ("texts", "labels"), "text"
