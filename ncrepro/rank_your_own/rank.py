@@ -476,7 +476,7 @@ def _caution(model: Candidate | Features, arrays: Arrays, metrics: tuple[str, ..
     wide = f"d >= n: {d} features of {n} samples" if d >= n else ""
     cut, length = arrays["cut"].tolist()
     short = f"{cut} of {n} texts were cut, as it reads {length} tokens at most" if cut else ""
-    of_source = [metric for metric in metrics if metric in OF_SOURCE]
+    of_source = _of_source(metrics)
     assumed = "its outputs were taken for source classes: if they are an embedding, leave out " + " and ".join(of_source)
     assumed = assumed if of_source and not getattr(model, "is_classifier", True) else ""
     return "; ".join(filter(None, (wide, short, assumed, getattr(model, "caution", ""))))
