@@ -18,7 +18,7 @@ from torch import nn
 
 from ncrepro import ranking
 from ncrepro.commands.run import run_notebook
-from ncrepro.extraction import features, networks
+from ncrepro.extraction import features, last_layer, networks
 from ncrepro.extraction.folders import Photos
 from ncrepro.extraction.preprocessing import Transform
 from ncrepro.figures import loss_functions, selfsupervised
@@ -58,9 +58,9 @@ def test_extraction_gives_what_one_plain_forward_pass_gives():
     network, photos = tiny(), patches()
     images = TINY.normalise(torch.tensor(np.stack([TINY(photos.image(i)) for i in range(len(photos))])).permute(0, 3, 1, 2))
     with torch.no_grad():
-        features, logits = network[:-1](images), network(images)
+        H, logits = network[:-1](images), network(images)
     found = features.of_photos(network, photos, TINY)
-    assert np.allclose(found.features, features, atol=1e-5) and found.features.dtype == np.float32
+    assert np.allclose(found.features, H, atol=1e-5) and found.features.dtype == np.float32
     assert np.allclose(found.source_probs, logits.softmax(1), atol=1e-6)
 
 
@@ -346,7 +346,7 @@ def test_a_pool_with_several_sources_trains_on_them_first(place):
     _, _, job = jobs["pretrain"][1]
     arrays = artifacts.load(job.path, job.spec)
     network, transform = imagenet.restore(job.spec, arrays)
-    assert networks.head(network).out_features == int(arrays["n_classes"]) == 3
+    assert last_layer.find(network).out_features == int(arrays["n_classes"]) == 3
     photos = datasets.load("folder/more", "test")
     assert imagenet.measure(network, transform, photos)[0] == pytest.approx(float(arrays["accuracy"]))
     assert study.features_of("folder/more", "folder/last")["source_probs"].shape == (90, 3)
@@ -481,7 +481,7 @@ def test_an_objective_names_the_checkpoint_that_its_authors_published(released):
     assert known["random_accuracy"].isna().all() and known["effective_rank"].notna().all()
     told, holds = selfsupervised._probes_hold("standin")
     assert told.startswith("No linear probe was run") and holds.word == "cannot be told here"
-    assert len(selfsupervised.selfsupervised_probes("standin").axes) == 1
+    assert len(selfsupervised.selfsupervised_probes("standin").figure.axes) == 1
     plt.close("all")
 
 

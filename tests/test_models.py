@@ -162,6 +162,8 @@ def test_fewer_than_two_classes_are_refused(n_classes):
         last_layer.replace(models.build("mobilenet_v1", 5, seed=0), n_classes, seed=0)
 
 
-def test_a_network_without_a_linear_layer_has_no_classifier():
-    with pytest.raises(ValueError, match="Sequential has no linear layer"):
-        last_layer.find(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))
+def test_a_network_without_a_linear_layer_ends_in_its_last_convolution():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3, padding=1), nn.Flatten())
+    assert last_layer.find(network) is network[1] and (last_layer.width(network), last_layer.n_outputs(network)) == (4, 5)
+    last_layer.replace(network, 7, seed=0)
+    assert last_layer.n_outputs(network) == 7 and network[1].padding == (1, 1)

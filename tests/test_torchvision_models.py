@@ -139,7 +139,7 @@ def test_without_timm_its_models_say_what_to_install_and_others_work(monkeypatch
 
 def test_a_network_without_a_last_layer_is_refused():
     with pytest.raises(ValueError, match="Sequential does not end in one linear layer or convolution"):
-        networks.head_path(nn.Sequential(nn.ReLU()))
+        last_layer.path(nn.Sequential(nn.ReLU()))
 
 
 # Preprocessing --------------------------------------------------------------------------------------------------------
