@@ -101,8 +101,8 @@ def test_questions_are_drawn_with_their_numbers_and_what_no_question_has_an_answ
     drawn = [[line.get_xydata() for line in ax.lines if line.get_marker() == "o"][0] for ax in axes]
     np.testing.assert_array_equal(drawn[0], [(0.5, 0), (0.1, 1)])
     np.testing.assert_array_equal(drawn[1], [(np.nan, 0), (0.4, 1)])
+    assert [tick.get_text() for tick in axes[0].get_yticklabels()] == ["FaCe", "NCTI"]
     for ax, missing in zip(axes, ([], [0]), strict=True):
-        assert [tick.get_text() for tick in ax.get_yticklabels()] == ["FaCe", "NCTI"]
         assert [text.get_position()[1] for text in ax.texts if text.get_text() == "n/a"] == missing
         assert ax.get_ylim()[0] > max(ax.get_yticks()) and ax.get_ylim()[1] < min(ax.get_yticks())  # no name stands beside the axis
 

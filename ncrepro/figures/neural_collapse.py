@@ -123,7 +123,7 @@ def terminal_phase(points: pd.DataFrame, measures: pd.DataFrame, begins: int | N
         ax.set_title(panel, size=7.5)
         ax.xaxis.set_major_formatter("{x:g}")
         if len(names) > 1:
-            ax.set_ylim(0, 1.7 * measures[list(names)].max().max())
+            ax.set_ylim(0, 2.2 * measures[list(names)].max().max())
             ax.legend(loc="upper right", fontsize=6.5, handlelength=1.6)
         elif "nc1" in names:
             ax.set_yscale("log")

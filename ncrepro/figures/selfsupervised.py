@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from ..lab import datasets, objectives, published, training
+from ..lab import datasets, published, training
 from ..lab.datasets.images import Images
 from ..lab.experiment import Experiment, correlations, seed_noise, totals, with_accuracies
 from ..lab.objectives import clustering, collapse
@@ -416,7 +416,7 @@ def comparisons(panels: dict[str, dict], title: str) -> Figure:
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
     figure.suptitle(title, size=9)
-    figure.get_layout_engine().set(h_pad=0.08)  # the titles of the panels stand outside their axes
+    figure.set_layout_engine("constrained", h_pad=0.08)  # the titles of the panels stand outside their axes
     _explain(figure)
     return figure
 
