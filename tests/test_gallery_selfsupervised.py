@@ -7,6 +7,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ncrepro.figures import charts, selfsupervised
+from ncrepro.figures.names import label
 from ncrepro.lab import objectives
 from ncrepro.lab.experiment import Experiment
 from ncrepro.ranking import resampling
@@ -32,9 +33,18 @@ def test_the_picture_of_an_objective_has_a_cell_per_pair_and_pulls_every_view_so
     assert panel["roles"].shape == (len(panel["rows"]), len(panel["columns"]))
     assert np.abs(panel["roles"]).max() <= 1
     assert (panel["roles"].max(axis=1) > 0).all()
-    figure = selfsupervised.comparison(**panel, title=name)
+    figure = selfsupervised.comparisons({name: panel}, "title")
     drawn = figure.axes[0].collections[0].get_array()
     np.testing.assert_array_equal(np.asarray(drawn).ravel(), panel["roles"].ravel())
+
+
+def test_objectives_that_compare_alike_share_a_picture_and_none_shows_an_image_of_a_data_set(root):
+    figure = selfsupervised.selfsupervised_objectives("smoke").figure
+    drawn = [ax for ax in figure.axes if ax.get_visible()]
+    assert {name for ax in drawn for name in ax.get_title().split(", ")} == {label(name) for name in EVERY}
+    pictures = [np.asarray(ax.collections[0].get_array()) for ax in drawn]
+    assert len({(picture.shape, picture.tobytes()) for picture in pictures}) == len(pictures) < len(EVERY)
+    assert not any(ax.images for ax in drawn)
 
 
 def test_only_byol_pushes_nothing_apart(root):
@@ -138,11 +148,3 @@ def test_a_collapsed_model_is_marked_among_the_probes():
     crosses = [tuple(line.get_xydata()[0]) for line in left.lines if line.get_marker() == "X"]
     assert crosses == [(10.0, 0.0)]
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["in use", "collapsed"]
-
-
-def test_the_intervals_of_terms_are_those_of_the_table():
-    table = pd.DataFrame({"pool": ["p", "p", "q", "q"], "terms": ["seli", "ncc"] * 2, "weighted_kendall": [0.1, 0.2, 0.3, 0.4],
-                          "low": 0.0, "high": 0.5})  # fmt: skip
-    axes = selfsupervised.term_intervals(table, "title", "95 % of draws").axes
-    drawn = [line.get_xydata() for ax in axes for line in ax.lines if line.get_marker() == "o"]
-    np.testing.assert_array_equal(drawn, [[(0.1, 0), (0.2, 1)], [(0.3, 0), (0.4, 1)]])

@@ -6,7 +6,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator, StrMethodFormatter
 
 from ..metrics import registry
 from . import style
@@ -15,6 +15,28 @@ from .names import label
 TAU = r"mean weighted Kendall $\tau_w$"
 CELL = 0.24  # inches, height of a row of a table
 GAP = 0.35  # of a cell, between the targets and their average
+MARK, BAND = 3.2, 5  # points: a value's mark is smaller than its interval is high, so that it cannot hide a short one
+LOOKS = {  # what a ranking looks at -> colour and marker, the same in every figure
+    "looks at the target": (style.COLOURS[0], "o"),
+    "never looks at the target": (style.COLOURS[1], "D"),
+}
+
+
+def number(value: float, decimals: int = 2) -> str:
+    """A number as the page shows it, with a minus sign and not a hyphen."""
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def looks(metrics: pd.Series) -> np.ndarray:
+    """For each ranking, the name in `LOOKS`."""
+    sees, never = LOOKS
+    return np.where(metrics.isin(registry.BLIND), never, sees)
+
+
+def intervals(ax: Axes, y, table: pd.DataFrame, colour: str, marker: str, name: str | None = None) -> None:
+    """A value and its interval at each height: (weighted_kendall, low, high)."""
+    ax.hlines(y, table["low"], table["high"], color=colour, lw=BAND, alpha=0.35)
+    ax.plot(table["weighted_kendall"], y, marker, color=colour, ms=MARK, label=name)
 
 
 def model_styles(models) -> dict[str, tuple[str, str]]:
@@ -50,7 +72,7 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
             colour, marker = styles[model]
             ax.plot(row["score"], row["accuracy"], marker, color=colour, ms=5, mec="white", mew=0.4, label=label(model))
         found = correlations.set_index("target").loc[target]
-        ax.set_title(f"{target}: $\\tau_w$ = {found['weighted_kendall']:.2f}, $\\rho_s$ = {found['spearman']:.2f}", size=7.5)
+        ax.set_title(f"{target}: $\\tau_w$ = {number(found['weighted_kendall'])}, $\\rho_s$ = {number(found['spearman'])}", size=7.5)
     for ax in axes.flat[len(targets) :]:
         ax.set_visible(False)
     figure.supxlabel(f"{score_name} score of the pre-trained model", size=8)
@@ -61,7 +83,8 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
     return figure
 
 
-def method_scatter(table: pd.DataFrame, correlations: pd.DataFrame, methods: list[str], title: str) -> Figure:
+def method_scatter(table: pd.DataFrame, correlations: pd.DataFrame, methods: list[str], title: str,
+                   xlabel: str = "accuracy after fine-tuning (%)") -> Figure:
     """Small multiples: targets in rows, metrics in columns, fine-tuned accuracy to the right and score upwards.
 
     Parameters
@@ -80,13 +103,15 @@ def method_scatter(table: pd.DataFrame, correlations: pd.DataFrame, methods: lis
             _trend(ax, group.rename(columns={"score": "accuracy", "accuracy": "score"}))
             ax.plot(group["accuracy"], group["score"], "o", ms=3.5, color=style.COLOURS[0], mec="white", mew=0.3)
             value = found[target, method]
-            ax.set_title(f"$\\tau_w$ = {value:.2f}" if np.isfinite(value) else "no order", size=7.5, pad=2)
-            ax.set_yticks([])
-            ax.tick_params(axis="x", labelsize=6.5)
+            ax.set_title(f"$\\tau_w$ = {number(value)}" if np.isfinite(value) else "no order", size=7.5, pad=2)
+            ax.xaxis.set_major_locator(MaxNLocator(2))
+            ax.yaxis.set_major_locator(MaxNLocator(2))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}".replace("-", "−")))
+            ax.tick_params(labelsize=6.5, pad=1.5, length=2)
             if i == 0:
                 ax.annotate(label(method), (0.5, 1.28), xycoords="axes fraction", ha="center", weight="bold", size=8)
         axes[i, 0].set_ylabel(target, weight="bold")
-    figure.supxlabel("accuracy after fine-tuning (%)", size=8)
+    figure.supxlabel(xlabel, size=8)
     figure.supylabel("score (each panel on its own scale)", size=8)
     figure.suptitle(title, size=9)
     return figure
@@ -114,23 +139,25 @@ def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str, covere
     """
     table = correlations.sort_values("weighted_kendall")
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.9 + 0.21 * len(table)))
-    blind = table["metric"].isin(registry.BLIND).to_numpy()
-    for colour, marker, mask, name in (
-        (style.COLOURS[0], "o", ~blind, "looks at the target"),
-        (style.COLOURS[1], "D", blind, "never looks at the target"),
-    ):
-        y = np.flatnonzero(mask)
-        middle, low, high = (table[column].to_numpy()[mask] for column in ("weighted_kendall", "low", "high"))
-        ax.hlines(y, low, high, color=colour, lw=1.6, alpha=0.55)
-        ax.plot(middle, y, marker, color=colour, ms=5, label=name)
+    seen = looks(table["metric"])
+    for name, (colour, marker) in LOOKS.items():
+        y = np.flatnonzero(seen == name)
+        intervals(ax, y, table.iloc[y], colour, marker, name)
     ax.axvline(0, color="0.8", lw=0.8, zorder=0)
     if np.isfinite(ceiling):
         ax.axvline(ceiling, color="0.35", lw=1, ls="--", zorder=0, label="two fine-tunings of the same models")
+    ends = [*table[["weighted_kendall", "low", "high"]].to_numpy().ravel(), ceiling, 0]
+    ax.set_xlim(*_with_margin(np.nanmin(ends), np.nanmax(ends)))
     ax.set_yticks(range(len(table)), [label(metric) for metric in table["metric"]])
     ax.set_xlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines:\n{covered}")
     figure.suptitle(title, size=9)
     figure.legend(loc="outside lower center", ncols=3, columnspacing=0.8, handlelength=1.5, handletextpad=0.3)
     return figure
+
+
+def _with_margin(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
+    """An axis on which nothing lies at the edge."""
+    return low - share * (high - low), high + share * (high - low)
 
 
 def accuracy_heatmap(accuracies: pd.DataFrame, title: str) -> Figure:
@@ -139,10 +166,13 @@ def accuracy_heatmap(accuracies: pd.DataFrame, title: str) -> Figure:
     scaled = (table - table.min()) / (table.max() - table.min())
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.8 + 0.19 * len(table)))
     sns.heatmap(scaled, annot=table, fmt=".1f", cmap="cividis", cbar=False, linewidths=0.5, ax=ax, annot_kws={"size": 7.5})
-    ax.set(xlabel="target", ylabel="")
+    ax.set(xlabel="target (colour: from the lowest to the highest accuracy of its column)", ylabel="")
     ax.tick_params(axis="x", rotation=0)
     figure.suptitle(title, size=9)
     return figure
+
+
+LEGIBLE = 24  # classes of which a legend can still be read
 
 
 def embedding(points: pd.DataFrame, captions: dict[str, str], title: str) -> Figure:
@@ -153,14 +183,24 @@ def embedding(points: pd.DataFrame, captions: dict[str, str], title: str) -> Fig
     points : DataFrame (model, label, x, y)
     captions : dict model -> what is written above its panel, in the order of the panels
     """
-    figure, axes = plt.subplots(1, len(captions), figsize=(style.PAGE, 2.35), squeeze=False)
+    classes = sorted(points["label"].unique())
+    figure, axes = plt.subplots(1, len(captions), figsize=(style.PAGE, 2.45), squeeze=False)
     for ax, (model, caption) in zip(axes[0], captions.items(), strict=True):
         group = points[points["model"] == model]
-        ax.scatter(group["x"], group["y"], c=group["label"], cmap="tab20", s=5, lw=0)
+        for i, name in enumerate(classes):
+            members = group[group["label"] == name]
+            colour, marker = style.COLOURS[i % len(style.COLOURS)], style.MARKERS[i // len(style.COLOURS) % len(style.MARKERS)]
+            ax.plot(members["x"], members["y"], marker, color=colour, ms=2.5, mew=0, label=f"{name}")
         ax.set_title(caption, size=7.5)
         ax.set(xticks=[], yticks=[])
         ax.set_aspect("equal", adjustable="datalim")
         ax.spines[:].set_visible(False)
+    if len(classes) <= LEGIBLE:
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=12, title="class (axes: t-SNE, without units)", title_fontsize=7.5,
+                      handletextpad=0.1, columnspacing=1, markerscale=1.6)
+    else:
+        figure.supxlabel(f"{len(classes)} classes, one colour and marker each (axes: t-SNE, without units)", size=7.5)
     figure.suptitle(title, size=9)
     return figure
 
@@ -205,7 +245,7 @@ def correlation_heatmap(panels: pd.DataFrame | dict[str, pd.DataFrame], title: s
         As wide as a page.
     """
     panels = {"": panels} if isinstance(panels, pd.DataFrame) else panels
-    heights = [len(table) + (2.6 if name else 1.6) for name, table in panels.items()]  # rows, tick labels and title
+    heights = [len(table) + (2.6 if name else 1.6) + 0.7 * _crowded(table) for name, table in panels.items()]  # rows, tick labels, title
     figure, axes = plt.subplots(len(panels), 1, figsize=(style.PAGE, CELL * sum(heights) + 0.35), squeeze=False,
                                 height_ratios=heights)
     for ax, (name, table) in zip(axes[:, 0], panels.items()):
@@ -218,6 +258,11 @@ def correlation_heatmap(panels: pd.DataFrame | dict[str, pd.DataFrame], title: s
     return figure
 
 
+def _crowded(table: pd.DataFrame) -> bool:
+    """Whether the names of the columns would touch if they were written side by side."""
+    return table.shape[1] > 9
+
+
 def _table(ax: Axes, table: pd.DataFrame, decimals: int):
     left = np.arange(table.shape[1]) + GAP * (table.columns == "average")  # left edge of each column
     for x, name in zip(left, table):
@@ -226,13 +271,13 @@ def _table(ax: Axes, table: pd.DataFrame, decimals: int):
                              edgecolors="white", linewidth=1)
         for row, value in enumerate(values[:, 0]):
             if np.isfinite(value):
-                ax.text(x + 0.5, row + 0.5, f"{value:.{decimals}f}".replace("-", "−"), ha="center", va="center",
+                ax.text(x + 0.5, row + 0.5, number(value, decimals), ha="center", va="center",
                         fontsize=7, fontweight="bold" if value == np.nanmax(values) else "normal")
     for row in np.flatnonzero(table.isna().all(axis=1)):
         ax.text((left[-1] + 1) / 2, row + 0.5, "not applicable", ha="center", va="center", fontsize=7, color="0.4")
     ax.set(xlim=(0, left[-1] + 1), ylim=(len(table), 0))
-    crowded = table.shape[1] > 9
-    ax.set_xticks(left + 0.5, [label(name).replace("-", "\n") if crowded else label(name) for name in table])
+    slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if _crowded(table) else {}
+    ax.set_xticks(left + 0.5, [label(name) for name in table], **slanted)
     ax.set_yticks(np.arange(len(table)) + 0.5, [label(name) for name in table.index])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -242,25 +287,44 @@ def _table(ax: Axes, table: pd.DataFrame, decimals: int):
 # One panel per pool -----------------------------------------------------------------------------------------------------
 
 
-def rows(table: pd.DataFrame, title: str, xlabel: str, columns: int = 3) -> Figure:
+def legend_below(figure: Figure, handles: list, labels: list[str], above: str) -> None:
+    """A legend in one row at the bottom, under the label of the axes, which would cover each other if each had its own place."""
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), title=above, title_fontsize=8, handletextpad=0.4)
+    legend.get_title().set_multialignment("center")
+
+
+def rows(table: pd.DataFrame, title: str, xlabel: str, columns: int = 3, series: dict[str, tuple[str, str]] = LOOKS) -> Figure:
     """One row per method, one panel per pool, a value and its interval.
 
     Parameters
     ----------
-    table : DataFrame (panel, row, weighted_kendall, low, high)
-        Rows and panels come in the order in which they first occur, the first on top.
+    table : DataFrame (panel, row, weighted_kendall, low, high[, series])
+        Rows and panels come in the order in which they first occur, the first on top. A row that no panel has a value for is left
+        out; one that a panel has none for is marked there. Where a row has several series, they stand one below the other.
+    series : dict series -> (colour, marker)
+        By default, rankings that never look at the target have a colour and a mark of their own.
     """
+    table = table if "series" in table else table.assign(series=looks(table["row"]))
+    table = table[table.groupby("row")["weighted_kendall"].transform("count") > 0]
     panels, names = (list(dict.fromkeys(table[column])) for column in ("panel", "row"))
-    figure, axes = _grid(len(panels), columns, 0.55 + 0.17 * len(names))
-    for ax, panel, colour in zip(axes, panels, _colours()):
-        group = table[table["panel"] == panel].set_index("row").reindex(names)
-        y = np.arange(len(names))
-        ax.hlines(y, group["low"], group["high"], color=colour, lw=1.6, alpha=0.5)
-        ax.plot(group["weighted_kendall"], y, "o", color=colour, ms=4.5)
+    shown = {name: look for name, look in series.items() if name in set(table["series"])}
+    in_row = {name: [s for s in shown if s in set(group["series"])] for name, group in table.groupby("row")}
+    figure, axes = _grid(len(panels), columns, 0.55 + (0.17 if max(map(len, in_row.values())) == 1 else 0.24) * len(names))
+    for ax, panel in zip(axes, panels):
+        group = table[table["panel"] == panel]
+        for name, (colour, marker) in shown.items():
+            members = group[group["series"] == name].set_index("row").reindex([row for row in names if name in in_row[row]])
+            y = [names.index(row) + 0.4 * (in_row[row].index(name) - (len(in_row[row]) - 1) / 2) for row in members.index]
+            intervals(ax, y, members, colour, marker, name)
+        for row in set(names) - set(group.dropna(subset="weighted_kendall")["row"]):
+            ax.text(0.03, names.index(row), "n/a", transform=ax.get_yaxis_transform(), va="center", size=6.5, color="0.5")
         ax.axvline(0, color="0.8", lw=0.8, zorder=0)
-        ax.set_yticks(y, [label(name) for name in names])
+        ax.set_yticks(range(len(names)), [label(name) for name in names])
         ax.set(title=panel, ylim=(len(names) - 0.5, -0.5))
-    _finish(figure, title, xlabel)
+    if len(shown) > 1:  # below the axis and its label
+        handles, labels = axes[0].get_legend_handles_labels()
+        legend_below(figure, handles, labels, xlabel)
+    _finish(figure, title, "" if len(shown) > 1 else xlabel)
     return figure
 
 
@@ -324,5 +388,6 @@ def _logarithmic(ax: Axes, x: pd.Series) -> None:
 
 
 def _finish(figure: Figure, title: str, xlabel: str) -> None:
-    figure.supxlabel(xlabel, size=8)
+    if xlabel:
+        figure.supxlabel(xlabel, size=8)
     figure.suptitle(title, size=9)

@@ -171,7 +171,8 @@ def _beside_plain(panel: Axes, table: pd.DataFrame) -> None:
     first = table.iloc[0]
     title = f"n = {first['n_samples']:,.0f}, d = {first['n_features']:,.0f}, K = {first['n_classes']:,.0f}"
     panel.set(xlabel="processor time (s)", title=title)
-    panel.legend(loc="lower right")
+    panel.set_ylim(bottom=-1.5)  # room for the legend beneath the bars
+    panel.legend(loc="lower right", ncols=2)
 
 
 def _logarithmic(panel: Axes, values) -> None:

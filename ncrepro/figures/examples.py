@@ -48,17 +48,18 @@ def images(datasets: Sequence, per_row: int = 16, source_rows: int = 3, title: s
     Returns
     -------
     Figure
-        As wide as a page; on the left of each row the name, the number of classes and of images.
+        As wide as a page; on the left of each row the name and, unless all rows show the same images, the numbers of classes and images.
     """
     rows = [source_rows, *[1] * (len(datasets) - 1)]
     label = max(0.85, 0.077 * max(len(dataset.name) for dataset in datasets))  # inches, as all that follows
     gap, head = 0.06, 0.25 if title else 0.06
+    sizes = [(dataset.n_classes, len(dataset)) for dataset in datasets]
     cell = (style.PAGE - label) / per_row
     height = head + cell * sum(rows) + gap * len(rows)
     figure = plt.figure(figsize=(style.PAGE, height))
     figure.set_layout_engine("none")  # every axis below is put in its place by hand
     top = height - head
-    for dataset, n_rows in zip(datasets, rows, strict=True):
+    for dataset, n_rows, (n_classes, n_images) in zip(datasets, rows, sizes, strict=True):
         chosen = _in_turn(dataset.labels, dataset.n_classes, per_row * n_rows)
         tiles = dataset.images[chosen].reshape(n_rows, per_row, *dataset.images.shape[1:])  # (rows, columns, 3, h, w)
         tiles = np.pad(tiles, [(0, 0)] * 3 + [(0, 1), (0, 1)], constant_values=255)
@@ -68,9 +69,11 @@ def images(datasets: Sequence, per_row: int = 16, source_rows: int = 3, title: s
         axes.imshow(strip, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         middle = (top + cell * n_rows / 2) / height
-        text = f"{dataset.n_classes} classes\n{len(dataset):,} images"
-        figure.text(0.005, middle + 0.045 / height, dataset.name, weight="bold", size=8, va="bottom")
-        figure.text(0.005, middle + 0.035 / height, text, size=6.5, va="top", linespacing=1.0)
+        alike = len(datasets) > 1 and len(set(sizes)) == 1
+        figure.text(0.005, middle + (0 if alike else 0.03 / height), dataset.name, weight="bold", size=8, va="center" if alike else "bottom")
+        if not alike:
+            each = f"{n_images // n_classes:,}" if n_images % n_classes == 0 else f"about {n_images / n_classes:,.0f}"
+            figure.text(0.005, middle, f"{n_classes} classes,\n{each} images each", size=6.5, va="top", linespacing=1.05)
         top -= gap
     if title:
         figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)

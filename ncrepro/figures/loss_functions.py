@@ -113,7 +113,7 @@ def loss_table(study: Experiment) -> pd.DataFrame:
     for source, group in parts.groupby("source", sort=False):
         table = accuracies.loc[group.index].rename(index=group["loss"])
         long = table.apply(shade).stack().rename("shade").to_frame().assign(text=table.map("{:.0f}".format).stack())
-        cells.append(long.rename_axis(["row", "column"]).reset_index().assign(panel=f"pre-trained on {source}"))
+        cells.append(long.rename_axis(["row", "column"]).reset_index().assign(panel=f"pre-trained on\n{source}"))
     return pd.concat(cells, ignore_index=True)
 
 

@@ -225,8 +225,11 @@ def multi_source_questions(profile: str) -> Checked:
 # Drawing ---------------------------------------------------------------------------------------------------------------
 
 
+NAMES, CELL = 1.6, 0.27  # inches: names of the rows and colour bar; a cell in which a number can be read
+
+
 def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
-    """Matrices side by side that share their rows.
+    """Matrices that share their rows, side by side and, where the page is too narrow, one below the other.
 
     Parameters
     ----------
@@ -239,27 +242,29 @@ def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
     """
     panels = list(dict.fromkeys(table["panel"]))
     rows = list(dict.fromkeys(table["row"]))
-    widths = [table.loc[table["panel"] == panel, "column"].nunique() for panel in panels]
-    height = 1.15 + 0.21 * len(rows)
-    width = max(style.PAGE, 1 + 0.36 * sum(widths))  # wider than the page where the numbers would not fit their cells
-    figure, axes = plt.subplots(1, len(panels), figsize=(width, height), width_ratios=widths, sharey=True, squeeze=False)
-    for ax, panel in zip(axes[0], panels, strict=True):
+    columns = {panel: list(dict.fromkeys(table.loc[table["panel"] == panel, "column"])) for panel in panels}
+    widest = max(map(len, columns.values()))
+    per_line = min(len(panels), max(1, int((style.PAGE - NAMES) / (CELL * widest + 0.15))))  # what is legible side by side
+    lines = -(-len(panels) // per_line)
+    figure, axes = plt.subplots(lines, per_line, figsize=(style.PAGE, 0.3 + (1.0 + 0.21 * len(rows)) * lines), sharey=True, squeeze=False)
+    for ax, panel in zip(axes.flat, panels):
         group = table[table["panel"] == panel]
-        columns = list(dict.fromkeys(group["column"]))
         shades, texts = (
-            group.pivot(index="row", columns="column", values=of).reindex(index=rows, columns=columns) for of in ("shade", "text")
+            group.pivot(index="row", columns="column", values=of).reindex(index=rows, columns=columns[panel]) for of in ("shade", "text")
         )
         values = shades.to_numpy(float)  # (rows, columns)
         image = ax.imshow(values, cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
                 ax.text(j, i, texts.iat[i, j], ha="center", va="center", size=6.5, color="white" if value < 0.55 else "black")
-        ax.set_xticks(range(len(columns)), [label(column) for column in columns], rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_xticks(range(len(columns[panel])), [label(column) for column in columns[panel]], rotation=45, ha="right", rotation_mode="anchor")
         ax.set_yticks(range(len(rows)), [label(row) for row in rows])
         ax.set_title(panel, size=8)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=axes[0], fraction=0.03, pad=0.01, aspect=25, ticks=[0, 1], label=shading)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01, aspect=25, ticks=[0, 1], label=shading)
     bar.ax.set_yticklabels(["worst", "best"])
     bar.outline.set_visible(False)
     figure.suptitle(title, size=9)
@@ -277,16 +282,7 @@ def questions(table: pd.DataFrame, title: str, covered: str) -> Figure:
         What the intervals include, in words: `resampling.covers`.
     """
     asked = list(dict.fromkeys(table["question"]))
-    order = table[table["question"] == asked[0]].sort_values("weighted_kendall")["metric"].tolist()
-    figure, axes = plt.subplots(1, len(asked), figsize=(style.PAGE, 0.9 + 0.19 * len(order)), sharex=True, sharey=True, squeeze=False)
-    for ax, question, colour in zip(axes[0], asked, style.COLOURS, strict=False):
-        rows = table[table["question"] == question].set_index("metric").reindex(order)
-        y = np.arange(len(order))
-        ax.hlines(y, rows["low"], rows["high"], color=colour, lw=1.6, alpha=0.55)
-        ax.plot(rows["weighted_kendall"], y, "o", color=colour, ms=4.5)
-        ax.axvline(0, color="0.8", lw=0.8, zorder=0)
-        ax.set_yticks(y, [label(metric) for metric in order])
-        ax.set_title(question.replace(": ", ":\n"), size=8)
-    figure.supxlabel(f"mean weighted Kendall $\\tau_w$; lines: {covered}", size=8)
-    figure.suptitle(title, size=9)
-    return figure
+    order = table[table["question"] == asked[0]].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
+    table = table.sort_values(["question", "metric"], key=lambda of: of.map([*asked, *order].index))
+    table = table.assign(panel=table["question"].str.replace(": ", ":\n"), row=table["metric"])
+    return charts.rows(table, title, f"mean weighted Kendall $\\tau_w$; lines: {covered}")

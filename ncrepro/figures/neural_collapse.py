@@ -93,7 +93,7 @@ PANELS = {  # title of a panel -> its measures and what each is called in it
         "nc2_maximal_angle": "angles largest",
     },
     "NC3: weights are means": {"nc3": "distance"},
-    "NC4: nearest mean decides": {"nc4": "answers that differ"},
+    "NC4: nearest mean wins": {"nc4": "answers that differ"},
 }
 
 
@@ -123,7 +123,7 @@ def terminal_phase(points: pd.DataFrame, measures: pd.DataFrame, begins: int | N
         ax.set_title(panel, size=7.5)
         ax.xaxis.set_major_formatter("{x:g}")
         if len(names) > 1:
-            ax.set_ylim(0, 1.7 * measures[list(names)].max().max())
+            ax.set_ylim(0, 2.2 * measures[list(names)].max().max())
             ax.legend(loc="upper right", fontsize=6.5, handlelength=1.6)
         elif "nc1" in names:
             ax.set_yscale("log")
@@ -204,6 +204,6 @@ def fairness(points: pd.DataFrame, captions: dict[str, str], sweep: pd.DataFrame
     for (column, text), colour, marker in zip(curves.items(), style.COLOURS, style.MARKERS):
         ax.plot(sweep["bias"], sweep[column], color=colour, marker=marker, ms=3, lw=1.2, label=text)
     ax.set(xlabel="bias: 0 even, 1 one class far away", title="equal collapse throughout")
-    ax.legend(loc=(0.22, 0.5), fontsize=6.5)
+    ax.legend(loc=(0.22, 0.1), fontsize=6.5)
     figure.suptitle(title, size=9)
     return figure

@@ -110,7 +110,7 @@ def _holds(profile: str) -> tuple[str, Verdict]:
 )
 def rank_your_own(profile: str) -> Checked:
     table, costs = _read(profile, "ranking"), _read(profile, "regrets")
-    titles = (f"Ranked for {table['target'][0]}; right: fine-tuned accuracy", "What does following it cost?")
+    titles = (f"Ranking of {len(table)} models for {table['target'][0]}", "What does following it cost?")
     return advice_plot(table, by_metric(table), costs, titles), *_holds(profile)
 
 
@@ -170,7 +170,8 @@ def advice_plot(table: pd.DataFrame, parts: pd.DataFrame, regrets: pd.DataFrame,
 
 def _totals(ax: plt.Axes, table: pd.DataFrame, parts: pd.DataFrame) -> None:
     rows = {model: i for i, model in enumerate(table["model"])}
-    ax.hlines(list(rows.values()), table["low"], table["high"], color=style.COLOURS[0], lw=1.6, alpha=0.5)
+    low, high = (table[end].clip(0, 1) for end in ("low", "high"))  # no total lies beyond
+    ax.hlines(list(rows.values()), low, high, color=style.COLOURS[0], lw=1.6, alpha=0.5)
     for i, (metric, group) in enumerate(parts.groupby("metric", sort=False)):
         marker, colour = style.MARKERS[1:][i % 11], style.COLOURS[1:][i % 7]
         ax.plot(
@@ -190,3 +191,4 @@ def _totals(ax: plt.Axes, table: pd.DataFrame, parts: pd.DataFrame) -> None:
     if "accuracy" in table:
         for i, accuracy in enumerate(table["accuracy"]):
             ax.annotate(f"{accuracy:.1f} %", (1.01, i), xycoords=("axes fraction", "data"), size=7, va="center")
+        ax.annotate("fine-\ntuned", (1.01, -0.9), xycoords=("axes fraction", "data"), size=7, va="bottom")

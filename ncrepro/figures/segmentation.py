@@ -150,7 +150,10 @@ def face_fig5_scatter(profile: str) -> Checked:
     scores, measured = ranked(profile)
     points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], measured)
     title = "Do networks with higher scores label more pixels right, and more of each class?"
-    return charts.method_scatter(points, judged(profile), FACE_METHODS, title), *_alike(profile)
+    if agreement(profile) == 1:
+        title += "\n(both measures put the networks in the same order, so $\\tau_w$ is the same)"
+    xlabel = "after fine-tuning (%): pixel accuracy in the upper row, mean IoU in the lower"
+    return charts.method_scatter(points, judged(profile), FACE_METHODS, title, xlabel), *_alike(profile)
 
 
 def _intervals_hold(profile: str) -> tuple[str, Verdict]:

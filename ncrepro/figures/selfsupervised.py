@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .. import ranking
 from ..extraction.samples import Images
-from ..lab import datasets, objectives, published, training
+from ..lab import datasets, published, training
 from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..lab.objectives import clustering, collapse
 from ..lab.objectives.base import unit
@@ -46,7 +46,6 @@ TERMS = (  # what is ranked by -> metric, and its terms that are added up
 )
 _PAIRS = {f"{one.signed_label}, {other.signed_label}": (one.name, other.name) for one, other in combinations(_NCTI, 2)}
 POOLS = {"supervised": ("supervised", "ncti"), "self-supervised": ("selfsupervised", None)}  # title -> pool, subset
-SHOWN = "source"  # whose images explain the objectives, whatever the models learnt from: ImageNet is not read here
 
 
 def _study(profile: str | None) -> Experiment:
@@ -56,75 +55,64 @@ def _study(profile: str | None) -> Experiment:
 # What an objective compares with what ---------------------------------------------------------------------------------
 
 
-def picture(objective: str) -> Figure:
-    """What one objective compares with what, on four drawn images as its own views show them."""
-    return comparison(**panel(objective), title=label(objective))
-
-
 def panel(objective: str) -> dict:
-    """The parts of `picture`, as `plots.selfsupervised.comparisons` takes them.
+    """What one objective compares with what, as `comparisons` takes it.
 
-    Clusters and codes are found by the functions that the objective trains with, from the pixels instead of a network's
-    features: the picture is there before anything is trained.
+    Images are symbols, one shape for each. Clusters and codes are found by the functions that the objective trains with, from a few
+    drawn vectors in place of a network's features: the picture is there before anything is trained, and the same for every profile.
     """
-    data = datasets.load(SHOWN, "train", 1)
-    chosen = np.linspace(0, len(data) - 1, 8).round().astype(int)
-    x = training.prepare(data.images[chosen])  # (8, 3, 32, 32)
-    batch, others = x[::2], x[1::2]
-    draws = torch.Generator().manual_seed(1)
-    views = [view(batch, draws) for view in objectives.OBJECTIVES[objective].views]
-    older = objectives.OBJECTIVES[objective].views[-1](others, draws)
-    return _COMPARED[objective](views, batch, others, older)
+    return _COMPARED[objective]()
 
 
-def _with_memory(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
-    return _parts(views[0], _shown(torch.cat([batch, others])), _own(4, 8), "view", "memory of all images")
+VIEW, OTHER, KEPT = "black", "white", "0.7"  # fills of the symbols: a view, another view of the same image, one of an earlier batch
 
 
-def _with_queue(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
-    keys = torch.cat([views[1], older])
-    return _parts(views[0], _shown(keys), _own(4, 8), "query", "keys: this batch, then the queue")
+def _with_memory() -> dict:
+    return _parts(_symbols(range(4), VIEW), _symbols(range(8), KEPT), _own(4, 8), "view", "memory of all images")
 
 
-def _with_queue_and_clusters(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
-    parts = _with_queue(views, batch, others, older[:2])
-    centres, roles = _clusters(torch.cat([batch, others]), 4)
+def _with_queue() -> dict:
+    keys = _symbols(range(4), OTHER) + _symbols(range(4, 8), KEPT)
+    return _parts(_symbols(range(4), VIEW), keys, _own(4, 8), "query", "keys: this batch, then the queue")
+
+
+def _with_queue_and_clusters() -> dict:
+    parts = _with_queue()
+    centres, roles = _clusters(4)
     parts["columns"] = parts["columns"][:6] + centres
     parts["roles"] = np.hstack([parts["roles"][:, :6], roles])
     return parts | {"of_columns": "keys, queue, and centres of clusters"}
 
 
-def _within_batch(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
-    z = torch.cat([view[:3] for view in views])
+def _within_batch() -> dict:
+    views = _symbols(range(3), VIEW) + _symbols(range(3), OTHER)
     roles = np.full((6, 6), -1.0)
     roles[np.arange(6), (np.arange(6) + 3) % 6] = 1
     np.fill_diagonal(roles, 0)
-    return _parts(z, _shown(z), roles, "view", "all views of the batch")
+    return _parts(views, views, roles, "view", "all views of the batch")
 
 
-def _with_other_view(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
-    return _parts(views[0], _shown(views[1]), np.eye(4), "prediction", "other view, by the slow copy")
+def _with_other_view() -> dict:
+    return _parts(_symbols(range(4), VIEW), _symbols(range(4), OTHER), np.eye(4), "prediction", "other view, by the slow copy")
 
 
-def _with_codes(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
-    codes = clustering.sinkhorn(_pixels(views[1]) @ _pixels(older)[:3].T, epsilon=0.03, n_iterations=3)  # (4, 3)
+def _with_codes() -> dict:
+    codes = clustering.sinkhorn(_vectors(4) @ _vectors(8)[4:7].T, epsilon=0.1, n_iterations=3)  # (4, 3)
     more_than_its_share = (3 * codes.numpy() - 1).clip(-1, 1)
-    return _parts(views[0], _named("c", 3), more_than_its_share, "view", "prototypes: the other view's code")
+    return _parts(_symbols(range(4), VIEW), _named("p", 3), more_than_its_share, "view", "prototypes: the other view's code")
 
 
-def _with_clusters(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
-    centres, roles = _clusters(torch.cat([batch, others]), 4)
-    return _parts(views[0], centres, roles, "view", "clusters of the last epoch")
+def _with_clusters() -> dict:
+    return _parts(_symbols(range(4), VIEW), *_clusters(4), "view", "clusters of the last epoch")
 
 
-def _with_equal_labels(views: list[Tensor], batch: Tensor, others: Tensor, older: Tensor) -> dict:
-    scores = _pixels(batch) @ _pixels(others)[:2].T
-    labels = clustering.sinkhorn(scores, epsilon=0.05, n_iterations=30).argmax(1)
-    return _parts(views[0], _named("q", 2), _own(2, 2)[labels], "view", "labels, equally often")
+def _with_equal_labels() -> dict:
+    labels = clustering.sinkhorn(_vectors(4) @ _vectors(8)[4:6].T, epsilon=0.05, n_iterations=30).argmax(1)
+    return _parts(_symbols(range(4), VIEW), _named("q", 2), _own(2, 2)[labels], "view", "labels, equally often")
 
 
-def _parts(rows: Tensor, columns: list, roles: np.ndarray, of_rows: str, of_columns: str) -> dict:
-    return {"rows": _shown(rows), "columns": columns, "roles": roles, "of_rows": of_rows, "of_columns": of_columns}
+def _parts(rows: list, columns: list, roles: np.ndarray, of_rows: str, of_columns: str) -> dict:
+    return {"rows": rows, "columns": columns, "roles": roles, "of_rows": of_rows, "of_columns": of_columns}
 
 
 def _own(n: int, k: int) -> np.ndarray:
@@ -132,22 +120,23 @@ def _own(n: int, k: int) -> np.ndarray:
     return 2 * np.eye(n, k) - 1
 
 
-def _clusters(x: Tensor, k: int) -> tuple[list[str], np.ndarray]:
-    _, assignment = clustering.spherical_kmeans(_pixels(x), k, torch.Generator().manual_seed(0))
+def _clusters(k: int) -> tuple[list[str], np.ndarray]:
+    _, assignment = clustering.spherical_kmeans(_vectors(8), k, torch.Generator().manual_seed(0))
     return _named("c", k), _own(k, k)[assignment[:4]]
 
 
-def _pixels(x: Tensor) -> Tensor:
-    return unit(x.flatten(1))
+def _vectors(n: int) -> Tensor:
+    """What stands for the features of the first n images."""
+    return unit(torch.randn(8, 4, generator=torch.Generator().manual_seed(3)))[:n]
 
 
 def _named(letter: str, k: int) -> list[str]:
     return [f"${letter}_{i}$" for i in range(1, k + 1)]
 
 
-def _shown(x: Tensor) -> list[np.ndarray]:
-    """Images as they are looked at: undoes `training.prepare`."""
-    return list((x * 63.75 + 127.5).round().to(torch.uint8).numpy())
+def _symbols(images, fill: str) -> list[tuple[str, str]]:
+    """A marker and its fill for each image."""
+    return [(style.MARKERS[i], fill) for i in images]
 
 
 _COMPARED = {
@@ -168,17 +157,25 @@ _COMPARED = {
 
 @figure(shows="one view of each image by each of the three augmentations of the objectives")
 def selfsupervised_views(profile: str) -> Figure:
-    data = datasets.load(SHOWN, "train", 1)
-    x, draws = training.prepare(data.images), torch.Generator().manual_seed(0)
+    pool = _study(profile).pool
+    learnt_from = pool.sources if pool.task == "selfsupervised" else pool.targets  # ImageNet is not read here
+    data = datasets.load(learnt_from[0], "train", 1)
+    images = data.images[np.arange(len(data))]  # (n, 3, h, w)
+    step = images.shape[-1] // training.SIZE
+    x, draws = training.prepare(images[..., ::step, ::step]), torch.Generator().manual_seed(0)
     shown = [data]
     for name, view in (("weak", WEAK), ("strong", STRONG), ("InfoMin", INFOMIN)):
-        shown.append(Images(name, data.split, np.stack(_shown(view(x, draws))), data.labels, data.classes))
+        views = (view(x, draws) * 63.75 + 127.5).round().to(torch.uint8).numpy()  # undoes training.prepare
+        shown.append(Images(name, data.split, views, data.labels, data.classes))
     return examples.images(shown, source_rows=1, title="The same images, and the views that the objectives are trained on")
 
 
-@figure(shows="what each objective pulls together and pushes apart")
+@figure(shows="what each objective pulls together and pushes apart; objectives that compare alike share a picture")
 def selfsupervised_objectives(profile: str) -> Figure:
-    panels = {name: panel(name) for name in _COMPARED}
+    alike: dict = {}
+    for name, compared in _COMPARED.items():
+        alike.setdefault(compared, []).append(name)
+    panels = {", ".join(map(label, names)): panel(names[0]) for names in alike.values()}
     return comparisons(panels, "What each objective compares with what")
 
 
@@ -390,24 +387,15 @@ def _terms_hold(profile: str) -> tuple[str, Verdict]:
 )
 def selfsupervised_terms(profile: str) -> Checked:
     covered = resampling.covers(*(Experiment(pool, profile).noise(subset) for pool, subset in POOLS.values()))
-    return term_intervals(_study(profile).read("terms"), "Which term does the ranking?", covered), *_terms_hold(profile)
+    table = _study(profile).read("terms").rename(columns={"pool": "panel", "terms": "row"})
+    return charts.rows(table, "Which term does the ranking?", f"{charts.TAU} over targets; lines: {covered}"), *_terms_hold(profile)
 
 
 # Drawing ---------------------------------------------------------------------------------------------------------------
 
 
-TILE = 0.82  # of a cell, the width of an image that stands for a row or a column
 PULL, PUSH = style.COLOURS[0], style.COLOURS[1]
 ROLES = mpl.colors.LinearSegmentedColormap.from_list("roles", [PUSH, "#fbe3d3", "white", "#cfe3f2", PULL])
-
-
-def comparison(rows: np.ndarray, columns: list, roles: np.ndarray, of_rows: str, of_columns: str, title: str) -> Figure:
-    """What one objective compares with what; see `comparisons`."""
-    figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.95 + 0.36 * len(rows)))
-    _comparison(ax, rows, columns, roles, of_rows, of_columns)
-    ax.set_title(title, pad=24)
-    _explain(figure)
-    return figure
 
 
 def comparisons(panels: dict[str, dict], title: str) -> Figure:
@@ -416,50 +404,51 @@ def comparisons(panels: dict[str, dict], title: str) -> Figure:
     Parameters
     ----------
     panels : dict name -> dict
-        ``rows`` (r, 3, height, width) uint8: the views that are trained on; ``columns``: list of c images or short
-        texts that they are compared with; ``roles`` (r, c): from 1, pulled together, over 0, not compared, to -1,
-        pushed apart; ``of_rows`` and ``of_columns``: what they are.
+        ``rows``: the r views that are trained on, and ``columns``: the c symbols or short texts that they are compared with; a
+        symbol is (marker, fill). ``roles`` (r, c): from 1, pulled together, over 0, not compared, to -1, pushed apart; ``of_rows``
+        and ``of_columns``: what they are.
     """
     n_columns = 3
     n_rows = -(-len(panels) // n_columns)
     figure, axes = plt.subplots(n_rows, n_columns, figsize=(style.PAGE, 0.5 + 1.72 * n_rows), squeeze=False)
     for ax, (name, panel) in zip(axes.flat, panels.items(), strict=False):
         _comparison(ax, **panel)
-        ax.set_title(label(name), pad=16, weight="bold")
+        ax.set_title(name, pad=16, weight="bold")
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
     figure.suptitle(title, size=9)
+    figure.set_layout_engine("constrained", h_pad=0.08)  # the titles of the panels stand outside their axes
     _explain(figure)
     return figure
 
 
 def _explain(figure: Figure) -> None:
-    patches = [Patch(facecolor=colour, edgecolor="0.7", label=text) for colour, text in
-               ((PULL, "pulled together"), (PUSH, "pushed apart"), ("white", "not compared"))]  # fmt: skip
-    figure.legend(handles=patches, loc="outside lower center", ncols=3)
+    roles = ((PULL, "pulled together"), (PUSH, "pushed apart"), ("white", "not compared"))
+    fills = ((VIEW, "view (one shape: one image)"), (OTHER, "other view of the image"), (KEPT, "kept from earlier"))
+    keys = [Patch(facecolor=colour, edgecolor="0.7", label=text) for colour, text in roles]
+    keys += [plt.Line2D([], [], ls="", marker="o", ms=6, mfc=fill, mec="black", mew=0.8, label=text) for fill, text in fills]
+    figure.legend(handles=[keys[i] for i in (0, 3, 1, 4, 2, 5)], loc="outside lower center", ncols=3)  # columns first
 
 
-def _comparison(ax: Axes, rows: np.ndarray, columns: list, roles: np.ndarray, of_rows: str, of_columns: str) -> None:
+def _comparison(ax: Axes, rows: list, columns: list, roles: np.ndarray, of_rows: str, of_columns: str) -> None:
     n_rows, n_columns = roles.shape
     edges = np.arange(n_columns + 1), np.arange(n_rows + 1)
     ax.pcolormesh(*edges, roles, cmap=ROLES, vmin=-1, vmax=1, edgecolors="0.8", lw=0.5)
-    for i, image in enumerate(rows):
-        _tile(ax, image, -0.65, i + 0.5)
+    for i, (marker, fill) in enumerate(rows):
+        _symbol(ax, marker, fill, -0.5, i + 0.5)
     for j, column in enumerate(columns):
         if isinstance(column, str):
-            ax.text(j + 0.5, -0.25, column, ha="center", va="bottom", size=6.5)
+            ax.text(j + 0.5, -0.5, column, ha="center", va="center", size=7.5)
         else:
-            _tile(ax, column, j + 0.5, -0.65)
-    ax.text(-1.35, n_rows / 2, of_rows, rotation=90, ha="center", va="center", size=7)
-    ax.text(n_columns / 2, -1.25, of_columns, ha="center", va="bottom", size=7)
+            _symbol(ax, *column, j + 0.5, -0.5)
+    ax.text(-1.2, n_rows / 2, of_rows, rotation=90, ha="center", va="center", size=7)
+    ax.text(n_columns / 2, -1.1, of_columns, ha="center", va="bottom", size=7)
     ax.set(xlim=(-1.7, n_columns + 0.1), ylim=(n_rows + 0.1, -1.2), aspect="equal")
     ax.set_axis_off()
 
 
-def _tile(ax: Axes, image: np.ndarray, x: float, y: float) -> None:
-    half = TILE / 2
-    extent = (x - half, x + half, y + half, y - half)
-    ax.imshow(image.transpose(1, 2, 0), extent=extent, interpolation="nearest", clip_on=False)
+def _symbol(ax: Axes, marker: str, fill: str, x: float, y: float) -> None:
+    ax.plot(x, y, marker, ms=6, mfc=fill, mec="black", mew=0.8, clip_on=False)
 
 
 def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
@@ -496,35 +485,5 @@ def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
     right.set_xlabel("directions that the features use\n(effective rank)")
     if not alive.all():
         right.legend()
-    figure.suptitle(title, size=9)
-    return figure
-
-
-def term_intervals(table: pd.DataFrame, title: str, covered: str) -> Figure:
-    """How well the terms of NCTI rank each pool, alone and together: mean weighted Kendall with its interval.
-
-    Parameters
-    ----------
-    table : DataFrame (pool, terms, weighted_kendall, low, high)
-        Rows of one pool come from top to bottom as they stand.
-    covered : str
-        What the intervals include, in words: `resampling.covers`.
-    """
-    pools = list(dict.fromkeys(table["pool"]))
-    names = list(dict.fromkeys(table["terms"]))
-    size = (style.PAGE, 0.9 + 0.21 * len(names))
-    figure, axes = plt.subplots(1, len(pools), sharex=True, sharey=True, figsize=size, squeeze=False)
-    for ax, pool, colour in zip(axes[0], pools, style.COLOURS, strict=False):
-        rows = table[table["pool"] == pool].set_index("terms").loc[names]
-        y = np.arange(len(names))
-        ax.hlines(y, rows["low"], rows["high"], color=colour, lw=1.6, alpha=0.55)
-        ax.plot(rows["weighted_kendall"], y, "o", color=colour, ms=5)
-        for at, value in zip(y, rows["weighted_kendall"], strict=True):
-            text = f"{value:.2f}".replace("-", "−")
-            ax.annotate(text, (value, at), (0, 3.5), textcoords="offset points", ha="center", size=6.5)
-        ax.axvline(0, color="0.8", lw=0.8, zorder=0)
-        ax.set_yticks(y, names)
-        ax.set(title=pool, ylim=(len(names) - 0.5, -0.7))
-    figure.supxlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines: {covered}", size=8)
     figure.suptitle(title, size=9)
     return figure

@@ -1,5 +1,6 @@
 """The figure of `32_source_features`."""
 
+import numpy as np
 import pandas as pd
 
 from ..lab.analyses import read, source_features
@@ -7,10 +8,12 @@ from ..lab.experiment import Experiment
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, above, every
-from . import charts
+from . import charts, style
 from .index import Checked, figure
 from .names import label
 
+ON_SOURCE, ON_TARGET, BLINDLY = "measured on the source", "measured on the target", "looks at no features"
+LOOKS = {ON_SOURCE: (style.COLOURS[2], "s"), ON_TARGET: charts.LOOKS["looks at the target"], BLINDLY: charts.LOOKS["never looks at the target"]}
 ROWS = [*source_features.TERMS, "ncti", "face", "logme", *registry.BLIND]
 
 
@@ -37,9 +40,12 @@ def _fig7_holds(profile: str) -> tuple[str, Verdict]:
 )
 def ncti_fig7(profile: str) -> Checked:
     table = _averages(profile)
-    names = source_features.TERMS | {name: label(name) for name in ROWS if name not in source_features.TERMS}
-    table = pd.concat([table[table["metric"] == metric] for metric in ROWS])
-    panel = table["pool"] + ", " + table["features"].map({"source": "on the source", "target": "on the target"})
-    table = table.assign(panel=panel, row=table["metric"].map(names).str.replace("−S_vc", "$-S_{vc}$")).sort_values(["pool", "features"], ascending=[False, True], kind="stable")
-    return charts.rows(table, "Terms measured on the source: do they predict how well a model transfers?",
-                       f"{charts.TAU} over targets; lines: {resampling.covers(resampling.NONE)}", columns=2), *_fig7_holds(profile)
+    names = source_features.TERMS | {"ncti_log_vc": "log vc, variability"}
+    table = pd.concat([table[table["metric"] == metric] for metric in ROWS]).sort_values("pool", ascending=False, kind="stable")
+    series = np.where(table["metric"].isin(registry.BLIND), BLINDLY, table["features"].map({"source": ON_SOURCE, "target": ON_TARGET}))
+    table = table.assign(panel=table["pool"].map(label), row=table["metric"].replace(names), series=series)
+    below = (f"{charts.TAU} over targets; lines: {resampling.covers(resampling.NONE)}\n"
+             "above 0: the higher the value, the better the transfer\n"
+             "(log vc is the paper's $-S_{vc}$, with its plus sign here; NCTI subtracts it)")
+    return charts.rows(table, "Terms measured on the source: do they predict how well a model transfers?", below,
+                       columns=2, series=LOOKS), *_fig7_holds(profile)

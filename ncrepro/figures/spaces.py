@@ -49,6 +49,8 @@ def terms(table: pd.DataFrame, title: str) -> Figure:
     ax.plot(table.sum(axis=1), table.index, "D", color="black", ms=5, label="total")
     ax.axvline(0, color="0.6", lw=0.8)
     ax.invert_yaxis()
+    ax.use_sticky_edges = False  # a total of 0 or of the largest sum would be cut in half
+    ax.margins(x=0.04)
     ax.set(xlabel="score after min-max over the pool", title=title)
     figure.legend(loc="outside right center")
     return figure

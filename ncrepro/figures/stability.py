@@ -5,6 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..lab.analyses import read
 from ..lab.analyses import stability as measured
@@ -67,7 +68,7 @@ def stability_training(profile: str) -> Figure:
     table, runs = (part[part["pool"] == POOL] for part in (table, runs))
     order = table[table["component"] == "all"].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
     noise = Experiment(POOL, profile).noise()
-    return again(table, runs, order, COMPONENTS, f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}")
+    return again(table, runs, order, COMPONENTS, f"The {POOL} pool, what each source of chance does\n({told_runs(len(noise.runs), noise.seeds is not None)})")
 
 
 def told_training(profile: str) -> str:
@@ -127,7 +128,7 @@ def stability_leave_one_out(profile: str) -> Checked:
     first = table[table["pool"] == table["pool"].iloc[0]].sort_values("weighted_kendall", ascending=False)["metric"]
     table = table.assign(panel=panel_names(table), row=table["metric"]).sort_values("row", key=lambda m: m.map(list(first).index), kind="stable")
     table = table.sort_values("pool", key=lambda p: p.map(list(dict.fromkeys(read(profile, "stability", "left_out")["pool"])).index), kind="stable")
-    return charts.rows(table, "Does one model decide? Lines: each model left out in turn", charts.TAU + " over targets"), *_left_out_holds(profile)
+    return charts.rows(table, "Does one model decide?", charts.TAU + " over targets; lines: range when each model is left out in turn"), *_left_out_holds(profile)
 
 
 def _contests(profile: str) -> pd.DataFrame:
@@ -162,7 +163,7 @@ def stability_contests(profile: str) -> Checked:
     square = table[table["pool"] == POOL].pivot(index="metric", columns="rival", values="probability")
     order = square.mean(axis=1).sort_values(ascending=False).index
     against = table[table["rival"] == "static_baseline"].pivot(index="metric", columns="pool", values="probability")
-    against = against.reindex(index=order, columns=table["pool"].unique()).dropna(axis=1, how="all").rename(columns=lambda pool: pool.replace("_", " "))
+    against = against.reindex(index=order, columns=table["pool"].unique()).dropna(axis=1, how="all").rename(columns=lambda pool: label(pool).replace("_", " "))
     return contests(square.loc[order, order], against, "static_baseline", "How certain is it that one ranking is better than another?"), *_contests_hold(profile)
 
 
@@ -194,6 +195,7 @@ def stability_regret(profile: str) -> Checked:
 
 
 NOT_METRICS = (*registry.BASELINES, "other_seed", "other_target")
+OTHER_ACCURACIES = "other accuracies, as a ranking"
 
 
 def _sources(profile: str) -> pd.DataFrame:
@@ -203,13 +205,13 @@ def _sources(profile: str) -> pd.DataFrame:
     return table.assign(panel=several + table["n_models"].astype(str) + " models")
 
 
-def earn_their_keep(profile: str) -> dict[str, tuple[float, list[str]]]:
-    """For each group of models: what the best simple ranking reaches, and the metrics that do better."""
+def better_than_static(profile: str) -> dict[str, tuple[float, list[str]]]:
+    """For each group of models: what the static baseline reaches, and the rankings by the target's features that do better."""
     found = {}
     for panel, group in _sources(profile).groupby("panel", sort=False):
         tau = group.set_index("metric")["weighted_kendall"].drop(["other_seed", "other_target"])
-        simple = tau[[name for name in registry.BASELINES if name in tau]].max()
-        found[panel] = simple, tau.drop(list(registry.BASELINES), errors="ignore")[lambda t, simple=simple: t > simple].index.tolist()
+        static = tau["static_baseline"]
+        found[panel] = static, tau.drop(list(registry.BLIND), errors="ignore")[lambda t, static=static: t > static].index.tolist()
     return found
 
 
@@ -226,16 +228,19 @@ def _sources_hold(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="every ranking's mean weighted Kendall where all models share a source and where they do not, on the same targets",
-    claim="(ours) where models do not share a source, a ranking that never looks at the target loses more than the metrics do",
+    claim="(ours) where models do not share a source, the static baseline, which never looks at the target, loses more than the metrics do",
 )
 def stability_sources(profile: str) -> Checked:
     table = _sources(profile)
     last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
-    order = ["other_seed", "other_target", *sorted(registry.BASELINES, key=last.index), *(name for name in last if name not in NOT_METRICS)]
+    accuracies = ["other_seed", "other_target"]
+    order = [*accuracies, *sorted(registry.BLIND, key=last.index), *(name for name in last if name not in (*accuracies, *registry.BLIND))]
     table = pd.concat([group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)])
-    return charts.rows(table.assign(row=table["metric"]), "When is a metric worth using? (from the top: other accuracies, simple rankings, metrics)",
-                       f"{charts.TAU} over targets; lines: {covered}"), *_sources_hold(profile)
+    series = np.where(table["metric"].isin(accuracies), OTHER_ACCURACIES, charts.looks(table["metric"]))
+    looks = {OTHER_ACCURACIES: (style.COLOURS[2], "^"), **charts.LOOKS}
+    return charts.rows(table.assign(row=table["metric"], series=series), "When is a metric worth using?",
+                       f"{charts.TAU} over targets; lines: {covered}", series=looks), *_sources_hold(profile)
 
 
 JUDGES = {"sfda": "accuracies that NCTI's tables rest on (SFDA)", "tllib": "accuracies of the Transfer Learning Library"}
@@ -267,21 +272,30 @@ def contests(probability: pd.DataFrame, against: pd.DataFrame, baseline: str, ti
     Parameters
     ----------
     probability : DataFrame (metrics x metrics)
+        The upper half is drawn: the lower one says the same, as what is missing to 1.
     against : DataFrame (metrics x pools)
     """
-    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 0.23 * len(probability) + 1.2), sharey=True,
-                                width_ratios=[len(probability), 1.1 * against.shape[1]])
-    for ax, table in zip(axes, (probability, against), strict=True):
-        sns.heatmap(table, ax=ax, vmin=0, vmax=1, cmap=style.DIVERGING, annot=True, fmt=".2f", annot_kws={"size": 6},
-                    cbar=ax is axes[1], linewidths=0.5, cbar_kws={"label": "probability", "aspect": 30})
+    upper = probability.where(np.triu(np.ones(probability.shape, bool), 1)).iloc[:, 1:]
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 0.23 * len(probability) + 1.3), sharey=True,
+                                width_ratios=[upper.shape[1], 1.15 * against.shape[1]])
+    for ax, table in zip(axes, (upper, against), strict=True):
+        sns.heatmap(100 * table, ax=ax, vmin=0, vmax=100, cmap=style.DIVERGING, annot=True, fmt=".0f", annot_kws={"size": 7},
+                    cbar=ax is axes[1], linewidths=0.5, cbar_kws={"label": "probability (%)", "aspect": 30})
+        for text, value in zip(ax.texts, table.to_numpy()[table.notna().to_numpy()], strict=True):
+            text.set_fontweight("bold" if value >= SURE else "normal")
         ax.set_xticks(np.arange(table.shape[1]) + 0.5, [label(name) for name in table], rotation=45, ha="right", rotation_mode="anchor")
         ax.set_yticks(np.arange(len(table)) + 0.5, [label(name) for name in table.index], rotation=0)
         ax.set(xlabel="", ylabel="")
         ax.tick_params(length=0)
-    axes[0].set_title("this metric (row) ranks better than that one (column)")
-    axes[1].set_title(f"better than the\n{label(baseline)}")
+    axes[1].text(against.shape[1] / 2, against.index.get_loc(baseline) + 0.5, "itself", ha="center", va="center", size=6.5, color="0.5")
+    axes[0].set_title("supervised pool: the row's ranking\nis better than the column's", size=8)
+    axes[1].set_title(f"every pool: better\nthan the {label(baseline)}", size=8)
     figure.suptitle(title, size=9)
+    figure.supxlabel(f"per cent of the draws; bold: decided, at least {SURE:.0%}", size=8)
     return figure
+
+
+RANDOM = "random choice"
 
 
 def regrets(table: pd.DataFrame, title: str) -> Figure:
@@ -296,21 +310,32 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
     order = table[table["panel"] == panels[0]].sort_values("regret")["row"].tolist()
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(style.PAGE, 0.6 + (0.45 + 0.16 * len(order)) * lines), sharey=True, squeeze=False)
-    for ax, panel, colour in zip(axes.flat, panels, style.COLOURS[:7] * 3):
+    figure, axes = plt.subplots(lines, columns, figsize=(style.PAGE, 1.0 + (0.6 + 0.16 * len(order)) * lines), sharey=True, squeeze=False)
+    looks = {name: colour for name, (colour, _) in charts.LOOKS.items()} | {RANDOM: "0.6"}
+    series = np.where(np.array(order) == "random", RANDOM, charts.looks(pd.Series(order)))
+    for ax, panel in zip(axes.flat, panels):
         group = table[table["panel"] == panel].set_index("row").reindex(order)
-        y = np.arange(len(order))
-        ax.barh(y, group["regret"], color=colour, alpha=0.7, height=0.65)
-        end = np.nanmax(group["regret"])
-        for i, row in enumerate(group.itertuples()):
-            if np.isfinite(row.regret):
-                ax.text(row.regret + 0.02 * end, i, f"{row.top1:.0%} · {row.top3:.0%}", va="center", size=6)
-        ax.set_yticks(y, [label(name) for name in order])
-        ax.set(title=panel, xlim=(0, 1.35 * end), ylim=(len(order) - 0.5, -0.5))
+        for name, colour in looks.items():
+            y = np.flatnonzero(series == name)
+            ax.barh(y, group["regret"].iloc[y], color=colour, alpha=0.7, height=0.65, label=name)
+        at_right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center", "size": 6.5}
+        for x, column, head in ((1.0, "top3", "in top 3"), (0.74, "top1", "first")):
+            ax.text(x, -1, head, color="0.35", **at_right)
+            for i, value in enumerate(group[column]):
+                if np.isfinite(value):
+                    ax.text(x, i, f"{100 * value:.0f} %", **at_right)
+        for i in np.flatnonzero(group["regret"].isna()):
+            ax.text(0.03, i, "n/a", transform=ax.get_yaxis_transform(), va="center", size=6.5, color="0.5")
+        ax.set_yticks(range(len(order)), [label(name) for name in order])
+        ax.set(title=panel, xlim=(0, 2 * np.nanmax(group["regret"])), ylim=(len(order) - 0.5, -1.6))
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.set_xticks([tick for tick in ax.get_xticks() if tick <= 1.05 * np.nanmax(group["regret"])])  # the rest is for the text
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
-    figure.supxlabel("points of accuracy lost by fine-tuning the first choice, mean over targets\n"
-                     "(numbers: how often the best model is the first choice · among the first three)", size=8)
+    below = ("bars: points of accuracy lost by fine-tuning the ranking's first choice, mean over targets\n"
+             "text: share of the targets on which the best model is the ranking's first choice, and one of its first three")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    charts.legend_below(figure, handles, labels, below)
     figure.suptitle(title, size=9)
     return figure
 
@@ -348,23 +373,18 @@ def again(table: pd.DataFrame, runs: pd.DataFrame, order: list[str], components:
     ----------
     table : DataFrame (component, metric, weighted_kendall, low, high)
     runs : DataFrame (run, metric, weighted_kendall)
-        Drawn where the training is.
+        Drawn where the training is, if there is more than one.
     order : list of metrics, from top to bottom
     components : dict component -> its name on the page
     """
-    shown = [name for name in components if name in set(table["component"])]
-    figure, axes = plt.subplots(1, len(shown), figsize=(style.PAGE, 0.8 + 0.17 * len(order)), sharex=True, sharey=True, squeeze=False)
-    y = np.arange(len(order))
-    for ax, name, colour in zip(axes[0], shown, style.COLOURS):
-        group = table[table["component"] == name].set_index("metric").reindex(order)
-        ax.hlines(y, group["low"], group["high"], color=colour, lw=1.6, alpha=0.5)
-        ax.plot(group["weighted_kendall"], y, "o", color=colour, ms=4.5)
-        if name == "training":
+    table = table[table["metric"].isin(order) & table["component"].isin(list(components))]
+    table = table.sort_values(["component", "metric"], key=lambda of: of.map([*components, *order].index))
+    xlabel = r"mean weighted Kendall $\tau_w$ over targets; lines: 95 % of draws"
+    if several := runs["run"].nunique() > 1:
+        xlabel += "; ticks: single runs"
+    figure = charts.rows(table.assign(panel=table["component"].map(components), row=table["metric"]), title, xlabel, columns=4)
+    for ax in figure.axes if several else ():
+        if ax.get_title() == components["training"]:
             found = runs[runs["metric"].isin(order)]
             ax.plot(found["weighted_kendall"], found["metric"].map(order.index), "|", color="0.2", ms=6)
-        ax.axvline(0, color="0.8", lw=0.8, zorder=0)
-        ax.set_yticks(y, [label(metric) for metric in order])
-        ax.set(title=components[name], ylim=(len(order) - 0.5, -0.5))
-    figure.supxlabel(r"mean weighted Kendall $\tau_w$ over targets; lines: 95 % of draws; ticks: single runs", size=8)
-    figure.suptitle(title, size=9)
     return figure

@@ -12,8 +12,8 @@ from ..store import artifacts
 COLUMN = 3.4  # inches, the width of one column of a two-column paper
 PAGE = 7.0  # inches, the width of the page
 
-# Okabe and Ito's eight colours, the order in which series take them
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# Okabe and Ito's colours, the order in which series take them; grey in place of their yellow, which cannot be seen on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 DIVERGING = sns.diverging_palette(50, 250, s=90, l=50, as_cmap=True)  # correlations: orange -1, blue +1
 SEQUENTIAL = mpl.colormaps["cividis"]
