@@ -83,6 +83,9 @@ reference: all  ## make this machine's tables the committed reference
 	cd data/results/$(PROFILE) && for table in $$(find . -name '*.csv' ! -name 'seconds_*'); do \
 	  install -D -m 644 $$table ../../reference/$(PROFILE)/$$table; done
 
+sample: | environment  ## make the committed sample of features anew from the models of PROFILE, and say what changed
+	@$(PYTHON) -W ignore -m ncrepro.commands.sample
+
 clean:  ## remove executed notebooks, tables and figures of PROFILE; models and features stay
 	rm -rf $(BUILD) data/results/$(PROFILE) figures/$(PROFILE)
 
@@ -95,7 +98,7 @@ help:
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nOptions: PROFILE=$(shell tr ' ' '|' <<< '$(PROFILES)')  PYTHON=python (an environment of your own)\n'
 
-.PHONY: all figures features rank plan data verify noise faults bench lab test notebooks reference clean distclean environment check help
+.PHONY: all figures features rank plan data verify noise faults bench lab test notebooks reference sample clean distclean environment check help
 
 # The environment: the lock is copied into it last, so an interrupted installation is started again. Two makes take turns.
 .venv/requirements.txt: $(shell cmp -s requirements.txt .venv/requirements.txt || echo FORCE)
@@ -109,7 +112,7 @@ check: | environment
 
 # What has to run is asked before anything starts. It follows from the content of what every run rests on, never from the times
 # of files: see ncrepro/commands/workflow.py.
-NOTHING_TO_RUN := help lab test check plan data verify noise faults bench rank clean distclean environment
+NOTHING_TO_RUN := help lab test check plan data verify noise faults bench rank sample clean distclean environment
 ifneq ($(filter-out $(NOTHING_TO_RUN),$(or $(MAKECMDGOALS),help)),)
 include $(BUILD)/rules.mk
 $(BUILD)/rules.mk: FORCE | environment

@@ -5,12 +5,11 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ..lab import published
+from ..lab import analyses, published
 from ..lab.experiment import Experiment, baselines, correlations, seed_noise, totals
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, positive, probability, some
-from ..store import artifacts
 from . import charts, style
 from .findings import FACE_METHODS, beside, best_of, better_than_static, is_best, ranking_table, told_in_draws
 from .index import Checked, figure
@@ -44,11 +43,15 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
     DataFrame (question, metric, weighted_kendall, pearson, spearman, low, high)
         Also written, as ``questions``.
     """
-    parts = {ALL: study.read("correlations")}
-    parts |= {question: correlations(*within(study, factor), noise_within(study, factor)) for question, factor in factors.items()}
-    of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
-    table = pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
-    return artifacts.write_table(study.results / "questions.csv", table)
+
+
+    def answers() -> pd.DataFrame:
+        parts = {ALL: study.read("correlations")}
+        parts |= {question: correlations(*within(study, factor), noise_within(study, factor)) for question, factor in factors.items()}
+        of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
+        return pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
+
+    return analyses.table(study.profile.name, study.pool.name, "questions", answers)
 
 
 def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:

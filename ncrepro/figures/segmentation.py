@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .. import ranking
+from ..lab import analyses
 from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..lab.models.segmentation import ARCHITECTURES
 from ..lab.tasks import segmentation
@@ -47,8 +48,11 @@ def _draws(profile: str | None) -> pd.DataFrame:
 
 def judge(profile: str | None) -> pd.DataFrame:
     """How well each metric ranks by pixel accuracy and by mean IoU: `experiment.correlations` of `ranked`, written."""
-    table = correlations(*ranked(profile), noise(profile)).query("target != 'average'").reset_index(drop=True)
-    return Experiment("segmentation", profile).write("correlations_by_measure", table)
+    study = Experiment("segmentation", profile)
+    return analyses.table(
+        study.profile.name, "segmentation", "correlations_by_measure",
+        lambda: correlations(*ranked(profile), noise(profile)).query("target != 'average'").reset_index(drop=True),
+    )  # fmt: skip
 
 
 def judged(profile: str | None) -> pd.DataFrame:

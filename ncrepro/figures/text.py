@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from ..lab import analyses
 from ..lab.datasets import docstrings
 from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..lab.models.text import ARCHITECTURES
@@ -40,7 +41,9 @@ def _source(part: str) -> str:
 
 def judge(profile: str | None) -> pd.DataFrame:
     """How well each metric ranks the variants of each source: `experiment.correlations` of `of_sources`, written."""
-    return Experiment("text", profile).write("correlations_by_source", correlations(*of_sources(profile), noise_of_sources(profile)))
+    study = Experiment("text", profile)
+    return analyses.table(study.profile.name, "text", "correlations_by_source",
+                          lambda: correlations(*of_sources(profile), noise_of_sources(profile)))
 
 
 def judged(profile: str | None) -> pd.DataFrame:
