@@ -41,8 +41,16 @@ def clone(tmp_path_factory):
 
 def opened(clone, notebook, **environment):
     """What a reader sees who opens a notebook and runs all cells: `cold_run.run`."""
-    inherited = {name: value for name, value in os.environ.items() if name not in (trace.FILE, "NCREPRO_ROOT", "NCREPRO_CACHE")}
-    command = [sys.executable, "-W", "ignore", REPOSITORY / "tests" / "cold_run.py", clone / "notebooks" / f"{notebook}.ipynb"]
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in (trace.FILE, "NCREPRO_ROOT", "NCREPRO_CACHE")
+    }
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        REPOSITORY / "tests" / "cold_run.py",
+        clone / "notebooks" / f"{notebook}.ipynb",
+    ]
     environment = {"NCREPRO_PROFILE": "demo", **inherited, "PYTHONPATH": str(clone), **environment}
     done = subprocess.run(command, env=environment, cwd=clone / "notebooks", capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -51,7 +59,11 @@ def opened(clone, notebook, **environment):
 def files(folder):
     """Every file but the generated data sets and what Python compiles, with its content's size and time."""
     kept = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {path: path.stat().st_mtime_ns for path in kept if not path.is_relative_to(folder / "data" / "cache" / "datasets")}
+    return {
+        path: path.stat().st_mtime_ns
+        for path in kept
+        if not path.is_relative_to(folder / "data" / "cache" / "datasets")
+    }
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -73,7 +85,9 @@ def test_a_notebook_runs_from_top_to_bottom_in_a_fresh_clone_and_writes_nothing(
 def test_under_make_nothing_is_cold(clone, tmp_path):
     """A missing table is an error there, as one line."""
     seen = opened(clone, "30_ablations", **{trace.FILE: str(tmp_path / "trace")})
-    assert seen["failed"].splitlines() == ["data/results/demo/supervised/accuracies.csv is missing: run `make all PROFILE=demo`"]
+    assert seen["failed"].splitlines() == [
+        "data/results/demo/supervised/accuracies.csv is missing: run `make all PROFILE=demo`"
+    ]
     read = [fact for kind, fact in map(json.loads, (tmp_path / "trace").read_text().splitlines()) if kind == "read"]
     assert not [file for file in read if file.startswith(("data/reference/demo/", "data/sample/"))]
 
@@ -132,18 +146,22 @@ def test_what_a_cold_notebook_computes_stays_in_its_session(reader):
 def test_an_analysis_is_its_committed_table(reader):
     committed("ablations", "face_terms")
     assert analyses.table("smoke", "ablations", "face_terms", no_work)["table"].tolist() == ["face_terms"]
-    with pytest.raises(cold.Missing, match="^data/results/smoke/ablations/other.csv is missing: run `make all PROFILE=smoke`$"):
+    with pytest.raises(
+        cold.Missing, match="^data/results/smoke/ablations/other.csv is missing: run `make all PROFILE=smoke`$"
+    ):
         analyses.table("smoke", "ablations", "other", no_work)
 
 
 def test_what_needs_every_models_features_is_refused_in_one_line(reader, monkeypatch):
     monkeypatch.setattr(jobs, "run", no_work)
-    with pytest.raises(cold.Missing, match="^supervised: equiangularity: this is no committed table: run `make all PROFILE=smoke`$"):
+    with pytest.raises(
+        cold.Missing, match="^supervised: equiangularity: this is no committed table: run `make all PROFILE=smoke`$"
+    ):
         Experiment("supervised").measure(ablations.equiangularity, [{}])
-    with pytest.raises(cold.Missing, match="^the committed sample has no features of vgg16 on digits: run `make all PROFILE=smoke`$"):
+    with pytest.raises(
+        cold.Missing, match="^the committed sample has no features of vgg16 on digits: run `make all PROFILE=smoke`$"
+    ):
         Experiment("supervised").features_of("vgg16", "digits")
-
-
 
 
 @pytest.mark.parametrize("change", [
@@ -155,7 +173,9 @@ def test_what_needs_every_models_features_is_refused_in_one_line(reader, monkeyp
 def test_it_is_not_cold(reader, monkeypatch, change):
     change(monkeypatch)
     study = Experiment("supervised")
-    with pytest.raises(cold.Missing, match="^data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`$"):
+    with pytest.raises(
+        cold.Missing, match="^data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`$"
+    ):
         study.read("accuracies")
     assert study.folder == "data/results/smoke/supervised"
     study.write("scores", pd.DataFrame({"x": [1]}))
@@ -190,7 +210,11 @@ def test_the_sample_is_small_and_as_its_provenance_says():
         arrays = sample.load("demo", *key)
         assert arrays["features"].shape == (row["n_samples"], row["n_features"])
         assert len(np.unique(arrays["labels"])) == row["n_classes"]
-        reference = pd.read_csv(paths.reference("demo", key[0]) / "accuracies.csv").groupby(["model", "target"])["accuracy"].mean()
+        reference = (
+            pd.read_csv(paths.reference("demo", key[0]) / "accuracies.csv")
+            .groupby(["model", "target"])["accuracy"]
+            .mean()
+        )
         assert row["accuracy"] == pytest.approx(reference[key[1:]])
 
 
@@ -216,7 +240,9 @@ def of_smoke(root, monkeypatch):
     monkeypatch.setitem(sample.CHOSEN, "smoke", {"supervised": (target, tuple(models))})
     for model in models:
         job = study._extraction(study._model(model), target)
-        artifacts.save(job.path, {"features": rng.normal(size=(6, 3)).astype(np.float32), "labels": np.arange(6) % 2}, job.spec)
+        artifacts.save(
+            job.path, {"features": rng.normal(size=(6, 3)).astype(np.float32), "labels": np.arange(6) % 2}, job.spec
+        )
     study.write("pretraining", pd.DataFrame({"model": models, "source": "source", "source_accuracy": 50.0}))
     study.write("accuracies", pd.DataFrame({"model": models, "target": target, "accuracy": [60.0, 70.0]}))
     return study, models, target

@@ -37,11 +37,26 @@ def remake(profile: str) -> pd.DataFrame:
         for model, target in sample.pairs(profile, pool):
             arrays = study.features_of(model, target)
             difference = sample.pack(profile, pool, model, target, arrays)
-            said = "new" if difference is None else f"differed by {difference:.2g}, made anew" if difference else "the same"
+            said = (
+                "new"
+                if difference is None
+                else f"differed by {difference:.2g}, made anew"
+                if difference
+                else "the same"
+            )
             print(f"{pool}: {model} on {target}: {said}")
             shape = dict(zip(("n_samples", "n_features"), arrays["features"].shape, strict=True))
-            rows.append({"pool": pool, "model": model, **pretraining.loc[model, ["source", "source_accuracy"]],
-                         "target": target, "accuracy": accuracies[model, target], "n_classes": len(np.unique(arrays["labels"])), **shape})
+            rows.append(
+                {
+                    "pool": pool,
+                    "model": model,
+                    **pretraining.loc[model, ["source", "source_accuracy"]],
+                    "target": target,
+                    "accuracy": accuracies[model, target],
+                    "n_classes": len(np.unique(arrays["labels"])),
+                    **shape,
+                }
+            )
     return artifacts.write_table(paths.sample(profile) / "provenance.csv", pd.DataFrame(rows))
 
 

@@ -5,11 +5,12 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ..lab import analyses, published
+from ..lab import published
 from ..lab.experiment import Experiment, baselines, correlations, seed_noise, totals
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, positive, probability, some
+from ..store import artifacts
 from . import charts, style
 from .findings import FACE_METHODS, beside, best_of, better_than_static, is_best, ranking_table, told_in_draws
 from .index import Checked, figure
@@ -51,7 +52,7 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
         of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
         return pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
 
-    return analyses.table(study.profile.name, study.pool.name, "questions", answers)
+    return artifacts.table(study.results / "questions.csv", answers)
 
 
 def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from ..lab import analyses, datasets, objectives, published, training
+from ..lab import datasets, objectives, published, training
 from ..lab.datasets.images import Images
 from ..lab.experiment import Experiment, correlations, seed_noise, totals, with_accuracies
 from ..lab.objectives import clustering, collapse
@@ -20,6 +20,7 @@ from ..lab.objectives.views import STRONG, WEAK
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import UNKNOWN, Verdict, every, exact, positive
+from ..store import artifacts
 from . import charts, examples, style
 from .findings import above_0, beside, best_of, is_best, ranking_table
 from .index import Checked, figure
@@ -341,8 +342,7 @@ def which_term(profile: str | None = None) -> pd.DataFrame:
             parts.append(average.rename(columns={"metric": "terms"}).assign(pool=title))
         return pd.concat(parts, ignore_index=True)[["pool", "terms", "weighted_kendall", "low", "high"]]
 
-    study = _study(profile)
-    return analyses.table(study.profile.name, study.pool.name, "terms", of_terms)
+    return artifacts.table(_study(profile).results / "terms.csv", of_terms)
 
 
 def _by_terms(title: str, profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame, Noise]:

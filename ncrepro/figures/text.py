@@ -6,7 +6,6 @@ from matplotlib.figure import Figure
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from ..lab import analyses
 from ..lab.datasets import docstrings
 from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..lab.models.text import ARCHITECTURES
@@ -14,6 +13,7 @@ from ..lab.tasks import text
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, best, every, exact, positive
+from ..store import artifacts
 from . import charts, examples, transfer
 from .findings import FACE_METHODS, SHOWN, by_chance, some_better
 from .index import Checked, figure
@@ -41,9 +41,8 @@ def _source(part: str) -> str:
 
 def judge(profile: str | None) -> pd.DataFrame:
     """How well each metric ranks the variants of each source: `experiment.correlations` of `of_sources`, written."""
-    study = Experiment("text", profile)
-    return analyses.table(study.profile.name, "text", "correlations_by_source",
-                          lambda: correlations(*of_sources(profile), noise_of_sources(profile)))
+    path = Experiment("text", profile).results / "correlations_by_source.csv"
+    return artifacts.table(path, lambda: correlations(*of_sources(profile), noise_of_sources(profile)))
 
 
 def judged(profile: str | None) -> pd.DataFrame:

@@ -13,13 +13,15 @@ from ..store.artifacts import Arrays
 # Profile -> pool -> the target, and the models. The notebooks show the first model of every pool and the first of NCTI's.
 CHOSEN = {
     "demo": {
-        "supervised": ("digits", ("densenet201", "resnet34", "mobilenet_v2", "googlenet", "inception_v3", "mnasnet1_0")),
+        "supervised": (
+            "digits",
+            ("densenet201", "resnet34", "mobilenet_v2", "googlenet", "inception_v3", "mnasnet1_0"),
+        ),
         "selfsupervised": ("fontid", ("byol",)),
         "segmentation": ("street", ("rooms",)),
         "text": ("parameters_scipy", ("roberta_rdrop@parameters_sklearn",)),
     },
 }
-ARRAYS = ("features", "labels", "source_probs")
 
 
 def pairs(profile: str, pool: str) -> list[tuple[str, str]]:
@@ -35,7 +37,9 @@ def load(profile: str, pool: str, model: str, target: str) -> Arrays:
     path = _file(profile, pool, model, target)
     packed = artifacts.load(path, _spec(pool, model, target))
     if packed is None:
-        raise OSError(f"{paths.relative(path)} is missing or damaged: `git checkout {paths.relative(path)}` brings it back")
+        raise OSError(
+            f"{paths.relative(path)} is missing or damaged: `git checkout {paths.relative(path)}` brings it back"
+        )
     arrays = {name: a.astype(np.int64 if name == "labels" else np.float32) for name, a in packed.items()}
     if "source_probs" in arrays:
         arrays["source_probs"] /= arrays["source_probs"].sum(axis=1, keepdims=True)  # float16 lost what makes it 1
@@ -45,15 +49,20 @@ def load(profile: str, pool: str, model: str, target: str) -> Arrays:
 def pack(profile: str, pool: str, model: str, target: str, arrays: Arrays) -> float | None:
     """Make the sample hold these features of a model, and say how far they are from what it held: 0 is the same, None nothing."""
     path, spec = _file(profile, pool, model, target), _spec(pool, model, target)
-    small = {name: arrays[name].astype(np.uint8 if name == "labels" else np.float16) for name in ARRAYS if name in arrays}
+    small = {name: arrays[name].astype(np.float16) for name in ("features", "source_probs") if name in arrays}
+    small["labels"] = arrays["labels"].astype(np.min_scalar_type(arrays["labels"].max()))
     before = artifacts.load(path, spec)
-    if before is None or any(before[name].shape != small[name].shape for name in small):
+    if before is None or _shapes(before) != _shapes(small):
         artifacts.save(path, small, spec)
         return None
     difference = max(float(np.abs(before[name].astype(float) - small[name].astype(float)).max()) for name in small)
     if difference:
         artifacts.save(path, small, spec)
     return difference
+
+
+def _shapes(arrays: Arrays) -> dict[str, tuple]:
+    return {name: a.shape for name, a in arrays.items()}
 
 
 def _file(profile: str, pool: str, model: str, target: str) -> Path:

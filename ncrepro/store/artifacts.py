@@ -108,9 +108,16 @@ def write(path: Path, content: bytes | str) -> None:
 def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
     """Write a results table, the same bytes on every system for the same numbers, and return it; see `cold` where nothing has run."""
     text = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    if not cold.keep(path, text):
+    if cold.is_shown(path):
+        cold.keep(path, text)
+    else:
         write(path, text)
     return table
+
+
+def table(path: Path, compute: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
+    """A results table, computed and written; where its profile has not run (see `cold`), the committed one, and nothing is computed."""
+    return read_table(path, path.parent.parent.name) if cold.is_shown(path) else write_table(path, compute())
 
 
 def read_table(path: Path, profile: str) -> "pd.DataFrame":

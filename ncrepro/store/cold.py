@@ -35,19 +35,22 @@ def is_cold(profile: str) -> bool:
     return _answers[own]
 
 
-def keep(table: Path, text: str) -> bool:
-    """Keep a table's text for this session if its profile is cold; else it is to be written."""
-    cold = (profile := _profile_of(table)) is not None and is_cold(profile)
-    if cold:
-        _kept[table] = text
-    return cold
+def is_shown(table: Path) -> bool:
+    """Is this a table of results whose profile is cold?"""
+    return table.is_relative_to(paths.results("")) and is_cold(_parts(table)[0])
+
+
+def keep(table: Path, text: str) -> None:
+    """Keep a table of a cold profile for this session: `source` then gives it."""
+    _kept[table] = text
 
 
 def source(table: Path) -> Path | StringIO:
-    """What a table of results is read from: itself or, where its profile is cold, what this session computed or is committed."""
-    if (profile := _profile_of(table)) is None or not is_cold(profile):
+    """What a table is read from: itself or, where its profile is cold, what this session computed or what is committed."""
+    if not is_shown(table):
         return table
-    return StringIO(_kept[table]) if table in _kept else paths.reference(profile) / table.relative_to(paths.results(profile))
+    profile, *rest = _parts(table)
+    return StringIO(_kept[table]) if table in _kept else paths.reference(profile).joinpath(*rest)
 
 
 def folder(results: Path) -> str:
@@ -56,10 +59,9 @@ def folder(results: Path) -> str:
     return paths.relative(found.parent if isinstance(found, Path) else results)
 
 
-def _profile_of(table: Path) -> str | None:
-    """The profile whose result this is: ``data/results/<profile>/...``."""
-    own = paths.results("")
-    return table.relative_to(own).parts[0] if table.is_relative_to(own) else None
+def _parts(table: Path) -> tuple[str, ...]:
+    """``data/results/<profile>/<topic>/<table>.csv`` from the profile on."""
+    return table.relative_to(paths.results("")).parts
 
 
 def _has_tables(folder: Path) -> bool:

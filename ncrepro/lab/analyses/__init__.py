@@ -154,7 +154,7 @@ def tables(profile: str, topic: str, names: Sequence[str], compute: Callable[[],
 
 def table(profile: str, topic: str, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """`tables` of which there is one."""
-    return tables(profile, topic, [name], lambda: [compute()])[0]
+    return artifacts.table(_file(profile, topic, name), compute)
 
 
 def read(profile: str, topic: str, name: str) -> pd.DataFrame:
