@@ -56,8 +56,8 @@ rank: | environment  ## rank MODELS="resnet50 ..." on IMAGES=folder, TEXT=file.c
 	@NCREPRO_ARITHMETIC=native OMP_WAIT_POLICY=passive $(NCREPRO) rank
 
 ##@ Working with it
-lab: | environment  ## open JupyterLab on the notebooks
-	$(PYTHON) -m jupyterlab notebooks
+lab: | environment  ## open JupyterLab on copies of the notebooks in build/lab; REFRESH="20_supervised" or all copies them anew
+	@$(NCREPRO) lab
 
 check: | environment  ## is there all that PROFILE needs, and is the code as ruff wants it?
 	@$(NCREPRO) check
@@ -83,6 +83,9 @@ reference: all  ## make this machine's tables the committed reference
 	cd data/results/$(PROFILE) && for table in $$(find . -name '*.csv' ! -name 'seconds_*'); do \
 	  install -D -m 644 $$table ../../reference/$(PROFILE)/$$table; done
 
+sample: | environment  ## make the committed sample of features anew from the models of PROFILE, and say what changed
+	@$(NCREPRO) sample
+
 clean: variables  ## remove executed notebooks, tables and figures of PROFILE; models and features stay
 	rm -rf $(BUILD) data/results/$(PROFILE) figures/$(PROFILE)
 
@@ -95,7 +98,7 @@ help: variables
 	@printf '\nOptions: PROFILE=%s  PYTHON=python (an environment of your own)\n' \
 	  "$$(cd notebooks/profiles; echo *.yaml | sed 's/\.yaml//g; s/ /|/g')"
 
-.PHONY: all features figures $(one_run) plan data verify noise faults bench rank lab check format test notebooks reference clean distclean help \
+.PHONY: all features figures $(one_run) plan data verify noise faults bench rank lab check format test notebooks reference sample clean distclean help \
   variables environment
 
 # Before anything else: is Python recent, is every NAME=value known, is there such a PROFILE?

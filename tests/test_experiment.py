@@ -130,12 +130,12 @@ def test_seed_noise_compares_two_fine_tunings_of_the_same_models():
 
 
 def test_results_that_are_not_there_are_asked_for_by_name(root):
-    with pytest.raises(FileNotFoundError, match="data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`"):
+    with pytest.raises(FileNotFoundError, match="data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`$"):
         Experiment("supervised").read("accuracies")
 
 
 def test_features_that_are_not_there_are_asked_for_by_name(root):
-    with pytest.raises(FileNotFoundError, match="no valid features of vgg16 on digits in data/cache/smoke/features: run 11_extract"):
+    with pytest.raises(FileNotFoundError, match="no valid features of vgg16 on digits in data/cache/smoke/features: run `make all PROFILE=smoke`$"):
         Experiment("supervised").features_of("vgg16", "digits")
 
 

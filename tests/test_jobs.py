@@ -106,5 +106,5 @@ def test_what_is_made_and_valid_is_not_made_again(tmp_path, capsys):
     made = [jobs.Job(f"job {i}", tmp_path / f"{i}.safetensors", {"i": i}, partial(_number, float(i))) for i in range(3)]
     artifacts.save(made[1].path, {"value": np.array(10.0)}, made[1].spec)
     assert [arrays["value"].item() for arrays in jobs.run("work", made, 2)] == [0.0, 10.0, 2.0]
-    assert jobs.require(made[0].path, made[0].spec, "number", "this cell").keys() == {"value", "seconds", "peak_mb"}
+    assert jobs.require(made[0].path, made[0].spec, "number").keys() == {"value", "seconds", "peak_mb"}
     assert "1/3" in capsys.readouterr().out

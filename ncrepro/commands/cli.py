@@ -13,7 +13,7 @@ from pathlib import Path
 from ..lab import profiles
 from ..store import artifacts, paths
 from . import manual_data as by_hand
-from . import variables, workflow
+from . import lab, variables, workflow
 from .run import NotebookFailed, end_on_sigterm, run, run_notebook
 
 
@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     repeat.add_argument("--pools", type=lambda names: names.split(","), help="with --only-ranking: a,b; default all of the profile")
     repeat.add_argument("--only-ranking", action="store_true", help="train, score and rank in this process, without the notebooks")
     repeat.add_argument("--command", dest="runs", help="what runs one profile, {profile} for its name; default: make all")
+    commands.add_parser("sample", help="make the committed sample of features anew, and say what changed")
+    opened = commands.add_parser("lab", help="open JupyterLab on working copies of the notebooks")
+    opened.add_argument("--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all")
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
@@ -76,6 +79,13 @@ def _do(arguments: argparse.Namespace) -> int | None:
         from . import digests
 
         digests.write(arguments.names)
+    elif command == "sample":
+        from . import sample
+
+        sample.remake(profile.name)
+    elif command == "lab":
+        folder = lab.working_copies(tuple(arguments.refresh))
+        os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
     elif command == "noise":
         from . import noise
 

@@ -16,7 +16,7 @@ OF_RANK = dict.fromkeys(("images", "text", "features", "models", "metrics", "tex
     "max_per_class": int, "batch_size": int, "n_bootstrap": int,
 }  # fmt: skip
 KNOWN = (
-    *("PROFILE", "PYTHON", "BASE_PYTHON", "REPETITIONS", "FAULTS"),
+    *("PROFILE", "PYTHON", "BASE_PYTHON", "REPETITIONS", "FAULTS", "REFRESH"),
     *("NCREPRO_DATA", "NCREPRO_LOADERS", "NCREPRO_ROOT", "NCREPRO_ARITHMETIC"),
     *(name.upper() for name in (*OF_RANK, "out")),
 )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from ..lab import profiles
-from ..lab.cost import OURS, PLAIN, TOGETHER
+from ..lab.cost import OURS, PLAIN, TOGETHER, stages
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import Verdict, every, positive
 from . import style
@@ -52,11 +52,10 @@ def _holds(profile: str) -> tuple[str, Verdict]:
 def ncti_fig4(profile: str) -> Checked:
     table = _table(profile)
     together = table[table["metric"] == TOGETHER].assign(what="all metrics at once")
-    stages = {"extract": "extracting the features (CPU)", "finetune": "fine-tuning every model (CPU)"}
     others = pd.DataFrame([
-        {"pool": pool, "what": what, "seconds": Experiment(pool, profile).read(f"seconds_{stage}")["seconds"].sum()}
+        {"pool": pool, "what": f"{stage} (CPU)", "seconds": seconds}
         for pool in pools(profile)
-        for stage, what in stages.items()
+        for stage, seconds in stages(Experiment(pool, profile)).items()
     ])  # fmt: skip
     points = table[table["metric"] != TOGETHER]
     title = "What a ranking costs, and how good it is"

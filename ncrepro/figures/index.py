@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ..lab import profiles
 from ..ranking.verdicts import RULE, Verdict
-from ..store import artifacts, fingerprint, jobs, manifest, paths, trace
+from ..store import artifacts, cold, fingerprint, jobs, manifest, paths, trace
 from . import style
 
 NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
@@ -127,12 +127,14 @@ def of_profile(profile: str) -> list[Entry]:
 
 
 def draw_all(profile: str) -> pd.DataFrame:
-    """Save every figure of a profile, write the index, and return it.
+    """Save every figure of a profile, write the index, and return it; where the profile has not run here, the committed index.
 
     Returns
     -------
     DataFrame (figure, shows, notebook, drawn_by, claim, found, verdict)
     """
+    if cold.is_cold(profile):
+        return pd.read_csv(paths.figures(profile) / "index.csv").fillna("")
     entries = of_profile(profile)
     found = dict(jobs.side_by_side(partial(_save, profile), [entry.name for entry in entries], profiles.load(profile).workers))
     rows = [(e.name, e.shows, e.notebook, e.drawn_by, e.claim, *found[e.name]) for e in entries]

@@ -45,11 +45,15 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
     DataFrame (question, metric, weighted_kendall, pearson, spearman, low, high)
         Also written, as ``questions``.
     """
-    parts = {ALL: study.read("correlations")}
-    parts |= {question: correlations(*within(study, factor), noise_within(study, factor)) for question, factor in factors.items()}
-    of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
-    table = pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
-    return artifacts.write_table(study.results / "questions.csv", table)
+
+
+    def answers() -> pd.DataFrame:
+        parts = {ALL: study.read("correlations")}
+        parts |= {question: correlations(*within(study, factor), noise_within(study, factor)) for question, factor in factors.items()}
+        of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
+        return pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
+
+    return artifacts.table(study.results / "questions.csv", answers)
 
 
 def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:

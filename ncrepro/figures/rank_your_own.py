@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from .. import ranking
 from ..extraction.folders import Photos
-from ..lab import analyses, datasets
+from ..lab import analyses, datasets, sample
 from ..lab.experiment import Experiment
 from ..metrics import registry
 from ..rank_your_own.data import write
@@ -24,8 +24,22 @@ ADVICE = ("total", "ncti", "face", "logme")  # what a ranking can be followed by
 FREE = "any model"
 
 
-def own_data(study: Experiment, target: str) -> tuple[Path | Photos, str]:
-    """A target as a reader would have it, a folder of images, and that in words; photographs that are files stay where they are."""
+def own_target(study: Experiment) -> str:
+    """The target that is ranked for if a reader names none: that of the sample where nothing has run, else textures, or the first."""
+    if study.is_cold:
+        return sample.pairs(study.profile.name, study.pool.name)[0][1]
+    return "textures" if "textures" in study.pool.targets else study.pool.targets[0]
+
+
+def own_data(study: Experiment, target: str) -> tuple[Path | Photos | dict, str]:
+    """A target as a reader would have it, a folder of images, and that in words; photographs that are files stay where they are.
+
+    Where nothing has run there are no models to read images: then the features of the committed sample.
+    """
+    if study.is_cold:
+        arrays = {model: study.features_of(model, target) for model, _ in sample.pairs(study.profile.name, study.pool.name)}
+        text = f"features of the images of {target} by {len(arrays)} models: the committed sample, for no model was trained here"
+        return {model: (a["features"], a["labels"]) for model, a in arrays.items()}, text
     data = datasets.load(target, "train", study.pool.max_per_class)
     text = f"{len(data)} images of {data.n_classes} classes"
     if isinstance(data, Photos):
@@ -35,13 +49,15 @@ def own_data(study: Experiment, target: str) -> tuple[Path | Photos, str]:
 
 
 def own_models(study: Experiment) -> dict[str, Path | str]:
-    """A pool's models: files of weights where they were trained here, published names otherwise."""
+    """A pool's models: files of weights where they were trained here, published names otherwise; none where nothing has run."""
+    if study.is_cold:
+        return {}
     trained = study.pool.task == "classification"
     return {model.name: study.checkpoint(model.name) if trained else model.architecture for model in study.pool.models}
 
 
-def example(profile: str | None) -> tuple[Path | Photos, dict[str, Path | str]]:
-    """Data and models for those who bring none: the first target of the demo and five of its networks."""
+def example(profile: str | None) -> tuple[Path | Photos | dict, dict[str, Path | str]]:
+    """Data and models for those who bring none: the first target of the demo and five of its networks; cold, `own_data` alone."""
     study = Experiment("supervised", profile)
     return own_data(study, study.pool.targets[0])[0], dict(list(own_models(study).items())[:5])
 
@@ -59,6 +75,8 @@ def regrets(study: Experiment) -> pd.DataFrame:
 
     ``regret_moves.csv`` tells how much more than the total each choice that looks at no features gives up on average.
     """
+    if study.is_cold:  # this needs the features of every model
+        return _read(study.profile.name, "regrets")
     rows, ranked = [], []
     scores, accuracies = study.ranked()
     for target in study.pool.targets:
@@ -91,7 +109,7 @@ def _write(profile: str, name: str, table: pd.DataFrame) -> None:
 
 def _read(profile: str, name: str) -> pd.DataFrame:
     path = paths.results(profile, "rank_your_own") / f"{name}.csv"
-    return artifacts.read_table(path, profile, "40_rank_your_own")
+    return artifacts.read_table(path, profile)
 
 
 def _holds(profile: str) -> tuple[str, Verdict]:

@@ -10,6 +10,7 @@ from ..lab.tasks import segmentation
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, every
+from ..store import artifacts
 from . import charts, examples, transfer
 from .findings import FACE_METHODS, SHOWN, best_of, by_chance, is_best, some_better
 from .index import Checked, figure
@@ -47,8 +48,11 @@ def _draws(profile: str | None) -> pd.DataFrame:
 
 def judge(profile: str | None) -> pd.DataFrame:
     """How well each metric ranks by pixel accuracy and by mean IoU: `experiment.correlations` of `ranked`, written."""
-    table = correlations(*ranked(profile), noise(profile)).query("target != 'average'").reset_index(drop=True)
-    return Experiment("segmentation", profile).write("correlations_by_measure", table)
+
+    def of_measures() -> pd.DataFrame:
+        return correlations(*ranked(profile), noise(profile)).query("target != 'average'").reset_index(drop=True)
+
+    return artifacts.table(Experiment("segmentation", profile).results / "correlations_by_measure.csv", of_measures)
 
 
 def judged(profile: str | None) -> pd.DataFrame:

@@ -332,12 +332,15 @@ def which_term(profile: str | None = None) -> pd.DataFrame:
     DataFrame (pool, terms, weighted_kendall, low, high)
         Means over the pool's targets; also written, as ``terms`` of the self-supervised pool.
     """
-    parts = []
-    for title in POOLS:
-        average = correlations(*_by_terms(title, profile)).query("target == 'average'")
-        parts.append(average.rename(columns={"metric": "terms"}).assign(pool=title))
-    table = pd.concat(parts, ignore_index=True)[["pool", "terms", "weighted_kendall", "low", "high"]]
-    return artifacts.write_table(_study(profile).results / "terms.csv", table)
+
+    def of_terms() -> pd.DataFrame:
+        parts = []
+        for title in POOLS:
+            average = correlations(*_by_terms(title, profile)).query("target == 'average'")
+            parts.append(average.rename(columns={"metric": "terms"}).assign(pool=title))
+        return pd.concat(parts, ignore_index=True)[["pool", "terms", "weighted_kendall", "low", "high"]]
+
+    return artifacts.table(_study(profile).results / "terms.csv", of_terms)
 
 
 def _by_terms(title: str, profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame, Noise]:

@@ -14,6 +14,7 @@ from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, best, every, exact, positive
+from ..store import artifacts
 from . import charts, examples, transfer
 from .findings import FACE_METHODS, SHOWN, by_chance, some_better
 from .index import Checked, figure
@@ -41,7 +42,8 @@ def _source(part: str) -> str:
 
 def judge(profile: str | None) -> pd.DataFrame:
     """How well each metric ranks the variants of each source: `experiment.correlations` of `of_sources`, written."""
-    return Experiment("text", profile).write("correlations_by_source", correlations(*of_sources(profile), noise_of_sources(profile)))
+    path = Experiment("text", profile).results / "correlations_by_source.csv"
+    return artifacts.table(path, lambda: correlations(*of_sources(profile), noise_of_sources(profile)))
 
 
 def judged(profile: str | None) -> pd.DataFrame:

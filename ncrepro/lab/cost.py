@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from .. import metrics
 from ..metrics import registry, scores
-from ..store import artifacts
 from ..store.artifacts import Arrays
+from . import sample
 from .experiment import Experiment
 
 OURS, PLAIN, TOGETHER = "this package", "plain", "all_scores"
@@ -22,7 +22,7 @@ TIMED = 40  # feature sets that are timed, at most, taken evenly from all: more 
 
 
 def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.ndarray], object]]) -> pd.DataFrame:
-    """Time every metric on cached features, as many as `TIMED`, and write ``seconds_cost.csv``.
+    """Time every metric on cached features, as many as `TIMED` (cold, on those of the `sample`), and write ``seconds_cost.csv``.
 
     One process, one thread. Each metric starts from the features alone. All take turns on the same features, so that
     whatever else the machine does meets them alike; each runs once on the first features before anything is timed.
@@ -44,6 +44,8 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
     """
     everything = list(product([model.name for model in study.pool.models], study.pool.targets))
     pairs = [everything[i] for i in np.unique(np.linspace(0, len(everything) - 1, TIMED).round().astype(int))]
+    if study.is_cold:
+        pairs = sample.pairs(study.profile.name, study.pool.name)
     rows = []
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: notebook 11 says for which models
@@ -64,9 +66,15 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
     table[["seconds", "cpu_seconds"]] *= len(everything)
     average = study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
     table["weighted_kendall"] = table["metric"].map(average)
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    artifacts.write(study.results / "seconds_cost.csv", text)
-    return table
+    return study.write("seconds_cost", table)
+
+
+def stages(study: Experiment) -> dict[str, float]:
+    """CPU seconds of what a score has to be compared with; cold, nothing is known of them: times are never committed."""
+    if study.is_cold:
+        return {}
+    known = {"fine-tuning every model": "seconds_finetune", "extracting the features": "seconds_extract"}
+    return {stage: study.read(table)["seconds"].sum() for stage, table in known.items()}
 
 
 def _calls(arrays: Arrays, plain: Mapping[str, Callable]) -> dict[tuple[str, str], Callable[[], object]]:

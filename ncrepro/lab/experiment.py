@@ -6,7 +6,7 @@ Every long step is a list of `jobs`. Each verb returns its tidy table and writes
 import importlib
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from itertools import product
 from pathlib import Path
 
@@ -17,15 +17,31 @@ from .. import ranking
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.resampling import Noise
-from ..store import artifacts, fingerprint, jobs, paths
+from ..store import artifacts, cold, fingerprint, jobs, paths
 from ..store.artifacts import Arrays
 from ..store.jobs import Job
 from ..store.schema import unknown
 from ..store.trace import is_there
-from . import profiles, scoring
+from . import profiles, sample, scoring
 from .profiles import Model
 
 CORRELATIONS = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
+
+
+def gives(*tables: str) -> Callable:
+    """A verb that writes these tables and returns them: where the profile is cold, the committed ones, and nothing is done."""
+
+    def decorate(verb: Callable) -> Callable:
+        @wraps(verb)
+        def ask(study: "Experiment", *args, **kwargs):
+            if not study.is_cold:
+                return verb(study, *args, **kwargs)
+            found = tuple(map(study.read, tables))
+            return found if len(found) > 1 else found[0]
+
+        return ask
+
+    return decorate
 
 
 class Experiment:
@@ -60,8 +76,19 @@ class Experiment:
         self.pool = self.pool.without(self.left_out)
         self.results = paths.results(self.profile.name, self.pool.name)
 
+    @property
+    def is_cold(self) -> bool:
+        """Are the committed tables shown, because this profile has not run here? See `ncrepro.store.cold`."""
+        return cold.is_cold(self.profile.name)
+
+    @property
+    def folder(self) -> str:
+        """Where this pool's tables are, in words."""
+        return cold.folder(self.results)
+
     # Ground truth -----------------------------------------------------------------------------------------------------
 
+    @gives("pretraining")
     def pretrain(self) -> pd.DataFrame:
         """Pre-train every model on its source.
 
@@ -87,6 +114,7 @@ class Experiment:
         self._write_seconds("pretrain", [{"model": model.name} for model in self.pool.models], made)
         return self.write("pretraining", rows)
 
+    @gives("accuracies")
     def finetune(self) -> pd.DataFrame:
         """Fine-tune every model on every target: per cent, (model, target, seed, accuracy), then what else the task measures."""
         runs = [
@@ -101,6 +129,7 @@ class Experiment:
 
     # Scores -----------------------------------------------------------------------------------------------------------
 
+    @gives("features")
     def extract(self) -> pd.DataFrame:
         """Features of every target's train split by every pre-trained model: (model, target, n_samples, n_features)."""
         runs = list(product(self.pool.models, self.pool.targets))
@@ -109,6 +138,7 @@ class Experiment:
         self._write_seconds("extract", keys, made)
         return self.write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
 
+    @gives("scores")
     def score(self) -> pd.DataFrame:
         """Every metric, and a linear probe, on every feature set: (model, target, metric, term, score), a metric's ``total`` among its terms."""
         runs = list(product(self.pool.models, self.pool.targets))
@@ -122,6 +152,7 @@ class Experiment:
         parts, whole = terms[terms["term"] != registry.TOTAL], ranking.totals(terms).assign(term=registry.TOTAL)
         return self.write("scores", pd.concat([parts, whole])[list(terms)])
 
+    @gives("correlations")
     def correlate(self) -> pd.DataFrame:
         """How well each metric ranks, and how surely: `correlations` of the pool.
 
@@ -180,17 +211,19 @@ class Experiment:
         return known.dropna(axis=1) if known.notna().all().any() else known.dropna(axis=0)
 
     def features_of(self, model: str, target: str) -> Arrays:
-        """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split."""
+        """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split; cold, the `sample`'s."""
         entry = self._model(model)
         if target not in self.pool.targets:
             raise ValueError(unknown("target", target, self.pool.targets))
+        if self.is_cold:
+            return sample.load(self.profile.name, self.pool.name, model, target)
         job = self._extraction(entry, target)
-        return jobs.require(job.path, job.spec, f"features of {model} on {target}", "11_extract_features")
+        return jobs.require(job.path, job.spec, f"features of {model} on {target}")
 
     def checkpoint(self, model: str) -> Path:
         """The file that holds a pre-trained model's weights."""
         job = self._pretraining(self._model(model))
-        jobs.require(job.path, job.spec, f"weights of {model}", "10_train_pool")
+        jobs.require(job.path, job.spec, f"weights of {model}")
         return job.path
 
     def measure(self, step: scoring.Step, settings: list[dict], targets: Sequence[str] | None = None) -> pd.DataFrame:
@@ -220,6 +253,7 @@ class Experiment:
         self._run("extract the source", [job for _, _, job in origins])
         return self._measure(step, settings, origins)
 
+    @gives("embedding")
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
         """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig. 2).
 
@@ -354,6 +388,8 @@ class Experiment:
         return Job(label, paths.cache(self.profile.name) / kind / name, spec, compute)
 
     def _run(self, title: str, made_by: list[Job], **kept) -> list[Arrays]:
+        if self.is_cold:
+            raise cold.missing(f"{self.pool.name}: {title}: this is no committed table", self.profile.name)
         return jobs.run(f"{self.pool.name}: {title}", made_by, self.profile.workers, **kept)
 
     # Tables -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ Step = Callable[[Arrays, list[dict]], list[dict[str, float]]]  # features and se
 
 def score(origin: Path, origin_spec: dict) -> Arrays:
     """`metrics.all_scores`, FaCe's class fairness as Eq. 6 is printed, and a linear probe."""
-    arrays = require(origin, origin_spec, origin.stem, "11_extract_features")
+    arrays = require(origin, origin_spec, origin.stem)
     H, y = arrays["features"], arrays["labels"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: notebook 11 says for which models
@@ -29,7 +29,7 @@ def score(origin: Path, origin_spec: dict) -> Arrays:
 
 def take_step(step: Step, settings: list[dict], origin: Path, origin_spec: dict) -> Arrays:
     """What ``step`` finds under every setting, one array per term."""
-    arrays = require(origin, origin_spec, origin.stem, "11_extract_features")
+    arrays = require(origin, origin_spec, origin.stem)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: what some analyses are about
         found = step(arrays, settings)

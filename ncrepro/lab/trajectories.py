@@ -12,7 +12,7 @@ from ..ranking import resampling
 from ..store import fingerprint, jobs, paths
 from ..store.artifacts import Arrays
 from . import datasets, features, models, training
-from .experiment import Experiment
+from .experiment import Experiment, gives
 from .profiles import Model
 from .tasks import classification
 
@@ -43,6 +43,7 @@ class Trajectories(Experiment):
         super().__init__("supervised", profile)
         self.results = paths.results(self.profile.name, "neural_collapse")
 
+    @gives("terminal_phase", "terminal_plane")
     def reach_terminal_phase(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Train the network of `TERMINAL` and measure neural collapse on its training images after every epoch.
 
@@ -69,6 +70,7 @@ class Trajectories(Experiment):
         plane = pd.concat(plane)[["epoch", "kind", "label", "x", "y"]]
         return self.write("terminal_phase", measures), self.write("terminal_plane", plane)
 
+    @gives("following")
     def follow(self) -> pd.DataFrame:
         """FaCe's terms on the target's train split, before fine-tuning (epoch 0) and after each of its epochs.
 

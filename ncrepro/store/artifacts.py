@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as _serialise
 
-from . import paths, trace
+from . import cold, paths, trace
 from .content import Register
 
 if TYPE_CHECKING:
@@ -106,22 +106,31 @@ def write(path: Path, content: bytes | str) -> None:
 
 
 def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
-    """Write a results table, the same bytes on every system for the same numbers, and return it."""
-    write(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    """Write a results table, the same bytes on every system for the same numbers, and return it; see `cold` where nothing has run."""
+    text = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    if cold.is_shown(path):
+        cold.keep(path, text)
+    else:
+        write(path, text)
     return table
 
 
-def read_table(path: Path, profile: str, notebook: str = "the notebook that writes it") -> "pd.DataFrame":
+def table(path: Path, compute: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
+    """A results table, computed and written; where its profile has not run (see `cold`), the committed one, and nothing is computed."""
+    return read_table(path, path.parent.parent.name) if cold.is_shown(path) else write_table(path, compute())
+
+
+def read_table(path: Path, profile: str) -> "pd.DataFrame":
     """A table that `write_table` wrote; if it is missing or cannot be read, the error names it and says what makes it."""
     import pandas as pd  # takes half a second to import, and what only looks at artefacts does not need it
 
-    remedy = f"run `make all PROFILE={profile}`, or {notebook}"
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(cold.source(path))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{paths.relative(path)} is missing: {remedy}") from None
+        raise cold.missing(f"{paths.relative(path)} is missing", profile) from None
     except (ValueError, OSError) as error:  # empty, torn, not UTF-8
-        raise ValueError(f"{paths.relative(path)} cannot be read ({str(error).strip().splitlines()[0]}): {remedy}") from None
+        why = str(error).strip().splitlines()[0]
+        raise ValueError(f"{paths.relative(path)} cannot be read ({why}): run `make all PROFILE={profile}`") from None
 
 
 def digest(spec: dict) -> str:

@@ -28,6 +28,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 # What the fingerprint of a *result* does not look into, and why; `make` looks into all of it.
 KEEPING = {
     "ncrepro.store.artifacts": "keeps results; computes none",
+    "ncrepro.store.cold": "says which tables a reader's notebook shows; never so where a result is computed",
     "ncrepro.store.content": "says what data hold; computes no result",
     "ncrepro.store.fingerprint": "says what a result rests on",
     "ncrepro.store.jobs": "says when and in which process a result is computed; the arithmetic is pinned elsewhere",

@@ -20,7 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from . import arithmetic, artifacts, paths
+from . import arithmetic, artifacts, cold, paths
 from .artifacts import Arrays
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
@@ -45,7 +45,7 @@ def run(title: str, jobs: list[Job], workers: int, keep: Callable[[Arrays], Arra
         for label in side_by_side(_make, missing, workers):
             bar.set_postfix_str(label, refresh=False)
             bar.update()
-    return [keep(require(job.path, job.spec, job.label, "this cell")) for job in jobs]
+    return [keep(require(job.path, job.spec, job.label)) for job in jobs]
 
 
 def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -83,17 +83,17 @@ def _begin() -> None:
     threading.Thread(target=lambda: (multiprocessing.parent_process().join(), os._exit(1)), daemon=True).start()
 
 
-def require(path: Path, spec: dict, what: str, notebook: str) -> Arrays:
-    """An artefact that another job has made; if it is missing or torn, the error names the notebook that makes it."""
+def require(path: Path, spec: dict, what: str) -> Arrays:
+    """An artefact of a profile's cache that another job has made; if it is missing or torn, the error says what makes it."""
     arrays = artifacts.load(path, spec)
     if arrays is None:
-        raise FileNotFoundError(f"no valid {what} in {paths.relative(path.parent)}: run {notebook} first")
+        raise cold.missing(f"no valid {what} in {paths.relative(path.parent)}", profile=path.parent.parent.name)
     return arrays
 
 
 def from_pretrained(step: Callable[[dict, dict, Arrays], Arrays], spec: dict, origin: Path, origin_spec: dict) -> Arrays:
     """What ``step(spec, origin_spec, arrays)`` makes of a pre-trained model's arrays."""
-    return step(spec, origin_spec, require(origin, origin_spec, origin.stem, "10_train_pool"))
+    return step(spec, origin_spec, require(origin, origin_spec, origin.stem))
 
 
 def _make(job: Job) -> str:

@@ -69,6 +69,11 @@ def noise(profile: str) -> Path:
     return root() / "data" / "reference" / "noise" / profile
 
 
+def sample(profile: str, pool: str = "") -> Path:
+    """Features of a few models, for notebooks that are read before anything has run. Committed."""
+    return root() / "data" / "sample" / profile / pool
+
+
 def figures(profile: str) -> Path:
     """The figures of one profile."""
     return root() / "figures" / profile

@@ -4,13 +4,14 @@ Each module answers one notebook's questions. What needs features is a *step*, r
 `ncrepro.lab.experiment.Experiment.measure`; the rest is arithmetic on tables.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ...ranking import resampling
-from ...store import artifacts, paths
+from ...store import artifacts, cold, paths
 from .. import profiles
 from ..experiment import Experiment
 
@@ -95,11 +96,30 @@ def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
     return {"difference": values.mean(), "error": float(np.sqrt(values.var() + luck))}
 
 
-def write(profile: str, topic: str, table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Write a table of an analysis, ``data/results/<profile>/<topic>/<table>.csv``, and return it."""
-    return artifacts.write_table(paths.results(profile, topic) / f"{table}.csv", frame)
+def tables(profile: str, topic: str, names: Sequence[str], compute: Callable[[], Sequence[pd.DataFrame]]) -> list[pd.DataFrame]:
+    """Compute tables of an analysis, write ``data/results/<profile>/<topic>/<name>.csv``, and return them.
+
+    Where the profile has not run here (`ncrepro.store.cold`), nothing is computed: these are the committed tables.
+    """
+    if cold.is_cold(profile):
+        return [read(profile, topic, name) for name in names]
+    return [artifacts.write_table(_file(profile, topic, name), frame) for name, frame in zip(names, compute(), strict=True)]
 
 
-def read(profile: str, topic: str, table: str) -> pd.DataFrame:
-    """A table that `write` has written."""
-    return artifacts.read_table(paths.results(profile, topic) / f"{table}.csv", profile)
+def table(profile: str, topic: str, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """`tables` of which there is one."""
+    return artifacts.table(_file(profile, topic, name), compute)
+
+
+def read(profile: str, topic: str, name: str) -> pd.DataFrame:
+    """A table that `tables` has written."""
+    return artifacts.read_table(_file(profile, topic, name), profile)
+
+
+def folder(profile: str, topic: str) -> str:
+    """Where an analysis's tables are, in words."""
+    return cold.folder(paths.results(profile, topic))
+
+
+def _file(profile: str, topic: str, name: str) -> Path:
+    return paths.results(profile, topic) / f"{name}.csv"

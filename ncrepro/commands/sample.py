@@ -1,0 +1,57 @@
+"""``make sample``: the committed sample of features, made anew from a profile's cache and compared with what was committed."""
+
+import numpy as np
+import pandas as pd
+
+from ..lab import sample
+from ..lab.experiment import Experiment
+from ..store import artifacts, paths
+from ..store.schema import unknown
+
+
+def remake(profile: str) -> pd.DataFrame:
+    """Make the sample hold what the cache of a profile holds, and say of every file whether it was so before.
+
+    Returns
+    -------
+    DataFrame (pool, model, source, source_accuracy, target, accuracy, n_classes, n_samples, n_features)
+        Also written as ``data/sample/<profile>/provenance.csv``. ``accuracy``: after fine-tuning, mean over seeds, per cent.
+
+    Raises
+    ------
+    ValueError
+        If the profile has no sample.
+    FileNotFoundError
+        If the cache does not hold the features.
+    """
+    if profile not in sample.CHOSEN:
+        raise ValueError(unknown("profile with a sample", profile, list(sample.CHOSEN)))
+    rows = []
+    for pool in sample.CHOSEN[profile]:
+        study = Experiment(pool, profile)
+        pretraining = study.read("pretraining").set_index("model")
+        accuracies = study.read("accuracies").groupby(["model", "target"])["accuracy"].mean()
+        for model, target in sample.pairs(profile, pool):
+            arrays = study.features_of(model, target)
+            difference = sample.pack(profile, pool, model, target, arrays)
+            said = (
+                "new"
+                if difference is None
+                else f"differed by {difference:.2g}, made anew"
+                if difference
+                else "the same"
+            )
+            print(f"{pool}: {model} on {target}: {said}")
+            shape = dict(zip(("n_samples", "n_features"), arrays["features"].shape, strict=True))
+            rows.append(
+                {
+                    "pool": pool,
+                    "model": model,
+                    **pretraining.loc[model, ["source", "source_accuracy"]],
+                    "target": target,
+                    "accuracy": accuracies[model, target],
+                    "n_classes": len(np.unique(arrays["labels"])),
+                    **shape,
+                }
+            )
+    return artifacts.write_table(paths.sample(profile) / "provenance.csv", pd.DataFrame(rows))

@@ -1,0 +1,73 @@
+"""Features of a few models, committed, for notebooks that are read before anything has run (`ncrepro.store.cold`).
+
+float16, a third of a megabyte at most for each model; ``make sample`` makes them anew from a profile's cache.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..store import artifacts, cold, paths
+from ..store.artifacts import Arrays
+
+# Profile -> pool -> the target, and the models. The notebooks show the first model of every pool and the first of NCTI's.
+CHOSEN = {
+    "demo": {
+        "supervised": (
+            "digits",
+            ("densenet201", "resnet34", "mobilenet_v2", "googlenet", "inception_v3", "mnasnet1_0"),
+        ),
+        "selfsupervised": ("fontid", ("byol",)),
+        "segmentation": ("street", ("rooms",)),
+        "text": ("parameters_scipy", ("roberta_rdrop@parameters_sklearn",)),
+    },
+}
+
+
+def pairs(profile: str, pool: str) -> list[tuple[str, str]]:
+    """(model, target) of a pool's sample; none if the profile has no sample of it."""
+    target, models = CHOSEN.get(profile, {}).get(pool, ("", ()))
+    return [(model, target) for model in models]
+
+
+def load(profile: str, pool: str, model: str, target: str) -> Arrays:
+    """``features``, ``labels`` and, if the model has a source classifier, ``source_probs``, as `Experiment.features_of` gives them."""
+    if (model, target) not in pairs(profile, pool):
+        raise cold.missing(f"the committed sample has no features of {model} on {target}", profile)
+    path = _file(profile, pool, model, target)
+    packed = artifacts.load(path, _spec(pool, model, target))
+    if packed is None:
+        raise OSError(
+            f"{paths.relative(path)} is missing or damaged: `git checkout {paths.relative(path)}` brings it back"
+        )
+    arrays = {name: a.astype(np.int64 if name == "labels" else np.float32) for name, a in packed.items()}
+    if "source_probs" in arrays:
+        arrays["source_probs"] /= arrays["source_probs"].sum(axis=1, keepdims=True)  # float16 lost what makes it 1
+    return arrays
+
+
+def pack(profile: str, pool: str, model: str, target: str, arrays: Arrays) -> float | None:
+    """Make the sample hold these features of a model, and say how far they are from what it held: 0 is the same, None nothing."""
+    path, spec = _file(profile, pool, model, target), _spec(pool, model, target)
+    small = {name: arrays[name].astype(np.float16) for name in ("features", "source_probs") if name in arrays}
+    small["labels"] = arrays["labels"].astype(np.min_scalar_type(arrays["labels"].max()))
+    before = artifacts.load(path, spec)
+    if before is None or _shapes(before) != _shapes(small):
+        artifacts.save(path, small, spec)
+        return None
+    difference = max(float(np.abs(before[name].astype(float) - small[name].astype(float)).max()) for name in small)
+    if difference:
+        artifacts.save(path, small, spec)
+    return difference
+
+
+def _shapes(arrays: Arrays) -> dict[str, tuple]:
+    return {name: a.shape for name, a in arrays.items()}
+
+
+def _file(profile: str, pool: str, model: str, target: str) -> Path:
+    return paths.sample(profile, pool) / f"{model}-{target}.safetensors"
+
+
+def _spec(pool: str, model: str, target: str) -> dict:
+    return {"pool": pool, "model": model, "target": target}
