@@ -113,10 +113,15 @@ def _row(axis: str, case: tuple, metric: str, spent, features: np.ndarray, repea
         lambda: features.T @ features, repeats
     )  # measured again beside every metric: the machine may be busier by now
     return {
-        "axis": axis, **dict(zip(("n_samples", "n_features", "n_classes"), case, strict=True)), "metric": metric, **spent._asdict(),
-        "gram_seconds": gram.seconds, "gram_cpu_seconds": gram.cpu_seconds,
-        "ratio": spent.seconds / gram.seconds, "cpu_ratio": spent.cpu_seconds / gram.cpu_seconds,
-    }  # fmt: skip
+        "axis": axis,
+        **dict(zip(("n_samples", "n_features", "n_classes"), case, strict=True)),
+        "metric": metric,
+        **spent._asdict(),
+        "gram_seconds": gram.seconds,
+        "gram_cpu_seconds": gram.cpu_seconds,
+        "ratio": spent.seconds / gram.seconds,
+        "cpu_ratio": spent.cpu_seconds / gram.cpu_seconds,
+    }
 
 
 def against_plain(size: dict) -> Iterator[dict]:
@@ -161,18 +166,27 @@ def grid(size: dict) -> Iterator[dict]:
                  cost(lambda: features.T @ features))
                 for _ in range(size["repeats"] + (5 if case[0] < 500 else 0))
             ]  # fmt: skip
-            ours, svd, gram = (min(spent.cpu_seconds for spent in part) if part[0] else np.nan for part in zip(*rounds, strict=True))
+            ours, svd, gram = (
+                min(spent.cpu_seconds for spent in part) if part[0] else np.nan for part in zip(*rounds, strict=True)
+            )
             beside = name in PLAIN and case[0] <= case[1]
             theirs = cost(partial(getattr(plain, name), features, labels)).cpu_seconds if beside else np.nan
             yield {
-                **dict(zip(("n_samples", "n_features", "n_classes"), case, strict=True)), "metric": name, "cpu_seconds": ours,
-                "svd_cpu_seconds": svd, "gram_cpu_seconds": gram, "plain_cpu_seconds": theirs,
-                "svds": ours / svd, "grams": ours / gram,
-            }  # fmt: skip
+                **dict(zip(("n_samples", "n_features", "n_classes"), case, strict=True)),
+                "metric": name,
+                "cpu_seconds": ours,
+                "svd_cpu_seconds": svd,
+                "gram_cpu_seconds": gram,
+                "plain_cpu_seconds": theirs,
+                "svds": ours / svd,
+                "grams": ours / gram,
+            }
 
 
 def resamples(size: dict) -> Iterator[dict]:
-    """``ncrepro.rank`` of two models' features, in a process of its own as people call it, and once more in the same."""
+    """``ncrepro.rank`` of two models' features, in a process of its own as people call it, and once more in the
+    same.
+    """
     here = Path(__file__).parents[1]
     for n_bootstrap in (0, 50):
         print(f"  {n_bootstrap} resamples", flush=True)
@@ -223,13 +237,17 @@ def on_the_gpu(size: dict) -> Iterator[dict]:
     spent = cost(lambda: scores.update(metrics.all_scores(tensor, labels, nleep=False)), size["repeats"] + 1)
     difference = max(abs(scores[name] / expected[name] - 1) for name in expected)
     yield {
-        "device": torch.cuda.get_device_name(), **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"], strict=True)),
-        **spent._asdict(), "largest_relative_difference": difference,
-    }  # fmt: skip
+        "device": torch.cuda.get_device_name(),
+        **dict(zip(("n_samples", "n_features", "n_classes"), size["plain"], strict=True)),
+        **spent._asdict(),
+        "largest_relative_difference": difference,
+    }
 
 
 def feature_extraction(size: dict) -> Iterator[dict]:
-    """Images per second through published networks, with random weights: our loop, the network alone, the released way."""
+    """Images per second through published networks, with random weights: our loop, the network alone, the released
+    way.
+    """
     if find_spec("torchvision") is None:
         print("  no torchvision")
         return

@@ -109,9 +109,18 @@ def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_imag
                 if turn:  # the first warms up
                     taken[loop.__name__].append((time.perf_counter() - wall, time.process_time() - cpu))
         wall, cpu = ({loop: np.median([t[i] for t in times]) for loop, times in taken.items()} for i in (0, 1))
-        cost = wall if place.type == "cuda" else cpu  # on a CPU that others use too, seconds of it say more than the clock
+        cost = (
+            wall if place.type == "cuda" else cpu
+        )  # on a CPU that others use too, seconds of it say more than the clock
         rows += [
-            {"model": name, "device": place.type, "loop": loop, "images_per_s": len(few) / wall[loop],
-             "images_per_cpu_s": len(few) / cpu[loop], "of_network": cost["network_alone"] / cost[loop]} for loop in taken
-        ]  # fmt: skip
+            {
+                "model": name,
+                "device": place.type,
+                "loop": loop,
+                "images_per_s": len(few) / wall[loop],
+                "images_per_cpu_s": len(few) / cpu[loop],
+                "of_network": cost["network_alone"] / cost[loop],
+            }
+            for loop in taken
+        ]
     return pd.DataFrame(rows)

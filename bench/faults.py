@@ -1,8 +1,10 @@
-"""What a run survives: ``python -m bench.faults`` damages, deletes, edits, kills and crowds runs of the smoke profile in a copy.
+"""What a run survives: ``python -m bench.faults`` damages, deletes, edits, kills and crowds runs of the smoke profile
+in a copy.
 
-After every fault ``make all`` runs again in the copy. Right is either the bytes of an undisturbed run in every table and figure, or
-a refusal in one line without a traceback, after which the mended copy gives those bytes. The faults follow from ``--seed``; a run
-that was stopped goes on where it was, and the table goes to ``data/reference/faults/faults.csv``.
+After every fault ``make all`` runs again in the copy. Right is either the bytes of an undisturbed run in every table
+and figure, or a refusal in one line without a traceback, after which the mended copy gives those bytes. The faults
+follow from ``--seed``; a run that was stopped goes on where it was, and the table goes to
+``data/reference/faults/faults.csv``.
 """
 
 import argparse
@@ -45,19 +47,37 @@ class Copy:
             return 124, process.communicate()[0]
 
     def start(self, **options) -> subprocess.Popen:
-        return subprocess.Popen(self.command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                text=True, errors="replace", start_new_session=True, **options)  # fmt: skip
+        return subprocess.Popen(
+            self.command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            **options,
+        )
 
     def outputs(self) -> dict[str, str]:
         """Every table and figure of the profile, and a digest of its bytes."""
-        files = [p for place in ("data/results/smoke", "figures/smoke") for p in sorted((self.folder / place).rglob("*")) if p.is_file()]
-        return {str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files if not p.name.startswith(TIMED)}
+        files = [
+            p
+            for place in ("data/results/smoke", "figures/smoke")
+            for p in sorted((self.folder / place).rglob("*"))
+            if p.is_file()
+        ]
+        return {
+            str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in files
+            if not p.name.startswith(TIMED)
+        }
 
     def files(self, *patterns: str) -> list[Path]:
         return [p for pattern in patterns for p in sorted(self.folder.glob(pattern)) if p.is_file()]
 
 
-# Faults: (copy, random numbers) -> what was done; they may run make themselves -------------------------------------------------
+# Faults: (copy, random numbers) -> what was done; they may run make themselves ----------------------------------------
 
 KEPT = {
     "a table": ("data/results/smoke/*/*.csv",),
@@ -94,7 +114,10 @@ def delete(copy: Copy, chance: Random) -> str:
     kind = chance.choice([*KEPT, "a folder"])
     if kind == "a folder":
         folders = [p for p in copy.folder.glob("data/*/smoke/*") if p.is_dir()]
-        folders += [copy.folder / place for place in ("data/results", "data/cache", "figures/smoke", "build/smoke", "data/cache/datasets")]
+        folders += [
+            copy.folder / place
+            for place in ("data/results", "data/cache", "figures/smoke", "build/smoke", "data/cache/datasets")
+        ]
         path = chance.choice([p for p in folders if p.is_dir()])
         shutil.rmtree(path)
     else:
@@ -104,7 +127,9 @@ def delete(copy: Copy, chance: Random) -> str:
 
 
 def in_the_way(copy: Copy, chance: Random) -> str:
-    path = chance.choice(copy.files(*KEPT[chance.choice(["a table", "a figure", "an artefact", "an executed notebook"])]))
+    path = chance.choice(
+        copy.files(*KEPT[chance.choice(["a table", "a figure", "an artefact", "an executed notebook"])])
+    )
     path.unlink()
     path.mkdir()
     return f"a folder in the place of {path.relative_to(copy.folder)}"
@@ -138,7 +163,9 @@ def _something_to_do(copy: Copy, chance: Random) -> str:
     pools = [p for p in (copy.folder / "data/results/smoke").iterdir() if p.is_dir()]
     chosen = chance.choice(pools)
     shutil.rmtree(chosen)
-    for path in copy.files(f"data/cache/smoke/*/*{chance.choice(['signs', 'digits', 'textures', 'street', 'parameters'])}*"):
+    for path in copy.files(
+        f"data/cache/smoke/*/*{chance.choice(['signs', 'digits', 'textures', 'street', 'parameters'])}*"
+    ):
         path.unlink()
     return chosen.name
 
@@ -165,7 +192,11 @@ def kill_one_process(copy: Copy, chance: Random) -> str:
         return f"nothing was left to kill after {after:.0f} s"
     except subprocess.TimeoutExpired:
         listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
-        kernels = [int(line.split()[0]) for line in listed if "ipykernel" in line and _is_below(int(line.split()[0]), process.pid)]
+        kernels = [
+            int(line.split()[0])
+            for line in listed
+            if "ipykernel" in line and _is_below(int(line.split()[0]), process.pid)
+        ]
         if kernels:
             os.kill(chance.choice(kernels), signal.SIGKILL)
         output, _ = process.communicate(timeout=LIMIT_S)
@@ -197,7 +228,9 @@ def disk_full(copy: Copy, chance: Random) -> str:
     import resource
 
     what, limit = _something_to_do(copy, chance), chance.choice([0, 1_000, 20_000])
-    signal_ignored = "import signal, os, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
+    signal_ignored = (
+        "import signal, os, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
+    )
     narrow = Copy(copy.folder)
     narrow.command = [sys.executable, "-c", signal_ignored, *copy.command]
     status, output = narrow.make(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
@@ -206,9 +239,16 @@ def disk_full(copy: Copy, chance: Random) -> str:
 
 
 FAULTS = {  # name -> (fault, its share of all)
-    "damage": (damage, 30), "delete": (delete, 20), "edit": (edit, 15), "folder in the way": (in_the_way, 5), "times": (times_only, 2),
-    "kill": (kill, 15), "kill one process": (kill_one_process, 5), "two makes": (crowd, 4), "disk full": (disk_full, 4),
-}  # fmt: skip
+    "damage": (damage, 30),
+    "delete": (delete, 20),
+    "edit": (edit, 15),
+    "folder in the way": (in_the_way, 5),
+    "times": (times_only, 2),
+    "kill": (kill, 15),
+    "kill one process": (kill_one_process, 5),
+    "two makes": (crowd, 4),
+    "disk full": (disk_full, 4),
+}
 
 
 def judge(copy: Copy, expected: dict[str, str]) -> tuple[str, str]:
@@ -218,7 +258,9 @@ def judge(copy: Copy, expected: dict[str, str]) -> tuple[str, str]:
     if status == 124:
         return "hangs", ""
     if status:
-        return ("refused in one line" if said and "Traceback" not in output else "unclear"), (said or [output[-200:]])[0]
+        return ("refused in one line" if said and "Traceback" not in output else "unclear"), (said or [output[-200:]])[
+            0
+        ]
     found = copy.outputs()
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     return ("wrong", ", ".join(wrong)[:200]) if wrong else ("same bytes", "")
@@ -226,7 +268,9 @@ def judge(copy: Copy, expected: dict[str, str]) -> tuple[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
-    parser.add_argument("--n", type=int, default=os.environ.get("FAULTS") or 60, help="faults in all (340 take some hours)")
+    parser.add_argument(
+        "--n", type=int, default=os.environ.get("FAULTS") or 60, help="faults in all (340 take some hours)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=paths.root() / "build" / "faults")
     options = parser.parse_args()
@@ -236,7 +280,11 @@ def main() -> int:
         ignored = shutil.ignore_patterns("cache", "results", "__pycache__", ".ipynb_checkpoints", "smoke")
         for part in ("ncrepro", "bench", "notebooks", "data", "Makefile", "requirements.txt"):
             source = paths.root() / part
-            (shutil.copytree(source, whole.folder / part, ignore=ignored) if source.is_dir() else shutil.copy(source, whole.folder / part))
+            (
+                shutil.copytree(source, whole.folder / part, ignore=ignored)
+                if source.is_dir()
+                else shutil.copy(source, whole.folder / part)
+            )
         status, output = whole.make()
         if status:
             print(output[-2000:], file=sys.stderr)
@@ -261,8 +309,17 @@ def main() -> int:
             again, said_again = judge(copy, expected)
             outcome, said = (outcome, said) if again == "same bytes" else (again, said_again)
         unclear = "UNCLEAR" in done or "FAILED" in done
-        rows.append({"seed": options.seed, "fault": i, "kind": fault.__name__, "what": done,
-                     "outcome": "unclear" if unclear else outcome, "said": said, "seconds": round(time.monotonic() - started)})  # fmt: skip
+        rows.append(
+            {
+                "seed": options.seed,
+                "fault": i,
+                "kind": fault.__name__,
+                "what": done,
+                "outcome": "unclear" if unclear else outcome,
+                "said": said,
+                "seconds": round(time.monotonic() - started),
+            }
+        )
         print(json.dumps(rows[-1]), flush=True)
         artifacts.write_table(table, pd.DataFrame(rows))
     frame = pd.DataFrame(rows)

@@ -1,4 +1,6 @@
-"""``python -m bench.resamples N D K RESAMPLES``: what `ncrepro.rank` of two models' features takes, as JSON on standard output."""
+"""``python -m bench.resamples N D K RESAMPLES``: what `ncrepro.rank` of two models' features takes, as JSON on standard
+output.
+"""
 
 import json
 import sys

@@ -1,4 +1,6 @@
-"""Which pre-trained model should I fine-tune? Neural-collapse transferability metrics, their baselines and their experiments."""
+"""Which pre-trained model should I fine-tune? Neural-collapse transferability metrics, their baselines and their
+experiments.
+"""
 
 from .store import arithmetic, trace
 

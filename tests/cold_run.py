@@ -6,16 +6,18 @@ import time
 import warnings
 from pathlib import Path
 
-import ncrepro as _  # first of all, as every notebook does
-
 import matplotlib
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
+import ncrepro as _  # noqa: F401, first of all, which settles how NumPy and torch compute
+
 
 def run(notebook: Path) -> dict:
-    """Seconds (of the clock and of the processor), what a failed cell shows, the texts in Markdown, the number of figures."""
+    """Seconds (of the clock and of the processor), what a failed cell shows, the texts in Markdown, the number of
+    figures.
+    """
     matplotlib.use("agg")
     warnings.simplefilter("ignore", DeprecationWarning)
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))

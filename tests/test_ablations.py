@@ -44,7 +44,9 @@ def test_a_term_that_is_the_same_for_all_models_has_no_total_but_the_others_have
 
 def test_a_weight_decides_between_two_terms_that_contradict_each_other():
     contradicting = terms(seli=[1.0, 2, 3, 4], ncc=[4.0, 3, 2, 1], log_vc=[0.0, 0, 0, 1])
-    found = ablations.weight_scores(contradicting, TRUTH, values=(0.1, 2.0)).set_index(["term", "weight"])["weighted_kendall"]
+    found = ablations.weight_scores(contradicting, TRUTH, values=(0.1, 2.0)).set_index(["term", "weight"])[
+        "weighted_kendall"
+    ]
     assert found["ncc", 2.0] == 1.0 and found["seli", 0.1] == 1.0
     assert found["ncc", 0.1] < 0
 
@@ -53,7 +55,9 @@ def test_variants_are_ranked_by_each_term_and_by_their_normalised_sum():
     found = pd.concat([
         terms(variance_collapse=[4.0, 3, 2, 1], class_fairness=[1.0, 2, 3, 4]).assign(temperature=t) for t in (0.1, 1.0)
     ])  # fmt: skip
-    table = ablations.variant_agreement(found, TRUTH, ["temperature"]).set_index(["temperature", "metric"])["weighted_kendall"]
+    table = ablations.variant_agreement(found, TRUTH, ["temperature"]).set_index(["temperature", "metric"])[
+        "weighted_kendall"
+    ]
     assert table[0.1, "variance_collapse"] == 1.0 and table[1.0, "class_fairness"] == -1.0
     assert np.isnan(table[0.1, "face"])  # the two terms cancel
 
@@ -103,14 +107,20 @@ def measured(**setting):
 
 def test_a_variant_moves_as_far_as_it_ranks_otherwise_than_the_default():
     other, none = ablations.DEFAULT | {"temperature": 5.0}, ablations.DEFAULT | {"n_components": None}
-    table = pd.concat([measured(order=RIGHT, **ablations.DEFAULT), measured(order=WRONG, **other), measured(order=RIGHT, **none)])
+    table = pd.concat(
+        [measured(order=RIGHT, **ablations.DEFAULT), measured(order=WRONG, **other), measured(order=RIGHT, **none)]
+    )
     found = ablations.variant_moves(table, OF_POOL, resampling.NONE).set_index(["temperature", "n_components"])
     assert found.loc[(0.05, 0), ["difference", "error"]].tolist() == [0, 0]
     assert found.loc[(5.0, 64), "difference"] < -0.1 and found.loc[(5.0, 64), "error"] > 0.01 and len(found) == 2
 
 
 def test_class_fairness_on_uneven_classes_is_compared_with_as_many_images_evenly():
-    rows = [measured(order=WRONG if not balanced else RIGHT, ratio=10.0, balanced=balanced, draw=draw) for balanced in (True, False) for draw in range(3)]
+    rows = [
+        measured(order=WRONG if not balanced else RIGHT, ratio=10.0, balanced=balanced, draw=draw)
+        for balanced in (True, False)
+        for draw in range(3)
+    ]
     table = pd.concat([*rows, measured(order=RIGHT, ratio=1.0, balanced=True, draw=0)])
     found = ablations.imbalance_moves(table, OF_POOL, resampling.NONE)
     assert found["ratio"].tolist() == [10.0] and found["difference"].item() < -0.1 and found["error"].item() > 0

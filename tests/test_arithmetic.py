@@ -37,15 +37,30 @@ def settings(_=None):
 """
 HERE = SETTINGS + "print(json.dumps(settings()))"
 IN_A_WORKER = SETTINGS + "print(json.dumps(list(jobs.side_by_side(settings, [0], 1))[0]))"
-EXACT = {"aten": "AVX2", "threads": [1], "blas": ["Haswell"], "numpy": [], "deterministic": not torch.cuda.is_available()}
+EXACT = {
+    "aten": "AVX2",
+    "threads": [1],
+    "blas": ["Haswell"],
+    "numpy": [],
+    "deterministic": not torch.cuda.is_available(),
+}
 # What a shell may bring along, and would be obeyed.
-HOSTILE = {"OPENBLAS_CORETYPE": "SkylakeX", "OPENBLAS_L2_SIZE": "999", "NPY_ENABLE_CPU_FEATURES": "X86_V3", "OMP_NUM_THREADS": "2"}
+HOSTILE = {
+    "OPENBLAS_CORETYPE": "SkylakeX",
+    "OPENBLAS_L2_SIZE": "999",
+    "NPY_ENABLE_CPU_FEATURES": "X86_V3",
+    "OMP_NUM_THREADS": "2",
+}
 
 
 def bare(**environment):
     """The environment of a fresh shell."""
     ours = {*arithmetic.PINS, *arithmetic.UNSET, "NCREPRO_ARITHMETIC"}
-    return {name: value for name, value in os.environ.items() if name not in ours} | {"PYTHONPATH": str(REPOSITORY)} | environment
+    return (
+        {name: value for name, value in os.environ.items() if name not in ours}
+        | {"PYTHONPATH": str(REPOSITORY)}
+        | environment
+    )
 
 
 def told(code, **environment):
@@ -77,7 +92,10 @@ def test_native_leaves_the_choice_to_the_libraries():
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_compute_as_pinned(tmp_path, start):
     (tmp_path / "asking.py").write_text(SETTINGS)  # a spawned worker imports what it is to do
-    code = f"import asking, json\nasking.jobs.START = '{start}'\nprint(json.dumps(list(asking.jobs.side_by_side(asking.settings, [0], 1))[0]))"
+    code = (
+        "import asking, json\nasking.jobs.START = "
+        f"'{start}'\nprint(json.dumps(list(asking.jobs.side_by_side(asking.settings, [0], 1))[0]))"
+    )
     assert chosen(told(code, PYTHONPATH=f"{REPOSITORY}:{tmp_path}", **HOSTILE)) == EXACT
 
 
@@ -93,7 +111,9 @@ def test_a_notebook_opened_by_hand_computes_as_pinned(code):
         client = manager.blocking_client()
         client.start_channels()
         client.wait_for_ready(timeout=120)
-        client.execute_interactive(code, timeout=300, output_hook=lambda message: printed.append(message["content"].get("text", "")))
+        client.execute_interactive(
+            code, timeout=300, output_hook=lambda message: printed.append(message["content"].get("text", ""))
+        )
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -105,12 +125,26 @@ def test_a_notebook_opened_by_hand_computes_as_pinned(code):
 def test_a_notebook_that_make_runs_computes_as_pinned(tmp_path):
     cells = [("import json", ["parameters"]), (IN_A_WORKER, [])]
     notebook = {
-        "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
-        "cells": [{"cell_type": "code", "id": f"cell-{i}", "source": source, "metadata": {"tags": tags}, "outputs": [], "execution_count": None}
-                  for i, (source, tags) in enumerate(cells)],
-    }  # fmt: skip
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        "cells": [
+            {
+                "cell_type": "code",
+                "id": f"cell-{i}",
+                "source": source,
+                "metadata": {"tags": tags},
+                "outputs": [],
+                "execution_count": None,
+            }
+            for i, (source, tags) in enumerate(cells)
+        ],
+    }
     (tmp_path / "asking.ipynb").write_text(json.dumps(notebook))
-    run = "import sys; from pathlib import Path; from ncrepro.commands.run import run_notebook; run_notebook(*map(Path, sys.argv[1:]), {})"
+    run = (
+        "import sys; from pathlib import Path; from ncrepro.commands.run import run_notebook; "
+        "run_notebook(*map(Path, sys.argv[1:]), {})"
+    )
     command = [sys.executable, "-c", run, str(tmp_path / "asking.ipynb"), str(tmp_path / "out" / "asking.ipynb")]
     done = subprocess.run(command, env=bare(**HOSTILE), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -140,7 +174,10 @@ def imported(notebook):
 
 def test_a_package_installed_elsewhere_leaves_its_process_alone(tmp_path):
     shutil.copytree(REPOSITORY / "ncrepro", tmp_path / "ncrepro", ignore=shutil.ignore_patterns("__pycache__"))
-    code = "import json, os, ncrepro.store.arithmetic as a; print(json.dumps([[name for name in a.PINS if name in os.environ], a.why_not_exact()]))"
+    code = (
+        "import json, os, ncrepro.store.arithmetic as a; print(json.dumps([[name for name in a.PINS if name in "
+        "os.environ], a.why_not_exact()]))"
+    )
     left, why = told(code, PYTHONPATH=str(tmp_path))
     assert left == []
     assert why == "ncrepro is installed as a library, not run from a checkout of the compendium"
@@ -150,7 +187,9 @@ def test_a_package_installed_elsewhere_leaves_its_process_alone(tmp_path):
 def test_libraries_that_came_first_are_told():
     code = "import numpy, json\nfrom ncrepro.store import arithmetic\nprint(json.dumps(arithmetic.why_not_exact()))"
     assert told(code) == "numpy came before ncrepro with settings of their own: import ncrepro first"
-    assert told(code, **arithmetic.PINS) is None or not EXACT["deterministic"]  # by these settings it computes as pinned
+    assert (
+        told(code, **arithmetic.PINS) is None or not EXACT["deterministic"]
+    )  # by these settings it computes as pinned
 
 
 def test_a_mistyped_choice_is_answered_by_what_is_allowed(monkeypatch):
@@ -162,7 +201,11 @@ def test_a_mistyped_choice_is_answered_by_what_is_allowed(monkeypatch):
 @pytest.fixture
 def fit(monkeypatch):
     """A machine, and a process, of which nothing speaks against exact numbers; whatever this one is."""
-    locked = dict(line.split(" ;")[0].split("==") for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if "==" in line)
+    locked = dict(
+        line.split(" ;")[0].split("==")
+        for line in (REPOSITORY / "requirements.txt").read_text().splitlines()
+        if "==" in line
+    )
     monkeypatch.delenv("NCREPRO_ARITHMETIC", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr(arithmetic, "_loaded_before", [])
@@ -201,7 +244,10 @@ def test_a_cpu_without_the_instructions_is_told_and_not_pinned(fit):
 def test_another_version_is_told(fit):
     version = arithmetic.metadata.version
     fit.setattr(arithmetic.metadata, "version", lambda name: "1.13.0" if name == "scipy" else version(name))
-    assert arithmetic.why_not_exact() == f"scipy is 1.13.0; the reference was made with {version('scipy')} (requirements.txt)"
+    assert (
+        arithmetic.why_not_exact()
+        == f"scipy is 1.13.0; the reference was made with {version('scipy')} (requirements.txt)"
+    )
 
 
 def test_a_missing_library_is_told(fit):
@@ -213,10 +259,15 @@ def test_a_missing_library_is_told(fit):
         return version(name)
 
     fit.setattr(arithmetic.metadata, "version", without_torch)
-    assert arithmetic.why_not_exact() == f"torch is missing; the reference was made with {version('torch')} (requirements.txt)"
+    assert (
+        arithmetic.why_not_exact()
+        == f"torch is missing; the reference was made with {version('torch')} (requirements.txt)"
+    )
 
 
-@pytest.mark.parametrize(("visible", "why"), [("0", "a GPU is used; CUDA_VISIBLE_DEVICES=-1 hides it"), ("-1", None), ("", None)])
+@pytest.mark.parametrize(
+    ("visible", "why"), [("0", "a GPU is used; CUDA_VISIBLE_DEVICES=-1 hides it"), ("-1", None), ("", None)]
+)
 def test_a_gpu_is_told_unless_it_is_hidden(fit, visible, why):
     fit.setattr(arithmetic.Path, "exists", lambda path: True)
     fit.setenv("CUDA_VISIBLE_DEVICES", visible)

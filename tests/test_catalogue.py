@@ -29,7 +29,9 @@ def test_everything_that_the_pools_name_is_listed_once(paper):
     wanted = {name for pool in pools for name in (*pool.sources, *pool.targets)} - {"imagenet"}
     assert set(table.loc[table["kind"] == "data set", "name"]) == wanted
     authors = set(paper.pool("selfsupervised").losses)
-    assert set(table.loc[table["kind"] == "checkpoint", "name"]) == authors | {a for pool in pools for a in pool.architectures}
+    assert set(table.loc[table["kind"] == "checkpoint", "name"]) == authors | {
+        a for pool in pools for a in pool.architectures
+    }
     assert not table.duplicated(["kind", "name"]).any()
 
 
@@ -38,7 +40,9 @@ def test_each_says_whether_it_is_there_how_large_it_is_and_how_to_get_it(paper):
     by_hand = {"cars", "sun397", "byol", "simclr_v1", "simclr_v2"}
     assert table["state"].value_counts().to_dict() == {"missing": len(table) - len(by_hand), "by hand": len(by_hand)}
     assert set(table.index[table["state"] == "by hand"]) == by_hand
-    assert set(table.index[table["megabytes"] == 0]) == set(paper.pool("selfsupervised").losses)  # whose sizes nobody states
+    assert set(table.index[table["megabytes"] == 0]) == set(
+        paper.pool("selfsupervised").losses
+    )  # whose sizes nobody states
     assert table["licence"].str.len().gt(0).all()
     assert table["how"].str.contains("http").all()
     (paths.downloads() / "dtd" / "dtd").mkdir(parents=True)
@@ -117,7 +121,11 @@ def test_nothing_is_downloaded_or_made(paper, root, monkeypatch):
 
 def test_a_pool_on_folders_of_your_own_is_listed_with_the_place_for_them(root, monkeypatch, capsys):
     profile = yaml.safe_load((root / "notebooks/profiles/paper.yaml").read_text())
-    pool = profile["pools"]["multi_source"] | {"sources": ["imagenet"], "targets": ["folder/mine", "dtd"], "architectures": ["resnet18"]}
+    pool = profile["pools"]["multi_source"] | {
+        "sources": ["imagenet"],
+        "targets": ["folder/mine", "dtd"],
+        "architectures": ["resnet18"],
+    }
     pool["pretrain"] = {"weights": "local", "transform": "released"}
     (root / "notebooks/profiles/own.yaml").write_text(yaml.safe_dump(profile | {"pools": {"own": pool}}))
     monkeypatch.setenv("NCREPRO_PROFILE", "own")
@@ -141,7 +149,9 @@ def test_what_has_to_be_put_in_place_is_listed_with_where(name, n_sets, checkpoi
     assert set(table.loc[table["kind"] == "checkpoint", "name"]) == checkpoints
     assert cli.main(["plan"]) == 0
     said = capsys.readouterr().out
-    assert f"! {sets.index[0]} is not downloaded for you, and nothing starts without it; to have it, get it from" in said
+    assert (
+        f"! {sets.index[0]} is not downloaded for you, and nothing starts without it; to have it, get it from" in said
+    )
     assert "on one GPU" in said and ("million texts" in said) == (name == "paper_text")
     (root / "elsewhere" / catalogue._place(sets.index[0])[0]).mkdir(parents=True)
     assert catalogue.data(profiles.load()).set_index("name").at[sets.index[0], "state"] == "present"
@@ -163,7 +173,10 @@ def test_an_error_is_one_line(root, monkeypatch, capsys):
 def test_the_table_of_the_readme_tells_the_same_facts():
     said = (REPOSITORY / "data" / "README.md").read_text()
     for name, entry in datasets.ENTRIES.items():
-        assert f"| {name} | [{entry.title}]({entry.page}) | {entry.n_classes} | {entry.n_train:,} | {entry.n_test:,} |" in said
+        assert (
+            f"| {name} | [{entry.title}]({entry.page}) | {entry.n_classes} | {entry.n_train:,} | {entry.n_test:,} |"
+            in said
+        )
 
 
 def test_the_readme_tells_the_same_of_what_is_put_in_place_by_hand():
@@ -172,7 +185,9 @@ def test_the_readme_tells_the_same_of_what_is_put_in_place_by_hand():
         folder, page = catalogue._place(name)
         row = next(row for row in rows if row.startswith(f"| {name} | `{folder}/`"))
         size = f"{entry.gigabytes} GB" if entry.gigabytes else "not known"
-        assert f"<{page}>" in row and row.endswith(f"| {entry.n_train:,} | {entry.n_test:,} | {size} | {entry.licence} |")
+        assert f"<{page}>" in row and row.endswith(
+            f"| {entry.n_train:,} | {entry.n_test:,} | {size} | {entry.licence} |"
+        )
 
 
 def test_the_facts_of_a_data_set_are_all_stated():

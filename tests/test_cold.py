@@ -1,4 +1,6 @@
-"""A notebook that is opened before its profile has run: the committed tables, a banner, nothing trained, nothing written."""
+"""A notebook that is opened before its profile has run: the committed tables, a banner, nothing trained, nothing
+written.
+"""
 
 import json
 import os
@@ -26,7 +28,7 @@ NOTEBOOKS = sorted(path.stem for path in (REPOSITORY / "notebooks").glob("[0-9]*
 SECONDS = 60
 
 
-# Whole notebooks -------------------------------------------------------------------------------------------------------
+# Whole notebooks ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +94,14 @@ def test_under_make_nothing_is_cold(clone, tmp_path):
     assert not [file for file in read if file.startswith(("data/reference/demo/", "data/sample/"))]
 
 
-# What is cold ----------------------------------------------------------------------------------------------------------
+# What is cold ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def reader(root, monkeypatch):
-    """A reader's notebook in a place with committed tables of the smoke profile, and none of its own; what was told is kept."""
+    """A reader's notebook in a place with committed tables of the smoke profile, and none of its own; what was told is
+    kept.
+    """
     monkeypatch.setattr(cold, "_answers", {})
     monkeypatch.setattr(cold, "_kept", {})
     monkeypatch.setattr(cold, "_is_read", lambda: not trace.is_on())
@@ -124,9 +128,14 @@ def test_the_verbs_give_the_committed_tables_and_do_nothing(reader, monkeypatch)
     before = files(paths.root())
     study, followed = Experiment("supervised"), Trajectories()
     asked = {
-        "pretraining": study.pretrain(), "accuracies": study.finetune(), "features": study.extract(), "scores": study.score(),
-        "correlations": study.correlate(), "embedding": study.embed("digits"), "following": followed.follow(),
-    }  # fmt: skip
+        "pretraining": study.pretrain(),
+        "accuracies": study.finetune(),
+        "features": study.extract(),
+        "scores": study.score(),
+        "correlations": study.correlate(),
+        "embedding": study.embed("digits"),
+        "following": followed.follow(),
+    }
     phase, plane = followed.reach_terminal_phase()
     for name, table in (asked | {"terminal_phase": phase, "terminal_plane": plane}).items():
         assert table["table"].tolist() == [name]
@@ -194,7 +203,7 @@ def test_a_session_does_not_become_warm_while_it_runs(reader):
     assert study.is_cold and study.read("accuracies")["table"].tolist() == ["accuracies"]
 
 
-# The sample ------------------------------------------------------------------------------------------------------------
+# The sample -----------------------------------------------------------------------------------------------------------
 
 
 PAIRS = [(pool, *pair) for pool in sample.CHOSEN["demo"] for pair in sample.pairs("demo", pool)]
@@ -234,7 +243,9 @@ def test_the_sample_scores_as_the_committed_tables_say(pool, model, target):
 
 @pytest.fixture
 def of_smoke(root, monkeypatch):
-    """Two models of the smoke pool chosen for a sample, their features in the cache, their accuracies among the results."""
+    """Two models of the smoke pool chosen for a sample, their features in the cache, their accuracies among the
+    results.
+    """
     study, rng = Experiment("supervised"), np.random.default_rng(0)
     models, target = [model.name for model in study.pool.models[:2]], study.pool.targets[0]
     monkeypatch.setitem(sample.CHOSEN, "smoke", {"supervised": (target, tuple(models))})

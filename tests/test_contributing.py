@@ -41,8 +41,15 @@ def python(checkout):
     """Run code in the checkout; what it prints."""
 
     def run(code: str, profile: str = "smoke") -> str:
-        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout), "NCREPRO_PROFILE": profile, "MPLBACKEND": "agg"}
-        ran = subprocess.run([sys.executable, "-c", dedent(code)], cwd=checkout, env=environment, capture_output=True, text=True)
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(checkout),
+            "NCREPRO_PROFILE": profile,
+            "MPLBACKEND": "agg",
+        }
+        ran = subprocess.run(
+            [sys.executable, "-c", dedent(code)], cwd=checkout, env=environment, capture_output=True, text=True
+        )
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
@@ -63,7 +70,9 @@ def test_every_file_that_the_guide_names_is_there_or_is_made():
 
 def test_a_data_set_is_loaded_by_its_name_and_named_in_a_profile(follow, python, checkout):
     profile = checkout / "notebooks/profiles/smoke.yaml"
-    profile.write_text(profile.read_text().replace("targets: [digits, signs, textures]", "targets: [digits, signs, textures, rings]"))
+    profile.write_text(
+        profile.read_text().replace("targets: [digits, signs, textures]", "targets: [digits, signs, textures, rings]")
+    )
     code = """
         from ncrepro.commands import digests
         from ncrepro.lab import datasets
@@ -95,7 +104,9 @@ def test_a_figure_is_shown_saved_and_listed(follow, python, checkout):
         print(entry.notebook, entry.drawn_by, (paths.figures("smoke") / "published_means.png").exists())
     """
     finding, entry = python(code).splitlines()
-    assert re.match(r"\*\*Does not hold\*\*: \(both\) every printed average .* Found: [0-9]+ of [0-9]+ averages hold", finding)
+    assert re.match(
+        r"\*\*Does not hold\*\*: \(both\) every printed average .* Found: [0-9]+ of [0-9]+ averages hold", finding
+    )
     assert entry == "03_published_numbers figures/published.py, published_means True"
 
 

@@ -75,7 +75,9 @@ def test_the_figure_puts_each_metric_at_its_time_and_rank():
 
 
 def test_the_texts_of_two_near_times_stand_on_different_sides():
-    table = pd.DataFrame({"pool": ["text"], "implementation": ["plain"], "metric": ["ncti"], "seconds": [1.0], "weighted_kendall": [0.6]})
+    table = pd.DataFrame(
+        {"pool": ["text"], "implementation": ["plain"], "metric": ["ncti"], "seconds": [1.0], "weighted_kendall": [0.6]}
+    )
     lines = pd.DataFrame({"pool": "text", "what": ["later", "first", "last"], "seconds": [9.0, 8.5, 300.0]})
     ax = pictures.time_against_ranking(table, lines, "title").axes[0]
     assert {text.get_text(): text.get_ha() for text in ax.texts} == {"first": "right", "later": "left", "last": "right"}

@@ -44,7 +44,10 @@ class Operations(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", [name for name in KNOWN if name.startswith(("text", "segm", "self", "loss", "probe"))] + ["supervised resnet50"])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in KNOWN if name.startswith(("text", "segm", "self", "loss", "probe"))] + ["supervised resnet50"],
+)
 def test_nothing_is_trained_by_what_no_setting_makes_alike_on_all_cpus(name):
     with Operations() as operations:
         list(KNOWN[name]())

@@ -11,7 +11,9 @@ from ncrepro.ranking import resampling
 from ncrepro.store import paths
 
 MODELS = ["a", "b", "c", "d"]
-ACCURACIES = pd.DataFrame({"t1": [90.0, 80.0, 70.0, 60.0], "t2": [60.0, 70.0, 80.0, 95.0]}, index=pd.Index(MODELS, name="model"))
+ACCURACIES = pd.DataFrame(
+    {"t1": [90.0, 80.0, 70.0, 60.0], "t2": [60.0, 70.0, 80.0, 95.0]}, index=pd.Index(MODELS, name="model")
+)
 
 
 def terms(**columns):
@@ -21,7 +23,9 @@ def terms(**columns):
 
 
 def test_ncti_is_seli_plus_ncc_minus_log_vc_after_min_max():
-    total = ranking.totals(terms(seli=[0, 1, 2, 4], ncc=[0.5, 0.5, 0.6, 0.7], log_vc=[3, 2, 2, 1])).set_index("model")["score"]
+    total = ranking.totals(terms(seli=[0, 1, 2, 4], ncc=[0.5, 0.5, 0.6, 0.7], log_vc=[3, 2, 2, 1])).set_index("model")[
+        "score"
+    ]
     expected = {"a": 0 + 0 - 1, "b": 1 / 4 + 0 - 1 / 2, "c": 2 / 4 + 1 / 2 - 1 / 2, "d": 1 + 1 - 0}
     assert total.to_dict() == pytest.approx(expected)
 
@@ -34,14 +38,18 @@ def test_a_total_depends_on_the_pool_it_is_normalised_over():
 
 
 def test_a_metric_of_one_term_is_its_own_total():
-    table = pd.DataFrame({"model": MODELS, "target": "t1", "metric": "logme", "term": "total", "score": [1.0, 2.0, 3.0, 5.0]})
+    table = pd.DataFrame(
+        {"model": MODELS, "target": "t1", "metric": "logme", "term": "total", "score": [1.0, 2.0, 3.0, 5.0]}
+    )
     assert ranking.totals(table)["score"].tolist() == [1.0, 2.0, 3.0, 5.0]
 
 
 def test_the_static_baseline_never_sees_its_own_target():
     pretraining = pd.DataFrame({"model": MODELS, "source_accuracy": [1.0, 2, 3, 4], "n_parameters": [4, 3, 2, 1]})
-    table = experiment.baselines(pretraining, ACCURACIES).query("metric == 'static_baseline'").pivot(
-        index="model", columns="target", values="score"
+    table = (
+        experiment.baselines(pretraining, ACCURACIES)
+        .query("metric == 'static_baseline'")
+        .pivot(index="model", columns="target", values="score")
     )
     pd.testing.assert_series_equal(table["t1"], ACCURACIES["t2"], check_names=False)
     pd.testing.assert_series_equal(table["t2"], ACCURACIES["t1"], check_names=False)
@@ -50,8 +58,10 @@ def test_the_static_baseline_never_sees_its_own_target():
 def scored(**by_metric):
     rows = [
         {"model": m, "target": t, "metric": metric, "term": "total", "score": s}
-        for metric, table in by_metric.items() for t, column in table.items() for m, s in zip(MODELS, column, strict=True)
-    ]  # fmt: skip
+        for metric, table in by_metric.items()
+        for t, column in table.items()
+        for m, s in zip(MODELS, column, strict=True)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -61,13 +71,19 @@ def test_the_average_row_is_the_mean_over_targets_with_a_joint_interval():
     one, two = 1.0, ranking.weighted_kendall([1, 2, 4, 3], ACCURACIES["t2"].to_numpy())
     assert table["weighted_kendall"].to_dict() == pytest.approx({"t1": one, "t2": two, "average": (one + two) / 2})
     assert list(table.index) == ["t1", "t2", "average"]
-    assert table[["low", "high", "low_models", "high_models"]].isna().all(axis=None)  # four models tell nothing of others
+    assert (
+        table[["low", "high", "low_models", "high_models"]].isna().all(axis=None)
+    )  # four models tell nothing of others
 
 
 def test_the_whole_interval_is_wider_than_that_of_other_models_and_both_hold_the_value():
-    truth = pd.DataFrame({"t1": np.arange(9.0), "t2": np.arange(9.0) ** 2}, index=pd.Index([*"abcdefghi"], name="model"))
+    truth = pd.DataFrame(
+        {"t1": np.arange(9.0), "t2": np.arange(9.0) ** 2}, index=pd.Index([*"abcdefghi"], name="model")
+    )
     order = [1.0, 0, 3, 2, 4, 6, 5, 8, 7]
-    scores = pd.concat([pd.DataFrame({"model": truth.index, "target": t, "metric": "logme", "score": order}) for t in truth])
+    scores = pd.concat(
+        [pd.DataFrame({"model": truth.index, "target": t, "metric": "logme", "score": order}) for t in truth]
+    )
     noise = resampling.Noise(images=truth * 0 + 1.5)
     row = experiment.correlations(scores, truth, noise).set_index("target").loc["average"]
     assert row["low"] < row["low_models"] < row["weighted_kendall"] < row["high_models"] <= 1
@@ -99,7 +115,9 @@ def test_what_was_never_repeated_has_no_known_noise():
 def test_repetitions_are_read_from_the_noise_study_but_for_the_profiles_own(root):
     folder = paths.reference("noise/smoke")
     folder.mkdir(parents=True)
-    table = pd.DataFrame({"repetition": [0, 0, 1, 1, 2, 2], "model": [*"ababab"], "target": "t", "accuracy": range(6), "ncti": range(6)})
+    table = pd.DataFrame(
+        {"repetition": [0, 0, 1, 1, 2, 2], "model": [*"ababab"], "target": "t", "accuracy": range(6), "ncti": range(6)}
+    )
     table.to_csv(folder / "supervised.csv", index=False)
     found = {name: set(experiment.repetitions(name, "supervised")["repetition"]) for name in ("smoke", "smoke+2")}
     assert found == {"smoke": {1, 2}, "smoke+2": {0, 1}}
@@ -130,12 +148,18 @@ def test_seed_noise_compares_two_fine_tunings_of_the_same_models():
 
 
 def test_results_that_are_not_there_are_asked_for_by_name(root):
-    with pytest.raises(FileNotFoundError, match="data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`$"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`$",
+    ):
         Experiment("supervised").read("accuracies")
 
 
 def test_features_that_are_not_there_are_asked_for_by_name(root):
-    with pytest.raises(FileNotFoundError, match="no valid features of vgg16 on digits in data/cache/smoke/features: run `make all PROFILE=smoke`$"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="no valid features of vgg16 on digits in data/cache/smoke/features: run `make all PROFILE=smoke`$",
+    ):
         Experiment("supervised").features_of("vgg16", "digits")
 
 

@@ -1,4 +1,6 @@
-"""Every figure that the committed tables allow, as a reader meets it: no text is cut off, too small, or written over another."""
+"""Every figure that the committed tables allow, as a reader meets it: no text is cut off, too small, or written over
+another.
+"""
 
 import inspect
 import shutil
@@ -21,8 +23,13 @@ matplotlib.use("agg")
 SMALLEST = 6.5  # points
 # What needs images, texts, or times of this machine, none of which is committed.
 NOT_FROM_TABLES = {
-    "data_gallery", "selfsupervised_views", "loss_functions_images", "segmentation_scenes", "text_examples", "ncti_fig4",
-}  # fmt: skip
+    "data_gallery",
+    "selfsupervised_views",
+    "loss_functions_images",
+    "segmentation_scenes",
+    "text_examples",
+    "ncti_fig4",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +75,15 @@ def _texts(figure) -> list[Text]:
     for ax in axes:
         for axis in (ax.xaxis, ax.yaxis):
             on_ticks |= set(axis.findobj(Text)) - {axis.label}
-    found = [text for text in figure.findobj(Text) if text not in on_ticks and text.get_visible() and text.get_text().strip()]
+    found = [
+        text for text in figure.findobj(Text) if text not in on_ticks and text.get_visible() and text.get_text().strip()
+    ]
     found = [text for text in found if text.axes is None or text.axes.get_visible()]
-    found = [text for text in found if text.axes is None or text.axes.axison or text not in (text.axes.xaxis.label, text.axes.yaxis.label)]
+    found = [
+        text
+        for text in found
+        if text.axes is None or text.axes.axison or text not in (text.axes.xaxis.label, text.axes.yaxis.label)
+    ]
     return found + [label for ax in _axes(figure) for axis in (ax.xaxis, ax.yaxis) for label in _tick_labels(axis)]
 
 
@@ -80,15 +93,22 @@ def faults(figure) -> list[str]:
     page, texts = figure.bbox, _texts(figure)
     boxes = np.array([text.get_window_extent().extents for text in texts])  # (n, left, bottom, right, top)
     found = [f"{t.get_text()!r} is smaller than {SMALLEST} pt" for t in texts if t.get_fontsize() < SMALLEST]
-    inside = (boxes[:, :2] >= [page.x0 - 1, page.y0 - 1]).all(axis=1) & (boxes[:, 2:] <= [page.x1 + 1, page.y1 + 1]).all(axis=1)
+    inside = (boxes[:, :2] >= [page.x0 - 1, page.y0 - 1]).all(axis=1) & (
+        boxes[:, 2:] <= [page.x1 + 1, page.y1 + 1]
+    ).all(axis=1)
     found += [f"{texts[i].get_text()!r} leaves the page" for i in np.flatnonzero(~inside)]
     upright = np.flatnonzero([text.get_rotation() % 90 == 0 for text in texts])
-    left, bottom, right, top = (boxes[upright] + [1, 1, -1, -1]).T  # boxes that touch by a pixel do not cover each other
+    left, bottom, right, top = (
+        boxes[upright] + [1, 1, -1, -1]
+    ).T  # boxes that touch by a pixel do not cover each other
     over = (left[:, None] < right) & (left < right[:, None]) & (bottom[:, None] < top) & (bottom < top[:, None])
-    found += [f"{texts[upright[i]].get_text()!r} is written over {texts[upright[j]].get_text()!r}" for i, j in np.argwhere(np.triu(over, 1))]
+    found += [
+        f"{texts[upright[i]].get_text()!r} is written over {texts[upright[j]].get_text()!r}"
+        for i, j in np.argwhere(np.triu(over, 1))
+    ]
     for ax in _axes(figure):
         labels = _tick_labels(ax.xaxis)
-        for one, other in zip(labels, labels[1:]):  # slanted ones are as far apart as their baselines
+        for one, other in zip(labels, labels[1:], strict=False):  # slanted ones are as far apart as their baselines
             angle, apart = np.radians(one.get_rotation()), other.get_position()[0] - one.get_position()[0]
             apart *= ax.bbox.width / abs(np.diff(ax.get_xlim())[0])
             if one.get_rotation() % 90 and apart * np.sin(angle) < one.get_fontsize() * figure.dpi / 72:
@@ -108,7 +128,11 @@ def test_what_cannot_be_read_is_found():
     ax.set_xticks([0, 0.1], ["a long name", "another long name"])
     ax.text(0.5, 0.5, "tiny", size=4)
     figure.text(0.9, 0.95, "over the edge")
-    assert faults(figure) == ["'tiny' is smaller than 6.5 pt", "'over the edge' leaves the page", "'a long name' is written over 'another long name'"]
+    assert faults(figure) == [
+        "'tiny' is smaller than 6.5 pt",
+        "'over the edge' leaves the page",
+        "'a long name' is written over 'another long name'",
+    ]
     figure, ax = plt.subplots(figsize=(2, 2))
     ax.set_xticks([0, 0.05, 1], list("abc"), rotation=45)
     assert faults(figure) == ["'a' touches 'b'"]
@@ -126,13 +150,20 @@ def test_no_mark_hides_its_interval():
     marks = [line for line in figure.axes[0].lines if line.get_marker() in "oD"]
     bands = figure.axes[0].collections
     assert len(marks) == len(bands) == 2
-    assert all(max(mark.get_markersize() * (2**0.5 if mark.get_marker() == "D" else 1) for mark in marks) < band.get_linewidth()[0] for band in bands)
+    assert all(
+        max(mark.get_markersize() * (2**0.5 if mark.get_marker() == "D" else 1) for mark in marks)
+        < band.get_linewidth()[0]
+        for band in bands
+    )
 
 
 def test_a_colour_means_the_same_in_every_panel():
     table = _ranked(4, panel=[*"ppqq"], row=["ncti", "static_baseline"] * 2)
     figure = charts.rows(table, "title", "x")
-    looks = [{line.get_label(): (line.get_color(), line.get_marker()) for line in ax.lines if line.get_marker() in "oD"} for ax in figure.axes]
+    looks = [
+        {line.get_label(): (line.get_color(), line.get_marker()) for line in ax.lines if line.get_marker() in "oD"}
+        for ax in figure.axes
+    ]
     assert looks == [charts.LOOKS] * 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(charts.LOOKS)
 
@@ -165,26 +196,46 @@ def test_the_classes_of_an_embedding_have_a_legend_with_a_look_for_each():
 
 
 def test_two_ground_truths_that_agree_have_one_bar():
-    table = pd.DataFrame({"target": ["pixels", "pixels", "classes", "classes"], "metric": ["face", "leep"] * 2, "weighted_kendall": [0.1, 0.2] * 2,
-                          "pearson": [0.5, 0.6, 0.7, 0.8], "low": -0.9, "high": 0.9})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "target": ["pixels", "pixels", "classes", "classes"],
+            "metric": ["face", "leep"] * 2,
+            "weighted_kendall": [0.1, 0.2] * 2,
+            "pearson": [0.5, 0.6, 0.7, 0.8],
+            "low": -0.9,
+            "high": 0.9,
+        }
+    )
     figure = transfer.correlation_bars(table, ["leep", "face"], 0.5, "title", "95 % of draws")
     heights = [[bar.get_height() for bars in ax.containers for bar in bars] for ax in figure.axes]
     assert heights == [[0.2, 0.1], [0.6, 0.5, 0.8, 0.7]]
-    assert [text.get_text() for text in figure.legends[0].get_texts()][:3] == ["pixels and classes alike", "pixels", "classes"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:3] == [
+        "pixels and classes alike",
+        "pixels",
+        "classes",
+    ]
 
 
 def test_a_contest_is_drawn_once_and_its_winner_is_bold():
     metrics = ["ncti", "static_baseline", "leep"]
-    square = pd.DataFrame([[np.nan, 0.7, 0.96], [0.3, np.nan, 0.5], [0.04, 0.5, np.nan]], index=metrics, columns=metrics)
+    square = pd.DataFrame(
+        [[np.nan, 0.7, 0.96], [0.3, np.nan, 0.5], [0.04, 0.5, np.nan]], index=metrics, columns=metrics
+    )
     against = pd.DataFrame({"supervised": [0.7, np.nan, 0.5]}, index=metrics)
     left, right = stability.contests(square, against, "static_baseline", "title").axes[:2]
-    assert [(text.get_text(), text.get_fontweight()) for text in left.texts] == [("70", "normal"), ("96", "bold"), ("50", "normal")]
+    assert [(text.get_text(), text.get_fontweight()) for text in left.texts] == [
+        ("70", "normal"),
+        ("96", "bold"),
+        ("50", "normal"),
+    ]
     assert [text.get_text() for text in right.texts] == ["70", "50", "itself"]
 
 
 def test_matrices_that_do_not_fit_side_by_side_stand_below_each_other():
     cells = [(panel, row, f"target_{i}", "48", 0.5) for panel in "abcde" for row in ("one", "two") for i in range(6)]
-    figure = multi_source.matrices(pd.DataFrame(cells, columns=["panel", "row", "column", "text", "shade"]), "title", "rank")
+    figure = multi_source.matrices(
+        pd.DataFrame(cells, columns=["panel", "row", "column", "text", "shade"]), "title", "rank"
+    )
     assert figure.get_figwidth() == style.PAGE and faults(figure) == []
     assert len({round(ax.get_position().y0, 3) for ax in figure.axes[:5]}) > 1
     cell = figure.axes[0].get_window_extent().width / 6 / figure.dpi
@@ -192,18 +243,25 @@ def test_matrices_that_do_not_fit_side_by_side_stand_below_each_other():
 
 
 def test_regrets_say_in_words_what_their_numbers_are():
-    table = pd.DataFrame({"panel": "p", "row": ["ncti", "random"], "regret": [1.0, 2.0], "top1": [1 / 3, 0.1], "top3": [2 / 3, 0.3]})
+    table = pd.DataFrame(
+        {"panel": "p", "row": ["ncti", "random"], "regret": [1.0, 2.0], "top1": [1 / 3, 0.1], "top3": [2 / 3, 0.3]}
+    )
     figure = stability.regrets(table, "title")
     assert {"first", "in top 3", "33 %", "67 %", "10 %", "30 %"} == {text.get_text() for text in figure.axes[0].texts}
     assert "share of the targets" in figure.legends[0].get_title().get_text()
 
 
 def test_views_of_the_same_images_do_not_repeat_their_numbers():
-    made = [Images(name, "train", np.zeros((4, 3, 8, 8), np.uint8), np.array([0, 0, 1, 1]), ("x", "y")) for name in ("one", "two")]
+    made = [
+        Images(name, "train", np.zeros((4, 3, 8, 8), np.uint8), np.array([0, 0, 1, 1]), ("x", "y"))
+        for name in ("one", "two")
+    ]
     written = [text.get_text() for text in examples.images(made, source_rows=1).texts]
     assert written == ["one", "two"]
     other = Images("three", "train", np.zeros((6, 3, 8, 8), np.uint8), np.array([0, 0, 0, 1, 1, 1]), ("x", "y"))
-    assert "2 classes,\n3 images each" in [text.get_text() for text in examples.images([*made, other], source_rows=1).texts]
+    assert "2 classes,\n3 images each" in [
+        text.get_text() for text in examples.images([*made, other], source_rows=1).texts
+    ]
 
 
 def test_no_interval_of_a_share_leaves_0_to_1():

@@ -65,7 +65,13 @@ def package(tmp_path, monkeypatch):
 
 
 def clear():
-    for function in (fingerprint._of, fingerprint.reach, fingerprint._mentions, fingerprint._module, fingerprint._below):
+    for function in (
+        fingerprint._of,
+        fingerprint.reach,
+        fingerprint._mentions,
+        fingerprint._module,
+        fingerprint._below,
+    ):
         function.cache_clear()
 
 
@@ -104,8 +110,18 @@ def test_a_change_of_what_is_used_changes_the_fingerprint(package, root, file, o
         ("ncrepro.steps:step", "ncrepro/late.py", "return x", "return -x"),
         ("ncrepro.steps:by_method", "ncrepro/kinds.py", "return 2", "return 9"),
         ("ncrepro.steps:step", "ncrepro/helpers.py", "SCALE = 2", "SCALE = 2  # twice"),
-        ("ncrepro.late:answer", "ncrepro/late.py", "def answer(x): return x", 'def answer(x):\n    """The answer."""\n\n    return x'),
-        ("ncrepro.late:answer", "ncrepro/late.py", "def answer(x): return x", '"""A module."""\n\ndef answer(x): return (x)'),
+        (
+            "ncrepro.late:answer",
+            "ncrepro/late.py",
+            "def answer(x): return x",
+            'def answer(x):\n    """The answer."""\n\n    return x',
+        ),
+        (
+            "ncrepro.late:answer",
+            "ncrepro/late.py",
+            "def answer(x): return x",
+            '"""A module."""\n\ndef answer(x): return (x)',
+        ),
     ],
 )
 def test_a_change_of_anything_else_does_not(package, root, file, old, new):
@@ -131,7 +147,7 @@ def test_an_unknown_root_is_refused(package):
         package("ncrepro.steps:stp")
 
 
-# This package -------------------------------------------------------------------------------------------------------------
+# This package ---------------------------------------------------------------------------------------------------------
 
 
 def test_training_does_not_rest_on_metrics_rankings_or_figures():

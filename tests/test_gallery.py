@@ -32,7 +32,9 @@ def test_every_figure_says_what_it_shows_and_who_draws_it():
 
 
 def test_git_ignores_the_figures_that_show_photographs_and_no_others():
-    ignored = [line for line in (REPOSITORY / ".gitignore").read_text().splitlines() if line.startswith("figures/photos")]
+    ignored = [
+        line for line in (REPOSITORY / ".gitignore").read_text().splitlines() if line.startswith("figures/photos")
+    ]
     assert ignored == [f"figures/photos*/{name}.*" for name in sorted(index.OF_IMAGES)]
     assert set(index.OF_IMAGES) <= {entry.name for entry in index.everything()}
 
@@ -47,7 +49,9 @@ def test_a_saved_figure_has_the_same_bytes_every_time(tmp_path):
 
 
 def test_the_table_of_rankings_keeps_the_order_asked_for():
-    table = pd.DataFrame({"target": ["t", "t", "average", "average"], "metric": ["b", "a"] * 2, "weighted_kendall": [1.0, 2, 3, 4]})
+    table = pd.DataFrame(
+        {"target": ["t", "t", "average", "average"], "metric": ["b", "a"] * 2, "weighted_kendall": [1.0, 2, 3, 4]}
+    )
     found = findings.ranking_table(table, ["a", "c", "b"])
     assert found.index.tolist() == ["a", "b"] and found.columns.tolist() == ["t", "average"]
     assert found.loc["a", "average"] == 4.0
@@ -55,7 +59,10 @@ def test_the_table_of_rankings_keeps_the_order_asked_for():
 
 def test_the_best_of_the_others_is_the_one_with_the_highest_average():
     average = pd.DataFrame({"weighted_kendall": [0.5, 0.7, 0.6]}, index=["ncti", "logme", "gbc"])
-    assert findings.best_of(average, "logme", ["ncti", "logme", "gbc"]) == "mean τ_w: LogME 0.70, best of the others GBC 0.60"
+    assert (
+        findings.best_of(average, "logme", ["ncti", "logme", "gbc"])
+        == "mean τ_w: LogME 0.70, best of the others GBC 0.60"
+    )
 
 
 def test_the_best_is_the_one_that_is_above_each_of_the_others_in_the_same_draws():
@@ -85,11 +92,19 @@ EXACT = {
 
 
 def test_no_verdict_rests_on_a_comparison_of_two_noisy_numbers():
-    """Claims return what `ncrepro.ranking.verdicts` makes of draws; ``Verdict`` is built nowhere else, ``exact`` only where it may be."""
+    """Claims return what `ncrepro.ranking.verdicts` makes of draws; ``Verdict`` is built nowhere else, ``exact`` only
+    where it may be.
+    """
     for path in sorted((REPOSITORY / "ncrepro" / "figures").glob("*.py")):
         for function in [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]:
-            calls = {node.func.id: node for node in ast.walk(function) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-            assert "Verdict" not in calls and "likely" not in calls or function.name == "some_better", f"{path.name}: {function.name}"
+            calls = {
+                node.func.id: node
+                for node in ast.walk(function)
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            }
+            assert "Verdict" not in calls and "likely" not in calls or function.name == "some_better", (
+                f"{path.name}: {function.name}"
+            )
             if "exact" in calls:
                 assert calls["exact"].args[1].value.startswith(EXACT[function.name]), f"{path.name}: {function.name}"
 
@@ -98,14 +113,18 @@ def test_the_rule_stands_above_the_index_and_verdicts_in_it(root):
     folder = paths.figures("demo")
     folder.mkdir(parents=True)
     columns = ["figure", "shows", "notebook", "drawn_by", "claim", "found", "verdict"]
-    pd.DataFrame([("f", "s", "n", "figures/x.py, f", "c", "found", "cannot be told here")], columns=columns).to_csv(folder / "index.csv", index=False)
+    pd.DataFrame([("f", "s", "n", "figures/x.py, f", "c", "found", "cannot be told here")], columns=columns).to_csv(
+        folder / "index.csv", index=False
+    )
     index._write_readme()
     text = paths.figures("").joinpath("README.md").read_text()
     assert verdicts.RULE in text and "| found | cannot be told here |" in text
 
 
 def test_a_scatter_plots_every_model_of_every_target_where_it_belongs():
-    table = pd.DataFrame({"model": ["a1", "b1"] * 2, "target": ["t", "t", "u", "u"], "score": [1.0, 2, 3, 5], "accuracy": [9.0, 8, 7, 6]})
+    table = pd.DataFrame(
+        {"model": ["a1", "b1"] * 2, "target": ["t", "t", "u", "u"], "score": [1.0, 2, 3, 5], "accuracy": [9.0, 8, 7, 6]}
+    )
     correlations = pd.DataFrame({"target": ["t", "u"], "weighted_kendall": [-1.0, -1.0], "spearman": [-1.0, -1.0]})
     figure = charts.score_scatter(table, correlations, "NCTI", "title")
     for ax, target in zip(figure.axes, ["t", "u"], strict=True):
@@ -115,7 +134,9 @@ def test_a_scatter_plots_every_model_of_every_target_where_it_belongs():
 
 
 def test_an_interval_plot_draws_the_numbers_of_its_table():
-    table = pd.DataFrame({"metric": ["ncti", "static_baseline"], "weighted_kendall": [0.2, 0.6], "low": [0.0, 0.4], "high": [0.5, 0.8]})
+    table = pd.DataFrame(
+        {"metric": ["ncti", "static_baseline"], "weighted_kendall": [0.2, 0.6], "low": [0.0, 0.4], "high": [0.5, 0.8]}
+    )
     ax = charts.interval_plot(table, 0.9, "title", "95 % of draws of other models only").axes[0]
     points = {tuple(xy) for line in ax.lines if line.get_marker() in "oD" for xy in line.get_xydata()}
     assert points == {(0.2, 0.0), (0.6, 1.0)}
@@ -128,7 +149,9 @@ def test_where_the_targets_are_the_papers_own_the_difference_is_shown_cell_by_ce
     ours = pd.DataFrame({"pets": [0.75], "average": [0.75]}, index=["ncti"])
     panels = findings.beside(printed, ours, ("printed", "here", "difference"))
     assert panels["difference"].loc["ncti", ["pets", "average"]].tolist() == pytest.approx([0.75 - 0.5] * 2)
-    assert panels["difference"].isna().sum().sum() == 1 + 3 and panels["here"].columns.tolist() == printed.columns.tolist()
+    assert (
+        panels["difference"].isna().sum().sum() == 1 + 3 and panels["here"].columns.tolist() == printed.columns.tolist()
+    )
     elsewhere = ours.rename(columns={"pets": "digits"})
     assert list(findings.beside(printed, elsewhere, ("printed", "here", "difference"))) == ["printed", "here"]
 

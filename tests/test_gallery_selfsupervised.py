@@ -42,7 +42,9 @@ def test_objectives_that_compare_alike_share_a_picture_and_none_shows_an_image_o
     figure = selfsupervised.selfsupervised_objectives("smoke").figure
     drawn = [ax for ax in figure.axes if ax.get_visible()]
     assert {name for ax in drawn for name in ax.get_title().split(", ")} == {label(name) for name in EVERY}
-    pictures = [(*(text.get_text() for text in ax.texts), np.asarray(ax.collections[0].get_array()).tobytes()) for ax in drawn]
+    pictures = [
+        (*(text.get_text() for text in ax.texts), np.asarray(ax.collections[0].get_array()).tobytes()) for ax in drawn
+    ]
     assert len(set(pictures)) == len(pictures) < len(EVERY)
     assert not any(ax.images for ax in drawn)
 
@@ -67,11 +69,20 @@ def test_the_labels_of_sela_are_drawn_equally_often(root):
 def test_what_else_a_pretraining_measures_becomes_columns_and_its_weights_do_not(root, monkeypatch):
     sizes = {"n_parameters": 9, "n_features": 3, "n_classes": 2, "accuracy": 50.0, "seconds": 1.0, "peak_mb": 2.0}
     use = {"effective_rank": 1.5, "feature_std": 0.1, "live_features": 1.0}
-    measured = {"random_accuracy": 20.0, "collapsed": 1.0, **use, "weights.bn.num_batches_tracked": 4, "weights.w": np.zeros(2)}
+    measured = {
+        "random_accuracy": 20.0,
+        "collapsed": 1.0,
+        **use,
+        "weights.bn.num_batches_tracked": 4,
+        "weights.w": np.zeros(2),
+    }
     arrays = {key: np.array(value) for key, value in (sizes | measured).items()}
     study = Experiment("selfsupervised")
     monkeypatch.setattr(study, "_run", lambda title, jobs: [arrays] * len(jobs))
-    columns = "model architecture source n_parameters n_features source_accuracy random_accuracy collapsed".split() + list(use)
+    columns = (
+        "model architecture source n_parameters n_features source_accuracy random_accuracy collapsed".split()
+        + list(use)
+    )
     assert study.pretrain().columns.tolist() == columns
     assert selfsupervised.collapsed(None) == [model.name for model in study.pool.models]
     assert selfsupervised._probes_hold("smoke")[1].word == "does not hold"
@@ -79,14 +90,18 @@ def test_what_else_a_pretraining_measures_becomes_columns_and_its_weights_do_not
 
 
 class Study:
-    """Six models of rising accuracy; seli orders those of one pool, ncc those of the other, and the rest is reversed."""
+    """Six models of rising accuracy; seli orders those of one pool, ncc those of the other, and the rest is
+    reversed.
+    """
 
     def __init__(self, pool, profile):
         self.pool, self.results = pool, selfsupervised.RESULTS
 
     def ranked(self, subset=None):
         assert subset == ("ncti" if self.pool == "supervised" else None)
-        return None, pd.DataFrame({"t": [1.0, 2, 3, 4, 5, 6], "u": [2.0, 3, 5, 8, 9, 12]}, index=pd.Index(MODELS, name="model"))
+        return None, pd.DataFrame(
+            {"t": [1.0, 2, 3, 4, 5, 6], "u": [2.0, 3, 5, 8, 9, 12]}, index=pd.Index(MODELS, name="model")
+        )
 
     def noise(self, subset=None):
         return resampling.NONE
@@ -97,7 +112,11 @@ class Study:
         rising, falling = [1.0, 2, 3, 4, 5, 6], [6.0, 5, 4, 3, 2, 1]
         right = "seli" if self.pool == "supervised" else "ncc"
         terms = {("ncti", t): rising if t == right else falling for t in ("seli", "ncc")}
-        terms |= {("ncti", "log_vc"): rising, ("face", "variance_collapse"): rising, ("face", "class_fairness"): falling}
+        terms |= {
+            ("ncti", "log_vc"): rising,
+            ("face", "variance_collapse"): rising,
+            ("face", "class_fairness"): falling,
+        }
         rows = [(m, target, metric, term, value) for (metric, term), values in terms.items()
                 for target in "tu" for m, value in zip(MODELS, values, strict=True)]  # fmt: skip
         rows += [("of no pool", "t", "ncti", "seli", 9.0), ("a", "t", "ncti", "total", 0.0)]
@@ -124,7 +143,9 @@ def test_each_term_is_judged_alone_in_both_pools(two_pools):
 def test_terms_agree_as_far_as_they_order_alike(two_pools):
     found = selfsupervised.agreement()
     assert found["supervised"].to_dict() == pytest.approx({"seli, ncc": -1, "seli, −log vc": -1, "ncc, −log vc": 1})
-    assert found["self-supervised"].to_dict() == pytest.approx({"seli, ncc": -1, "seli, −log vc": 1, "ncc, −log vc": -1})
+    assert found["self-supervised"].to_dict() == pytest.approx(
+        {"seli, ncc": -1, "seli, −log vc": 1, "ncc, −log vc": -1}
+    )
 
 
 # Figures --------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""The paper's scale on stand-ins: photographs are painted, networks are small or random, everything else is as it will be."""
+"""The paper's scale on stand-ins: photographs are painted, networks are small or random, everything else is as it will
+be.
+"""
 
 import json
 import shutil
@@ -39,7 +41,9 @@ RECIPE = imagenet.Recipe(epochs=6, batch_size=8, learning_rate=0.05)
 def tiny(n_classes=3, seed=0):
     """A network that trains in no time."""
     torch.manual_seed(seed)
-    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 16), nn.ReLU(), nn.Linear(16, n_classes)).eval()
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 16), nn.ReLU(), nn.Linear(16, n_classes)
+    ).eval()
 
 
 def patches(n=48, n_classes=3, seed=0, **changed):
@@ -56,7 +60,9 @@ def patches(n=48, n_classes=3, seed=0, **changed):
 
 def test_extraction_gives_what_one_plain_forward_pass_gives():
     network, photos = tiny(), patches()
-    images = TINY.normalise(torch.tensor(np.stack([TINY(photos.image(i)) for i in range(len(photos))])).permute(0, 3, 1, 2))
+    images = TINY.normalise(
+        torch.tensor(np.stack([TINY(photos.image(i)) for i in range(len(photos))])).permute(0, 3, 1, 2)
+    )
     with torch.no_grad():
         H, logits = network[:-1](images), network(images)
     found = features.of_photos(network, photos, TINY)
@@ -86,7 +92,9 @@ def test_features_that_are_not_finite_are_refused_with_model_data_and_image():
     network = tiny()
     network.name = "net"
     network[2].weight.data[0, 0] = float("nan")
-    with pytest.raises(ValueError, match=r"net on patches: features of 48 of 48 images are NaN or infinite, the first of image 0"):
+    with pytest.raises(
+        ValueError, match=r"net on patches: features of 48 of 48 images are NaN or infinite, the first of image 0"
+    ):
         features.of_photos(network, patches(), TINY)
 
 
@@ -151,7 +159,9 @@ def test_the_measure_is_the_benchmarks_own():
     network[-1].bias.data = torch.tensor([1.0, 0.0])  # says class 0 always
     photos = patches(40, 2).take([*range(0, 40, 2), 1, 3, 5, 7])  # 20 of class 0, 4 of class 1
     assert imagenet.measure(network, TINY, photos) == pytest.approx((100 * 20 / 24, 100 * 20 / 24))
-    assert imagenet.measure(network, TINY, replace(photos, measure="mean_per_class")) == pytest.approx((50, 100 * 20 / 24))
+    assert imagenet.measure(network, TINY, replace(photos, measure="mean_per_class")) == pytest.approx(
+        (50, 100 * 20 / 24)
+    )
 
 
 def test_average_precision_is_that_of_voc_2007():
@@ -168,7 +178,11 @@ def test_published_accuracies_are_those_of_the_table_and_nan_elsewhere():
     table = published.load("supervised_finetuned_accuracy")
     found = imagenet.published_accuracy("resnet50", "imagenet", "cross_entropy", "pets")
     assert found == table.at["resnet50", "pets"] == 93.88
-    for architecture, source, target in (("vgg16", "imagenet", "pets"), ("resnet50", "imagenet", "cub"), ("resnet50", "cub", "pets")):
+    for architecture, source, target in (
+        ("vgg16", "imagenet", "pets"),
+        ("resnet50", "imagenet", "cub"),
+        ("resnet50", "cub", "pets"),
+    ):
         assert np.isnan(imagenet.published_accuracy(architecture, source, "cross_entropy", target))
     of_releases = published.load("selfsupervised_finetuned_accuracy")
     assert imagenet.published_accuracy("resnet50", "imagenet", "moco_v2", "pets") == of_releases.at["moco-v2", "pets"]
@@ -215,7 +229,9 @@ def standins(tmp_path_factory):
         for part, n in (("train", n_train), ("test", 15)):
             photos = patches(n, seed=n + len(name))
             for i, k in enumerate(photos.labels):
-                file = place / name / part / "abc"[(k + (i % 5 == 0)) % 3] / f"{i}.png"  # every fifth in the wrong folder
+                file = (
+                    place / name / part / "abc"[(k + (i % 5 == 0)) % 3] / f"{i}.png"
+                )  # every fifth in the wrong folder
                 file.parent.mkdir(parents=True, exist_ok=True)
                 photos.image(i).save(file)
     (place / "checkpoints/timm").mkdir(parents=True)
@@ -240,7 +256,9 @@ def settle(root: Path, downloads: Path, patch: pytest.MonkeyPatch) -> None:
     (root / "notebooks" / "profiles").mkdir(parents=True)
     (root / "notebooks" / "profiles" / "standin.yaml").write_text(PROFILE)
     shutil.copytree(REPOSITORY / "data" / "published", root / "data" / "published")
-    table = pd.DataFrame({"model": ["timm/test_resnet", "timm/test_byobnet"], "folder/more": [81.25, 79.5], "folder/last": [60.5, 70.25]})
+    table = pd.DataFrame(
+        {"model": ["timm/test_resnet", "timm/test_byobnet"], "folder/more": [81.25, 79.5], "folder/last": [60.5, 70.25]}
+    )
     table.to_csv(root / "data" / "published" / "supervised_finetuned_accuracy.csv", index=False)
     patch.setenv("NCREPRO_ROOT", str(root))
     patch.setenv("NCREPRO_DATA", str(downloads))
@@ -267,20 +285,37 @@ def test_published_networks_are_recorded(finished):
     _, study, tables = finished
     assert list(study.left_out) == ["cars"] and study.pool.targets == ("folder/colours", "folder/more", "folder/last")
     pretraining = tables["pretrain"].set_index("model")
-    assert pretraining["source_accuracy"].to_dict() == {"timm/test_resnet": 60, "timm/test_byobnet": 61, "timm/test_efficientnet": 62}
-    assert pretraining["n_features"].to_dict() == {"timm/test_resnet": 96, "timm/test_byobnet": 256, "timm/test_efficientnet": 256}
+    assert pretraining["source_accuracy"].to_dict() == {
+        "timm/test_resnet": 60,
+        "timm/test_byobnet": 61,
+        "timm/test_efficientnet": 62,
+    }
+    assert pretraining["n_features"].to_dict() == {
+        "timm/test_resnet": 96,
+        "timm/test_byobnet": 256,
+        "timm/test_efficientnet": 256,
+    }
 
 
 def test_the_ground_truth_is_tuned_here_or_published_and_says_which(finished):
     accuracies = finished[2]["finetune"]
     assert len(accuracies) == 3 * (2 + 1 + 1)
     tuned = accuracies[accuracies["target"] == "folder/colours"]
-    assert tuned["seed"].tolist() == [0, 1] * 3 and tuned["accuracy"].between(0, 100).all() and tuned["published"].isna().all()
+    assert (
+        tuned["seed"].tolist() == [0, 1] * 3
+        and tuned["accuracy"].between(0, 100).all()
+        and tuned["published"].isna().all()
+    )
     both = accuracies[accuracies["target"] == "folder/more"].set_index("model")
-    assert both["published"].dropna().to_dict() == {"timm/test_resnet": 81.25, "timm/test_byobnet": 79.5} and both["accuracy"].notna().all()
+    assert (
+        both["published"].dropna().to_dict() == {"timm/test_resnet": 81.25, "timm/test_byobnet": 79.5}
+        and both["accuracy"].notna().all()
+    )
     printed = accuracies[accuracies["target"] == "folder/last"].set_index("model")
     assert printed["accuracy"].dropna().to_dict() == {"timm/test_resnet": 60.5, "timm/test_byobnet": 70.25}
-    assert printed["published"].equals(printed["accuracy"]) and np.isnan(printed.at["timm/test_efficientnet", "accuracy"])
+    assert printed["published"].equals(printed["accuracy"]) and np.isnan(
+        printed.at["timm/test_efficientnet", "accuracy"]
+    )
 
 
 def test_every_feature_matrix_says_where_it_comes_from(finished):
@@ -289,7 +324,11 @@ def test_every_feature_matrix_says_where_it_comes_from(finished):
     said = tables["extract"].iloc[0]
     assert said["samples"] == "all images in train/" and said["split"] == "released"
     assert said["transform"] == "shorter side to 32 px, bicubic, centre 32 px"
-    assert said["weights"] == "local (test_resnet.pth)" and len(said["sha256"]) == 64 and said["torch"] == torch.__version__
+    assert (
+        said["weights"] == "local (test_resnet.pth)"
+        and len(said["sha256"]) == 64
+        and said["torch"] == torch.__version__
+    )
     arrays = study.features_of("timm/test_byobnet", "folder/more")
     assert arrays["labels"].tolist() == [0] * 35 + [1] * 35 + [2] * 35
     assert np.allclose(arrays["source_probs"].sum(axis=1), 1, atol=1e-5) and arrays["source_probs"].shape == (105, 5)
@@ -302,8 +341,16 @@ def test_each_subset_is_ranked_on_its_own_targets_by_its_own_truth(finished, mon
     assert {"ncti", "face", "logme", "leep", "nce"} <= set(scores["metric"]) and scores["score"].notna().all()
     study.correlate()
     ncti, face = (study.read(f"correlations_{subset}").set_index(["target", "metric"]) for subset in ("ncti", "face"))
-    assert set(ncti.index.levels[0]) == {"folder/more", "folder/last", "average"}  # cars is missing, colours is not NCTI's
-    assert set(face.index.levels[0]) == {"folder/colours", "folder/more", "average"}  # last has no accuracy of all three
+    assert set(ncti.index.levels[0]) == {
+        "folder/more",
+        "folder/last",
+        "average",
+    }  # cars is missing, colours is not NCTI's
+    assert set(face.index.levels[0]) == {
+        "folder/colours",
+        "folder/more",
+        "average",
+    }  # last has no accuracy of all three
     sizes = study.read("pretraining").set_index("model")["n_parameters"]
     larger = sizes["timm/test_resnet"] > sizes["timm/test_byobnet"]
     assert ncti.at[("folder/more", "n_parameters"), "weighted_kendall"] == (1 if larger else -1)
@@ -342,7 +389,9 @@ def test_a_pool_with_several_sources_trains_on_them_first(place):
     assert pretraining["source_accuracy"].between(0, 100).all()
     jobs = study.jobs()
     assert {step: len(made) for step, made in jobs.items()} == {"pretrain": 2, "finetune": 2, "extract": 2, "score": 2}
-    assert study.extract()["weights"].tolist() == [f"local (test_efficientnet.pth), then {s}" for s in study.pool.sources]
+    assert study.extract()["weights"].tolist() == [
+        f"local (test_efficientnet.pth), then {s}" for s in study.pool.sources
+    ]
     _, _, job = jobs["pretrain"][1]
     arrays = artifacts.load(job.path, job.spec)
     network, transform = imagenet.restore(job.spec, arrays)
@@ -363,7 +412,9 @@ def test_weights_that_changed_after_they_were_recorded_are_refused(place, standi
     monkeypatch.setenv("NCREPRO_DATA", str(copy))
     for name in ("timm/test_resnet", "timm/test_byobnet", "timm/test_efficientnet"):
         torch.save(networks.build(name, 5).state_dict(), copy / "checkpoints" / f"{name}.pth")
-    with pytest.raises(ValueError, match="the weights of timm/test_resnet have changed since 10_train_pool recorded them"):
+    with pytest.raises(
+        ValueError, match="the weights of timm/test_resnet have changed since 10_train_pool recorded them"
+    ):
         study.extract()
     assert not list(place.rglob("features/**/*.safetensors"))  # nothing was stored
 
@@ -371,12 +422,20 @@ def test_weights_that_changed_after_they_were_recorded_are_refused(place, standi
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("{ground_truth: published}", "{ground_truth: publishd}", "unknown ground_truth 'publishd': .*did you mean 'published'"),
+        (
+            "{ground_truth: published}",
+            "{ground_truth: publishd}",
+            "unknown ground_truth 'publishd': .*did you mean 'published'",
+        ),
         ("transform: own}", "transform: ownn}", "unknown transform 'ownn'.*did you mean 'own'"),
         ("split: released", "split: trainvl", "extract: unknown split 'trainvl'"),
         ("precision: float32", "precision: float16", "extract: unknown precision 'float16'"),
         ("epochs: 2,", "precision: float61, epochs: 2,", "finetune: unknown precision 'float61'"),
-        ("epochs: 2", "epoch: 2", "standin.yaml: pools.supervised.finetune: unknown key 'epoch'.*did you mean 'epochs'"),
+        (
+            "epochs: 2",
+            "epoch: 2",
+            "standin.yaml: pools.supervised.finetune: unknown key 'epoch'.*did you mean 'epochs'",
+        ),
         ("epochs: 2, ", "", "standin.yaml: pools.supervised.finetune: the key 'epochs' is missing"),
     ],
 )
@@ -397,14 +456,22 @@ def test_a_pool_that_trains_on_its_sources_says_how(place):
 def test_a_subset_with_a_target_that_is_not_in_the_pool_is_refused(place):
     path = place / "notebooks" / "profiles" / "standin.yaml"
     path.write_text(PROFILE.replace("targets: [folder/more, folder", "targets: [folder/moore, folder"))
-    with pytest.raises(ValueError, match="standin.yaml: pools.supervised.subsets.ncti.targets: unknown target 'folder/moore'.*did you mean 'folder/more'"):
+    with pytest.raises(
+        ValueError,
+        match="standin.yaml: pools.supervised.subsets.ncti.targets: unknown target 'folder/moore'.*did you mean "
+        "'folder/more'",
+    ):
         Experiment("supervised")
 
 
 def test_names_are_checked_before_any_work(place):
     path = place / "notebooks" / "profiles" / "standin.yaml"
     for old, new, said in (
-        ("architectures: [timm/test_resnet,", "architectures: [timm/test_resnet, resnet5,", "unknown architecture 'resnet5'"),
+        (
+            "architectures: [timm/test_resnet,",
+            "architectures: [timm/test_resnet, resnet5,",
+            "unknown architecture 'resnet5'",
+        ),
         ("folder/last, cars]\n    subsets", "folder/last, cars, crs]\n    subsets", "unknown data set 'crs'"),
     ):
         path.write_text(PROFILE.replace(old, new))
@@ -417,7 +484,7 @@ def test_losses_that_alter_images_are_shown_on_photographs_too():
     assert seen.images.shape == (6, 3, 32, 32) and seen.labels.tolist() == [0, 1, 2, 0, 1, 2]
 
 
-# Networks that learned without labels ----------------------------------------------------------------------------------
+# Networks that learned without labels ---------------------------------------------------------------------------------
 
 WITHOUT_LABELS = """
 description: stand-ins for the authors' checkpoints
@@ -439,7 +506,9 @@ pools:
 
 @pytest.fixture
 def released(standins, tmp_path, monkeypatch):
-    """A pool of two releases, each in its authors' layout; that of BYOL has not been converted. Images are shown small."""
+    """A pool of two releases, each in its authors' layout; that of BYOL has not been converted. Images are shown
+    small.
+    """
     downloads = tmp_path / "downloads"
     downloads.mkdir()
     (downloads / "more").symlink_to(standins / "more")
@@ -460,7 +529,9 @@ def released(standins, tmp_path, monkeypatch):
     real = networks.checkpoint
     monkeypatch.setattr(networks, "checkpoint", lambda *given, **named: replace(real(*given, **named), transform=TINY))
     measure = imagenet.collapse.measure
-    monkeypatch.setattr(imagenet.collapse, "measure", lambda features: measure(features[:, :64]))  # of all 2,048 it takes long
+    monkeypatch.setattr(
+        imagenet.collapse, "measure", lambda features: measure(features[:, :64])
+    )  # of all 2,048 it takes long
     return Experiment("selfsupervised")
 
 
@@ -541,7 +612,9 @@ def test_table_two_ranks_the_sources_that_the_text_lists(paper):
 def test_table_two_of_ncti_ranks_every_checkpoint_with_a_published_accuracy(paper):
     pool = Experiment("selfsupervised", "paper").pool
     table = published.load("selfsupervised_finetuned_accuracy")
-    assert {imagenet.RELEASED[loss] for loss in pool.losses} == set(table.index) and set(pool.targets) == set(table.columns)
+    assert {imagenet.RELEASED[loss] for loss in pool.losses} == set(table.index) and set(pool.targets) == set(
+        table.columns
+    )
     assert set(pool.targets) == set(published.wide("ncti_table2").columns.drop("average"))
 
 

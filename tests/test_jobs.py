@@ -24,7 +24,12 @@ def _square(folder, i):
 
 def _threads(_):
     np.ones((9, 9)) @ np.ones((9, 9))
-    return torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info()}, os.environ["OMP_NUM_THREADS"], os.getpid()
+    return (
+        torch.get_num_threads(),
+        {pool["num_threads"] for pool in threadpool_info()},
+        os.environ["OMP_NUM_THREADS"],
+        os.getpid(),
+    )
 
 
 def _killed(_):

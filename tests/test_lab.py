@@ -29,7 +29,10 @@ def test_a_copy_keeps_what_its_reader_changed_and_the_committed_notebook_stays(n
     assert contents(copies) == committed and not capsys.readouterr().out
     (copies / "01_one.ipynb").write_text(notebook("mine"))
     assert lab.working_copies() == copies and contents(copies) == committed | {"01_one": notebook("mine")}
-    assert "build/lab/01_one.ipynb has other cells than notebooks/01_one.ipynb: `make lab REFRESH=01_one`" in capsys.readouterr().out
+    assert (
+        "build/lab/01_one.ipynb has other cells than notebooks/01_one.ipynb: `make lab REFRESH=01_one`"
+        in capsys.readouterr().out
+    )
     assert contents(notebooks) == committed
 
 

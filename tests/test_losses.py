@@ -150,7 +150,11 @@ def literal_margin(x, W, b, labels, annealing, m):
 
 
 def random_head(n=300, d=3):
-    x, W, b = torch.randn(n, d, dtype=torch.float64), torch.randn(N_CLASSES, d, dtype=torch.float64), torch.randn(N_CLASSES)
+    x, W, b = (
+        torch.randn(n, d, dtype=torch.float64),
+        torch.randn(N_CLASSES, d, dtype=torch.float64),
+        torch.randn(N_CLASSES),
+    )
     return x, W, b.double(), torch.arange(n) % N_CLASSES
 
 
@@ -359,7 +363,9 @@ def pretrained(loss):
 def test_models_are_fine_tuned_by_cross_entropy_whatever_trained_them(root):
     spec, arrays = pretrained("taylor_softmax")
     target = {"target": "digits", "max_per_class": 4, "seed": 0, "recipe": spec["recipe"]}
-    tuned = [classification.finetune(target, spec | {"loss": loss}, arrays) for loss in ("taylor_softmax", "cross_entropy")]
+    tuned = [
+        classification.finetune(target, spec | {"loss": loss}, arrays) for loss in ("taylor_softmax", "cross_entropy")
+    ]
     assert tuned[0]["loss"].tolist() == tuned[1]["loss"].tolist()
     assert tuned[0]["accuracy"] == tuned[1]["accuracy"]
 
@@ -367,7 +373,9 @@ def test_models_are_fine_tuned_by_cross_entropy_whatever_trained_them(root):
 def test_source_probabilities_are_those_of_the_loss(root):
     spec, arrays = pretrained("taylor_softmax")
     target = {"target": "digits", "split": "train", "max_per_class": 4}
-    taylor, plain = (classification.extract(target, spec | {"loss": loss}, arrays) for loss in ("taylor_softmax", "mixup"))
+    taylor, plain = (
+        classification.extract(target, spec | {"loss": loss}, arrays) for loss in ("taylor_softmax", "mixup")
+    )
     assert np.array_equal(taylor["features"], plain["features"])
     head = last_layer.find(classification.restore(spec, arrays))
     logits = head(torch.from_numpy(plain["features"])).detach()

@@ -1,4 +1,6 @@
-"""What is left of the digits where features are nearly singular, far apart, huge or tiny; references from singular values."""
+"""What is left of the digits where features are nearly singular, far apart, huge or tiny; references from singular
+values.
+"""
 
 import sys
 
@@ -93,7 +95,9 @@ def test_float32_features_of_classes_far_apart_score_like_their_values_in_float6
     exact = H.astype(np.float64)
     assert metrics.transrate(H, y) == pytest.approx(transrate(exact, y), rel=1e-4)
     assert metrics.h_score(H, y) == pytest.approx(h_score(exact, y), rel=1e-6)
-    assert metrics.all_scores(H, y, nleep=False) == pytest.approx(metrics.all_scores(exact, y, nleep=False), rel=1e-4, abs=1e-9)
+    assert metrics.all_scores(H, y, nleep=False) == pytest.approx(
+        metrics.all_scores(exact, y, nleep=False), rel=1e-4, abs=1e-9
+    )
 
 
 def test_classes_apart_in_float64_keep_their_spread():

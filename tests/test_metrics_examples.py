@@ -16,7 +16,9 @@ def test_the_examples_give_what_they_print(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
-@pytest.mark.parametrize("name", [name for name in metrics.__all__ if not name.endswith("Terms") and name != "collapse"])
+@pytest.mark.parametrize(
+    "name", [name for name in metrics.__all__ if not name.endswith("Terms") and name != "collapse"]
+)
 def test_everything_public_has_an_example(name):
     assert doctest.DocTestFinder(recurse=False).find(getattr(metrics, name))[0].examples
 

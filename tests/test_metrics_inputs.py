@@ -296,7 +296,9 @@ def test_labels_held_in_another_way_are_refused_with_what_to_do(metric, features
 
 
 def test_booleans_unmasked_arrays_and_integers_as_objects_are_taken(features, labels):
-    assert metrics.logme(torch.tensor(features > 0), labels) == pytest.approx(metrics.logme(features > 0, labels), rel=1e-6)
+    assert metrics.logme(torch.tensor(features > 0), labels) == pytest.approx(
+        metrics.logme(features > 0, labels), rel=1e-6
+    )
     expected = metrics.logme(features, labels)
     assert metrics.logme(np.ma.masked_array(features), labels.astype(object)) == pytest.approx(expected, rel=1e-12)
 
@@ -333,7 +335,9 @@ def test_statistics_that_refused_their_first_batch_are_still_empty(features, lab
     statistics = ClassStatistics()
     with pytest.raises(ValueError, match="contain nan"):
         statistics.update(np.where(np.arange(10) == 3, np.nan, features), labels)
-    assert metrics.logme(statistics.update(features[:, :4], labels)) == metrics.logme(ClassStatistics().update(features[:, :4], labels))
+    assert metrics.logme(statistics.update(features[:, :4], labels)) == metrics.logme(
+        ClassStatistics().update(features[:, :4], labels)
+    )
 
 
 # ------------------------------------------------------------------------------------------ warnings

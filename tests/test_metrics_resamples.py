@@ -44,7 +44,9 @@ def test_a_resample_scores_like_copies_of_its_samples(n, d, dtype):
 def test_a_resample_has_the_mixture_of_its_copies():
     H, y = gaussian(120, 6, np.float64)
     drawn = np.sort(positions(y))
-    assert metrics.nleep(Samples(H, y).resampled(drawn), None) == pytest.approx(metrics.nleep(H[drawn], y[drawn]), rel=1e-6)
+    assert metrics.nleep(Samples(H, y).resampled(drawn), None) == pytest.approx(
+        metrics.nleep(H[drawn], y[drawn]), rel=1e-6
+    )
 
 
 def test_a_resample_of_torch_features_stays_torch():

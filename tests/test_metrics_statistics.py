@@ -139,6 +139,7 @@ def test_projections_too_large_to_keep_are_computed_again_with_the_same_result(m
     kept = scores(features, labels)
     monkeypatch.setattr(sys.modules["ncrepro.metrics.samples"], "KEPT_BYTES", 0)
     again = scores(features, labels)
-    # A nuclear norm is a sum of roots of eigenvalues: rounding of 1e-16 in one that is nearly 0 becomes 1e-8, see `ncti`.
+    # A nuclear norm is a sum of roots of eigenvalues: rounding of 1e-16 in one that is nearly 0 becomes 1e-8, see
+    # `ncti`.
     assert again.pop("ncti_log_vc") == pytest.approx(kept.pop("ncti_log_vc"), rel=1e-8)
     assert again == pytest.approx(kept, rel=1e-12)

@@ -164,6 +164,9 @@ def test_fewer_than_two_classes_are_refused(n_classes):
 
 def test_a_network_without_a_linear_layer_ends_in_its_last_convolution():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3, padding=1), nn.Flatten())
-    assert last_layer.find(network) is network[1] and (last_layer.width(network), last_layer.n_outputs(network)) == (4, 5)
+    assert last_layer.find(network) is network[1] and (last_layer.width(network), last_layer.n_outputs(network)) == (
+        4,
+        5,
+    )
     last_layer.replace(network, 7, seed=0)
     assert last_layer.n_outputs(network) == 7 and network[1].padding == (1, 1)

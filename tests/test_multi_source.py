@@ -24,17 +24,22 @@ def _close():
 
 
 class Study:
-    """Two architectures x three sources. Architecture b is better by 40 points, though every score says the opposite; among
+    """Two architectures x three sources. Architecture b is better by 40 points, though every score says the opposite;
+    among
     sources of one architecture every score is right."""
 
     def __init__(self, folder):
         self.results = folder
         self.pool = Pool("p", ("a", "b"), ("s", "t", "u"), ("x", "y"), {}, {})
         lift, source = {"a": 0.0, "b": 40.0}, {"s": 1.0, "t": 2.0, "u": 4.0}
-        self.rows = [(m.name, target, lift[m.architecture], source[m.source]) for m in self.pool.models for target in "xy"]
+        self.rows = [
+            (m.name, target, lift[m.architecture], source[m.source]) for m in self.pool.models for target in "xy"
+        ]
 
     def ranked(self):
-        table = pd.DataFrame([(m, target, a + s) for m, target, a, s in self.rows], columns=["model", "target", "accuracy"])
+        table = pd.DataFrame(
+            [(m, target, a + s) for m, target, a, s in self.rows], columns=["model", "target", "accuracy"]
+        )
         accuracies = table.pivot(index="model", columns="target", values="accuracy")
         return ranking.totals(self.read("scores")), accuracies
 
@@ -43,7 +48,9 @@ class Study:
 
     def read(self, table):
         if table == "pretraining":
-            return pd.DataFrame({"model": [m.name for m in self.pool.models], "source_accuracy": range(6), "n_parameters": 7})
+            return pd.DataFrame(
+                {"model": [m.name for m in self.pool.models], "source_accuracy": range(6), "n_parameters": 7}
+            )
         if table == "correlations":
             return experiment.correlations(*self.ranked())
         single = [(m, target, "leep", "total", s - a) for m, target, a, s in self.rows]
@@ -87,7 +94,9 @@ def test_the_matrix_of_sources_puts_the_best_source_first_and_shows_ranks_of_met
 
 
 def test_a_matrix_writes_every_text_into_its_cell():
-    table = pd.DataFrame({"panel": ["p", "p", "q", "q"], "row": list("abab"), "column": "x", "text": list("1234"), "shade": [0, 1, 1, 0]})
+    table = pd.DataFrame(
+        {"panel": ["p", "p", "q", "q"], "row": list("abab"), "column": "x", "text": list("1234"), "shade": [0, 1, 1, 0]}
+    )
     figure = multi_source.matrices(table, "title", "rank")
     texts = [[(text.get_position(), text.get_text()) for text in ax.texts] for ax in figure.axes[:2]]
     assert texts == [[((0, 0), "1"), ((0, 1), "2")], [((0, 0), "3"), ((0, 1), "4")]]
@@ -105,7 +114,9 @@ def test_questions_are_drawn_with_their_numbers_and_what_no_question_has_an_answ
     assert [tick.get_text() for tick in axes[0].get_yticklabels()] == ["FaCe", "NCTI"]
     for ax, missing in zip(axes, ([], [0]), strict=True):
         assert [text.get_position()[1] for text in ax.texts if text.get_text() == "n/a"] == missing
-        assert ax.get_ylim()[0] > max(ax.get_yticks()) and ax.get_ylim()[1] < min(ax.get_yticks())  # no name stands beside the axis
+        assert ax.get_ylim()[0] > max(ax.get_yticks()) and ax.get_ylim()[1] < min(
+            ax.get_yticks()
+        )  # no name stands beside the axis
 
 
 def test_the_drawn_margin_is_the_one_that_trains():

@@ -16,7 +16,9 @@ POOL = "multi_source"
 
 
 def write_run(profile: str, kind: str) -> None:
-    """A run of everything, made up: the tables of one pool and an index of figures, from the seed that the repetition's number is."""
+    """A run of everything, made up: the tables of one pool and an index of figures, from the seed that the repetition's
+    number is.
+    """
     name, _, repetition = profile.partition("+")
     rng = np.random.default_rng(int(repetition or 0))
     pool = profiles.load(name).pool(POOL)
@@ -24,8 +26,12 @@ def write_run(profile: str, kind: str) -> None:
     folder = paths.root() / "data" / kind / profile
     quality = pd.Series(np.linspace(50, 90, len(models)), models)
     pairs = [(model, target) for model in models for target in pool.targets]
-    accuracies = pd.DataFrame([{"model": m, "target": t, "seed": 0, "accuracy": quality[m] + rng.normal(0, 4)} for m, t in pairs])
-    pretraining = pd.DataFrame({"model": models, "n_parameters": range(10, 10 + len(models)), "source_accuracy": quality.to_numpy()})
+    accuracies = pd.DataFrame(
+        [{"model": m, "target": t, "seed": 0, "accuracy": quality[m] + rng.normal(0, 4)} for m, t in pairs]
+    )
+    pretraining = pd.DataFrame(
+        {"model": models, "n_parameters": range(10, 10 + len(models)), "source_accuracy": quality.to_numpy()}
+    )
     scores = pd.DataFrame([
         {"model": m, "target": t, "metric": metric, "term": term, "score": (quality[m] + rng.normal(0, 6)) / 100}
         for m, t in pairs
@@ -53,7 +59,9 @@ def command(root):
     write_run("smoke", "reference")
     for repetition in range(1, 5):
         write_run(f"smoke+{repetition}", "prepared")
-    return shlex.join(["sh", "-c", "touch 'ran {profile}' && mkdir -p data/results && cp -r 'data/prepared/{profile}' data/results/"])
+    return shlex.join(
+        ["sh", "-c", "touch 'ran {profile}' && mkdir -p data/results && cp -r 'data/prepared/{profile}' data/results/"]
+    )
 
 
 def test_a_study_of_three_repetitions(command, root, capsys):
@@ -78,14 +86,23 @@ def test_a_study_of_three_repetitions(command, root, capsys):
     verdicts = pd.read_csv(written / "verdicts.csv").pivot(index="figure", columns="repetition", values="verdict")
     assert summary["verdicts", "figures that ever change"] == (verdicts.nunique(axis=1) > 1).sum()
     scale = pd.read_csv(written / "tolerances.csv").query("column == 'accuracy' and table.str.contains('accuracies')")
-    assert scale["scale"].item() == pytest.approx(4 * 2 / np.pi**0.5, rel=0.35)  # of two normal numbers, the mean difference
+    assert scale["scale"].item() == pytest.approx(
+        4 * 2 / np.pi**0.5, rel=0.35
+    )  # of two normal numbers, the mean difference
     for repetition in (1, 2, 3):  # the study's own repetitions lie within its limits
         assert verify.verify(f"smoke+{repetition}") == 0
 
 
 def test_a_verdict_that_was_open_does_not_contradict():
-    words = {"a": ("holds", "holds"), "b": ("holds", noise.OPEN), "c": ("holds", "does not hold"), "d": (noise.OPEN, "does not hold")}
-    verdicts = pd.DataFrame([{"repetition": r, "figure": f, "verdict": word} for f, pair in words.items() for r, word in enumerate(pair)])
+    words = {
+        "a": ("holds", "holds"),
+        "b": ("holds", noise.OPEN),
+        "c": ("holds", "does not hold"),
+        "d": (noise.OPEN, "does not hold"),
+    }
+    verdicts = pd.DataFrame(
+        [{"repetition": r, "figure": f, "verdict": word} for f, pair in words.items() for r, word in enumerate(pair)]
+    )
     said = {of: value for _, _, of, value in noise._changes(verdicts)}
     assert said["share that differ between two runs"] == 0.75
     assert said["share that contradict each other in two runs"] == 0.25
@@ -124,7 +141,9 @@ def test_a_repetition_that_fails_is_named_and_the_others_count(command, root, ca
     assert "2 of 3 repetitions of 'smoke' are finished" in said.out
 
 
-def test_the_light_form_runs_the_verbs_of_the_chosen_pools_and_leaves_the_committed_study_alone(command, root, monkeypatch, capsys):
+def test_the_light_form_runs_the_verbs_of_the_chosen_pools_and_leaves_the_committed_study_alone(
+    command, root, monkeypatch, capsys
+):
     called = []
 
     class Verbs(noise.Experiment):
@@ -165,7 +184,9 @@ def test_tables_of_other_code_are_refused_by_name(command, root, capsys):
         write_run(f"smoke+{repetition}", "results")
     path = paths.results("smoke+2", POOL) / "scores.csv"
     pd.read_csv(path).assign(more=1).to_csv(path, index=False)
-    with pytest.raises(ValueError, match=r"smoke\+2/multi_source/scores.csv has other columns than .* it was made by other code"):
+    with pytest.raises(
+        ValueError, match=r"smoke\+2/multi_source/scores.csv has other columns than .* it was made by other code"
+    ):
         noise.noise("smoke", 2, command=command)
 
 
@@ -177,7 +198,9 @@ def test_a_run_whose_models_are_exchanged_is_refused_by_the_study(command, root,
     path = paths.results("smoke+5", POOL) / "scores.csv"
     table = verify.read(path)
     models = table["model"].unique()
-    table["score"] = table.set_index("model")["score"].rename({models[0]: models[-1], models[-1]: models[0]}).loc[models].to_numpy()
+    table["score"] = (
+        table.set_index("model")["score"].rename({models[0]: models[-1], models[-1]: models[0]}).loc[models].to_numpy()
+    )
     table.to_csv(path, index=False, lineterminator="\n")
     capsys.readouterr()
     assert verify.verify("smoke+5") == 1

@@ -26,7 +26,13 @@ def rows(n, p=8):
 
 
 def encoder():
-    return nn.Sequential(nn.Conv2d(3, N_FEATURES, 3, stride=4), nn.BatchNorm2d(N_FEATURES), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(
+        nn.Conv2d(3, N_FEATURES, 3, stride=4),
+        nn.BatchNorm2d(N_FEATURES),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
 
 
 def images(n=N_IMAGES):
@@ -56,7 +62,9 @@ def test_instance_discrimination_is_the_mean_negative_log_probability_plus_the_d
 
 def test_instance_discrimination_among_images_that_look_alike_costs_log_n():
     v = rows(1)
-    assert float(insdis.instance_loss(v, v.repeat(7, 1), torch.tensor([3]), 0.07, 30.0)) == pytest.approx(math.log(7), rel=1e-5)
+    assert float(insdis.instance_loss(v, v.repeat(7, 1), torch.tensor([3]), 0.07, 30.0)) == pytest.approx(
+        math.log(7), rel=1e-5
+    )
 
 
 def test_info_nce_is_its_definition_for_every_query():
@@ -70,7 +78,9 @@ def test_info_nce_is_its_definition_for_every_query():
 
 def test_info_nce_of_a_match_among_orthogonal_keys_is_known():
     axes = torch.eye(5)
-    assert float(moco.info_nce(axes[:2], axes, 0.5)) == pytest.approx(-math.log(math.exp(2) / (math.exp(2) + 4)), rel=1e-5)
+    assert float(moco.info_nce(axes[:2], axes, 0.5)) == pytest.approx(
+        -math.log(math.exp(2) / (math.exp(2) + 4)), rel=1e-5
+    )
 
 
 def test_nt_xent_is_its_definition_over_all_ordered_pairs():
@@ -94,7 +104,9 @@ def test_nt_xent_of_a_collapsed_batch_is_log_of_all_others():
 
 def test_byol_loss_is_the_squared_distance_of_unit_vectors():
     prediction, target = torch.randn(4, 8) * 3, torch.randn(4, 8) / 5
-    assert float(byol.byol_loss(prediction, target)) == pytest.approx(float((unit(prediction) - unit(target)).square().sum(1).mean()), rel=1e-5)
+    assert float(byol.byol_loss(prediction, target)) == pytest.approx(
+        float((unit(prediction) - unit(target)).square().sum(1).mean()), rel=1e-5
+    )
 
 
 def test_byol_loss_runs_from_0_for_parallel_to_4_for_opposite():
@@ -112,7 +124,9 @@ def test_swapped_prediction_is_the_cross_entropy_of_the_other_codes():
 
 
 def test_swapped_prediction_between_uniform_codes_and_equal_scores_is_log_k():
-    assert float(swav.swapped_loss(torch.zeros(5, 8), torch.full((5, 8), 1 / 8), 0.1)) == pytest.approx(math.log(8), rel=1e-5)
+    assert float(swav.swapped_loss(torch.zeros(5, 8), torch.full((5, 8), 1 / 8), 0.1)) == pytest.approx(
+        math.log(8), rel=1e-5
+    )
 
 
 def test_prototype_loss_is_its_definition_with_a_temperature_per_cluster():

@@ -57,20 +57,27 @@ def as_folders(data, monkeypatch):
 
 def as_batches(data, monkeypatch):
     """torchvision's pickled batches, without their checksums."""
-    for archive, kind, key, names in (("cifar100", tv.CIFAR100, "fine_labels", "fine_label_names"), ("cifar10", tv.CIFAR10, "labels", "label_names")):
+    for archive, kind, key, names in (
+        ("cifar100", tv.CIFAR100, "fine_labels", "fine_label_names"),
+        ("cifar10", tv.CIFAR10, "labels", "label_names"),
+    ):
         place = data / kind.base_folder
         place.mkdir()
         for split, (images, labels) in both(archive).items():
             files = [name for name, _ in getattr(kind, f"{split}_list")]
             monkeypatch.setattr(kind, f"{split}_list", [[name, None] for name in files])
             flat = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-            for name, part, of_part in zip(files, np.array_split(flat, len(files)), np.array_split(labels, len(files)), strict=True):
+            for name, part, of_part in zip(
+                files, np.array_split(flat, len(files)), np.array_split(labels, len(files)), strict=True
+            ):
                 (place / name).write_bytes(pickle.dumps({"data": part, key: of_part.tolist()}))
         monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": None})
         (place / kind.meta["filename"]).write_bytes(pickle.dumps({names: list(CLASSES[archive])}))
         entry = torchvision_datasets.ENTRIES[archive]
         n = len(CLASSES[archive])
-        monkeypatch.setitem(torchvision_datasets.ENTRIES, archive, replace(entry, n_train=N["train"] * n, n_test=N["test"] * n))
+        monkeypatch.setitem(
+            torchvision_datasets.ENTRIES, archive, replace(entry, n_train=N["train"] * n, n_test=N["test"] * n)
+        )
 
 
 @pytest.fixture(params=[as_folders, as_batches])
@@ -95,7 +102,9 @@ def test_half_of_cifar100_is_source_and_half_is_five_targets_of_ten():
     assert all(len(part) == 10 for part in targets + sources) and len(classes["all_themes"]) == 50
     assert set.union(*sources) == classes["all_themes"] and classes["all_themes"].isdisjoint(set.union(*targets))
     assert len(set.union(*sources, *targets)) == 100
-    assert classes["mammals"] == set("leopard tiger porcupine raccoon camel chimpanzee kangaroo hamster rabbit squirrel".split())
+    assert classes["mammals"] == set(
+        "leopard tiger porcupine raccoon camel chimpanzee kangaroo hamster rabbit squirrel".split()
+    )
     assert classes["home"] == set("bowl cup chair table clock lamp television baby girl woman".split())
     assert classes["cifar10_subset"].isdisjoint(classes["all_themes"])
 
@@ -149,6 +158,7 @@ def test_images_are_near_duplicates_only_below_the_threshold():
 
 def test_a_model_remembers_which_photographs_it_was_trained_on_and_drawn_data_change_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
+
     def rests_on(name):
         return datasets.provenance(datasets.reader(name), name)
 
@@ -207,7 +217,14 @@ def test_the_task_of_full_size_trains_restores_and_extracts(monkeypatch, tmp_pat
     data = datasets.Images("home", "train", images, np.tile([0, 1], 4), ("a", "b"))
     monkeypatch.setattr(datasets, "load", lambda *_: data)
     recipe = {"epochs": 1, "batch_size": 4, "learning_rate": 0.01}
-    spec = {"architecture": "resnet34", "source": "home_source", "loss": "cross_entropy", "max_per_class": None, "recipe": recipe, "seed": 0}
+    spec = {
+        "architecture": "resnet34",
+        "source": "home_source",
+        "loss": "cross_entropy",
+        "max_per_class": None,
+        "recipe": recipe,
+        "seed": 0,
+    }
     pretrained = task.pretrain(spec)
     artifacts.save(tmp_path / "model.safetensors", pretrained, {})
     kept = artifacts.load(tmp_path / "model.safetensors", {})
@@ -219,6 +236,9 @@ def test_the_task_of_full_size_trains_restores_and_extracts(monkeypatch, tmp_pat
 
 def test_the_archives_are_listed_and_image_folders_count_as_present(tmp_path, monkeypatch):
     monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
-    assert catalogue.data(profiles.load("photos"))[["name", "state"]].values.tolist() == [["cifar100", "missing"], ["cifar10", "missing"]]
+    assert catalogue.data(profiles.load("photos"))[["name", "state"]].values.tolist() == [
+        ["cifar100", "missing"],
+        ["cifar10", "missing"],
+    ]
     (tmp_path / "cifar100" / "train").mkdir(parents=True)
     assert catalogue.data(profiles.load("photos"))["state"].tolist() == ["present", "missing"]

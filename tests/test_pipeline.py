@@ -19,8 +19,14 @@ def notebook(*cells, tag="parameters"):
     """A notebook of code cells, the first one tagged."""
     made = [{"cell_type": "code", "metadata": {}, "source": c, "outputs": [], "execution_count": None} for c in cells]
     made[0]["metadata"] = {"tags": [tag]} if tag else {}
-    return json.dumps({"cells": made, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-                       "nbformat": 4, "nbformat_minor": 4})  # fmt: skip
+    return json.dumps(
+        {
+            "cells": made,
+            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+            "nbformat": 4,
+            "nbformat_minor": 4,
+        }
+    )
 
 
 @pytest.fixture
@@ -85,7 +91,9 @@ def test_make_alone_explains_itself(make):
 
 
 def test_make_fails_when_a_notebook_fails_and_says_why_in_one_line(make, checkout):
-    (checkout / "notebooks" / "00_start_here.ipynb").write_text(notebook("profile = None", "raise RuntimeError('no luck')"))
+    (checkout / "notebooks" / "00_start_here.ipynb").write_text(
+        notebook("profile = None", "raise RuntimeError('no luck')")
+    )
     result = make("build/smoke/00_start_here.ipynb")
     assert result.returncode != 0
     assert "error: 00_start_here.ipynb: RuntimeError: no luck" in result.stderr
@@ -119,7 +127,10 @@ def test_make_runs_in_order_what_is_not_up_to_date_and_nothing_else(make, checko
     assert make("all").stdout.split() == ["00_first"]  # what the last one reads did not change
     again = make("all").stdout
     assert "Nothing to be done" in again and "first" not in again
-    assert make("clean", "all").stdout.split()[-2:] == ["00_first", "90_last"]  # one after the other, though runs go on in pairs
+    assert make("clean", "all").stdout.split()[-2:] == [
+        "00_first",
+        "90_last",
+    ]  # one after the other, though runs go on in pairs
 
 
 def test_the_makefile_leaves_to_python_what_python_reads():
@@ -132,9 +143,18 @@ def test_the_makefile_leaves_to_python_what_python_reads():
 
 @pytest.mark.parametrize("arguments", [["--help"], ["rules", "build/rules.mk"]])
 def test_what_needs_no_torch_does_not_load_it(arguments, root):
-    code = "import sys; sys.argv[1:] = sys.argv[2:]\ntry: import ncrepro.__main__\nexcept SystemExit: print('torch' in sys.modules)"
+    code = (
+        "import sys; sys.argv[1:] = sys.argv[2:]\ntry: import ncrepro.__main__\nexcept SystemExit: print('torch' "
+        "in sys.modules)"
+    )
     command = [sys.executable, "-c", code, "-", *arguments]
-    ran = subprocess.run(command, env={"NCREPRO_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, cwd=root)
+    ran = subprocess.run(
+        command,
+        env={"NCREPRO_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        cwd=root,
+    )
     assert ran.stdout.endswith("False\n"), ran.stderr
 
 
@@ -173,7 +193,9 @@ def tables(root: Path) -> dict[str, bytes]:
 
 def start(root: Path) -> subprocess.Popen:
     environment = {"PATH": "/usr/bin:/bin", "NCREPRO_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen([sys.executable, "-c", RUN], env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def test_a_killed_run_started_again_gives_the_tables_of_an_undisturbed_one(root, tmp_path_factory):

@@ -60,7 +60,9 @@ def test_models_are_named_after_what_distinguishes_them():
     recipe = {"epochs": 1}
     pool = profiles.Pool("p", ("resnet34", "vgg16"), ("source",), ("digits",), recipe, recipe)
     assert [m.name for m in pool.models] == ["resnet34", "vgg16"]
-    assert [m.name for m in profiles.Pool("p", ("vgg16",), ("source",), ("digits",), recipe, recipe).models] == ["vgg16"]
+    assert [m.name for m in profiles.Pool("p", ("vgg16",), ("source",), ("digits",), recipe, recipe).models] == [
+        "vgg16"
+    ]
     pool = profiles.Pool("p", ("resnet34", "vgg16"), ("signs", "math"), ("digits",), recipe, recipe)
     assert [m.name for m in pool.models] == ["resnet34@signs", "resnet34@math", "vgg16@signs", "vgg16@math"]
 
@@ -77,7 +79,11 @@ BROKEN = [  # smoke.yaml with the first ``old`` replaced by ``new``, and the wor
     ("epochs: 1, ", "epochs: 1, epochs: 2, ", "line 13: the key 'epochs' stands there 2 times"),
     ("workers: 2", "workers: !!python/name:os.getcwd", "line 2 is not YAML: could not determine a constructor"),
     ("workers: 2", "workers: !!bool 2", "smoke.yaml: line 2: '2' is no bool"),
-    ("workers: 2", "workers: 2020-13-45", "smoke.yaml: line 2: '2020-13-45' is no timestamp .month must be in 1..12.; put text in quotes"),
+    (
+        "workers: 2",
+        "workers: 2020-13-45",
+        "smoke.yaml: line 2: '2020-13-45' is no timestamp .month must be in 1..12.; put text in quotes",
+    ),
     ("workers: 2", "workers: " + "9" * 5000, "smoke.yaml: line 2: '9999.* is no int"),
     ("workers: 2", "workers: 0x" + "f" * 5000, "smoke.yaml: workers is a number of more than 40 digits; allowed is"),
     ("workers: 2", "--- {}\n---\nworkers: 2", "smoke.yaml: line [0-9]+ is not YAML"),
@@ -96,7 +102,11 @@ BROKEN = [  # smoke.yaml with the first ``old`` replaced by ``new``, and the wor
     ("disk_gb: 0.2", "disk_gb: .inf", "disk_gb is inf; allowed is"),
     ("description: Everything", "description: 3 #", "description is 3; allowed is text"),
     ("disk_gb: 0.2", "disk_gb: 0.2\nwithout: 33_cost", "without is '33_cost'; allowed is a list of one name or more"),
-    ("disk_gb: 0.2", "disk_gb: 0.2\nwithout: [33_cots]", "without: unknown notebook '33_cots': .*did you mean '33_cost'"),
+    (
+        "disk_gb: 0.2",
+        "disk_gb: 0.2\nwithout: [33_cots]",
+        "without: unknown notebook '33_cots': .*did you mean '33_cost'",
+    ),
     ("disk_gb: 0.2", "disk_gb: 0.2\nwithout: []", "without is \\[\\]; allowed is a list"),
     # A pool
     ("  multi_source:", "  multi-source:", "a key of pools is 'multi-source'; allowed is letters, digits and _"),
@@ -104,8 +114,16 @@ BROKEN = [  # smoke.yaml with the first ``old`` replaced by ``new``, and the wor
     ("ncti: [resnet34,", "n/cti: [resnet34,", "a key of pools.supervised.subsets is 'n/cti'; allowed is letters"),
     ("  multi_source:", "  ../../source:", "a key of pools is '../../source'; allowed is letters"),
     ("  multi_source:", "  3:", "a key of pools is 3; allowed is text"),
-    ("architectures: [resnet34, densenet121", "architecture: [resnet34, densenet121", "pools.supervised: unknown key 'architecture'"),
-    ("max_per_class: 6", "max_perclass: 6", "pools.supervised: unknown key 'max_perclass'.*did you mean 'max_per_class'"),
+    (
+        "architectures: [resnet34, densenet121",
+        "architecture: [resnet34, densenet121",
+        "pools.supervised: unknown key 'architecture'",
+    ),
+    (
+        "max_per_class: 6",
+        "max_perclass: 6",
+        "pools.supervised: unknown key 'max_perclass'.*did you mean 'max_per_class'",
+    ),
     ("max_per_class: 6", "max_per_class: 0", "pools.supervised.max_per_class is 0; allowed is"),
     ("max_per_class: 6", "max_per_class: 6.5", "pools.supervised.max_per_class is 6.5; allowed is a whole number"),
     ("    sources: [source]\n", "", "pools.supervised: the key 'sources' is missing"),
@@ -113,46 +131,114 @@ BROKEN = [  # smoke.yaml with the first ``old`` replaced by ``new``, and the wor
     ("sources: [source]", "sources: source", "pools.supervised.sources is 'source'; allowed is a list"),
     ("targets: [digits, signs", "targets: [digits, digits, signs", "pools.supervised.targets names 'digits' twice"),
     ("targets: [digits, signs", "targets: [digits, no", "pools.supervised.targets.1. is False; allowed is text"),
-    ("targets: [digits, signs", "targets: [digits, source, signs", "pools.supervised.targets: 'source' is among the sources, too"),
-    ("[resnet34, densenet121,", "[resnet34, resnet34, densenet121,", "pools.supervised.architectures names 'resnet34' twice"),
+    (
+        "targets: [digits, signs",
+        "targets: [digits, source, signs",
+        "pools.supervised.targets: 'source' is among the sources, too",
+    ),
+    (
+        "[resnet34, densenet121,",
+        "[resnet34, resnet34, densenet121,",
+        "pools.supervised.architectures names 'resnet34' twice",
+    ),
     ("losses: [cross_entropy,", "losses: [mixup, cross_entropy,", "pools.loss_functions.losses names 'mixup' twice"),
-    ("task: segmentation", "task: segmentaton", "pools.segmentation.task: unknown task 'segmentaton': .*did you mean 'segmentation'"),
+    (
+        "task: segmentation",
+        "task: segmentaton",
+        "pools.segmentation.task: unknown task 'segmentaton': .*did you mean 'segmentation'",
+    ),
     ("task: segmentation", "task: [text]", "pools.segmentation.task: unknown task"),
     ("seeds: 1", "seeds: 0", "pools.supervised.seeds is 0; allowed is a whole number from 1 to 1,000"),
     ("seeds: 1", "seeds: 1001", "pools.supervised.seeds is 1001; allowed is"),
-    ("more_seeds: {digits: 2}", "more_seeds: {digit: 2}", "pools.supervised.more_seeds: unknown target 'digit': .*did you mean 'digits'"),
+    (
+        "more_seeds: {digits: 2}",
+        "more_seeds: {digit: 2}",
+        "pools.supervised.more_seeds: unknown target 'digit': .*did you mean 'digits'",
+    ),
     ("more_seeds: {digits: 2}", "more_seeds: {digits: 0}", "pools.supervised.more_seeds.digits is 0; allowed is"),
     ("more_seeds: {digits: 2}", "more_seeds: 2", "pools.supervised.more_seeds is 2; allowed is a mapping"),
-    ("more_seeds: {digits: 2}", "more_seeds: {true: 2}", "a key of pools.supervised.more_seeds is True; allowed is text"),
+    (
+        "more_seeds: {digits: 2}",
+        "more_seeds: {true: 2}",
+        "a key of pools.supervised.more_seeds is True; allowed is text",
+    ),
     ("seeds: 1", "finetune_of: {digit: {}}", "pools.supervised.finetune_of: unknown target 'digit'"),
-    ("seeds: 1", "finetune_of: {digits: {epochs: 1}}", "pools.supervised.finetune_of.digits: the key 'batch_size' is missing"),
+    (
+        "seeds: 1",
+        "finetune_of: {digits: {epochs: 1}}",
+        "pools.supervised.finetune_of.digits: the key 'batch_size' is missing",
+    ),
     ("seeds: 1", "extract: {split: released}", "pools.supervised.extract: the key 'split' means nothing here"),
     # Its subsets
-    ("ncti: [resnet34,", "ncti: [resnet43,", "pools.supervised.subsets.ncti.models: unknown model 'resnet43'.*did you mean 'resnet34'"),
+    (
+        "ncti: [resnet34,",
+        "ncti: [resnet43,",
+        "pools.supervised.subsets.ncti.models: unknown model 'resnet43'.*did you mean 'resnet34'",
+    ),
     ("ncti: [resnet34,", "ncti: [vgg16, vgg16, resnet34,", "pools.supervised.subsets.ncti.models names 'vgg16' twice"),
     ("ncti: [resnet34, densenet121, mobilenet_v2]", "ncti: []", "pools.supervised.subsets.ncti.models is \\[\\]"),
-    ("ncti: [resnet34, densenet121, mobilenet_v2]", "ncti: {targets: [digits]}", "subsets.ncti: the key 'models' is missing"),
-    ("ncti: [resnet34, densenet121, mobilenet_v2]", "ncti: {models: [vgg16], target: [digits]}", "subsets.ncti: unknown key 'target'"),
-    ("ncti: [resnet34, densenet121, mobilenet_v2]", "ncti: {models: [vgg16], targets: [math]}", "ncti.targets: unknown target 'math'"),
-    ("ncti: [resnet34, densenet121, mobilenet_v2]", "ncti: {models: [vgg16], truth: top1}", "ncti.truth: unknown truth 'top1'"),
+    (
+        "ncti: [resnet34, densenet121, mobilenet_v2]",
+        "ncti: {targets: [digits]}",
+        "subsets.ncti: the key 'models' is missing",
+    ),
+    (
+        "ncti: [resnet34, densenet121, mobilenet_v2]",
+        "ncti: {models: [vgg16], target: [digits]}",
+        "subsets.ncti: unknown key 'target'",
+    ),
+    (
+        "ncti: [resnet34, densenet121, mobilenet_v2]",
+        "ncti: {models: [vgg16], targets: [math]}",
+        "ncti.targets: unknown target 'math'",
+    ),
+    (
+        "ncti: [resnet34, densenet121, mobilenet_v2]",
+        "ncti: {models: [vgg16], truth: top1}",
+        "ncti.truth: unknown truth 'top1'",
+    ),
     # Recipes, one for each task
-    ("epochs: 1, ", "", "pools.supervised.pretrain: the key 'epochs' is missing; needed are epochs, batch_size, learning_rate"),
+    (
+        "epochs: 1, ",
+        "",
+        "pools.supervised.pretrain: the key 'epochs' is missing; needed are epochs, batch_size, learning_rate",
+    ),
     ("epochs: 1, ", "epoch: 1, ", "pools.supervised.pretrain: unknown key 'epoch': .*did you mean 'epochs'"),
     ("epochs: 1, ", "epochs: 1.5, ", "pools.supervised.pretrain.epochs is 1.5; allowed is a whole number"),
-    ("epochs: 1, ", "epochs: 1, warmup: 2, ", "pools.supervised.pretrain.warmup is 2; allowed is a number from 0 up to"),
-    ("epochs: 1, ", "epochs: 1, shift: 32, ", "pools.supervised.pretrain.shift is 32; allowed is a whole number from 0 to 31"),
+    (
+        "epochs: 1, ",
+        "epochs: 1, warmup: 2, ",
+        "pools.supervised.pretrain.warmup is 2; allowed is a number from 0 up to",
+    ),
+    (
+        "epochs: 1, ",
+        "epochs: 1, shift: 32, ",
+        "pools.supervised.pretrain.shift is 32; allowed is a whole number from 0 to 31",
+    ),
     ("epochs: 1, ", "epochs: 1, power: 1.0, ", "pools.supervised.pretrain: unknown key 'power'"),
     ("learning_rate: 0.08", "learning_rate: 1e-3", "pretrain.learning_rate is '1e-3'; allowed is .*1.0e-3 for 1e-3"),
     ("learning_rate: 0.08", "learning_rate: .inf", "pretrain.learning_rate is inf; allowed is a number more than 0"),
     ("learning_rate: 0.03", "learning_rate: -0.03", "pools.supervised.finetune.learning_rate is -0.03; allowed is"),
     ("learning_rate: 0.03", "learning_rate: off", "pools.supervised.finetune.learning_rate is False; allowed is"),
-    ("pretrain: {epochs: 1, batch_size: 48, learning_rate: 0.08}", "pretrain: 5", "pools.supervised.pretrain is 5; allowed is a mapping"),
+    (
+        "pretrain: {epochs: 1, batch_size: 48, learning_rate: 0.08}",
+        "pretrain: 5",
+        "pools.supervised.pretrain is 5; allowed is a mapping",
+    ),
     ("learning_rate: 0.002}", "learning_rate: 0.002, warmup: 2}", "pools.segmentation.pretrain.warmup is 2"),
-    ("learning_rate: 0.002}", "learning_rate: 0.002, optimiser: adam}", "segmentation.pretrain.optimiser: unknown optimiser 'adam'"),
+    (
+        "learning_rate: 0.002}",
+        "learning_rate: 0.002, optimiser: adam}",
+        "segmentation.pretrain.optimiser: unknown optimiser 'adam'",
+    ),
     ("power: 1.0}", "power: 0}", "pools.text.pretrain.power is 0; allowed is a number more than 0"),
     ("power: 1.0}", "power: 1.0, momentum: 0.9}", "pools.text.pretrain: unknown key 'momentum'"),
     ("learning_rate: 0.005}", "learning_rate: 0.005, warmup: 2}", "pools.selfsupervised.pretrain.warmup is 2"),
-    ("learning_rate: 0.005}", "learning_rate: 0.005, momentum: 0.9}", "pools.selfsupervised.pretrain: unknown key 'momentum'"),
+    (
+        "learning_rate: 0.005}",
+        "learning_rate: 0.005, momentum: 0.9}",
+        "pools.selfsupervised.pretrain: unknown key 'momentum'",
+    ),
 ]
 
 
@@ -172,16 +258,40 @@ def test_a_broken_profile_is_one_sentence_that_names_key_value_and_remedy(old, n
     ("old", "new", "said"),
     [
         ("ground_truth: finetune, ", "", "pools.supervised.finetune: the key 'ground_truth' is missing"),
-        ("ground_truth: finetune, ", "ground_truth: finetuned, ", "finetune.ground_truth: unknown ground_truth 'finetuned'.*mean 'finetune'"),
+        (
+            "ground_truth: finetune, ",
+            "ground_truth: finetuned, ",
+            "finetune.ground_truth: unknown ground_truth 'finetuned'.*mean 'finetune'",
+        ),
         ("epochs: 20, ", "", "pools.supervised.finetune: the key 'epochs' is missing"),
-        ("learning_rate: 0.01}", "learning_rate: [0.01, 0]}", "pools.supervised.finetune.learning_rate.1. is 0; allowed is"),
+        (
+            "learning_rate: 0.01}",
+            "learning_rate: [0.01, 0]}",
+            "pools.supervised.finetune.learning_rate.1. is 0; allowed is",
+        ),
         ("learning_rate: 0.01}", "learning_rate: []}", "pools.supervised.finetune.learning_rate is \\[\\]; allowed is"),
-        ("ground_truth: published}", "ground_truth: published, epochs: 2}", "finetune_of.aircraft: unknown key 'epochs'"),
-        ("transform: released}", "transfrom: released}", "pretrain: unknown key 'transfrom': .*did you mean 'transform'"),
+        (
+            "ground_truth: published}",
+            "ground_truth: published, epochs: 2}",
+            "finetune_of.aircraft: unknown key 'epochs'",
+        ),
+        (
+            "transform: released}",
+            "transfrom: released}",
+            "pretrain: unknown key 'transfrom': .*did you mean 'transform'",
+        ),
         ("transform: released}", "transform: released, epochs: 3}", "pools.supervised.pretrain: unknown key 'epochs'"),
-        ("extract: {split: released, ", "extract: {", "pools.supervised.extract: the key 'split' is missing; needed are split, precision"),
+        (
+            "extract: {split: released, ",
+            "extract: {",
+            "pools.supervised.extract: the key 'split' is missing; needed are split, precision",
+        ),
         ("epochs: 100, ", "", "pools.multi_source.pretrain: the key 'epochs' is missing"),
-        ("truth: published", "truth: publishd", "subsets.ncti.truth: unknown truth 'publishd': .*did you mean 'published'"),
+        (
+            "truth: published",
+            "truth: publishd",
+            "subsets.ncti.truth: unknown truth 'publishd': .*did you mean 'published'",
+        ),
     ],
 )
 def test_a_broken_profile_of_published_networks_is_one_sentence_too(old, new, said, root):
@@ -203,7 +313,10 @@ def test_a_broken_profile_of_published_networks_is_one_sentence_too(old, new, sa
         (b"description: caf\xe9", "byte 17 is not UTF-8"),
         (b"\x7fELF\x00\x01\x02", "character 1 is not text but 0x7f"),
         (b"[" * 2_000, "nested too deeply"),
-        (b"pools: &p {supervised: *p}\ndescription: x\nworkers: 1\ndisk_gb: 1", "pools.supervised: unknown key 'supervised'"),
+        (
+            b"pools: &p {supervised: *p}\ndescription: x\nworkers: 1\ndisk_gb: 1",
+            "pools.supervised: unknown key 'supervised'",
+        ),
         (b"pools: {}\ndescription: x\nworkers: 1\ndisk_gb: 1", "pools is {}; allowed is one pool or more"),
         (b"pools:\ndescription: x\nworkers: 1\ndisk_gb: 1", "pools is empty; allowed is a mapping"),
         (b"pools: {p: }\ndescription: x\nworkers: 1\ndisk_gb: 1", "pools.p is empty; allowed is a mapping"),
@@ -247,13 +360,21 @@ def test_check_looks_at_the_names_of_every_pool_before_anything_starts(pool, roo
     raw["pools"][pool].pop("subsets", None)
     (root / "notebooks/profiles/smoke.yaml").write_text(yaml.safe_dump(raw))
     assert pipeline.main(["check"]) == 1
-    assert capsys.readouterr().err.startswith(f"error: smoke.yaml: pools.{pool}: unknown architecture 'resnet43': choose one of")
+    assert capsys.readouterr().err.startswith(
+        f"error: smoke.yaml: pools.{pool}: unknown architecture 'resnet43': choose one of"
+    )
 
 
 def test_profiles_are_read_without_torch():
-    said = "import sys; from ncrepro.lab import profiles; [profiles.load(n) for n in profiles.names()]; print('torch' in sys.modules)"
+    said = (
+        "import sys; from ncrepro.lab import profiles; [profiles.load(n) for n in profiles.names()]; "
+        "print('torch' in sys.modules)"
+    )
     environment = {"PYTHONPATH": str(REPOSITORY)}
-    assert subprocess.run([sys.executable, "-c", said], env=environment, capture_output=True, text=True).stdout == "False\n"
+    assert (
+        subprocess.run([sys.executable, "-c", said], env=environment, capture_output=True, text=True).stdout
+        == "False\n"
+    )
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "data/reference").glob("*/*/accuracies.csv")), ids=str)
@@ -264,7 +385,11 @@ def test_a_task_can_be_judged_by_the_accuracies_that_it_gives(path):
 
 
 def test_every_task_has_its_recipes():
-    modules = {path.stem for path in (REPOSITORY / "ncrepro/lab/tasks").glob("*.py")} - {"__init__", "optimise", "recipes"}
+    modules = {path.stem for path in (REPOSITORY / "ncrepro/lab/tasks").glob("*.py")} - {
+        "__init__",
+        "optimise",
+        "recipes",
+    }
     assert recipes.TASKS.keys() == modules
 
 
@@ -278,9 +403,13 @@ def test_a_repetition_is_the_same_profile_under_a_name_of_its_own():
     assert not any("+" in name for name in profiles.names())
 
 
-@pytest.mark.parametrize("name", ["demo+0", "demo+x", "demo+", "demo+-1", "demo+01", "demo+1+1", "demo+1.5", "demo+\u0663", "demo+ 1"])
+@pytest.mark.parametrize(
+    "name", ["demo+0", "demo+x", "demo+", "demo+-1", "demo+01", "demo+1+1", "demo+1.5", "demo+\u0663", "demo+ 1"]
+)
 def test_what_is_no_repetition_is_refused(name):
-    with pytest.raises(ValueError, match=re.escape(f"unknown repetition {name!r}: those of 'demo' are demo+1, demo+2, ...")):
+    with pytest.raises(
+        ValueError, match=re.escape(f"unknown repetition {name!r}: those of 'demo' are demo+1, demo+2, ...")
+    ):
         profiles.load(name)
     with pytest.raises(ValueError, match="unknown profile 'dmo': .*did you mean 'demo'"):
         profiles.load("dmo+1")

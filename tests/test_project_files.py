@@ -15,7 +15,11 @@ import ncrepro
 
 OF_CONDA = {"pytorch": "torch"}  # conda's name -> PyPI's, where they differ
 NOT_OF_PYPI = {"python", "make"}  # what only conda installs
-OF_IMPORT = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # what is imported -> PyPI's name, where they differ
+OF_IMPORT = {
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}  # what is imported -> PyPI's name, where they differ
 
 
 def requirements(lines) -> dict[str, Requirement]:
@@ -30,12 +34,21 @@ def requirements(lines) -> dict[str, Requirement]:
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name != "all"}
 DECLARED = requirements([*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)])
-CONDA = dict(line.split(maxsplit=1) for line in yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"] if " " in line)
+CONDA = dict(
+    line.split(maxsplit=1)
+    for line in yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+    if " " in line
+)
 LOCK = [line for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
 
 
 def test_conda_installs_what_pip_installs_in_the_same_ranges():
-    assert requirements(f"{OF_CONDA.get(name, name)} {range_}" for name, range_ in CONDA.items() if name not in NOT_OF_PYPI) == DECLARED
+    assert (
+        requirements(
+            f"{OF_CONDA.get(name, name)} {range_}" for name, range_ in CONDA.items() if name not in NOT_OF_PYPI
+        )
+        == DECLARED
+    )
 
 
 def test_conda_takes_a_python_that_the_package_takes():
@@ -52,7 +65,9 @@ def test_the_lock_is_one_solution_of_the_ranges():
     locked = requirements(LOCK)
     assert len(locked) == len(LOCK) and all(re.fullmatch("==[^*,]+", str(r.specifier)) for r in locked.values())
     versions = {name: str(requirement.specifier)[2:] for name, requirement in locked.items()}
-    outside = {name: versions.get(name) for name, r in DECLARED.items() if versions.get(name, "none") not in r.specifier}
+    outside = {
+        name: versions.get(name) for name, r in DECLARED.items() if versions.get(name, "none") not in r.specifier
+    }
     assert outside == {}
 
 
@@ -73,7 +88,11 @@ def test_what_is_imported_is_declared():
 def test_there_is_one_version(name):
     text = (REPOSITORY / name).read_text()
     if name == "pyproject.toml":
-        assert PROJECT["dynamic"] == ["version"] and 'version = { attr = "ncrepro.__version__" }' in text and "version" not in PROJECT
+        assert (
+            PROJECT["dynamic"] == ["version"]
+            and 'version = { attr = "ncrepro.__version__" }' in text
+            and "version" not in PROJECT
+        )
     elif name == "CITATION.cff":
         assert yaml.safe_load(text)["version"] == ncrepro.__version__
     else:
@@ -84,7 +103,12 @@ def test_continuous_integration_runs_the_same_everywhere():
     jobs = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())["jobs"]
     run = {name: [step["run"] for step in job["steps"] if "run" in step][-1] for name, job in jobs.items()}
     assert run == {"linux": ".ci/run", "macos": "gmake check test"}
-    assert re.findall("^time make (.*)$", (REPOSITORY / ".ci/run").read_text(), re.MULTILINE) == ["check", "test", "all", "verify"]
+    assert re.findall("^time make (.*)$", (REPOSITORY / ".ci/run").read_text(), re.MULTILINE) == [
+        "check",
+        "test",
+        "all",
+        "verify",
+    ]
 
 
 def test_hooks_are_local_and_ask_what_make_check_asks():

@@ -27,6 +27,7 @@ def finding(checks, where, what):
 @pytest.fixture
 def edited(monkeypatch):
     """Audit again after one printed value was changed."""
+
     def audit_with(name, value, **where):
         load = published.load
 
@@ -37,12 +38,15 @@ def edited(monkeypatch):
                 assert row.sum() == 1
                 table.loc[row, "value"] = value
             return table
+
         monkeypatch.setattr(published, "load", load_edited)
         return published.audit()
+
     return audit_with
 
 
 # ---- the files -----------------------------------------------------------------------------------------------------
+
 
 def test_every_file_is_described_with_its_checksum():
     readme = (paths.root() / "data" / "README.md").read_text(encoding="utf-8")
@@ -51,9 +55,16 @@ def test_every_file_is_described_with_its_checksum():
     assert described == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files}
 
 
-@pytest.mark.parametrize("name, metrics, targets", [
-    ("ncti_table1", 6, 11), ("ncti_table2", 4, 11), ("face_table1", 6, 7), ("face_table2", 6, 3), ("face_table3", 6, 3),
-])
+@pytest.mark.parametrize(
+    "name, metrics, targets",
+    [
+        ("ncti_table1", 6, 11),
+        ("ncti_table2", 4, 11),
+        ("face_table1", 6, 7),
+        ("face_table2", 6, 3),
+        ("face_table3", 6, 3),
+    ],
+)
 def test_every_table_has_all_its_cells_and_one_average_per_row(name, metrics, targets):
     for statistic in published.load(name)["statistic"].unique():
         table = published.wide(name, statistic)
@@ -76,63 +87,75 @@ def test_an_unknown_table_is_refused_with_the_names_that_exist():
 
 # ---- the findings --------------------------------------------------------------------------------------------------
 
+
 def test_every_printed_average_is_recomputed_and_five_do_not_come_out():
     table = published.averages()
     off = table[table["units"].abs() > 0.5]
     assert len(table) == 6 + 4 + 3 * 2 * 6
     assert set(off[["table", "statistic", "metric"]].itertuples(index=False, name=None)) == {
-        ("ncti_table2", "weighted_kendall", "ncti"), ("face_table2", "weighted_kendall", "leep"),
-        ("face_table2", "pearson", "leep"), ("face_table3", "weighted_kendall", "logme"),
-        ("face_table3", "pearson", "face")}
+        ("ncti_table2", "weighted_kendall", "ncti"),
+        ("face_table2", "weighted_kendall", "leep"),
+        ("face_table2", "pearson", "leep"),
+        ("face_table3", "weighted_kendall", "logme"),
+        ("face_table3", "pearson", "face"),
+    }
     ncti = off[off["metric"] == "ncti"].iloc[0]
     assert ncti["printed"] == 0.719 and round(ncti["computed"], 3) == 0.718
 
 
-@pytest.mark.parametrize("where, what, printed, computed", [
-    ("NCTI Section 4.3", "self-supervised models in the pool", 10, 9),
-    ("NCTI Section 4.2", "gain of NCTI over SFDA", 6.9, 100 * (0.726 - 0.663)),
-    ("FaCe Section 4.1", "target data sets", 7, 6),
-    ("FaCe Section 4.2", "source data sets", 10, 9),
-    ("FaCe Section 4.2", "models of the multi-source zoo", 30, 3 * 9),
-    ("Blog", "models ranked on CIFAR-10", 12, 11),
-    ("FaCe Section 4.1", "FaCe is called highest in ρ", 3, 2),
-    ("FaCe Section 4.1", "highest average ρ", 0.62, (0.87 + 0.89 + 0.93 + 0.03 + 0.15 + 0.58 + 0.92) / 7),
-    ("FaCe Table 2", "differ between the τ_w and the ρ block", 18, 0),
-    ("FaCe Table 2 against Table 4", "average τ_w", 0.78, 0.62),
-    ("FaCe Table 3", "average τ_w of logme", 0.46, (0.65 + 0.42 + 0.29) / 3),
-    ("FaCe Table 3", "average ρ of face", 0.37, (0.70 + 0.68 - 0.30) / 3),
-    ("FaCe Table 3 against Table 4", "average ρ", 0.37, 0.36),
-    ("FaCe Algorithm 1", "class-fairness", 4, 6),
-    ("NCTI Eq. 11-12, blog", "smallest value", 0, -0.732),
-    ("NCTI accuracies", "within reach on cifar100", 1, 0.98611),
-    ("NCTI accuracies", "within reach on dtd", 1, 0.99252),
-    ("NCTI Table 1", "blind to the target", 0.726, 0.83682),
-])
+@pytest.mark.parametrize(
+    "where, what, printed, computed",
+    [
+        ("NCTI Section 4.3", "self-supervised models in the pool", 10, 9),
+        ("NCTI Section 4.2", "gain of NCTI over SFDA", 6.9, 100 * (0.726 - 0.663)),
+        ("FaCe Section 4.1", "target data sets", 7, 6),
+        ("FaCe Section 4.2", "source data sets", 10, 9),
+        ("FaCe Section 4.2", "models of the multi-source zoo", 30, 3 * 9),
+        ("Blog", "models ranked on CIFAR-10", 12, 11),
+        ("FaCe Section 4.1", "FaCe is called highest in ρ", 3, 2),
+        ("FaCe Section 4.1", "highest average ρ", 0.62, (0.87 + 0.89 + 0.93 + 0.03 + 0.15 + 0.58 + 0.92) / 7),
+        ("FaCe Table 2", "differ between the τ_w and the ρ block", 18, 0),
+        ("FaCe Table 2 against Table 4", "average τ_w", 0.78, 0.62),
+        ("FaCe Table 3", "average τ_w of logme", 0.46, (0.65 + 0.42 + 0.29) / 3),
+        ("FaCe Table 3", "average ρ of face", 0.37, (0.70 + 0.68 - 0.30) / 3),
+        ("FaCe Table 3 against Table 4", "average ρ", 0.37, 0.36),
+        ("FaCe Algorithm 1", "class-fairness", 4, 6),
+        ("NCTI Eq. 11-12, blog", "smallest value", 0, -0.732),
+        ("NCTI accuracies", "within reach on cifar100", 1, 0.98611),
+        ("NCTI accuracies", "within reach on dtd", 1, 0.99252),
+        ("NCTI Table 1", "blind to the target", 0.726, 0.83682),
+    ],
+)
 def test_the_audit_finds_what_does_not_hold(checks, where, what, printed, computed):
     row = finding(checks, where, what)
     assert not row["holds"]
     assert (row["printed"], row["computed"]) == pytest.approx((printed, computed), abs=5e-5)
 
 
-@pytest.mark.parametrize("where, what", [
-    ("NCTI Section 4.3", "gain of NCTI over SFDA"),  # 1.5 is the relative gain
-    ("NCTI Section 4.2", "best or second best"),
-    ("FaCe Section 4.1", "highest average τ_w"),
-    ("FaCe Table 1", "differ between the τ_w and the ρ block"),
-    ("Blog", "τ_w of NCTI on CIFAR-10"),
-    ("NCTI Table 1", "τ_w of NCTI on CIFAR-10"),
-    ("NCTI Table 1", "marked as"),
-])
+@pytest.mark.parametrize(
+    "where, what",
+    [
+        ("NCTI Section 4.3", "gain of NCTI over SFDA"),  # 1.5 is the relative gain
+        ("NCTI Section 4.2", "best or second best"),
+        ("FaCe Section 4.1", "highest average τ_w"),
+        ("FaCe Table 1", "differ between the τ_w and the ρ block"),
+        ("Blog", "τ_w of NCTI on CIFAR-10"),
+        ("NCTI Table 1", "τ_w of NCTI on CIFAR-10"),
+        ("NCTI Table 1", "marked as"),
+    ],
+)
 def test_the_audit_confirms_what_does_hold(checks, where, what):
     assert finding(checks, where, what)["holds"]
 
 
 def test_the_marks_that_do_not_fit_are_named(checks):
     assert finding(checks, "NCTI Table 2", "marked as")["note"] == (
-        "flowers τ_w: ncti 0.762 comes 3. and is marked second; voc2007 τ_w: ncti 0.606 comes 2. and is not marked")
+        "flowers τ_w: ncti 0.762 comes 3. and is marked second; voc2007 τ_w: ncti 0.606 comes 2. and is not marked"
+    )
     assert finding(checks, "FaCe Table 1", "marked as")["note"] == (
         "gtsrb ρ: nce 0.15 comes 3. and is marked second; gtsrb ρ: h_score 0.18 comes 2. and is not marked; "
-        "stl10 ρ: logme 0.91 comes 2. and is not marked")
+        "stl10 ρ: logme 0.91 comes 2. and is not marked"
+    )
 
 
 def test_correcting_a_printed_average_removes_the_finding(edited):
@@ -148,6 +171,7 @@ def test_breaking_a_printed_value_makes_a_finding(edited):
 
 
 # ---- the figures ---------------------------------------------------------------------------------------------------
+
 
 def test_the_heat_map_writes_every_value_and_sets_the_average_apart():
     table = published.wide("face_table1")

@@ -361,7 +361,8 @@ def test_unreadable_images_are_left_out_and_counted_if_asked(pictures):
     for path in (pictures / "train" / "class2").iterdir():
         path.write_bytes(b"")
     with pytest.raises(
-        ValueError, match="no image of class 'class2' can be read, and two are needed; the first that cannot: .*class2/0.jpg"
+        ValueError,
+        match="no image of class 'class2' can be read, and two are needed; the first that cannot: .*class2/0.jpg",
     ):
         rank(pictures, tiny(), on_error="skip")
 
@@ -508,8 +509,12 @@ def test_a_file_that_the_demo_trained_says_its_own_architecture(pictures, root):
         resolve([f"mine=resnet50:{job.path}"], "images")
     loaded = candidate.load().network.state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in network.state_dict().items())
-    artifacts.save(root / "taylor.safetensors", arrays | {"n_classes": np.array(7)}, job.spec | {"loss": "taylor_softmax"})
-    model = resolve([f"it={root / 'taylor.safetensors'}"], "images")[0].load()  # it returns what its last layer gives, changed
+    artifacts.save(
+        root / "taylor.safetensors", arrays | {"n_classes": np.array(7)}, job.spec | {"loss": "taylor_softmax"}
+    )
+    model = resolve([f"it={root / 'taylor.safetensors'}"], "images")[
+        0
+    ].load()  # it returns what its last layer gives, changed
     H, probs = model(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
     assert H.shape == (2, last_layer.width(network)) and probs.shape == (2, 7)
 
@@ -521,7 +526,9 @@ def test_a_file_that_the_demo_trained_says_its_own_architecture(pictures, root):
 def extractions(monkeypatch):
     """The names of the models whose features are taken, as they are."""
     seen = []
-    monkeypatch.setattr("ncrepro.rank_your_own.rank.extract", lambda model, *rest: (seen.append(model.name), extract(model, *rest))[1])
+    monkeypatch.setattr(
+        "ncrepro.rank_your_own.rank.extract", lambda model, *rest: (seen.append(model.name), extract(model, *rest))[1]
+    )
     return seen
 
 
@@ -649,9 +656,7 @@ def test_a_table_of_texts_is_ranked_from_csv_json_lines_and_lists(berts, tmp_pat
 def test_the_feature_of_a_text_does_not_depend_on_the_texts_beside_it(berts):
     model = resolve(berts, "texts")[0].load()
     texts = open_target(TEXTS, LABELS).data
-    one, all_ = (
-        extract(model, texts, torch.device("cpu"), size).features for size in (1, 6)
-    )
+    one, all_ = (extract(model, texts, torch.device("cpu"), size).features for size in (1, 6))
     np.testing.assert_allclose(one, all_, atol=1e-5)
 
 
@@ -663,7 +668,10 @@ def test_texts_that_cannot_be_ranked_are_refused(berts, tmp_path):
     for data, message in (
         (write("columns.csv", "txt,label\na,0\nb,1\n"), "columns.csv: unknown text column 'text'.*did you mean 'txt'"),
         (write("nolabel.jsonl", '{"text": "a"}\n{"text": "b"}\n'), "nolabel.jsonl: unknown label column 'label'"),
-        (write("gap.csv", "text,label\na,0\nb,\n"), "labels are missing: 1 of the 2 rows of .*gap.csv have none, the first is number 2"),
+        (
+            write("gap.csv", "text,label\na,0\nb,\n"),
+            "labels are missing: 1 of the 2 rows of .*gap.csv have none, the first is number 2",
+        ),
         (write("one.csv", "text,label\na,0\nb,0\n"), "all 2 samples of .*one.csv are of class '0'"),
         (write("torn.jsonl", '{"text": "a", '), "torn.jsonl cannot be read as jsonl"),
         (tmp_path / "none.csv", "there is no file .*none.csv"),
@@ -715,7 +723,9 @@ def test_make_rank_answers_a_mistake_with_one_clear_line(make, pictures):
 def asked(monkeypatch, capsys):
     """What `make rank` would run 41_rank with, and the folder of its results."""
     seen = []
-    monkeypatch.setattr(pipeline, "run_notebook", lambda notebook, output, parameters, cwd: seen.append((parameters, output.parent)))
+    monkeypatch.setattr(
+        pipeline, "run_notebook", lambda notebook, output, parameters, cwd: seen.append((parameters, output.parent))
+    )
 
     def ask(*arguments):
         seen.clear()
@@ -736,9 +746,14 @@ def test_a_list_is_parted_by_blanks_unless_they_are_quoted_or_all_of_it_is_one_p
         assert asked("--features", str(tmp_path / name))[0]["features"] == str(tmp_path / name)
     models = asked("--images=it's", "--models", "resnet50 'mine=resnet50:my weights.pth'")[0]["models"]
     assert models == ["resnet50", "mine=resnet50:my weights.pth"]
-    assert len(asked("--images=x", "--models", "resnet50 " * 500)[0]["models"]) == 500  # too long to be asked for as a path
+    assert (
+        len(asked("--images=x", "--models", "resnet50 " * 500)[0]["models"]) == 500
+    )  # too long to be asked for as a path
     said = asked("--features", "it's.npz two.npz")
-    assert said.startswith("error: FEATURES is it's.npz two.npz: a quote in it does not end; put a path") and said.count("\n") == 1
+    assert (
+        said.startswith("error: FEATURES is it's.npz two.npz: a quote in it does not end; put a path")
+        and said.count("\n") == 1
+    )
 
 
 def test_results_of_two_data_sets_never_share_a_folder(asked, tmp_path):
@@ -748,7 +763,14 @@ def test_results_of_two_data_sets_never_share_a_folder(asked, tmp_path):
     folders = [asked("--images", str(tmp_path / place))[1] for place in places]
     folders += [asked("--features", files)[1] for files in ("a/m.npz", "b/m.npz", "a/m.npz b/m.npz", "a/m.npz b/n.npz")]
     assert len(set(folders)) == len(folders)
-    assert [re.sub("-[0-9a-f]{6}$", "", folder.name) for folder in folders[:6]] == ["cats", "dogs", "cats", "cats.v1", "cats.v2", "one"]
+    assert [re.sub("-[0-9a-f]{6}$", "", folder.name) for folder in folders[:6]] == [
+        "cats",
+        "dogs",
+        "cats",
+        "cats.v1",
+        "cats.v2",
+        "one",
+    ]
     assert asked("--images", str(tmp_path / "other/../my pets/cats"))[1] == folders[0]
 
 
@@ -771,13 +793,32 @@ def test_a_number_that_is_none_is_one_clear_line(asked, capsys):
     assert capsys.readouterr().err == "error: argument --n_bootstrap: invalid int value: 'many'\n"
 
 
-HOSTILE = ["it's", "my folder", "x'; touch y; '", 'x"; touch y; "', "$(shell touch y)", "`touch y`", "$(touch y)", "$HOME $$ ${PATH}", "--out",
-           "a\\", "#no comment", "* ?", "caf\u00e9", "a\nb", "$(error no)", "-n"]  # fmt: skip
+HOSTILE = [
+    "it's",
+    "my folder",
+    "x'; touch y; '",
+    'x"; touch y; "',
+    "$(shell touch y)",
+    "`touch y`",
+    "$(touch y)",
+    "$HOME $$ ${PATH}",
+    "--out",
+    "a\\",
+    "#no comment",
+    "* ?",
+    "caf\u00e9",
+    "a\nb",
+    "$(error no)",
+    "-n",
+]
 
 
 def test_make_hands_every_value_on_as_it_is(make, checkout, monkeypatch):
     """Through make, to the options of `ncrepro rank`; nothing of it is executed, expanded or split."""
-    said = "import json, os, sys\nif 'rank' in sys.orig_argv: print(json.dumps(os.environ['MAKEFLAGS']), flush=True), os._exit(0)\n"
+    said = (
+        "import json, os, sys\nif 'rank' in sys.orig_argv: print(json.dumps(os.environ['MAKEFLAGS']), "
+        "flush=True), os._exit(0)\n"
+    )
     (checkout / "sitecustomize.py").write_text(said)
     for value in HOSTILE:
         result = make("-s", "rank", f"IMAGES={value}", f"MODELS={value} b=c", f"OUT={value}")
@@ -788,7 +829,14 @@ def test_make_hands_every_value_on_as_it_is(make, checkout, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"), [("METRIC=ncti", "METRICS"), ("PROFLE=smoke", "PROFILE"), ("Out=x", "OUT"), ("images=x", "IMAGES"), ("it's=1", None)]
+    ("said", "meant"),
+    [
+        ("METRIC=ncti", "METRICS"),
+        ("PROFLE=smoke", "PROFILE"),
+        ("Out=x", "OUT"),
+        ("images=x", "IMAGES"),
+        ("it's=1", None),
+    ],
 )
 def test_a_mistyped_variable_of_make_is_refused_whatever_is_asked_for(said, meant, make, checkout):
     for target in ("rank", "all", "help"):

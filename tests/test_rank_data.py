@@ -1,4 +1,6 @@
-"""Data as they lie on people's disks: odd folders, files, images, labels and tables are read right, or refused in a sentence."""
+"""Data as they lie on people's disks: odd folders, files, images, labels and tables are read right, or refused in a
+sentence.
+"""
 
 import io
 import json
@@ -69,7 +71,9 @@ def test_of_splits_that_for_training_is_taken_whatever_it_is_called(tmp_path, na
     assert opened(tmp_path).counts.to_dict() == {"a": 3, "b": 3}
 
 
-@pytest.mark.parametrize("names", [("test", "val"), ("dev", "testing"), ("train", "train_2"), ("Valid", "Holdout", "test2")])
+@pytest.mark.parametrize(
+    "names", [("test", "val"), ("dev", "testing"), ("train", "train_2"), ("Valid", "Holdout", "test2")]
+)
 def test_splits_without_one_to_take_are_refused(tmp_path, names):
     for name in names:
         for k in "ab":
@@ -205,7 +209,9 @@ def test_pipes_sockets_devices_and_dangling_links_are_unreadable_images_and_do_n
         os.chdir(here)
         target = opened(cats, on_error="skip")
     assert target.counts.to_dict() == {"a": 3, "b": 3} and len(target.skipped) == 4
-    with pytest.raises(ValueError, match="4 of 10 images cannot be read, the first is .*device.png .it is not a plain file"):
+    with pytest.raises(
+        ValueError, match="4 of 10 images cannot be read, the first is .*device.png .it is not a plain file"
+    ):
         opened(cats)
 
 
@@ -241,7 +247,11 @@ def test_transparency_is_dropped_in_the_same_way_from_palettes_and_colours(tmp_p
     np.testing.assert_array_equal(first(tmp_path, few), expected)
     np.testing.assert_array_equal(first(tmp_path, Image.fromarray(colours)), colours[..., :3])
     for mode in ("1", "L", "LA", "P", "CMYK", "RGBA"):
-        assert first(tmp_path, Image.fromarray(colours[..., :3]).convert(mode), "TIFF", f"{mode}.tif").shape == (8, 8, 3)
+        assert first(tmp_path, Image.fromarray(colours[..., :3]).convert(mode), "TIFF", f"{mode}.tif").shape == (
+            8,
+            8,
+            3,
+        )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -271,7 +281,11 @@ def test_an_image_is_read_the_right_way_up_from_a_file_and_from_a_data_set(tmp_p
 
 
 def test_damaged_exif_data_say_nothing_against_the_pixels(cats):
-    for name, exif in (("0.png", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"), ("1.png", b"Exif\0\0nothing"), ("2.png", b"Exif\0\0")):
+    for name, exif in (
+        ("0.png", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"),
+        ("1.png", b"Exif\0\0nothing"),
+        ("2.png", b"Exif\0\0"),
+    ):
         Image.new("RGB", (8, 8), (200, 0, 0)).save(cats / "a" / name, "JPEG", exif=exif)
     assert opened(cats).counts.to_dict() == {"a": 3, "b": 3}
 
@@ -284,16 +298,23 @@ def test_no_other_format_is_opened_whatever_a_file_is_called(cats, monkeypatch):
     (cats / "a" / "x.eps").rename(cats / "a" / "x.png")
     (cats / "b" / "y.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     (cats / "b" / "z.gif").write_text("/* XPM */")
-    with pytest.raises(ValueError, match="3 of 9 images cannot be read, the first is .*x.png .its content is none of .*PNG"):
+    with pytest.raises(
+        ValueError, match="3 of 9 images cannot be read, the first is .*x.png .its content is none of .*PNG"
+    ):
         opened(cats)
-    assert not {"EPS", "WMF", "HDF5", "FITS", "PSD"} & set(decode.FORMATS) and not {".eps", ".pdf", ".wmf"} & decode.SUFFIXES
+    assert (
+        not {"EPS", "WMF", "HDF5", "FITS", "PSD"} & set(decode.FORMATS)
+        and not {".eps", ".pdf", ".wmf"} & decode.SUFFIXES
+    )
 
 
 def test_images_that_would_fill_the_memory_are_refused_before_they_do(cats, monkeypatch):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     put(cats / "a" / "long.png", Image.new("RGB", (60_000, 3)))
     put(cats / "b" / "high.png", Image.new("L", (3, 60_000)))
-    with pytest.raises(ValueError, match="2 of 8 .*long.png .it has 60000 x 3 pixels; the longer side may be 100 times"):
+    with pytest.raises(
+        ValueError, match="2 of 8 .*long.png .it has 60000 x 3 pixels; the longer side may be 100 times"
+    ):
         opened(cats)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
     with pytest.raises(ValueError, match="it has 900 x 8 pixels"):
@@ -303,12 +324,23 @@ def test_images_that_would_fill_the_memory_are_refused_before_they_do(cats, monk
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     for side in (12, 99):  # what Pillow warns of, and what it refuses
         put(cats / "a" / "big.png", Image.new("RGB", (side, side)))
-        with pytest.raises(ValueError, match="1 of 7 .*big.png .it claims more than 100 pixels.*raise PIL.Image.MAX_IMAGE_PIXELS"):
+        with pytest.raises(
+            ValueError, match="1 of 7 .*big.png .it claims more than 100 pixels.*raise PIL.Image.MAX_IMAGE_PIXELS"
+        ):
             opened(cats)
 
 
 @pytest.mark.parametrize(
-    "error", [IndexError("x"), KeyError("x"), TypeError("x"), MemoryError(), AttributeError("x"), ZeroDivisionError(), AssertionError()]
+    "error",
+    [
+        IndexError("x"),
+        KeyError("x"),
+        TypeError("x"),
+        MemoryError(),
+        AttributeError("x"),
+        ZeroDivisionError(),
+        AssertionError(),
+    ],
 )
 def test_an_image_is_unreadable_whatever_pillow_raises(cats, monkeypatch, error):
     def fail(self):
@@ -352,7 +384,14 @@ def test_the_label_of_an_item_is_what_the_item_says(tmp_path):
     from torchvision.datasets import ImageFolder
 
     assert opened(Listed(lambda i: i % 2)).data.labels.tolist() == [0, 1, 0, 1, 0, 1]
-    assert opened(Listed(lambda i: np.array([i % 2]))).data.labels.tolist() == [0, 1, 0, 1, 0, 1]  # as MedMNIST has them
+    assert opened(Listed(lambda i: np.array([i % 2]))).data.labels.tolist() == [
+        0,
+        1,
+        0,
+        1,
+        0,
+        1,
+    ]  # as MedMNIST has them
     assert opened(Listed(lambda i: torch.tensor(i % 2), classes=["x", "y"])).data.classes == ("x", "y")
     for k in "ab":
         for i in range(4):
@@ -450,9 +489,15 @@ def test_labels_of_strings_bytes_and_truths_are_classes():
 
 
 def test_classes_called_almost_the_same_deserve_a_caution():
-    assert labels.alike(["a", "a ", "b", "B", "c", "caf\u00e9", "cafe\u0301"]) == [("a", "a "), ("b", "B"), ("caf\u00e9", "cafe\u0301")]
+    assert labels.alike(["a", "a ", "b", "B", "c", "caf\u00e9", "cafe\u0301"]) == [
+        ("a", "a "),
+        ("b", "B"),
+        ("caf\u00e9", "cafe\u0301"),
+    ]
     H = np.random.default_rng(0).normal(size=(60, 4))
-    table = ncrepro.rank({"x": H, "y": H**2}, labels=["a", "a ", "b"] * 20, metrics="logme", n_bootstrap=0, progress=False)
+    table = ncrepro.rank(
+        {"x": H, "y": H**2}, labels=["a", "a ", "b"] * 20, metrics="logme", n_bootstrap=0, progress=False
+    )
     assert "classes 'a', 'a ' are called almost the same: are they one?" in table.attrs["cautions"]
 
 
@@ -471,7 +516,9 @@ def table(folder, content, suffix="csv"):
 
 def test_rows_of_a_csv_are_never_shifted(tmp_path):
     rows = [("hello, world", "a"), ('say "hi"', "b"), ("two\nlines", "a"), ("x" * 200_000, "b")]
-    text = "id,text,label\n" + "".join(f'{i},"{t.replace(chr(34), 2 * chr(34))}",{k}\n' for i, (t, k) in enumerate(rows))
+    text = "id,text,label\n" + "".join(
+        f'{i},"{t.replace(chr(34), 2 * chr(34))}",{k}\n' for i, (t, k) in enumerate(rows)
+    )
     for content in (
         text,
         "\ufeff" + text,
@@ -497,7 +544,11 @@ def test_rows_of_a_csv_are_never_shifted(tmp_path):
 def test_a_table_of_a_million_columns_costs_no_more_than_its_rows(tmp_path):
     n = 1_000_000
     row = "7," * (n - 2)
-    content = ",".join(f"c{i}" for i in range(n - 2)) + ",text,label\n" + "".join(f"{row}hello {i},{'ab'[i % 2]}\n" for i in range(4))
+    content = (
+        ",".join(f"c{i}" for i in range(n - 2))
+        + ",text,label\n"
+        + "".join(f"{row}hello {i},{'ab'[i % 2]}\n" for i in range(4))
+    )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     data = table(tmp_path, content)
     assert data.texts == tuple(f"hello {i}" for i in range(4))
@@ -518,7 +569,10 @@ def test_json_lines_are_read_and_refused_line_by_line(tmp_path):
             content.replace('"label": "a"', '"label": ["a"]').replace('"label": "b"', '"label": ["a", "b"]'),
             "a list; allowed is one integer or string",
         ),
-        (content.replace('"label": "a", "more": [2]', '"more": [2]'), "labels are missing: 1 of the 4 rows of .*number 3"),
+        (
+            content.replace('"label": "a", "more": [2]', '"more": [2]'),
+            "labels are missing: 1 of the 4 rows of .*number 3",
+        ),
         (content.replace('"b"', "null"), "labels are missing: 2 of the 4"),
         (content.replace('"b"', "0.25").replace('"a"', "0.5"), "labels are measured numbers"),
         (content.replace('"t1"', "null"), "number 2 of the 4 rows of .* has no text"),
@@ -552,11 +606,16 @@ def test_lists_and_frames_of_texts_are_held_to_the_same(tmp_path):
 
 def test_features_give_the_same_table_whatever_holds_them():
     rng, y = np.random.default_rng(0), np.arange(60) % 3
-    both = {name: (rng.normal(size=(60, 9)) + spread * y[:, None]).astype(np.float32) for name, spread in (("x", 1.0), ("y", 0.5))}
+    both = {
+        name: (rng.normal(size=(60, 9)) + spread * y[:, None]).astype(np.float32)
+        for name, spread in (("x", 1.0), ("y", 0.5))
+    }
 
     def go(hold, **options):
         options = {"labels": y, "metrics": ["logme"], "n_bootstrap": 5, "progress": False} | options
-        return ncrepro.rank({name: hold(H) for name, H in both.items()}, **options)[["model", "logme", "total", "low", "high"]]
+        return ncrepro.rank({name: hold(H) for name, H in both.items()}, **options)[
+            ["model", "logme", "total", "low", "high"]
+        ]
 
     for options in ({}, {"max_per_class": 10}):
         for hold in (

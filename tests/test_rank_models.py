@@ -1,4 +1,6 @@
-"""Models as people have them: heads of every kind, keys that miss nothing, weights under any prefix, texts of any length."""
+"""Models as people have them: heads of every kind, keys that miss nothing, weights under any prefix, texts of any
+length.
+"""
 
 import math
 import warnings
@@ -26,7 +28,9 @@ CPU = torch.device("cpu")
 
 
 def seen(network, x=None):
-    """Features and source probabilities of four images of noise, what the network returns of them, and what it was shown."""
+    """Features and source probabilities of four images of noise, what the network returns of them, and what it was
+    shown.
+    """
     x = torch.randint(0, 255, (4, 3, 40, 40), dtype=torch.uint8, generator=torch.manual_seed(0)) if x is None else x
     shown = IMAGENET.normalise(x)
     with torch.inference_mode():  # as some readers call it
@@ -42,7 +46,9 @@ class Net(nn.Module):
         torch.manual_seed(0)
         for name, layer in layers.items():  # before the body: the last layer by name is not the last in use
             setattr(self, name, layer)
-        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 6), nn.Tanh())
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 6), nn.Tanh()
+        )
         self.after = after
 
     def forward(self, x):
@@ -85,7 +91,8 @@ def test_a_convolution_that_is_a_head_is_one():
 
 
 @pytest.mark.parametrize(
-    "activation", [nn.ReLU(), nn.ReLU(inplace=True), nn.GELU(), nn.Hardtanh(inplace=True), nn.LayerNorm(6), nn.Sigmoid()]
+    "activation",
+    [nn.ReLU(), nn.ReLU(inplace=True), nn.GELU(), nn.Hardtanh(inplace=True), nn.LayerNorm(6), nn.Sigmoid()],
 )
 def test_a_body_that_ends_in_an_activation_has_no_head(activation):
     network = Net(lambda net, h: net.last(net.hidden(h)), hidden=nn.Linear(6, 6), last=activation)
@@ -113,7 +120,9 @@ def test_a_network_may_end_in_logits_in_a_softmax_or_in_its_logarithm(end, as_pr
     torch.testing.assert_close(probs, as_probs(network.fc(network.body(shown))))
 
 
-@pytest.mark.parametrize("end", [functional.normalize, lambda z: functional.normalize(z, out=z), lambda z: z / 3, lambda z: z.div_(3)])
+@pytest.mark.parametrize(
+    "end", [functional.normalize, lambda z: functional.normalize(z, out=z), lambda z: z / 3, lambda z: z.div_(3)]
+)
 def test_an_output_that_is_normalised_or_scaled_is_an_embedding_and_no_classifier(end):
     H, probs, out, _ = seen(Net(lambda net, h: end(net.embed(h)), embed=nn.Linear(6, 5)))
     assert probs is None and torch.equal(H, out)
@@ -153,7 +162,10 @@ def test_a_network_of_timm_without_its_head_gives_what_it_returns():
 
 
 def test_a_network_comes_back_on_the_device_and_in_the_modes_it_came_in(monkeypatch):
-    network, images = Net(lambda net, h: net.fc(net.drop(h)), fc=nn.Linear(6, 5), drop=nn.Dropout()), np.zeros((4, 40, 40, 3), np.uint8)
+    network, images = (
+        Net(lambda net, h: net.fc(net.drop(h)), fc=nn.Linear(6, 5), drop=nn.Dropout()),
+        np.zeros((4, 40, 40, 3), np.uint8),
+    )
     network.train()
     network.body.eval()
     network.register_buffer("kept", torch.zeros(2))
@@ -240,7 +252,9 @@ class Scaled(nn.Module):
 
 
 def test_the_key_of_a_network_says_all_that_it_holds():
-    assert repr(Scaled(1.0)) == repr(Scaled(2.0)) and identity.of(Scaled(1.0)) == identity.of(Scaled(1.0)) != identity.of(Scaled(2.0))
+    assert repr(Scaled(1.0)) == repr(Scaled(2.0)) and identity.of(Scaled(1.0)) == identity.of(
+        Scaled(1.0)
+    ) != identity.of(Scaled(2.0))
     other = Scaled()
     other.fc.weight.data[0, 0] += 1e-7
     assert identity.of(other) != identity.of(Scaled())
@@ -255,7 +269,9 @@ def test_the_key_follows_the_file_that_a_class_is_from(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     keys = []
     for i in range(2):
-        (tmp_path / f"mine{i}.py").write_text(f"class Mine:\n    def __call__(self, image):\n        return image.rotate({i})\n")
+        (tmp_path / f"mine{i}.py").write_text(
+            f"class Mine:\n    def __call__(self, image):\n        return image.rotate({i})\n"
+        )
         keys.append(identity.of(__import__(f"mine{i}").Mine()))
     import mine0
 
@@ -309,7 +325,9 @@ def test_weights_are_found_under_any_prefix(tmp_path, state, wrap, suffix):
 
 def test_weights_that_may_be_either_of_two_networks_are_refused(tmp_path, state):
     torch.save(before("student.", state) | before("teacher.", other(state)), tmp_path / "w.pth")
-    with pytest.raises(ValueError, match="w.pth holds 2 such networks, under 'student.' and 'teacher.': save one of them"):
+    with pytest.raises(
+        ValueError, match="w.pth holds 2 such networks, under 'student.' and 'teacher.': save one of them"
+    ):
         resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")
 
 
@@ -333,7 +351,9 @@ def test_weights_that_may_be_either_of_two_networks_are_refused(tmp_path, state)
 @pytest.mark.parametrize("suffix", [".pth", ".bin", ".safetensors"])
 def test_files_that_are_no_weights_are_refused_in_a_sentence(tmp_path, content, suffix):
     (tmp_path / f"w{suffix}").write_bytes(content)
-    with pytest.raises(ValueError, match=f"w{suffix} (is not a state dict|holds a .*, not a state dict).*save network.state_dict"):
+    with pytest.raises(
+        ValueError, match=f"w{suffix} (is not a state dict|holds a .*, not a state dict).*save network.state_dict"
+    ):
         resolve([f"{SMALL}={tmp_path / f'w{suffix}'}"], "images")
 
 
@@ -366,7 +386,10 @@ def test_a_transform_that_gives_several_sizes_is_answered():
     data = [(image, i % 2) for i, image in enumerate(images)]
     pool = {name: (Net(lambda net, h: h), transforms.ToTensor()) for name in "ab"}
     dataset = torch.utils.data.Subset(data, range(4))
-    with pytest.raises(ValueError, match=r"the transform gives images of 4 sizes, such as \(8, 8, 3\) and \(11, 8, 3\); resize and crop"):
+    with pytest.raises(
+        ValueError,
+        match=r"the transform gives images of 4 sizes, such as \(8, 8, 3\) and \(11, 8, 3\); resize and crop",
+    ):
         ncrepro.rank(dataset, pool, "logme", n_bootstrap=0, progress=False, cache=False)
 
 
@@ -394,7 +417,9 @@ def test_each_way_of_cropping_is_timms(mode, size, percent):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8))
     theirs = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=config))(image)
     transform = preprocessing.of_timm(config, "it")
-    torch.testing.assert_close(transform.normalise(torch.tensor(transform(image)).permute(2, 0, 1)[None])[0], theirs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        transform.normalise(torch.tensor(transform(image)).permute(2, 0, 1)[None])[0], theirs, atol=1e-5, rtol=1e-5
+    )
     assert transform.augmented(image, np.random.default_rng(0), flip=True).shape == (64, 64, 3)
 
 
@@ -419,7 +444,9 @@ def test_a_module_of_timm_brings_its_own_preprocessing():
 
 def test_a_mistyped_tag_of_timm_is_answered_with_the_near_one():
     pytest.importorskip("timm")
-    with pytest.raises(ValueError, match="unknown weights 'resnet50.a1_in1kk': choose one of .*did you mean 'resnet50.a1_in1k'"):
+    with pytest.raises(
+        ValueError, match="unknown weights 'resnet50.a1_in1kk': choose one of .*did you mean 'resnet50.a1_in1k'"
+    ):
         resolve(["timm/resnet50.a1_in1kk", "resnet18"], "images")
 
 
@@ -454,9 +481,13 @@ def encoders(transformers):
     ends = dict(bos_token_id=0, eos_token_id=0, pad_token_id=1)
     return {
         "gpt2": transformers.GPT2Model(
-            transformers.GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=1, n_head=2, n_positions=64, initializer_range=0.2, **ends)
+            transformers.GPT2Config(
+                vocab_size=len(WORDS), n_embd=16, n_layer=1, n_head=2, n_positions=64, initializer_range=0.2, **ends
+            )
         ),
-        "roberta": transformers.RobertaModel(transformers.RobertaConfig(**size, max_position_embeddings=66, pad_token_id=1)),
+        "roberta": transformers.RobertaModel(
+            transformers.RobertaConfig(**size, max_position_embeddings=66, pad_token_id=1)
+        ),
         "opt": transformers.OPTModel(
             transformers.OPTConfig(
                 vocab_size=len(WORDS),
@@ -469,7 +500,9 @@ def encoders(transformers):
                 **ends,
             )
         ),
-        "xlnet": transformers.XLNetModel(transformers.XLNetConfig(vocab_size=len(WORDS), d_model=16, n_layer=1, n_head=2, d_inner=32)),
+        "xlnet": transformers.XLNetModel(
+            transformers.XLNetConfig(vocab_size=len(WORDS), d_model=16, n_layer=1, n_head=2, d_inner=32)
+        ),
     }
 
 
@@ -491,7 +524,10 @@ def test_cut_texts_are_said_and_texts_without_a_token_refused(tmp_path):
     pool = {f"m{i}": str(tmp_path / f"m{i}") for i in range(2)}
     for folder, name in zip(pool.values(), ("gpt2", "roberta"), strict=True):
         text_model(folder, encoders(transformers)[name], pad_token="<pad>")
-    data, options = texts(4, 5, 6, 700), {"labels": [0, 1, 0, 1], "metrics": "logme", "n_bootstrap": 0, "progress": False}
+    data, options = (
+        texts(4, 5, 6, 700),
+        {"labels": [0, 1, 0, 1], "metrics": "logme", "n_bootstrap": 0, "progress": False},
+    )
     for _ in range(2):  # taken, and found again
         run = ncrepro.rank(list(data.texts), pool, cache=tmp_path / "kept", **options)
         assert all("1 of 4 texts were cut, as it reads 64 tokens at most" in caution for caution in run["caution"])
@@ -504,7 +540,9 @@ def test_cut_texts_are_said_and_texts_without_a_token_refused(tmp_path):
 
 def test_a_tokenizer_without_a_token_to_pad_with_is_answered(tmp_path):
     transformers, tokenizers = pytest.importorskip("transformers"), pytest.importorskip("tokenizers")
-    bare = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0})))
+    bare = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}))
+    )
     with pytest.raises(ValueError, match="it: its tokenizer has no token to pad with"):
         TextModel("it", nn.Identity(), bare)
 
@@ -543,7 +581,9 @@ def test_a_resample_that_is_no_number_takes_one_interval_only(pool, monkeypatch)
 
 def test_terms_that_cancel_out_are_not_called_the_same(pool, monkeypatch):
     terms = {"m0": (1.0, 5.0), "m1": (3.0, 2.0)}
-    monkeypatch.setattr(metrics, "face", lambda samples, _: terms["m0" if samples.features[0, 0] == pool[0]["m0"][0, 0] else "m1"])
+    monkeypatch.setattr(
+        metrics, "face", lambda samples, _: terms["m0" if samples.features[0, 0] == pool[0]["m0"][0, 0] else "m1"]
+    )
     two = {name: pool[0][name] for name in terms}
     table = ncrepro.rank(two, labels=pool[1], metrics=["face", "logme"], n_bootstrap=0, progress=False)
     said = "\n".join(table.attrs["cautions"])
@@ -569,7 +609,9 @@ def test_a_cache_that_cannot_be_written_is_answered_before_the_work_and_can_be_p
     with monkeypatch.context() as patch:
         patch.setattr("ncrepro.rank_your_own.rank.extract", lambda *_: pytest.fail("features were taken"))
         patch.setenv("NCREPRO_CACHE", str(tmp_path / "file"))
-        with pytest.raises(OSError, match="features cannot be kept in .*file.rank .*cache=FOLDER, or with NCREPRO_CACHE"):
+        with pytest.raises(
+            OSError, match="features cannot be kept in .*file.rank .*cache=FOLDER, or with NCREPRO_CACHE"
+        ):
             go(True)
     monkeypatch.setenv("NCREPRO_CACHE", str(tmp_path / "elsewhere"))
     assert len(go(True)) == 2 and len(list((tmp_path / "elsewhere" / "rank" / "features").iterdir())) == 2

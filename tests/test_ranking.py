@@ -29,6 +29,7 @@ def pools(draw, values=small):
 
 # ---- totals --------------------------------------------------------------------------------------------------------
 
+
 def test_the_total_of_ncti_subtracts_the_variability():
     total = ranking.total({"a": Terms(1, 10, 0.5), "b": Terms(2, 30, 0.1), "c": Terms(3, 15, 0.3)})
     assert total.to_dict() == pytest.approx({"a": 0 + 0 - 1, "b": 1 / 2 + 1 - 0, "c": 1 + 5 / 20 - 0.2 / 0.4})
@@ -68,18 +69,21 @@ def test_scaling_a_term_and_reordering_models_changes_no_total(order, scale, shi
     pd.testing.assert_series_equal(ranking.total(changed).sort_index(), ranking.total(table))
 
 
-@pytest.mark.parametrize("terms, weights, message", [
-    ({"a": Terms(1, 2, 3), "b": Terms(2, 2, 4)}, None, "'ncc' is constant"),
-    ({"a": Terms(1, 0.3, 3), "b": Terms(2, 0.1 + 0.2, 4)}, None, "'ncc' is constant"),  # differ by rounding alone
-    ({"a": Terms(1, 2, 3), "b": Terms(2, np.nan, 4)}, None, "model 'b', term 'ncc'"),
-    ({"a": Terms(1, 2, 3), "b": Terms(2, 3, -np.inf)}, None, "model 'b', term 'log_vc'"),
-    ({"a": Terms(1, 2, 3), "b": {"seli": 2, "ncc": 3}}, None, "model 'b', term 'log_vc'"),
-    ({"a": Terms(1, 2, 3)}, None, "1 model"),
-    ({}, None, "0 model"),
-    ({"a": Terms(1, 2, 3), "b": Terms(2, 3, 4)}, {"vc": -1}, "vc.*seli"),
-    ({"a": Terms(1, 2, 3), "b": Terms(2, 3, 4)}, {"seli": 0, "ncc": 0, "log_vc": 0}, "weight 0"),
-    (pd.DataFrame({"seli": [1.0, 2.0]}, index=["a", "a"]), None, "twice: .'a'"),
-])
+@pytest.mark.parametrize(
+    "terms, weights, message",
+    [
+        ({"a": Terms(1, 2, 3), "b": Terms(2, 2, 4)}, None, "'ncc' is constant"),
+        ({"a": Terms(1, 0.3, 3), "b": Terms(2, 0.1 + 0.2, 4)}, None, "'ncc' is constant"),  # differ by rounding alone
+        ({"a": Terms(1, 2, 3), "b": Terms(2, np.nan, 4)}, None, "model 'b', term 'ncc'"),
+        ({"a": Terms(1, 2, 3), "b": Terms(2, 3, -np.inf)}, None, "model 'b', term 'log_vc'"),
+        ({"a": Terms(1, 2, 3), "b": {"seli": 2, "ncc": 3}}, None, "model 'b', term 'log_vc'"),
+        ({"a": Terms(1, 2, 3)}, None, "1 model"),
+        ({}, None, "0 model"),
+        ({"a": Terms(1, 2, 3), "b": Terms(2, 3, 4)}, {"vc": -1}, "vc.*seli"),
+        ({"a": Terms(1, 2, 3), "b": Terms(2, 3, 4)}, {"seli": 0, "ncc": 0, "log_vc": 0}, "weight 0"),
+        (pd.DataFrame({"seli": [1.0, 2.0]}, index=["a", "a"]), None, "twice: .'a'"),
+    ],
+)
 def test_totals_refuse_a_pool_in_which_they_are_undefined_and_say_why(terms, weights, message):
     with pytest.raises(ValueError, match=message):
         ranking.total(terms, weights)
@@ -93,7 +97,7 @@ def test_a_constant_term_can_be_left_out_with_weight_zero():
 def long(**scores):
     """A tidy table of three models on one target: metric -> term -> scores."""
     rows = [(m, "t", metric, term, value) for metric, terms in scores.items() for term, values in terms.items()
-            for m, value in zip("bac", values)]  # fmt: skip
+            for m, value in zip("bac", values, strict=False)]  # fmt: skip
     return pd.DataFrame(rows, columns=["model", "target", "metric", "term", "score"])
 
 
@@ -119,7 +123,9 @@ def test_totals_are_not_numbers_where_a_term_that_counts_is_constant():
     assert ranking.totals(terms.query("metric == 'ncti'"), weights={"ncc": 0})["score"].tolist() == [0, 1 / 2, 1]
 
 
-@pytest.mark.parametrize(("values", "expected"), [([1, 1, 1], False), ([1e9, 1e9 + 1e-4, 1e9], False), ([1, 1 + 1e-6, 1], True)])
+@pytest.mark.parametrize(
+    ("values", "expected"), [([1, 1, 1], False), ([1e9, 1e9 + 1e-4, 1e9], False), ([1, 1 + 1e-6, 1], True)]
+)
 def test_what_differs_by_rounding_does_not_vary(values, expected):
     assert ranking.varies(pd.Series(values)) == expected
     assert ranking.varies(pd.DataFrame({"x": values})).to_dict() == {"x": expected}
@@ -146,7 +152,9 @@ def test_agreement_without_an_order_or_a_score_is_not_a_number(values):
 
 
 def test_the_mean_agreement_is_over_the_targets_with_an_order():
-    scores = pd.concat([long(good={"total": [2, 1, 4]}).assign(target=t) for t in TRUTH] + [long(flat={"total": [1, 1, 1]})])
+    scores = pd.concat(
+        [long(good={"total": [2, 1, 4]}).assign(target=t) for t in TRUTH] + [long(flat={"total": [1, 1, 1]})]
+    )
     found = ranking.mean_agreement(ranking.agreement(scores, TRUTH)).set_index("metric")["weighted_kendall"]
     assert found["good"] == pytest.approx(0) and np.isnan(found["flat"])
 
@@ -224,18 +232,21 @@ def test_series_and_dicts_are_aligned_by_name_and_arrays_by_position():
     assert ranking.pearson(scores.to_numpy(), list(accuracies.values())) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("scores, accuracies, message", [
-    ({"a": 1, "b": 2}, {"a": 1, "c": 2}, r"only in scores \['b'\], only in accuracies \['c'\]"),
-    ([1, 2, 3], [1, 2], r"\(3,\) and accuracies \(2,\)"),
-    ([[1, 2], [3, 4]], [[1, 2], [3, 4]], r"must be \(models,\)"),
-    ([], [], "at least 2 models, found 0"),
-    ([1], [1], "at least 2 models, found 1"),
-    ([1, 1, 1], [1, 2, 3], "scores are constant"),
-    ([1, 2, 3], [70, 70, 70], "accuracies are constant"),
-    ({"a": 1, "b": np.nan}, {"a": 1, "b": 2}, "scores must be finite, found nan for model 'b'"),
-    ({"a": 1, "b": 2}, {"b": np.inf, "a": 2}, "accuracies must be finite, found inf for model 'b'"),
-    (pd.Series([1, 2], index=["a", "a"]), pd.Series([1, 2], index=["a", "b"]), "scores name models twice"),
-])
+@pytest.mark.parametrize(
+    "scores, accuracies, message",
+    [
+        ({"a": 1, "b": 2}, {"a": 1, "c": 2}, r"only in scores \['b'\], only in accuracies \['c'\]"),
+        ([1, 2, 3], [1, 2], r"\(3,\) and accuracies \(2,\)"),
+        ([[1, 2], [3, 4]], [[1, 2], [3, 4]], r"must be \(models,\)"),
+        ([], [], "at least 2 models, found 0"),
+        ([1], [1], "at least 2 models, found 1"),
+        ([1, 1, 1], [1, 2, 3], "scores are constant"),
+        ([1, 2, 3], [70, 70, 70], "accuracies are constant"),
+        ({"a": 1, "b": np.nan}, {"a": 1, "b": 2}, "scores must be finite, found nan for model 'b'"),
+        ({"a": 1, "b": 2}, {"b": np.inf, "a": 2}, "accuracies must be finite, found inf for model 'b'"),
+        (pd.Series([1, 2], index=["a", "a"]), pd.Series([1, 2], index=["a", "b"]), "scores name models twice"),
+    ],
+)
 @pytest.mark.parametrize("statistic", [*STATISTICS, ranking.regret])
 def test_correlations_refuse_what_has_no_answer_and_say_why(statistic, scores, accuracies, message):
     with pytest.raises(ValueError, match=message):
@@ -250,10 +261,13 @@ def test_regret_is_the_accuracy_between_the_best_and_the_chosen_model():
 
 # ---- the static baseline -------------------------------------------------------------------------------------------
 
+
 def test_the_static_baseline_is_the_mean_accuracy_on_the_other_targets():
     accuracies = pd.DataFrame({"x": [90.0, 80.0], "y": [60.0, 70.0], "z": [10.0, 30.0]}, index=["a", "b"])
-    expected = pd.DataFrame({"x": [(60 + 10) / 2, (70 + 30) / 2], "y": [(90 + 10) / 2, (80 + 30) / 2],
-                             "z": [(90 + 60) / 2, (80 + 70) / 2]}, index=["a", "b"])
+    expected = pd.DataFrame(
+        {"x": [(60 + 10) / 2, (70 + 30) / 2], "y": [(90 + 10) / 2, (80 + 30) / 2], "z": [(90 + 60) / 2, (80 + 70) / 2]},
+        index=["a", "b"],
+    )
     pd.testing.assert_frame_equal(ranking.static_baseline(accuracies), expected)
 
 
@@ -270,17 +284,21 @@ def test_a_ranking_blind_to_the_target_reaches_0_837_on_the_benchmark_of_ncti():
     assert round(mean, 3) == 0.837
 
 
-@pytest.mark.parametrize("table, message", [
-    (pd.DataFrame({"x": [1.0, 2.0]}, index=["a", "b"]), "at least 2 targets, found .'x'"),
-    (pd.DataFrame({"x": [1.0], "y": [2.0]}, index=["a"]), "1 model"),
-    (pd.DataFrame({"x": [1.0, 2.0], "y": [2.0, np.nan]}, index=["a", "b"]), "model 'b', target 'y'"),
-])
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        (pd.DataFrame({"x": [1.0, 2.0]}, index=["a", "b"]), "at least 2 targets, found .'x'"),
+        (pd.DataFrame({"x": [1.0], "y": [2.0]}, index=["a"]), "1 model"),
+        (pd.DataFrame({"x": [1.0, 2.0], "y": [2.0, np.nan]}, index=["a", "b"]), "model 'b', target 'y'"),
+    ],
+)
 def test_the_static_baseline_needs_two_targets_two_models_and_every_accuracy(table, message):
     with pytest.raises(ValueError, match=message):
         ranking.static_baseline(table)
 
 
 # ---- intervals -----------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def benchmark():
@@ -300,8 +318,10 @@ def test_the_interval_holds_the_quantiles_of_statistics_of_resampled_models(stat
 def test_several_targets_share_their_resampled_models(benchmark):
     scores, accuracies = benchmark[0].to_numpy(), benchmark[1].to_numpy()
     drawn = np.random.default_rng(7).integers(11, size=(20, 11))
-    values = [np.mean([ranking.weighted_kendall(scores[models, t], accuracies[models, t]) for t in range(11)])
-              for models in drawn]
+    values = [
+        np.mean([ranking.weighted_kendall(scores[models, t], accuracies[models, t]) for t in range(11)])
+        for models in drawn
+    ]
     interval = ranking.bootstrap_interval(ranking.weighted_kendall, *benchmark, n=20, seed=7, level=0.8)
     assert interval == pytest.approx(np.quantile(values, [0.1, 0.9]))
 
@@ -309,6 +329,7 @@ def test_several_targets_share_their_resampled_models(benchmark):
 def test_the_interval_depends_on_the_seed_and_on_nothing_else(benchmark):
     def interval(seed, models=slice(None)):
         return ranking.bootstrap_interval(ranking.weighted_kendall, benchmark[0], benchmark[1].iloc[models], 200, seed)
+
     assert interval(0) == interval(0) == interval(0, slice(None, None, -1))  # aligned by name
     assert interval(0) != interval(1)
 
@@ -326,12 +347,15 @@ def test_constant_resamples_are_drawn_again():
         assert np.isfinite(ranking.bootstrap_interval(ranking.pearson, scores, accuracies, n=500)).all()
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"statistic": np.corrcoef}, "'corrcoef' is not known.*ranking.pearson"),
-    ({"level": 95}, "level is 95"),
-    ({"scores": np.ones(11)}, "scores are constant"),
-    ({"scores": np.arange(10)}, r"\(10,\) and accuracies \(11,\); both must be \(models,\) or \(models, targets\)"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"statistic": np.corrcoef}, "'corrcoef' is not known.*ranking.pearson"),
+        ({"level": 95}, "level is 95"),
+        ({"scores": np.ones(11)}, "scores are constant"),
+        ({"scores": np.arange(10)}, r"\(10,\) and accuracies \(11,\); both must be \(models,\) or \(models, targets\)"),
+    ],
+)
 def test_intervals_refuse_what_they_cannot_resample(change, message, benchmark):
     arguments = {"statistic": ranking.pearson, "scores": benchmark[0]["cars"], "accuracies": benchmark[1]["cars"]}
     with pytest.raises(ValueError, match=message):

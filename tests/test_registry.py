@@ -16,7 +16,9 @@ from ncrepro.lab.analyses import draws
 from ncrepro.metrics import registry, scores
 from ncrepro.metrics.registry import METRICS, VARIANTS, Metric, Term
 
-FUNCTIONS = {name: f for name in metrics.__all__ if inspect.isfunction(f := getattr(metrics, name)) and name != "all_scores"}
+FUNCTIONS = {
+    name: f for name in metrics.__all__ if inspect.isfunction(f := getattr(metrics, name)) and name != "all_scores"
+}
 Y = np.arange(60) % 3
 
 
@@ -61,8 +63,9 @@ def test_it_is_split_into_its_terms_in_the_tables_of_an_experiment(toy):
 
 
 def test_its_terms_enter_the_total_with_their_signs(toy):
-    assert ranking.total({m: ToyTerms(gain, waste) for m, gain, waste in [("a", 0, 5), ("b", 1, 5), ("c", 1, 7)]}).to_dict() == {
-        "a": 0, "b": 1, "c": 0}  # fmt: skip
+    assert ranking.total(
+        {m: ToyTerms(gain, waste) for m, gain, waste in [("a", 0, 5), ("b", 1, 5), ("c", 1, 7)]}
+    ).to_dict() == {"a": 0, "b": 1, "c": 0}
     assert registry.several_terms()["toy"] == METRICS["toy"] and registry.term_names("toy") == ("gain", "waste")
 
 
@@ -86,12 +89,14 @@ def test_without_its_record_it_is_unknown():
         ncrepro.rank(pool(), labels=Y, metrics=["toy"], progress=False)
 
 
-# The records say what the functions do ----------------------------------------------------------------------------------
+# The records say what the functions do --------------------------------------------------------------------------------
 
 
 def test_every_public_metric_has_a_record_and_every_record_a_metric():
     assert set(FUNCTIONS) == set(METRICS) and not set(METRICS) & set(VARIANTS)
-    assert all(name == record.name for records in (METRICS, VARIANTS, registry.BASELINES) for name, record in records.items())
+    assert all(
+        name == record.name for records in (METRICS, VARIANTS, registry.BASELINES) for name, record in records.items()
+    )
 
 
 @pytest.mark.parametrize("name", METRICS)

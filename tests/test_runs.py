@@ -67,7 +67,11 @@ def made(ran, tmp_path, monkeypatch):
 
 
 def stale():
-    return [run.name for run in workflow.runs(profiles.load()) if run.notebook[0] == "0" and workflow.why_again(run, profiles.load())]
+    return [
+        run.name
+        for run in workflow.runs(profiles.load())
+        if run.notebook[0] == "0" and workflow.why_again(run, profiles.load())
+    ]
 
 
 def edit(path, old, new):
@@ -82,7 +86,10 @@ def test_nothing_is_made_again_because_of_times_or_outputs(made):
             os.utime(os.path.join(place, name), (1, 1))
     for path in paths.notebooks().glob("0*.ipynb"):  # as JupyterLab saves it
         content = json.loads(path.read_text())
-        content["cells"][1] |= {"outputs": [{"output_type": "stream", "name": "stdout", "text": "run"}], "execution_count": 3}
+        content["cells"][1] |= {
+            "outputs": [{"output_type": "stream", "name": "stdout", "text": "run"}],
+            "execution_count": 3,
+        }
         path.write_text(json.dumps(content, indent=4))
     profile = paths.profiles() / "smoke.yaml"
     profile.write_text("# a comment\n" + profile.read_text())
@@ -90,17 +97,38 @@ def test_nothing_is_made_again_because_of_times_or_outputs(made):
 
 
 CHANGES = {
-    "a table is deleted": (lambda root: (root / "data/results/smoke/made/table.csv").unlink(), ["00_writes", "05_reads"]),
-    "a table is edited": (lambda root: edit(root / "data/results/smoke/made/table.csv", "x\n", "x\n9\n"), ["00_writes", "05_reads"]),
+    "a table is deleted": (
+        lambda root: (root / "data/results/smoke/made/table.csv").unlink(),
+        ["00_writes", "05_reads"],
+    ),
+    "a table is edited": (
+        lambda root: edit(root / "data/results/smoke/made/table.csv", "x\n", "x\n9\n"),
+        ["00_writes", "05_reads"],
+    ),
     "a figure is cut": (lambda root: (root / "figures/smoke/figure.txt").write_text(""), ["05_reads"]),
-    "the results are deleted": (lambda root: subprocess.run(["rm", "-r", root / "data/results"], check=True), ["00_writes", "05_reads"]),
+    "the results are deleted": (
+        lambda root: subprocess.run(["rm", "-r", root / "data/results"], check=True),
+        ["00_writes", "05_reads"],
+    ),
     "the cache is deleted": (lambda root: subprocess.run(["rm", "-r", root / "data/cache"], check=True), ["00_writes"]),
-    "an artefact is damaged": (lambda root: (root / "data/cache/smoke/a.safetensors").write_bytes(b"torn"), ["00_writes"]),
-    "an executed notebook is emptied": (lambda root: (root / "build/smoke/05_reads.ipynb").write_text(""), ["05_reads"]),
+    "an artefact is damaged": (
+        lambda root: (root / "data/cache/smoke/a.safetensors").write_bytes(b"torn"),
+        ["00_writes"],
+    ),
+    "an executed notebook is emptied": (
+        lambda root: (root / "build/smoke/05_reads.ipynb").write_text(""),
+        ["05_reads"],
+    ),
     "a manifest is torn": (lambda root: (root / "build/smoke/05_reads.json").write_text("{"), ["05_reads"]),
-    "the profile says something else": (lambda root: edit(paths.profiles() / "smoke.yaml", "workers: 2", "workers: 1"), ["00_writes", "05_reads"]),
-    "a cell is edited": (lambda root: edit(root / "notebooks/05_reads.ipynb", "str(table.x[0])", "str(int(table.x[0]))"), ["05_reads"]),
-}  # fmt: skip
+    "the profile says something else": (
+        lambda root: edit(paths.profiles() / "smoke.yaml", "workers: 2", "workers: 1"),
+        ["00_writes", "05_reads"],
+    ),
+    "a cell is edited": (
+        lambda root: edit(root / "notebooks/05_reads.ipynb", "str(table.x[0])", "str(int(table.x[0]))"),
+        ["05_reads"],
+    ),
+}
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -113,7 +141,9 @@ def test_what_changed_is_made_again_and_ends_as_before(made, change):
     for name in ("00_writes", "05_reads"):
         runs.run(name, profiles.load())
     assert stale() == []
-    assert table.read_bytes() == before and (made / "figures/smoke/figure.txt").read_text() == before.decode().split()[1]
+    assert (
+        table.read_bytes() == before and (made / "figures/smoke/figure.txt").read_text() == before.decode().split()[1]
+    )
 
 
 def test_what_was_read_is_known_also_from_worker_processes(made):
@@ -130,14 +160,18 @@ list(jobs.side_by_side(read, [1, 2], 2))
 
 def test_a_run_that_reads_what_no_run_before_it_writes_is_refused(made):
     (made / "notebooks" / "04_early.ipynb").write_text(notebook("profile = None", READS))
-    with pytest.raises(ValueError, match=r"04_early read data/results/smoke/made/table.csv, which no run before it writes"):
+    with pytest.raises(
+        ValueError, match=r"04_early read data/results/smoke/made/table.csv, which no run before it writes"
+    ):
         runs.run("04_early", profiles.load())
 
 
 def test_a_run_that_imports_what_the_fingerprint_does_not_find_is_refused(made):
     hidden = "profile = None", "import ncrepro\nname = 'ncrepro.store.' + 'mem' + 'ory'\n__import__(name)"
     (made / "notebooks" / "07_hidden.ipynb").write_text(notebook(*hidden))
-    with pytest.raises(ValueError, match="07_hidden imported ncrepro.store.memory, which ncrepro.store.fingerprint does not find"):
+    with pytest.raises(
+        ValueError, match="07_hidden imported ncrepro.store.memory, which ncrepro.store.fingerprint does not find"
+    ):
         runs.run("07_hidden", profiles.load())
 
 
@@ -177,5 +211,7 @@ def test_two_processes_make_a_run_once(made):
 def test_a_torn_table_is_named(root):
     path = paths.results("smoke", "supervised") / "scores.csv"
     artifacts.write(path, "")
-    with pytest.raises(ValueError, match="data/results/smoke/supervised/scores.csv cannot be read.*run `make all PROFILE=smoke`"):
+    with pytest.raises(
+        ValueError, match="data/results/smoke/supervised/scores.csv cannot be read.*run `make all PROFILE=smoke`"
+    ):
         artifacts.read_table(path, "smoke")

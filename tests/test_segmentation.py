@@ -260,7 +260,8 @@ def test_a_loss_that_is_not_finite_is_reported():
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
-    [("epochs", 0, "recipe.epochs is 0; allowed is a whole number from 1"), ("warmup", 1.0, "recipe.warmup is 1.0; allowed is a number from 0 up to"),
+    [("epochs", 0, "recipe.epochs is 0; allowed is a whole number from "
+"1"), ("warmup", 1.0, "recipe.warmup is 1.0; allowed is a number from 0 up to"),
      ("optimiser", "adam", "unknown optimiser 'adam'.*did you mean 'adamw'")],
 )  # fmt: skip
 def test_a_recipe_that_makes_no_sense_is_refused(field, value, message):
@@ -295,7 +296,9 @@ def test_a_pretrained_network_comes_back_as_it_was(drawn):
     assert arrays["n_classes"] == 5 and arrays["n_features"] == 64 and 0 < arrays["accuracy"] <= 100
     network = segmentation.restore(spec(), arrays).eval()
     test = scenes.load("roads", "test")
-    assert segmentation.evaluate(network, test) == {key: arrays[key] for key in ("accuracy", "standard_error", "mean_iou")}
+    assert segmentation.evaluate(network, test) == {
+        key: arrays[key] for key in ("accuracy", "standard_error", "mean_iou")
+    }
 
 
 def test_the_error_of_pixel_accuracy_is_that_of_a_mean_over_images():
@@ -542,7 +545,9 @@ def make_bands(place):
 
 
 def test_the_papers_profile_runs_on_small_stand_ins_for_its_nine_data_sets(place, root, monkeypatch):
-    """What differs: the smaller network, images of 48 pixels, one epoch. Folders, recipe and notebook's verbs are the profile's."""
+    """What differs: the smaller network, images of 48 pixels, one epoch. Folders, recipe and notebook's verbs are the
+    profile's.
+    """
     for name in segmentation_folders.NAMES:
         globals()[f"make_{name}"](place)
     make_bands(place)
@@ -552,7 +557,12 @@ def test_the_papers_profile_runs_on_small_stand_ins_for_its_nine_data_sets(place
     monkeypatch.setattr(segmentation, "PIXELS_PER_CLASS", 30)
     monkeypatch.setattr(ranking, "bootstrap_interval", lambda *_: (-1.0, 1.0))  # takes long, and is not what is tested
     profile = root / "notebooks" / "profiles" / "paper_segmentation.yaml"
-    changed = {"pspnet_resnet50": "pspnet_resnet18", "epochs: 60": "epochs: 1", "seeds: 3": "seeds: 2", "disk_gb: 5": "disk_gb: 0.1"}
+    changed = {
+        "pspnet_resnet50": "pspnet_resnet18",
+        "epochs: 60": "epochs: 1",
+        "seeds: 3": "seeds: 2",
+        "disk_gb: 5": "disk_gb: 0.1",
+    }
     text = profile.read_text()
     for old, new in changed.items():
         assert old in text
@@ -573,7 +583,9 @@ def test_the_papers_profile_runs_on_small_stand_ins_for_its_nine_data_sets(place
 
 def test_without_its_data_the_papers_profile_stops_before_anything_starts(place, root):
     make_kitti(place)
-    with pytest.raises(FileNotFoundError, match=r"for you: ade20k, voc2012,.* lip, camvid, cityscapes; `make data PROFILE=paper_seg"):
+    with pytest.raises(
+        FileNotFoundError, match=r"for you: ade20k, voc2012,.* lip, camvid, cityscapes; `make data PROFILE=paper_seg"
+    ):
         pipeline.check(profiles.load("paper_segmentation"))
 
 
@@ -597,12 +609,16 @@ def tables(root):
     folder = paths.results("smoke", "segmentation")
     folder.mkdir(parents=True)
     known = pd.DataFrame({"model": ["figures", "shadows", "roads", "rooms", "things", "drives"]})
-    measured = known.assign(target="street", seed=0, accuracy=[60.0, 70, 80, 85, 88, 90], mean_iou=[60.0, 50, 45, 42, 41, 40])
+    measured = known.assign(
+        target="street", seed=0, accuracy=[60.0, 70, 80, 85, 88, 90], mean_iou=[60.0, 50, 45, 42, 41, 40]
+    )
     measured.to_csv(folder / "accuracies.csv", index=False)
     known.assign(source_accuracy=range(6), n_parameters=range(5, 11)).to_csv(folder / "pretraining.csv", index=False)
     terms = [(metric, "total") for metric in ("leep", "nce", "logme", "h_score", "gbc")]
     terms += [("face", term) for term in ("variance_collapse", "class_fairness")]
-    scores = [known.assign(target="street", metric=metric, term=term, score=[1.0, 2, 3, 4, 5, 6]) for metric, term in terms]
+    scores = [
+        known.assign(target="street", metric=metric, term=term, score=[1.0, 2, 3, 4, 5, 6]) for metric, term in terms
+    ]
     pd.concat(scores).to_csv(folder / "scores.csv", index=False)
 
 
@@ -618,7 +634,10 @@ def test_one_ranking_is_judged_by_both_measures(tables):
 def test_claims_are_checked_against_what_was_found(tables):
     gallery.judge("smoke")
     found = {claim: (text, verdict.word) for claim, text, verdict in gallery.claims("smoke")}
-    assert found["by mean IoU most methods do obviously worse"] == ("6 of 6 lose more than 0.1; mean loss 2.00", "holds")
+    assert found["by mean IoU most methods do obviously worse"] == (
+        "6 of 6 lose more than 0.1; mean loss 2.00",
+        "holds",
+    )
     assert found["LogME fails by mean IoU"] == ("τ_w -1.00", "holds")
     assert found["LEEP, GBC and FaCe rank similarly well by both"][1] == "does not hold"
     assert found["FaCe is best by mean IoU"][1] == "cannot be told here"  # all are equally bad

@@ -53,25 +53,43 @@ def moco_layout(weights):
     query = {f"module.encoder_q.{key}": value for key, value in weights.items()}
     copy = {f"module.encoder_k.{key}": torch.zeros_like(value) for key, value in weights.items()}
     heads = junk("module.encoder_q.fc.0.weight", "module.encoder_q.fc.0.bias", "module.encoder_k.fc.weight")
-    return {"epoch": 200, "arch": "resnet50", "state_dict": query | copy | heads | junk("module.queue", "module.queue_ptr")}
+    return {
+        "epoch": 200,
+        "arch": "resnet50",
+        "state_dict": query | copy | heads | junk("module.queue", "module.queue_ptr"),
+    }
 
 
 def pycontrast_layout(weights):
-    """InsDis and InfoMin: PyContrast's network with a head, and for some a jigsaw head; the momentum copy lies apart."""
+    """InsDis and InfoMin: PyContrast's network with a head, and for some a jigsaw head; the momentum copy lies
+    apart.
+    """
     model = {f"module.encoder.{key}": value for key, value in weights.items()}
     heads = junk("module.head.0.weight", "module.head.2.bias", "module.head_jig.fc1.0.weight")
-    return {"model": model | heads, "model_ema": {f"encoder.{key}": torch.zeros_like(v) for key, v in weights.items()}, "epoch": 800}
+    return {
+        "model": model | heads,
+        "model_ema": {f"encoder.{key}": torch.zeros_like(v) for key, v in weights.items()},
+        "epoch": 800,
+    }
 
 
 def swav_layout(weights):
-    """SwAV, DeepCluster-v2 and SeLa-v2: a bare state dict with a projection head and one or several sets of prototypes."""
+    """SwAV, DeepCluster-v2 and SeLa-v2: a bare state dict with a projection head and one or several sets of
+    prototypes.
+    """
     heads = junk("module.projection_head.0.weight", "module.projection_head.1.running_mean", "module.prototypes.weight")
-    return {f"module.{key}": value for key, value in weights.items()} | heads | junk("module.prototypes.prototypes0.weight")
+    return (
+        {f"module.{key}": value for key, value in weights.items()}
+        | heads
+        | junk("module.prototypes.prototypes0.weight")
+    )
 
 
 def byol_layout(weights):
     """BYOL by byol-convert: torchvision's names, no batch counters, the classifier of its own evaluation."""
-    return {key: value for key, value in weights.items() if "num_batches_tracked" not in key} | junk("fc.weight", "fc.bias")
+    return {key: value for key, value in weights.items() if "num_batches_tracked" not in key} | junk(
+        "fc.weight", "fc.bias"
+    )
 
 
 def simclr_v1_layout(weights):
@@ -81,8 +99,16 @@ def simclr_v1_layout(weights):
 
 def simclr_v2_layout(weights):
     """SimCLR v2 by SimCLRv2-Pytorch: layers numbered in the order of their use."""
-    in_block = {"conv1": "net.0", "bn1": "net.1.0", "conv2": "net.2", "bn2": "net.3.0", "conv3": "net.4", "bn3": "net.5.0",
-                "downsample.0": "projection.shortcut", "downsample.1": "projection.bn.0"}  # fmt: skip
+    in_block = {
+        "conv1": "net.0",
+        "bn1": "net.1.0",
+        "conv2": "net.2",
+        "bn2": "net.3.0",
+        "conv3": "net.4",
+        "bn3": "net.5.0",
+        "downsample.0": "projection.shortcut",
+        "downsample.1": "projection.bn.0",
+    }
     state = {}
     for key, value in weights.items():
         if found := re.fullmatch(r"layer(\d)\.(\d+)\.(conv\d|bn\d|downsample\.\d)\.(\w+)", key):
@@ -95,10 +121,19 @@ def simclr_v2_layout(weights):
 
 
 LAYOUTS = {
-    "byol": byol_layout, "deepcluster-v2": swav_layout, "infomin": pycontrast_layout, "insdis": pycontrast_layout,
-    "moco-v1": moco_layout, "moco-v2": moco_layout, "pcl-v1": moco_layout, "pcl-v2": moco_layout, "sela-v2": swav_layout,
-    "simclr-v1": simclr_v1_layout, "simclr-v2": simclr_v2_layout, "swav": swav_layout,
-}  # fmt: skip
+    "byol": byol_layout,
+    "deepcluster-v2": swav_layout,
+    "infomin": pycontrast_layout,
+    "insdis": pycontrast_layout,
+    "moco-v1": moco_layout,
+    "moco-v2": moco_layout,
+    "pcl-v1": moco_layout,
+    "pcl-v2": moco_layout,
+    "sela-v2": swav_layout,
+    "simclr-v1": simclr_v1_layout,
+    "simclr-v2": simclr_v2_layout,
+    "swav": swav_layout,
+}
 
 
 def test_every_model_of_the_published_table_has_a_release_and_a_layout_here():
@@ -133,20 +168,28 @@ def test_a_loaded_network_computes_what_the_original_did(name, original, tmp_pat
 def test_a_missing_weight_is_named(name, original):
     weights = backbone(original)
     del weights["layer3.4.conv2.weight"]
-    with pytest.raises(ValueError, match=rf"not the ResNet-50 of {name}: 1 keys missing, the first is 'layer3.4.conv2.weight'"):
+    with pytest.raises(
+        ValueError, match=rf"not the ResNet-50 of {name}: 1 keys missing, the first is 'layer3.4.conv2.weight'"
+    ):
         releases.translate(name, LAYOUTS[name](weights))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_key_that_nothing_is_known_of_is_refused_by_name(name, original):
     weights = backbone(original) | junk("layer5.0.conv1.weight")
-    checkpoint = LAYOUTS[name](weights) if name != "simclr-v2" else {"resnet": LAYOUTS[name](backbone(original))["resnet"] | junk("net.5.x")}
+    checkpoint = (
+        LAYOUTS[name](weights)
+        if name != "simclr-v2"
+        else {"resnet": LAYOUTS[name](backbone(original))["resnet"] | junk("net.5.x")}
+    )
     with pytest.raises(ValueError, match=r"1 keys unknown, the first is '.*(layer5\.0\.conv1\.weight|net\.5\.x)'"):
         releases.translate(name, checkpoint)
 
 
 def test_the_file_of_another_release_is_refused(original):
-    with pytest.raises(ValueError, match="not the ResNet-50 of moco-v2: .* keys unknown, the first is 'module.bn1.bias'"):
+    with pytest.raises(
+        ValueError, match="not the ResNet-50 of moco-v2: .* keys unknown, the first is 'module.bn1.bias'"
+    ):
         releases.translate("moco-v2", LAYOUTS["swav"](backbone(original)))
 
 
@@ -239,7 +282,9 @@ def test_images_are_scaled_as_each_network_was_trained(original, tmp_path):
         seen[name] = transform.normalise(torch.from_numpy(transform(white).copy()).permute(2, 0, 1)[None])[0]
     assert seen["simclr-v1"].shape == seen["swav"].shape == (3, 224, 224)
     assert float(seen["simclr-v1"].min()) == float(seen["simclr-v1"].max()) == 1
-    assert seen["swav"][:, 0, 0].numpy() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], rel=1e-5)
+    assert seen["swav"][:, 0, 0].numpy() == pytest.approx(
+        [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225], rel=1e-5
+    )
 
 
 def test_the_released_transform_is_that_of_all_other_networks(original, tmp_path):

@@ -41,10 +41,12 @@ def test_a_score_on_the_source_is_compared_with_each_target():
 
 def measured(ncc):
     """NCTI's terms of three models on one target, for (per_class, draw) -> ncc."""
-    rows = [(model, "t", size, draw, term, value)
-            for (size, draw), values in ncc.items()
-            for i, model in enumerate(MODELS)
-            for term, value in {"ncti_ncc": values[i], "ncti_seli": float(i), "ncti_log_vc": -float(i)}.items()]  # fmt: skip
+    rows = [
+        (model, "t", size, draw, term, value)
+        for (size, draw), values in ncc.items()
+        for i, model in enumerate(MODELS)
+        for term, value in {"ncti_ncc": values[i], "ncti_seli": float(i), "ncti_log_vc": -float(i)}.items()
+    ]
     return pd.DataFrame(rows, columns=["model", "target", "per_class", "draw", "term", "score"])
 
 
@@ -75,12 +77,19 @@ NINE = [*"abcdefghi"]
 
 
 def of_nine(right):
-    """NCTI's terms and a rival's score of nine models; ``right``: (per_class, draw) -> does NCTI rank them right (its rival always does)."""
-    rows = [(model, "t", size, draw, term, value)
-            for (size, draw), correct in right.items()
-            for i, model in enumerate(NINE)
-            for term, value in {**dict.fromkeys(("ncti_seli", "ncti_ncc"), float(i if correct else (i * 5) % 9)),
-                                "ncti_log_vc": -float(i if correct else (i * 5) % 9), "leep": float(i)}.items()]  # fmt: skip
+    """NCTI's terms and a rival's score of nine models; ``right``: (per_class, draw) -> does NCTI rank them right (its
+    rival always does).
+    """
+    rows = [
+        (model, "t", size, draw, term, value)
+        for (size, draw), correct in right.items()
+        for i, model in enumerate(NINE)
+        for term, value in {
+            **dict.fromkeys(("ncti_seli", "ncti_ncc"), float(i if correct else (i * 5) % 9)),
+            "ncti_log_vc": -float(i if correct else (i * 5) % 9),
+            "leep": float(i),
+        }.items()
+    ]
     return pd.DataFrame(rows, columns=["model", "target", "per_class", "draw", "term", "score"])
 
 
@@ -89,10 +98,15 @@ def test_what_few_images_change_is_told_with_its_error():
     sizes = pd.DataFrame({"target": "t", "per_class": [2, 10, 0], "n_samples": [20, 100, 600]})
     table = of_nine({(2, 0): False, (2, 1): False, (10, 0): True, (10, 1): False, (0, 0): True})
     found = low_shot.moves(table, accuracies, sizes, resampling.NONE, ["leep"]).set_index(["what", "metric"])
-    half = (1 - ranking.weighted_kendall([(i * 5) % 9 for i in range(9)], accuracies["t"].to_numpy())) / 2  # one of two draws is wrong
+    half = (
+        1 - ranking.weighted_kendall([(i * 5) % 9 for i in range(9)], accuracies["t"].to_numpy())
+    ) / 2  # one of two draws is wrong
     assert found.loc[("above", "leep"), "difference"] == pytest.approx(-half, abs=0.1)
     assert found.loc[("margin", "ncti"), "difference"] == pytest.approx(-half, abs=0.1)
-    assert found.loc[("lost", "ncti"), "difference"] == pytest.approx(half, abs=0.1) and found.loc[("lost", "leep"), "difference"] == 0
+    assert (
+        found.loc[("lost", "ncti"), "difference"] == pytest.approx(half, abs=0.1)
+        and found.loc[("lost", "leep"), "difference"] == 0
+    )
     assert found.loc[("same", "ncti"), "difference"] == pytest.approx(half, abs=0.15)
     assert found.loc[("above", "leep"), "error"] > half / 2**0.5  # the two draws of images disagree by as much
 

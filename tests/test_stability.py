@@ -13,7 +13,9 @@ from ncrepro.ranking import resampling
 from ncrepro.store import paths
 
 MODELS = ["a", "b", "c", "d"]
-ACCURACIES = pd.DataFrame({"t": [90.0, 80.0, 70.0, 60.0], "u": [50.0, 40.0, 30.0, 20.0]}, index=pd.Index(MODELS, name="model"))
+ACCURACIES = pd.DataFrame(
+    {"t": [90.0, 80.0, 70.0, 60.0], "u": [50.0, 40.0, 30.0, 20.0]}, index=pd.Index(MODELS, name="model")
+)
 
 
 def scored(**by_metric):
@@ -23,7 +25,9 @@ def scored(**by_metric):
 
 
 def test_a_choice_costs_the_distance_between_the_best_model_and_the_first():
-    table = stability.choice_quality(scored(right=[4.0, 3, 2, 1], second=[2.0, 3, 1, 0], wrong=[1.0, 2, 3, 4]), ACCURACIES)
+    table = stability.choice_quality(
+        scored(right=[4.0, 3, 2, 1], second=[2.0, 3, 1, 0], wrong=[1.0, 2, 3, 4]), ACCURACIES
+    )
     of_t = table[table["target"] == "t"].set_index("metric")
     assert of_t.loc["right"].drop("target").to_list() == [0, 1, 1]
     assert of_t.loc["second"].drop("target").to_list() == [90 - 80, 0, 1]
@@ -44,9 +48,13 @@ def of_six(**by_metric):
 
 
 def test_a_ranking_that_is_always_right_beats_one_that_is_always_wrong_and_ties_with_its_double():
-    found = stability.beats(of_six(right=[6.0, 5, 4, 3, 2, 1], double=[12.0, 10, 8, 6, 4, 2], wrong=[1.0, 2, 3, 4, 5, 6]), SIX)
+    found = stability.beats(
+        of_six(right=[6.0, 5, 4, 3, 2, 1], double=[12.0, 10, 8, 6, 4, 2], wrong=[1.0, 2, 3, 4, 5, 6]), SIX
+    )
     probability = found.set_index(["metric", "rival"])["probability"]
-    assert probability["right", "wrong"] == pytest.approx(1, abs=1e-3) and probability["wrong", "right"] == pytest.approx(0, abs=1e-3)
+    assert probability["right", "wrong"] == pytest.approx(1, abs=1e-3) and probability[
+        "wrong", "right"
+    ] == pytest.approx(0, abs=1e-3)
     assert probability["right", "double"] == probability["double", "right"] == 1 / 2
 
 
@@ -56,7 +64,9 @@ def test_a_ranking_without_an_order_takes_no_part():
 
 
 class Study:
-    """Four models on two targets. ``right`` knows the accuracies; FaCe does too, in a minimum and a maximum that others have."""
+    """Four models on two targets. ``right`` knows the accuracies; FaCe does too, in a minimum and a maximum that others
+    have.
+    """
 
     def __init__(self, sources):
         self.pool = Pool("p", ("a", "b"), sources, ("t", "u"), {}, {}, seeds=2)
@@ -71,7 +81,9 @@ class Study:
     def read(self, table):
         if table == "accuracies":
             return pd.concat([self._long("accuracy").assign(seed=seed) for seed in (0, 1)])
-        terms = [self._long("score").assign(metric="face", term=term) for term in ("variance_collapse", "class_fairness")]
+        terms = [
+            self._long("score").assign(metric="face", term=term) for term in ("variance_collapse", "class_fairness")
+        ]
         return pd.concat(terms)
 
     def _long(self, name):
@@ -82,7 +94,10 @@ def test_models_that_share_a_source_are_ranked_apart_from_those_that_do_not():
     one, several = Study(("s", "t")), Study(("s", "x"))
     found = stability.by_sources(one, several)
     groups = found[["n_sources", "n_models"]].drop_duplicates().values.tolist()
-    assert groups == [[2, 4], [1, 2]]  # the second pool has as many as the first, but two of its models have a source of their own
+    assert groups == [
+        [2, 4],
+        [1, 2],
+    ]  # the second pool has as many as the first, but two of its models have a source of their own
     assert set(found["metric"]) == {"right", "face", "other_seed", "other_target"}
     assert found["weighted_kendall"].to_list() == pytest.approx([1] * len(found))
 
@@ -96,7 +111,9 @@ def test_the_same_seed_resamples_the_same_models_for_every_score():
 
 def test_an_interval_is_made_of_the_quantiles_of_the_bootstrap():
     values = ranking.bootstrap(ranking.spearman, [1, 2, 4, 3], ACCURACIES["t"].to_numpy(), n=100, seed=1)
-    interval = ranking.bootstrap_interval(ranking.spearman, [1, 2, 4, 3], ACCURACIES["t"].to_numpy(), n=100, seed=1, level=0.5)
+    interval = ranking.bootstrap_interval(
+        ranking.spearman, [1, 2, 4, 3], ACCURACIES["t"].to_numpy(), n=100, seed=1, level=0.5
+    )
     assert interval == pytest.approx((np.quantile(values, 0.25), np.quantile(values, 0.75)))
 
 
@@ -143,13 +160,19 @@ def test_the_two_published_ground_truths_disagree_as_stated():
     assert table["other_truth", "sfda", "aircraft"] == pytest.approx(0.12, abs=0.005)
     assert table["other_truth", "sfda", "cifar10"] == pytest.approx(0.81, abs=0.005)
     pd.testing.assert_series_equal(table["other_truth", "sfda"], table["other_truth", "tllib"])
-    assert round(table["h_score", "tllib", "sun397"], 3) == 0.918 and round(table["leep", "tllib", "caltech101"], 3) == 0.127  # as printed
+    assert (
+        round(table["h_score", "tllib", "sun397"], 3) == 0.918
+        and round(table["leep", "tllib", "caltech101"], 3) == 0.127
+    )  # as printed
 
 
 # Training again -------------------------------------------------------------------------------------------------------
 
 ROUGH = [5.0, 6, 3, 4, 2, 1]
-RUN = {"accuracy": SIX.iloc[::-1].set_axis(SIX.index), "rough": pd.DataFrame(dict.fromkeys(SIX, ROUGH), index=SIX.index)}
+RUN = {
+    "accuracy": SIX.iloc[::-1].set_axis(SIX.index),
+    "rough": pd.DataFrame(dict.fromkeys(SIX, ROUGH), index=SIX.index),
+}
 
 
 class Repeated:
@@ -189,9 +212,15 @@ def test_points_tell_how_far_accuracies_stray():
 
 
 def test_a_model_that_is_left_out_moves_a_metric_with_a_known_error():
-    found = stability.left_out(Repeated(resampling.Noise(images=SIX * 0 + 1)), None).query("metric == 'rough'").set_index("left_out")
+    found = (
+        stability.left_out(Repeated(resampling.Noise(images=SIX * 0 + 1)), None)
+        .query("metric == 'rough'")
+        .set_index("left_out")
+    )
     assert found.loc["", "error"] == 0 and (found.drop("")["error"] > 0).all()
-    assert found.loc["a", "weighted_kendall"] == pytest.approx(ranking.weighted_kendall(ROUGH[1:], SIX["t"].to_numpy()[1:]))
+    assert found.loc["a", "weighted_kendall"] == pytest.approx(
+        ranking.weighted_kendall(ROUGH[1:], SIX["t"].to_numpy()[1:])
+    )
     assert stability.left_out(Repeated(resampling.NONE), None)["error"].isna().all()  # nothing known: no verdict
 
 
@@ -199,18 +228,26 @@ def test_verdicts_are_counted_over_the_repetitions_if_there_are_any(root):
     assert stability.verdicts_over_runs("smoke").empty
     folder = paths.reference("noise/smoke")
     folder.mkdir(parents=True)
-    pd.DataFrame({"repetition": [0, 1, 0, 1], "figure": [*"aabb"], "verdict": ["holds", "does not hold", "holds", "holds"]}).to_csv(
-        folder / "verdicts.csv", index=False)  # fmt: skip
+    pd.DataFrame(
+        {"repetition": [0, 1, 0, 1], "figure": [*"aabb"], "verdict": ["holds", "does not hold", "holds", "holds"]}
+    ).to_csv(folder / "verdicts.csv", index=False)
     assert stability.verdicts_over_runs("smoke+1").loc["a"].to_dict() == {"does not hold": 1, "holds": 1}
 
 
 def test_components_are_drawn_with_their_numbers_and_every_run():
-    rows = [("models", "ncti", 0.1, 0.0, 0.2), ("training", "ncti", 0.3, 0.2, 0.4), ("models", "leep", 0.5, 0.4, 0.6), ("training", "leep", 0.7, 0.6, 0.8)]
+    rows = [
+        ("models", "ncti", 0.1, 0.0, 0.2),
+        ("training", "ncti", 0.3, 0.2, 0.4),
+        ("models", "leep", 0.5, 0.4, 0.6),
+        ("training", "leep", 0.7, 0.6, 0.8),
+    ]
     table = pd.DataFrame(rows, columns=["component", "metric", "weighted_kendall", "low", "high"])
     runs = pd.DataFrame({"run": [0, 1], "metric": "leep", "weighted_kendall": [0.65, 0.75]})
     axes = figures.again(table, runs, ["leep", "ncti"], {"models": "M", "images": "I", "training": "T"}, "title").axes
     assert [ax.get_title() for ax in axes] == ["M", "T"]
     dots = [line.get_xydata().tolist() for ax in axes for line in ax.lines if line.get_marker() == "o"]
     assert dots == [[[0.5, 0], [0.1, 1]], [[0.7, 0], [0.3, 1]]]
-    assert [line.get_xydata().tolist() for line in axes[1].lines if line.get_marker() == "|"] == [[[0.65, 0], [0.75, 0]]]
+    assert [line.get_xydata().tolist() for line in axes[1].lines if line.get_marker() == "|"] == [
+        [[0.65, 0], [0.75, 0]]
+    ]
     plt.close("all")

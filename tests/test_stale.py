@@ -1,4 +1,6 @@
-"""What would be made again after a change, held against what every run of the smoke profile really imported and read."""
+"""What would be made again after a change, held against what every run of the smoke profile really imported and
+read.
+"""
 
 import json
 import shutil
@@ -33,7 +35,9 @@ def recorded():
 
 def reached(run, content) -> set[str]:
     cells = fingerprint.reach(workflow.code_of(run), stops=()).modules
-    return cells.union(*(fingerprint.reach(*used["roots"], stops=tuple(used["stops"])).modules for used in content["code"]))
+    return cells.union(
+        *(fingerprint.reach(*used["roots"], stops=tuple(used["stops"])).modules for used in content["code"])
+    )
 
 
 def test_every_module_that_a_run_imports_is_one_whose_change_makes_it_again(recorded):
@@ -44,7 +48,13 @@ def test_every_module_that_a_run_imports_is_one_whose_change_makes_it_again(reco
 def test_the_record_is_not_empty(recorded):
     imported = {module for content in recorded.values() for module in content["module"]}
     assert len(imported) > len(fingerprint.modules()) / 2
-    assert {"ncrepro.lab.losses", "ncrepro.store.jobs", "ncrepro.lab.objectives.sela", "ncrepro.lab.models.text", "bench.plain"} <= imported
+    assert {
+        "ncrepro.lab.losses",
+        "ncrepro.store.jobs",
+        "ncrepro.lab.objectives.sela",
+        "ncrepro.lab.models.text",
+        "bench.plain",
+    } <= imported
     read = {file for content in recorded.values() for file in content["read"]}
     assert "data/published/ncti_table1.csv" in read and "data/results/smoke/text/accuracies.csv" in read
 
@@ -57,13 +67,22 @@ def test_every_file_that_a_run_writes_has_one_writer(recorded):
     assert {file: names for file, names in writers.items() if len(names) > 1} == {}
 
 
-# Changes in a copy --------------------------------------------------------------------------------------------------------
+# Changes in a copy ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def copy(recorded, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stale") / "copy"
-    data = ("published", "photographs", "reference", "results/smoke", "results/rank", "cache/smoke", "cache/datasets", "cache/rank")
+    data = (
+        "published",
+        "photographs",
+        "reference",
+        "results/smoke",
+        "results/rank",
+        "cache/smoke",
+        "cache/datasets",
+        "cache/rank",
+    )
     for part in ("ncrepro", "bench", "notebooks", *(f"data/{name}" for name in data), "figures", "build/smoke"):
         if (REPOSITORY / part).exists():
             shutil.copytree(REPOSITORY / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -85,16 +104,58 @@ CHANGES = {
     "nothing": ("README.md", "", "", set(), {""}),
     "a comment": ("ncrepro/lab/training.py", "model.train()", "model.train()  # weights move", set(), {""}),
     "a docstring": ("ncrepro/lab/losses.py", '"""', '"""Words. ', set(), {""}),
-    "one figure": ("ncrepro/figures/supervised.py", "NCTI Table 1: how", "NCTI Table 1: see how", {"20_supervised", "90_figures"}, {"0", "1", "21", "22", "3", "4"}),
-    "one metric": ("ncrepro/metrics/logme.py", "\n    return ", "\n    changed = 1\n    return ", {"20", "21", "22", "23", "24", "25", "33"}, {"10", "11", "03"}),
-    "what trains images": ("ncrepro/lab/training.py", "model.train()", "model.train(True)", {"10_train_pool--supervised", "10_train_pool--selfsupervised"}, {"10_train_pool--text", "10_train_pool--segmentation", "03"}),
-    "the losses": ("ncrepro/lab/losses.py", "\n    return ", "\n    changed = 1\n    return ", {"01", "10_train_pool--supervised", "10_train_pool--loss_functions", "32", "40", "41"}, {"03"}),
-    "how jobs run": ("ncrepro/store/jobs.py", "class Job(", "changed = 1\n\n\nclass Job(", {"01", "10", "11", "20", "30", "90"}, {"03"}),
-    "advice": ("ncrepro/rank_your_own/rank.py", "def _work(", "changed = 1\n\n\ndef _work(", {"40", "41"}, {"10", "11", "30"}),
+    "one figure": (
+        "ncrepro/figures/supervised.py",
+        "NCTI Table 1: how",
+        "NCTI Table 1: see how",
+        {"20_supervised", "90_figures"},
+        {"0", "1", "21", "22", "3", "4"},
+    ),
+    "one metric": (
+        "ncrepro/metrics/logme.py",
+        "\n    return ",
+        "\n    changed = 1\n    return ",
+        {"20", "21", "22", "23", "24", "25", "33"},
+        {"10", "11", "03"},
+    ),
+    "what trains images": (
+        "ncrepro/lab/training.py",
+        "model.train()",
+        "model.train(True)",
+        {"10_train_pool--supervised", "10_train_pool--selfsupervised"},
+        {"10_train_pool--text", "10_train_pool--segmentation", "03"},
+    ),
+    "the losses": (
+        "ncrepro/lab/losses.py",
+        "\n    return ",
+        "\n    changed = 1\n    return ",
+        {"01", "10_train_pool--supervised", "10_train_pool--loss_functions", "32", "40", "41"},
+        {"03"},
+    ),
+    "how jobs run": (
+        "ncrepro/store/jobs.py",
+        "class Job(",
+        "changed = 1\n\n\nclass Job(",
+        {"01", "10", "11", "20", "30", "90"},
+        {"03"},
+    ),
+    "advice": (
+        "ncrepro/rank_your_own/rank.py",
+        "def _work(",
+        "changed = 1\n\n\ndef _work(",
+        {"40", "41"},
+        {"10", "11", "30"},
+    ),
     "a published table": ("data/published/face_table1.csv", "dtd", "DTD", {"03", "20"}, {"10_train_pool--text", "11"}),
-    "the look of figures": ("ncrepro/figures/style.py", "PAGE = 7.0", "PAGE = 7.1", {"10", "20", "30", "90"}, {"nothing"}),
+    "the look of figures": (
+        "ncrepro/figures/style.py",
+        "PAGE = 7.0",
+        "PAGE = 7.1",
+        {"10", "20", "30", "90"},
+        {"nothing"},
+    ),
     "a profile": ("notebooks/profiles/smoke.yaml", "workers: 2", "workers: 1", {"10", "20", "90"}, {"nothing"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -618,8 +618,12 @@ def test_a_network_is_fine_tuned_from_a_checkpoint(tmp_path, monkeypatch):
 def test_the_papers_profile_runs_on_small_stand_ins_for_its_data_and_checkpoints(place, root, tmp_path, monkeypatch):
     """What differs: two small encoders in the place of the published ones, few short texts, one epoch."""
     for folder, n_classes in (("iflytek_public", 2), ("tnews_public", 3)):
-        write_lines(place / folder / "labels.json", [{"label": str(k), "label_desc": f"类{k}"} for k in range(n_classes)])
-        rows = [{"label": str(i % n_classes), "sentence": "打车"[i % 2] * (1 + i % 5) + "车打"[: i % 3]} for i in range(24)]
+        write_lines(
+            place / folder / "labels.json", [{"label": str(k), "label_desc": f"类{k}"} for k in range(n_classes)]
+        )
+        rows = [
+            {"label": str(i % n_classes), "sentence": "打车"[i % 2] * (1 + i % 5) + "车打"[: i % 3]} for i in range(24)
+        ]
         for written in ("train.json", "dev.json"):
             write_lines(place / folder / written, rows)
     for name, variant in models.ARCHITECTURES.items():
@@ -630,7 +634,12 @@ def test_the_papers_profile_runs_on_small_stand_ins_for_its_data_and_checkpoints
     models._chinese_tokenizer.cache_clear()
     monkeypatch.setattr(ranking, "bootstrap_interval", lambda *_: (-1.0, 1.0))  # takes long, and is not what is tested
     profile = root / "notebooks" / "profiles" / "paper_text.yaml"
-    changed = {"epochs: 10": "epochs: 1", "learning_rate: 0.00002": "learning_rate: 0.001", "seeds: 3": "seeds: 2", "disk_gb: 10": "disk_gb: 0.1"}
+    changed = {
+        "epochs: 10": "epochs: 1",
+        "learning_rate: 0.00002": "learning_rate: 0.001",
+        "seeds: 3": "seeds: 2",
+        "disk_gb: 10": "disk_gb: 0.1",
+    }
     said = profile.read_text()
     for old, new in changed.items():
         assert old in said
@@ -652,7 +661,9 @@ def test_the_papers_profile_runs_on_small_stand_ins_for_its_data_and_checkpoints
 
 def test_without_its_data_the_papers_profile_stops_before_anything_starts(place, root):
     (place / "tnews_public").mkdir()
-    with pytest.raises(FileNotFoundError, match="for you: iflytek; `make data PROFILE=paper_text` says what to put where"):
+    with pytest.raises(
+        FileNotFoundError, match="for you: iflytek; `make data PROFILE=paper_text` says what to put where"
+    ):
         pipeline.check(profiles.load("paper_text"))
 
 

@@ -39,7 +39,7 @@ def squares(labels: list[int], side: int) -> np.ndarray:
     return np.stack([np.full((3, side, side), 12 * k + 6, dtype=np.uint8) for k in labels])
 
 
-# The layouts. Each takes the root, and returns the labels in the order in which they must come: train, test. -----------
+# The layouts. Each takes the root, and returns the labels in the order in which they must come: train, test. ----------
 
 
 def aircraft(root, patch):
@@ -47,7 +47,10 @@ def aircraft(root, patch):
     write(data / "variants.txt", ["707-320", "A340-500", "DHC-1"])
     lists = {"trainval": [2, 0, 1, 0], "test": [1, 2, 0]}
     for split, labels in lists.items():
-        write(data / f"images_variant_{split}.txt", [f"{split}{i} {['707-320', 'A340-500', 'DHC-1'][k]}" for i, k in enumerate(labels)])
+        write(
+            data / f"images_variant_{split}.txt",
+            [f"{split}{i} {['707-320', 'A340-500', 'DHC-1'][k]}" for i, k in enumerate(labels)],
+        )
         for i, k in enumerate(labels):
             paint(data / "images" / f"{split}{i}.jpg", k)
     return lists["trainval"], lists["test"]
@@ -68,7 +71,9 @@ def cars(root, patch):
     (place / "devkit").mkdir(parents=True)
     savemat(place / "devkit" / "cars_meta.mat", {"class_names": np.array(names, dtype=object)})
     for split, labels in lists.items():
-        rows = np.array([(f"{i:05d}.jpg", k + 1) for i, k in enumerate(labels)], dtype=[("fname", object), ("class", object)])
+        rows = np.array(
+            [(f"{i:05d}.jpg", k + 1) for i, k in enumerate(labels)], dtype=[("fname", object), ("class", object)]
+        )
         file = {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}[split]
         savemat(place / file, {"annotations": rows})
         for i, k in enumerate(labels):
@@ -123,7 +128,10 @@ def dtd(root, patch):
     place, classes = root / "dtd" / "dtd", ["banded", "blotchy", "zigzagged"]
     lists = {"train": [0, 1, 2], "val": [2, 1, 0], "test": [1, 1, 0, 2]}
     for split, labels in lists.items():
-        write(place / "labels" / f"{split}1.txt", [f"{classes[k]}/{classes[k]}_{split}{i}.jpg" for i, k in enumerate(labels)])
+        write(
+            place / "labels" / f"{split}1.txt",
+            [f"{classes[k]}/{classes[k]}_{split}{i}.jpg" for i, k in enumerate(labels)],
+        )
         for i, k in enumerate(labels):
             paint(place / "images" / classes[k] / f"{classes[k]}_{split}{i}.jpg", k)
     return lists["train"] + lists["val"], lists["test"]
@@ -135,7 +143,9 @@ def flowers(root, patch):
         paint(place / "jpg" / f"image_{i:05d}.jpg", k)
     savemat(place / "imagelabels.mat", {"labels": np.array(labels) + 1})
     savemat(place / "setid.mat", {"trnid": [[2, 1]], "valid": [[3, 5]], "tstid": [[4, 6, 7]]})
-    patch.setattr(tv.Flowers102, "_file_dict", {key: (name, None) for key, (name, _) in tv.Flowers102._file_dict.items()})
+    patch.setattr(
+        tv.Flowers102, "_file_dict", {key: (name, None) for key, (name, _) in tv.Flowers102._file_dict.items()}
+    )
     return [1, 0, 2, 1], [0, 2, 2]
 
 
@@ -207,12 +217,17 @@ def svhn(root, patch):
     made = {"train": [1, 0, 9], "test": [0, 5]}
     for part, labels in made.items():
         pixels = squares(labels, 32).transpose(2, 3, 1, 0)
-        savemat(root / "svhn" / f"{part}_32x32.mat", {"X": pixels, "y": np.array([[k or 10] for k in labels])})  # 10 is a zero
+        savemat(
+            root / "svhn" / f"{part}_32x32.mat", {"X": pixels, "y": np.array([[k or 10] for k in labels])}
+        )  # 10 is a zero
     patch.setattr(tv.SVHN, "split_list", {k: [url, name, None] for k, (url, name, _) in tv.SVHN.split_list.items()})
     return made["train"], made["test"]
 
 
-VOC_SHOWN = {"trainval": {"000005": {14: 1, 4: 1}, "000007": {6: 1, 0: 0}, "000009": {3: 0}}, "test": {"000001": {11: 1, 14: 1}}}
+VOC_SHOWN = {
+    "trainval": {"000005": {14: 1, 4: 1}, "000007": {6: 1, 0: 0}, "000009": {3: 0}},
+    "test": {"000001": {11: 1, 14: 1}},
+}
 
 
 def voc2007(root, patch):
@@ -220,14 +235,36 @@ def voc2007(root, patch):
     for split, shown in VOC_SHOWN.items():
         write(place / "ImageSets" / "Main" / f"{split}.txt", list(shown))
         for k, name in enumerate(datasets.VOC_CLASSES):
-            write(place / "ImageSets" / "Main" / f"{name}_{split}.txt", [f"{i} {said.get(k, -1):2d}" for i, said in shown.items()])
+            write(
+                place / "ImageSets" / "Main" / f"{name}_{split}.txt",
+                [f"{i} {said.get(k, -1):2d}" for i, said in shown.items()],
+            )
         for i, said in shown.items():
             paint(place / "JPEGImages" / f"{i}.jpg", min(k for k, v in said.items() if v == max(said.values())))
     return [4, 6, 3], [11]
 
 
-LAYOUTS = {f.__name__: f for f in (aircraft, caltech101, cars, cifar10, cifar100, country211, cub, dtd, flowers, food, gtsrb, pets,
-                                   stl10, sun397, svhn, voc2007)}  # fmt: skip
+LAYOUTS = {
+    f.__name__: f
+    for f in (
+        aircraft,
+        caltech101,
+        cars,
+        cifar10,
+        cifar100,
+        country211,
+        cub,
+        dtd,
+        flowers,
+        food,
+        gtsrb,
+        pets,
+        stl10,
+        sun397,
+        svhn,
+        voc2007,
+    )
+}
 
 
 @pytest.fixture
@@ -244,10 +281,27 @@ def layout(root, monkeypatch):
 
     def make(name: str, n_classes: int | None = None) -> tuple[list[int], list[int]]:
         train, test = LAYOUTS[name](root, monkeypatch)
-        monkeypatch.setitem(datasets.ENTRIES, name, replace(
-            datasets.ENTRIES[name], n_train=len(train), n_test=len(test),
-            n_classes=n_classes or {"aircraft": 3, "caltech101": 3, "cars": 3, "country211": 3, "cub": 3, "dtd": 3, "food": 2,
-                                    "pets": 3, "sun397": 3}.get(name, datasets.ENTRIES[name].n_classes)))  # fmt: skip
+        monkeypatch.setitem(
+            datasets.ENTRIES,
+            name,
+            replace(
+                datasets.ENTRIES[name],
+                n_train=len(train),
+                n_test=len(test),
+                n_classes=n_classes
+                or {
+                    "aircraft": 3,
+                    "caltech101": 3,
+                    "cars": 3,
+                    "country211": 3,
+                    "cub": 3,
+                    "dtd": 3,
+                    "food": 2,
+                    "pets": 3,
+                    "sun397": 3,
+                }.get(name, datasets.ENTRIES[name].n_classes),
+            ),
+        )
         return train, test
 
     return make
@@ -299,8 +353,17 @@ def test_no_image_is_for_training_and_for_testing(name, layout):
 def test_the_facts_agree_with_torchvision_where_it_knows_them():
     assert datasets.ENTRIES["flowers"].n_classes == len(tv.Flowers102.classes)
     own = {archive.md5 for entry in datasets.ENTRIES.values() for archive in entry.archives}
-    assert {tv.CIFAR10.tgz_md5, tv.CIFAR100.tgz_md5, tv.STL10.tgz_md5, tv.DTD._MD5, tv.Food101._MD5, tv.Country211._MD5} <= own
-    assert {md5 for _, md5 in tv.OxfordIIITPet._RESOURCES} | {md5 for _, md5 in tv.Flowers102._file_dict.values()} <= own
+    assert {
+        tv.CIFAR10.tgz_md5,
+        tv.CIFAR100.tgz_md5,
+        tv.STL10.tgz_md5,
+        tv.DTD._MD5,
+        tv.Food101._MD5,
+        tv.Country211._MD5,
+    } <= own
+    assert {md5 for _, md5 in tv.OxfordIIITPet._RESOURCES} | {
+        md5 for _, md5 in tv.Flowers102._file_dict.values()
+    } <= own
     assert {md5 for _, _, md5 in tv.SVHN.split_list.values()} - own == {tv.SVHN.split_list["extra"][2]}
 
 
@@ -316,9 +379,15 @@ def test_the_released_split_of_cifar_leaves_out_a_tenth_and_says_so(layout):
 def test_voc_can_be_read_with_the_first_class_of_an_image_or_with_all(layout, monkeypatch):
     layout("voc2007")
     sizes = {"n_train": 3, "n_test": 1}
-    monkeypatch.setitem(datasets.ENTRIES, "voc2007_multilabel", replace(datasets.ENTRIES["voc2007_multilabel"], **sizes))
+    monkeypatch.setitem(
+        datasets.ENTRIES, "voc2007_multilabel", replace(datasets.ENTRIES["voc2007_multilabel"], **sizes)
+    )
     one, every = datasets.load("voc2007"), datasets.load("voc2007_multilabel")
-    assert [np.flatnonzero(row).tolist() for row in one.present] == [[4, 14], [6], [3]]  # difficult ones only where alone
+    assert [np.flatnonzero(row).tolist() for row in one.present] == [
+        [4, 14],
+        [6],
+        [3],
+    ]  # difficult ones only where alone
     assert one.labels.tolist() == [4, 6, 3] and "arg max" in one.samples
     assert every.labels.tolist() == [4, 14, 6, 3]
     assert [Path(file).stem for file in every.sources] == ["000005", "000005", "000007", "000009"]
@@ -385,7 +454,9 @@ def test_photos_refuse_labels_that_do_not_fit():
 
 
 def test_a_mistyped_name_is_answered_with_the_nearest_one():
-    with pytest.raises(ValueError, match="unknown data set 'fod'.*did you mean 'food'.*for a folder of your own write folder/NAME"):
+    with pytest.raises(
+        ValueError, match="unknown data set 'fod'.*did you mean 'food'.*for a folder of your own write folder/NAME"
+    ):
         datasets.load("fod")
     with pytest.raises(ValueError, match="unknown split 'relased'.*did you mean 'released'"):
         datasets.load("food", split="relased")
@@ -395,7 +466,9 @@ def test_a_corrupt_image_is_named_with_the_remedy(root, layout):
     layout("dtd")
     file = datasets.load("dtd").sources[1]
     file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(ValueError, match=rf"{file} of dtd cannot be read as an image .*: take that image, or the whole archive"):
+    with pytest.raises(
+        ValueError, match=rf"{file} of dtd cannot be read as an image .*: take that image, or the whole archive"
+    ):
         datasets.load("dtd").image(1)
 
 
@@ -403,14 +476,18 @@ def test_a_missing_image_is_named_with_the_remedy(root, layout):
     layout("pets")
     file = root / "oxford-iiit-pet" / "images" / "american_bulldog_trainval2.jpg"
     file.unlink()
-    with pytest.raises(ValueError, match=rf"pets: 1 images are missing, the first is {file}: remove .*oxford-iiit-pet, and it is downl"):
+    with pytest.raises(
+        ValueError, match=rf"pets: 1 images are missing, the first is {file}: remove .*oxford-iiit-pet, and it is downl"
+    ):
         datasets.load("pets")
 
 
 def test_a_missing_list_is_named_with_the_remedy(root, layout):
     layout("dtd")
     (root / "dtd/dtd/labels/val1.txt").unlink()
-    with pytest.raises(ValueError, match=r"dtd is incomplete or damaged .*labels/val1.txt.*: remove .*dtd, and it is downloaded"):
+    with pytest.raises(
+        ValueError, match=r"dtd is incomplete or damaged .*labels/val1.txt.*: remove .*dtd, and it is downloaded"
+    ):
         datasets.load("dtd")
 
 
@@ -431,7 +508,9 @@ def test_a_data_set_with_too_few_images_is_refused(root, layout):
 
 
 def test_a_data_set_whose_download_is_gone_says_what_to_put_where(root):
-    with pytest.raises(FileNotFoundError, match=rf"cars: the official download is gone; put stanford_cars/cars_train/.*\(in {root}\)"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"cars: the official download is gone; put stanford_cars/cars_train/.*\(in {root}\)"
+    ):
         datasets.load("cars")
     assert set(datasets.unobtainable(tuple(datasets.ENTRIES))) == {"cars", "sun397"}
     assert "SUN397/Training_01.txt" in datasets.unobtainable(("food", "sun397"))["sun397"]
@@ -491,7 +570,9 @@ def test_a_half_downloaded_archive_is_named_with_the_remedy(root, archive):
     (root / "archives").mkdir()
     half = root / "archives" / file.name
     half.write_bytes(file.read_bytes()[:500])
-    with pytest.raises(ValueError, match=rf"{half} is damaged or only half there: its MD5 is .*; remove it, and it is downloaded again"):
+    with pytest.raises(
+        ValueError, match=rf"{half} is damaged or only half there: its MD5 is .*; remove it, and it is downloaded again"
+    ):
         datasets.load("dtd")
     half.unlink()
     assert len(datasets.load("dtd")) == 6
@@ -508,7 +589,9 @@ def test_an_archive_that_cannot_be_unpacked_leaves_nothing_behind_that_passes_fo
 
 def test_a_download_that_fails_says_where_to_put_the_archive(root, archive):
     archive[0].unlink()
-    with pytest.raises(OSError, match=rf"could not download file://.*: put it at {root}/archives/dtd-r1.0.1.tar.gz by hand"):
+    with pytest.raises(
+        OSError, match=rf"could not download file://.*: put it at {root}/archives/dtd-r1.0.1.tar.gz by hand"
+    ):
         datasets.load("dtd")
 
 

@@ -22,20 +22,45 @@ from ncrepro.lab import published
 from ncrepro.lab.models import FACE_POOL, NCTI_POOL
 
 WIDTHS = {
-    "resnet34": 512, "resnet50": 2048, "resnet101": 2048, "resnet152": 2048, "densenet121": 1024, "densenet169": 1664,
-    "densenet201": 1920, "mnasnet1_0": 1280, "mobilenet_v1": 1024, "mobilenet_v2": 1280, "mobilenet_v3": 1280, "googlenet": 1024,
-    "inception_v3": 2048, "efficientnet_b0": 1280, "efficientnet_b1": 1280, "efficientnet_b2": 1408, "efficientnet_b3": 1536,
-    "vgg16": 4096, "vgg19": 4096,
-}  # fmt: skip
-OTHERS = {"squeezenet1_1": 512, "shufflenet_v2_x1_0": 1024, "convnext_tiny": 768, "vit_b_16": 768, "swin_t": 768, "alexnet": 4096,
-          "timm/resnet18.a1_in1k": 512, "timm/vit_tiny_patch16_224": 192}  # fmt: skip
+    "resnet34": 512,
+    "resnet50": 2048,
+    "resnet101": 2048,
+    "resnet152": 2048,
+    "densenet121": 1024,
+    "densenet169": 1664,
+    "densenet201": 1920,
+    "mnasnet1_0": 1280,
+    "mobilenet_v1": 1024,
+    "mobilenet_v2": 1280,
+    "mobilenet_v3": 1280,
+    "googlenet": 1024,
+    "inception_v3": 2048,
+    "efficientnet_b0": 1280,
+    "efficientnet_b1": 1280,
+    "efficientnet_b2": 1408,
+    "efficientnet_b3": 1536,
+    "vgg16": 4096,
+    "vgg19": 4096,
+}
+OTHERS = {
+    "squeezenet1_1": 512,
+    "shufflenet_v2_x1_0": 1024,
+    "convnext_tiny": 768,
+    "vit_b_16": 768,
+    "swin_t": 768,
+    "alexnet": 4096,
+    "timm/resnet18.a1_in1k": 512,
+    "timm/vit_tiny_patch16_224": 192,
+}
 SMALL = "mobilenet_v3_small"
 
 
 def seen_by_the_head(network, images):
     """What the last layer of ``network`` gets, (n, d), and its logits."""
     seen = []
-    hook = last_layer.find(network).register_forward_pre_hook(lambda _, inputs: seen.append(last_layer.pooled(inputs[0])))
+    hook = last_layer.find(network).register_forward_pre_hook(
+        lambda _, inputs: seen.append(last_layer.pooled(inputs[0]))
+    )
     logits = network.eval()(images)
     hook.remove()
     return seen[0], logits
@@ -54,7 +79,14 @@ def checkpoints(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("name", "width"), (WIDTHS | OTHERS).items())
 def test_a_network_built_by_name_gives_features_of_its_own_width(name, width, monkeypatch):
-    for initialise in ("normal_", "uniform_", "trunc_normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_"):
+    for initialise in (
+        "normal_",
+        "uniform_",
+        "trunc_normal_",
+        "kaiming_normal_",
+        "kaiming_uniform_",
+        "xavier_uniform_",
+    ):
         monkeypatch.setattr(nn.init, initialise, lambda tensor, *args, **kwargs: tensor)
     with torch.device("meta"):  # sizes without numbers
         side = networks.checkpoint(name).transform.crop
@@ -124,9 +156,13 @@ def test_a_mistyped_name_is_answered_with_near_ones(name, said):
 
 
 def test_weights_that_do_not_exist_are_answered_with_those_that_do():
-    with pytest.raises(ValueError, match="resnet50: unknown weights 'IMAGENET1K_V3': choose one of IMAGENET1K_V1, IMAGENET1K_V2, local"):
+    with pytest.raises(
+        ValueError, match="resnet50: unknown weights 'IMAGENET1K_V3': choose one of IMAGENET1K_V1, IMAGENET1K_V2, local"
+    ):
         networks.checkpoint("resnet50", "IMAGENET1K_V3")
-    with pytest.raises(ValueError, match="unknown transform 'release': choose one of own, released; did you mean 'released'"):
+    with pytest.raises(
+        ValueError, match="unknown transform 'release': choose one of own, released; did you mean 'released'"
+    ):
         networks.checkpoint("resnet50", transform="release")
 
 
@@ -184,8 +220,12 @@ def test_training_crops_lie_inside_the_image_and_half_are_mirrored():
     mirrored = [crop[0] > crop[-1] for crop in crops]
     assert 70 < sum(mirrored) < 130
     assert {abs(crop[-1] - crop[0]) for crop in crops} == {49} and min(c.min() for c in crops) <= 2
-    assert not any(crop[0] > crop[-1] for crop in (transform.augmented(ramp, np.random.default_rng(i), flip=False)[0, :, 0].astype(int)
-                                                   for i in range(50)))  # fmt: skip
+    assert not any(
+        crop[0] > crop[-1]
+        for crop in (
+            transform.augmented(ramp, np.random.default_rng(i), flip=False)[0, :, 0].astype(int) for i in range(50)
+        )
+    )
 
 
 # Weights --------------------------------------------------------------------------------------------------------------
@@ -217,7 +257,9 @@ def test_weights_are_downloaded_once_checked_and_recorded(published_small):
 def test_weights_with_another_hash_are_refused(published_small):
     _, found = published_small
     found.file.write_bytes(b"half of it")
-    with pytest.raises(ValueError, match=rf"{found.file} is damaged or only half there: its SHA-256 begins with .{{8}}, published is"):
+    with pytest.raises(
+        ValueError, match=rf"{found.file} is damaged or only half there: its SHA-256 begins with .{{8}}, published is"
+    ):
         networks.load(SMALL)
 
 
@@ -255,8 +297,11 @@ def test_a_file_of_your_own_that_is_not_there_says_where_it_should_be(checkpoint
 @pytest.mark.parametrize("name", ["mnasnet1_0", "googlenet", "densenet121"])
 def test_old_files_fit_todays_networks(checkpoints, name):
     network = networks.build(name, 5).eval()
-    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): value for key, value in network.state_dict().items()
-           if not key.endswith("num_batches_tracked")}  # fmt: skip
+    old = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): value
+        for key, value in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
     if name == "googlenet":
         old["aux1.fc1.weight"] = torch.zeros(3)
     save_file(old, checkpoints / f"{name}.safetensors")

@@ -110,9 +110,13 @@ def test_a_repetition_reaches_the_terminal_phase_from_a_seed_of_its_own(root, mo
 
 def test_pairs_that_are_kept_are_counted_in_draws_of_the_models():
     rising, swapped = [1.0, 2, 3, 4, 5, 6], [2.0, 1, 3, 4, 5, 6]
-    table = pd.concat([pd.DataFrame({"model": [*"abcdef"], "target": target, "epoch": epoch, "variance_collapse": values})
-                       for target, last in {"t": rising, "u": swapped, "v": rising[::-1]}.items()
-                       for epoch, values in {0: rising, 3: last}.items()])  # fmt: skip
+    table = pd.concat(
+        [
+            pd.DataFrame({"model": [*"abcdef"], "target": target, "epoch": epoch, "variance_collapse": values})
+            for target, last in {"t": rising, "u": swapped, "v": rising[::-1]}.items()
+            for epoch, values in {0: rising, 3: last}.items()
+        ]
+    )
     kept = trajectories.pairs_kept(table)
     assert kept["t"].median() == pytest.approx(1, abs=0.01) and kept["v"].median() == pytest.approx(0, abs=0.01)
     assert kept["u"].mean() == pytest.approx(14 / 15, abs=0.02) and kept["u"].std() > 0.05

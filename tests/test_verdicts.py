@@ -29,7 +29,10 @@ def test_a_claim_of_many_statements_is_as_sure_as_the_least_sure_and_false_beyon
     assert every(likely(0.99), likely(0.9)).word == "cannot be told here"
     assert every(*[likely(0.5)] * 9, likely(0.04)).word == "cannot be told here"  # one in ten is that low by luck
     assert every(*[likely(0.5)] * 9, likely(0.004)).word == "does not hold"
-    assert every(UNKNOWN, likely(0.01)).word == "does not hold" and every(UNKNOWN, likely(0.99)).word == "cannot be told here"
+    assert (
+        every(UNKNOWN, likely(0.01)).word == "does not hold"
+        and every(UNKNOWN, likely(0.99)).word == "cannot be told here"
+    )
 
 
 @pytest.mark.parametrize("parts", [(0.99, 0.2), (0.999, 0.5, 0.5), (0.01, 0.04), (0.5, 0.96)])
@@ -92,8 +95,13 @@ TRUTH = pd.DataFrame({"t": [90.0, 85, 81, 80, 74, 70, 61, 55], "u": [40.0, 45, 3
 
 def scored(**by_metric):
     """Scores of each metric, the same for both targets."""
-    return pd.concat([pd.DataFrame({"model": MODELS, "target": target, "metric": metric, "score": np.asarray(values, float)})
-                      for metric, values in by_metric.items() for target in TRUTH])  # fmt: skip
+    return pd.concat(
+        [
+            pd.DataFrame({"model": MODELS, "target": target, "metric": metric, "score": np.asarray(values, float)})
+            for metric, values in by_metric.items()
+            for target in TRUTH
+        ]
+    )
 
 
 PERFECT, ROUGH = np.arange(8.0, 0, -1), [7, 8, 5, 6, 4, 2, 3, 1]
@@ -128,7 +136,10 @@ def test_a_perfect_ranking_is_perfect_in_every_pool_and_keeps_its_mean_under_noi
     scores = scored(perfect=PERFECT, rough=ROUGH).query("target == 't'")
     clean = resampling.draws(scores, of_t, components=("models",))
     some_order = clean["perfect", "t"] > 0
-    assert clean["perfect", "t"][some_order].to_numpy() == pytest.approx(clean["perfect", "t"].max()) and some_order.mean() > 0.99
+    assert (
+        clean["perfect", "t"][some_order].to_numpy() == pytest.approx(clean["perfect", "t"].max())
+        and some_order.mean() > 0.99
+    )
     noisy = resampling.draws(scores, of_t, Noise(images=of_t * 0 + 4))
     assert noisy["perfect", "t"].mean() == pytest.approx(1, abs=1e-3) and noisy["perfect", "t"].std() > 0.02
     low, high = resampling.interval(noisy)
@@ -139,8 +150,12 @@ def test_a_metric_that_gives_all_models_one_score_is_never_the_best_and_can_not_
     scores = scored(flat=[1.0] * 8, rough=ROUGH)
     drawn = resampling.mean_over_targets(resampling.draws(scores, TRUTH))
     assert drawn["flat"].isna().all() and verdicts.best(drawn).tolist() == [0, 1]
-    assert above(drawn["flat"], drawn["rough"]).word == above(drawn["rough"], drawn["flat"]).word == "cannot be told here"
-    assert resampling.draws(scores, TRUTH, statistic="regret")["flat"].notna().all(axis=None)  # a choice by lot has its price
+    assert (
+        above(drawn["flat"], drawn["rough"]).word == above(drawn["rough"], drawn["flat"]).word == "cannot be told here"
+    )
+    assert (
+        resampling.draws(scores, TRUTH, statistic="regret")["flat"].notna().all(axis=None)
+    )  # a choice by lot has its price
 
 
 def test_fewer_than_five_models_tell_nothing_of_others():
@@ -152,9 +167,17 @@ def test_fewer_than_five_models_tell_nothing_of_others():
 
 def test_each_component_adds_to_the_spread_and_all_together_are_the_widest():
     scores, noise = scored(rough=ROUGH), Noise(images=TRUTH * 0 + 3, seeds=TRUTH * 0 + 3)
-    spread = {name: resampling.draws(scores, TRUTH, noise, components=parts)["rough", "t"].std()
-              for name, parts in {"models": ("models",), "images": ("images",), "training": ("training",), "both": ("images", "training"),
-                                  "all": resampling.COMPONENTS, "none": ()}.items()}  # fmt: skip
+    spread = {
+        name: resampling.draws(scores, TRUTH, noise, components=parts)["rough", "t"].std()
+        for name, parts in {
+            "models": ("models",),
+            "images": ("images",),
+            "training": ("training",),
+            "both": ("images", "training"),
+            "all": resampling.COMPONENTS,
+            "none": (),
+        }.items()
+    }
     assert spread["none"] == 0 < spread["images"] < spread["both"] < spread["all"] and spread["models"] < spread["all"]
     assert spread["training"] == pytest.approx(spread["images"], rel=0.1)
 
@@ -162,7 +185,10 @@ def test_each_component_adds_to_the_spread_and_all_together_are_the_widest():
 def test_a_draw_takes_one_run_of_everything_its_scores_included():
     """In the repetition accuracies and scores are both turned round: together they agree, mixed they would not."""
     scores = scored(ncti=PERFECT)
-    turned = {"accuracy": TRUTH.iloc[::-1].set_axis(MODELS), "ncti": pd.DataFrame(dict.fromkeys(TRUTH, PERFECT[::-1]), index=MODELS)}
+    turned = {
+        "accuracy": TRUTH.iloc[::-1].set_axis(MODELS),
+        "ncti": pd.DataFrame(dict.fromkeys(TRUTH, PERFECT[::-1]), index=MODELS),
+    }
     drawn = resampling.draws(scores, TRUTH, Noise(runs=(turned,)), components=("training",))
     assert drawn["ncti", "t"].to_numpy() == pytest.approx(1)
     unknown = Noise(runs=({"accuracy": turned["accuracy"]},))  # whose scores nobody kept: the present ones stand in
@@ -173,9 +199,14 @@ def test_a_draw_takes_one_run_of_everything_its_scores_included():
 def test_seeds_stand_for_the_training_only_where_nothing_was_repeated():
     run = {"accuracy": TRUTH, "rough": pd.DataFrame({t: np.asarray(ROUGH, float) for t in TRUTH}, index=MODELS)}
     noise = Noise(seeds=TRUTH * 0 + 20, runs=(run,))
-    assert resampling.draws(scored(rough=ROUGH), TRUTH, noise, components=("training",))["rough", "t"].std() == pytest.approx(0)
+    assert resampling.draws(scored(rough=ROUGH), TRUTH, noise, components=("training",))[
+        "rough", "t"
+    ].std() == pytest.approx(0)
     assert resampling.covers(noise) == "95 % of draws of other models and training (2 runs)"
-    assert resampling.covers(Noise(images=TRUTH, seeds=TRUTH)) == "95 % of draws of other models, test images and fine-tuning (seeds)"
+    assert (
+        resampling.covers(Noise(images=TRUTH, seeds=TRUTH))
+        == "95 % of draws of other models, test images and fine-tuning (seeds)"
+    )
     assert resampling.covers(noise, resampling.NONE) == "95 % of draws of other models only"
 
 
@@ -227,7 +258,9 @@ def universe(rng, n_models, quality, n_targets=2):
 def a_run(rng, worth, seen, noise=0.3):
     """One training of these models: accuracies and scores, as the tables of a pool have them."""
     models = pd.Index([f"m{i}" for i in range(len(worth))], name="model")
-    accuracies = pd.DataFrame(50 + 10 * (worth + noise * rng.normal(size=worth.shape)), models, [f"t{i}" for i in range(worth.shape[1])])
+    accuracies = pd.DataFrame(
+        50 + 10 * (worth + noise * rng.normal(size=worth.shape)), models, [f"t{i}" for i in range(worth.shape[1])]
+    )
     tables = [pd.DataFrame(s + 0.2 * rng.normal(size=s.shape), models, accuracies.columns) for s in seen]
     long = [table.melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(metric=f"k{k}")
             for k, table in enumerate(tables)]  # fmt: skip
@@ -237,14 +270,22 @@ def a_run(rng, worth, seen, noise=0.3):
 def asked(scores, accuracies, noise):
     """Is k0 above 0? Is it better than k1? Is it the best of all?"""
     drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise, n=200))
-    return [above(drawn["k0"]), above(drawn["k0"], drawn["k1"]), every(*(above(drawn["k0"], drawn[m]) for m in drawn.columns[1:]))]
+    return [
+        above(drawn["k0"]),
+        above(drawn["k0"], drawn["k1"]),
+        every(*(above(drawn["k0"], drawn[m]) for m in drawn.columns[1:])),
+    ]
 
 
 @pytest.mark.parametrize("n_models", [6, 12])
 def test_where_there_is_nothing_to_tell_a_verdict_is_wrong_in_one_of_twenty_at_most(n_models):
-    """No metric sees anything: what holds and what does not is luck, and either word is wrong for one of two metrics alike."""
+    """No metric sees anything: what holds and what does not is luck, and either word is wrong for one of two metrics
+    alike.
+    """
     rng, n = np.random.default_rng(0), 80
-    words = np.array([[v.word for v in asked(*a_run(rng, *universe(rng, n_models, [0] * 4))[:2], resampling.NONE)] for _ in range(n)])
+    words = np.array(
+        [[v.word for v in asked(*a_run(rng, *universe(rng, n_models, [0] * 4))[:2], resampling.NONE)] for _ in range(n)]
+    )
     chance = 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)  # two standard errors of the count
     for question in words.T:
         for word in ("holds", "does not hold"):
@@ -253,21 +294,32 @@ def test_where_there_is_nothing_to_tell_a_verdict_is_wrong_in_one_of_twenty_at_m
 
 def test_a_metric_that_is_better_is_found_to_be_and_hardly_ever_the_contrary():
     rng, n = np.random.default_rng(0), 25
-    words = np.array([[v.word for v in asked(*a_run(rng, *universe(rng, 20, [2, 0, 0, 0]))[:2], resampling.NONE)] for _ in range(n)])
+    words = np.array(
+        [[v.word for v in asked(*a_run(rng, *universe(rng, 20, [2, 0, 0, 0]))[:2], resampling.NONE)] for _ in range(n)]
+    )
     assert (words == "does not hold").mean() <= 0.01
     assert ((words == "holds").mean(axis=0) > [0.95, 0.8, 0.6]).all()
 
 
 def test_training_again_never_turns_a_verdict_round_and_seldom_changes_it():
-    """The same models trained six times; each run asks with the other five as its repetitions, as the noise study provides them."""
+    """The same models trained six times; each run asks with the other five as its repetitions, as the noise study
+    provides them.
+    """
     rng = np.random.default_rng(1)
     changed, turned, n = 0, 0, 0
     for quality in ([2, 0, 0, 0], [1, 0.8, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5], [0, 1, 1, 1]):
         for _ in range(3):
             worth, seen = universe(rng, 12, quality)
             made = [a_run(rng, worth, seen) for _ in range(6)]
-            words = np.array([[v.word for v in asked(scores, truth, Noise(runs=tuple(run for _, _, run in made if run is not own)))]
-                              for scores, truth, own in made])  # (runs, questions)  # fmt: skip
+            words = np.array(
+                [
+                    [
+                        v.word
+                        for v in asked(scores, truth, Noise(runs=tuple(run for _, _, run in made if run is not own)))
+                    ]
+                    for scores, truth, own in made
+                ]
+            )  # (runs, questions)
             for question in words.T:
                 kinds, counts = np.unique(question, return_counts=True)
                 n, changed = n + len(question), changed + len(question) - counts.max()
@@ -284,10 +336,16 @@ def tables(root):
     shutil.copytree(REPOSITORY / "data" / "reference" / "demo", paths.results("demo"), dirs_exist_ok=True)
     shutil.copytree(REPOSITORY / "data" / "published", paths.published())
     for pool in ("supervised", "selfsupervised"):
-        known = set(experiment.Experiment(pool, "demo").read("scores")["metric"])  # without a source classifier no LEEP and no NCE
+        known = set(
+            experiment.Experiment(pool, "demo").read("scores")["metric"]
+        )  # without a source classifier no LEEP and no NCE
         of_metrics = {m: (1.0, 0.5) for m in ("ncti", "nce", "leep", "logme", "nleep", "sfda") if m in known}
         rows = [(way, m, *values, 0.1) for way in ("this package", "plain") for m, values in of_metrics.items()]
-        write(pool, "seconds_cost", pd.DataFrame(rows, columns=["implementation", "metric", "seconds", "weighted_kendall", "error"]))
+        write(
+            pool,
+            "seconds_cost",
+            pd.DataFrame(rows, columns=["implementation", "metric", "seconds", "weighted_kendall", "error"]),
+        )
         for step in ("extract", "finetune"):
             write(pool, f"seconds_{step}", pd.DataFrame({"seconds": [2.0]}))
 
@@ -305,14 +363,20 @@ def test_every_claim_gets_one_of_three_words(tables):
             found[entry.name] = (shown.found, shown.verdict)
     assert len(found) > 40
     for name, (text, verdict) in found.items():
-        assert isinstance(verdict, Verdict) and verdict.word in verdicts.WORDS and text and "nan" not in text, f"{name}: {text}"
+        assert isinstance(verdict, Verdict) and verdict.word in verdicts.WORDS and text and "nan" not in text, (
+            f"{name}: {text}"
+        )
     words = {name: verdict.word for name, (_, verdict) in found.items()}
     assert {words[name] for name in ("face_fig2", "ncti_fig2")} == {"cannot be told here"}  # one network, and four
     assert words["published_audit"] == words["stability_ground_truth"] == "does not hold"
-    assert words["ablation_temperature"] == words["ablation_covariance"] == "cannot be told here"  # 0.3 too far, but of six pools
+    assert (
+        words["ablation_temperature"] == words["ablation_covariance"] == "cannot be told here"
+    )  # 0.3 too far, but of six pools
 
 
 def test_the_notebooks_say_the_words(tables):
     shown = neural_collapse.face_fig3("demo")
-    assert shown._repr_markdown_().startswith("`face_fig3`, drawn by `ncrepro/figures/neural_collapse.py, face_fig3`. **Holds**: spaces alike")
+    assert shown._repr_markdown_().startswith(
+        "`face_fig3`, drawn by `ncrepro/figures/neural_collapse.py, face_fig3`. **Holds**: spaces alike"
+    )
     assert f"- {shown.finding}" in index.findings().splitlines()

@@ -13,9 +13,20 @@ from ncrepro.commands import tolerances, verify
 from ncrepro.store import paths
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "reference" / "demo"
-FEW = ["supervised/accuracies.csv", "supervised/scores.csv", "supervised/correlations.csv", "supervised/pretraining.csv",
-       "selfsupervised/accuracies.csv", "selfsupervised/scores.csv", "selfsupervised/correlations.csv", "low_shot/rankings.csv",
-       "text/scores.csv", "rank_your_own/ranking.csv", "metrics/equations.csv", "published/averages.csv"]  # fmt: skip
+FEW = [
+    "supervised/accuracies.csv",
+    "supervised/scores.csv",
+    "supervised/correlations.csv",
+    "supervised/pretraining.csv",
+    "selfsupervised/accuracies.csv",
+    "selfsupervised/scores.csv",
+    "selfsupervised/correlations.csv",
+    "low_shot/rankings.csv",
+    "text/scores.csv",
+    "rank_your_own/ranking.csv",
+    "metrics/equations.csv",
+    "published/averages.csv",
+]
 FEWER = ["supervised/accuracies.csv", "supervised/correlations.csv", "selfsupervised/scores.csv", "text/scores.csv",
          "rank_your_own/ranking.csv"]  # fmt: skip
 
@@ -49,7 +60,9 @@ def again(tables: dict[str, pd.DataFrame], seed: int, noise: str = "t4") -> dict
         if not verify.may_move(name):
             made[name] = table
             continue
-        model, target, metric, term = (table.get(key, pd.Series("", table.index)) for key in ("model", "target", "metric", "term"))
+        model, target, metric, term = (
+            table.get(key, pd.Series("", table.index)) for key in ("model", "target", "metric", "term")
+        )
         for column in table.columns.drop(tolerances.keys_of(table)):
             values = tolerances.numbers(table[column])
             if values is None or (values.dropna() % 1 == 0).all():
@@ -59,9 +72,13 @@ def again(tables: dict[str, pd.DataFrame], seed: int, noise: str = "t4") -> dict
                 moved = values + 1.5 * shared(pool, model) + 2 * shared(pool, model, target) + 1.5 * alone
             elif column == "score":
                 spread = values.groupby([metric, term]).transform("std").fillna(1)
-                moved = values * (1 + 0.04 * shared(pool, model, metric)) + 0.15 * spread * shared(pool, model, target, metric, term)
+                moved = values * (1 + 0.04 * shared(pool, model, metric)) + 0.15 * spread * shared(
+                    pool, model, target, metric, term
+                )
             elif column in ("weighted_kendall", "pearson", "spearman", "low", "high"):
-                moved = (values + np.where(target == "average", 0.08, 0.18) * shared(pool, metric, target) + 0.04 * alone).clip(-1, 1)
+                moved = (
+                    values + np.where(target == "average", 0.08, 0.18) * shared(pool, metric, target) + 0.04 * alone
+                ).clip(-1, 1)
             else:
                 moved = values * (1 + 0.1 * alone) + 0.1 * values.std() * alone[::-1]
             table[column] = ["" if np.isnan(value) else f"{value:.10g}" for value in moved]
@@ -104,20 +121,29 @@ def test_honest_runs_with_other_seeds_pass_nineteen_times_in_twenty(demo):
         bounds = tolerances.bounds(tolerances.leave_one_out(tables, len(known)))
         limits = dataclasses.replace(tolerances.fit(tables, known), bounds=bounds)
         for run in range(6, 26):
-            found = [f for name, made in tables.items() for channel in made for f in tolerances.compare(name, channel, limits, 0, run)]
+            found = [
+                f
+                for name, made in tables.items()
+                for channel in made
+                for f in tolerances.compare(name, channel, limits, 0, run)
+            ]
             refused.append(any(limits.times(finding) > 1 for finding in found))
     assert len(refused) == 80
     assert sum(refused) <= 4
 
 
-@pytest.mark.parametrize(("one", "other"), [("resnet34", "vgg16"), ("densenet121", "inception_v3"), ("mobilenet_v2", "efficientnet_b1")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("resnet34", "vgg16"), ("densenet121", "inception_v3"), ("mobilenet_v2", "efficientnet_b1")]
+)
 def test_exchanged_features_of_two_models_fail(few, one, other):
     tables, limits = few
     mine = again(tables, 200)
     scores = mine["supervised/scores.csv"].set_index("model")
     swapped = scores.rename({one: other, other: one}).loc[scores.index.unique()].reset_index()
     found = fails(tables, mine | {"supervised/scores.csv": swapped}, limits)
-    assert any(finding.table == "supervised/scores.csv" and finding.by.startswith("exchanged model") for finding in found)
+    assert any(
+        finding.table == "supervised/scores.csv" and finding.by.startswith("exchanged model") for finding in found
+    )
 
 
 @pytest.mark.parametrize("target", ["digits", "signs"])
@@ -142,7 +168,9 @@ def test_the_wrong_sign_of_one_metric_fails(few, metric):
     scores = mine["supervised/scores.csv"].copy()
     wrong = scores["metric"] == metric
     scores.loc[wrong, "score"] = [f"{-float(value):.10g}" for value in scores.loc[wrong, "score"]]
-    assert [f.table for f in fails(tables, mine | {"supervised/scores.csv": scores}, limits)] == ["supervised/scores.csv"]
+    assert [f.table for f in fails(tables, mine | {"supervised/scores.csv": scores}, limits)] == [
+        "supervised/scores.csv"
+    ]
 
 
 def test_the_wrong_sign_of_one_metrics_correlations_fails(few):
@@ -156,7 +184,9 @@ def test_the_wrong_sign_of_one_metrics_correlations_fails(few):
 
 
 def test_every_number_of_every_committed_table_is_looked_at(demo):
-    """Each numeric column times -1000, one at a time, in a run that is otherwise an honest one: fails whatever the bounds are."""
+    """Each numeric column times -1000, one at a time, in a run that is otherwise an honest one: fails whatever the
+    bounds are.
+    """
     runs = [again(demo, seed) for seed in range(6)]
     tables = {name: tolerances.channels([run[name] for run in runs]) for name in demo if verify.may_move(name)}
     limits, mine = tolerances.fit(tables, list(range(6))), again(demo, 6)
@@ -170,7 +200,9 @@ def test_every_number_of_every_committed_table_is_looked_at(demo):
             if values is None or not values.fillna(0).any():
                 continue
             columns += 1
-            wrong = mine[name].assign(**{column: ["" if np.isnan(value) else f"{-1000 * value:.10g}" for value in values]})
+            wrong = mine[name].assign(
+                **{column: ["" if np.isnan(value) else f"{-1000 * value:.10g}" for value in values]}
+            )
             narrow = list(dict.fromkeys([*keys, column]))
             if not fails({name: table[narrow]}, {name: wrong[narrow]}, boundless):
                 blind.append(f"{name}: {column}")
@@ -274,7 +306,10 @@ def measured(root, mine):
     """A noise study of that table: three repetitions that lie a point or two apart."""
     rng = np.random.default_rng(0)
     moved = [ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + rng.normal(0, 1.5, 8)) for _ in range(3)]
-    runs = [verify.read(mine), *(verify.read(write(root, f"results/smoke+{r}", table)) for r, table in enumerate(moved, 1))]
+    runs = [
+        verify.read(mine),
+        *(verify.read(write(root, f"results/smoke+{r}", table)) for r, table in enumerate(moved, 1)),
+    ]
     tolerances.save(paths.noise("smoke"), study_of([{"supervised/accuracies.csv": run} for run in runs]))
     return mine
 
@@ -315,7 +350,9 @@ def test_where_bytes_differ_a_study_decides(measured, capsys):
     assert out.splitlines()[-1].startswith("failed: ")
 
 
-def test_where_the_same_bytes_are_not_expected_the_reason_is_said_and_single_cells_are_not(measured, capsys, monkeypatch):
+def test_where_the_same_bytes_are_not_expected_the_reason_is_said_and_single_cells_are_not(
+    measured, capsys, monkeypatch
+):
     monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda: "this is Darwin on arm64")
     ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + 1).to_csv(measured, index=False)
     status, out, _ = say(capsys)

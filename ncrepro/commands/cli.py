@@ -1,6 +1,7 @@
 """The command line, ``python -m ncrepro COMMAND``: every target of make that computes something is one of its commands.
 
-Every failure is one clear line and a non-zero exit. A command imports what only it needs, so that none waits for torch in vain.
+Every failure is one clear line and a non-zero exit. A command imports what only it needs, so that none waits for torch
+in vain.
 """
 
 import argparse
@@ -12,8 +13,8 @@ from pathlib import Path
 
 from ..lab import profiles
 from ..store import artifacts, paths
-from . import manual_data as by_hand
 from . import lab, variables, workflow
+from . import manual_data as by_hand
 from .run import NotebookFailed, end_on_sigterm, run, run_notebook
 
 
@@ -33,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="ncrepro", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("plan", help="say what a profile will run, in what order, how long it takes and how much disk")
-    commands.add_parser("data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them")
+    commands.add_parser(
+        "data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them"
+    )
     commands.add_parser("check", help="is there room, can results be written, does every pool name what exists?")
     rules = commands.add_parser("rules", help="write what has to run as rules of a Makefile")
     rules.add_argument("file", type=Path)
@@ -46,12 +49,20 @@ def _parser() -> argparse.ArgumentParser:
     yours.add_argument("--out")
     repeat = commands.add_parser("noise", help="run everything with other seeds, and measure how far it moves")
     repeat.add_argument("--repetitions", type=int, default=os.environ.get("REPETITIONS") or 5)
-    repeat.add_argument("--pools", type=lambda names: names.split(","), help="with --only-ranking: a,b; default all of the profile")
-    repeat.add_argument("--only-ranking", action="store_true", help="train, score and rank in this process, without the notebooks")
-    repeat.add_argument("--command", dest="runs", help="what runs one profile, {profile} for its name; default: make all")
+    repeat.add_argument(
+        "--pools", type=lambda names: names.split(","), help="with --only-ranking: a,b; default all of the profile"
+    )
+    repeat.add_argument(
+        "--only-ranking", action="store_true", help="train, score and rank in this process, without the notebooks"
+    )
+    repeat.add_argument(
+        "--command", dest="runs", help="what runs one profile, {profile} for its name; default: make all"
+    )
     commands.add_parser("sample", help="make the committed sample of features anew, and say what changed")
     opened = commands.add_parser("lab", help="open JupyterLab on working copies of the notebooks")
-    opened.add_argument("--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all")
+    opened.add_argument(
+        "--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all"
+    )
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
@@ -66,7 +77,10 @@ def _do(arguments: argparse.Namespace) -> int | None:
     elif command == "rules":
         artifacts.write(arguments.file, workflow.rules(profile))
     elif command == "rank":
-        rank({name: getattr(arguments, name) for name in variables.OF_RANK if getattr(arguments, name) is not None}, arguments.out)
+        rank(
+            {name: getattr(arguments, name) for name in variables.OF_RANK if getattr(arguments, name) is not None},
+            arguments.out,
+        )
     elif command == "verify":
         from . import verify  # loads SciPy
 
@@ -107,7 +121,8 @@ class _Parser(argparse.ArgumentParser):
 def check(profile: profiles.Profile) -> None:
     """Raise an error for whatever would stop a run later on.
 
-    That is: a folder that cannot be written, a disk too full, a pool that names what its task does not know, absent data.
+    That is: a folder that cannot be written, a disk too full, a pool that names what its task does not know, absent
+    data.
     """
     for folder in (paths.cache(profile.name), paths.results(profile.name), paths.figures(profile.name)):
         try:
@@ -137,8 +152,10 @@ def check(profile: profiles.Profile) -> None:
 
 # A ranking on one's own data ------------------------------------------------------------------------------------------
 
+
 def rank(parameters: dict[str, str | int], out: str | Path | None = None) -> None:
-    """Execute 41_rank on data of one's own: notebook and table into ``out`` or ``data/results/rank/NAME``, and the figure.
+    """Execute 41_rank on data of one's own: notebook and table into ``out`` or ``data/results/rank/NAME``, and the
+    figure.
 
     Paths are those of the folder that this is called in. NAME is that of the data, and a digest of where they lie.
 
@@ -153,26 +170,43 @@ def rank(parameters: dict[str, str | int], out: str | Path | None = None) -> Non
         if value is not None and not str(value).strip():
             raise ValueError(f"{name.upper()} is empty; give it a value, or leave it out")
     lists = {name: listed(name, parameters[name]) for name in ("features", "models") if name in parameters}
-    parameters = parameters | {name: value[0] if name == "features" and len(value) == 1 else value for name, value in lists.items()}
+    parameters = parameters | {
+        name: value[0] if name == "features" and len(value) == 1 else value for name, value in lists.items()
+    }
     data = [parameters[kind] for kind in ("images", "text", "features") if kind in parameters]
     if len(data) != 1:
-        raise ValueError(f"{len(data)} data sets are named; name one: make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv "
-                         "MODELS='bert-base-uncased ...', or FEATURES='one.npz two.npz'")
+        raise ValueError(
+            f"{len(data)} data sets are named; name one: make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv "
+            "MODELS='bert-base-uncased ...', or FEATURES='one.npz two.npz'"
+        )
     results, figures = (out, out) if out else (paths.results("rank", _name_of(data[0])), paths.figures("rank"))
     places = {"results": str(Path(results).resolve()), "figures": str(Path(figures).resolve())}
-    run_notebook(paths.root() / "notebooks" / "41_rank.ipynb", Path(results).resolve() / "rank.ipynb", parameters | places, Path.cwd())
-    print(f"written: {paths.relative(results)}/ranking.csv, rank.ipynb; {paths.relative(figures)}/{Path(results).resolve().name}.png, .pdf")
+    run_notebook(
+        paths.root() / "notebooks" / "41_rank.ipynb",
+        Path(results).resolve() / "rank.ipynb",
+        parameters | places,
+        Path.cwd(),
+    )
+    print(
+        f"written: {paths.relative(results)}/ranking.csv, rank.ipynb; "
+        f"{paths.relative(figures)}/{Path(results).resolve().name}.png, .pdf"
+    )
 
 
 def listed(name: str, value: str) -> list[str]:
-    """The names and paths of a list: one that exists as it is, or several, parted by blanks and quoted as in a shell."""
+    """The names and paths of a list: one that exists as it is, or several, parted by blanks and quoted as in a
+    shell.
+    """
     if os.path.exists(value):  # unlike Path.exists, also of what is too long to be a path
         return [value]
     try:
         return shlex.split(value)
     except ValueError:
-        raise ValueError(f"{name.upper()} is {value}: a quote in it does not end; put a path with a blank or a quote into quotes, as in "
-                         f"{name.upper()}=\"'my files/one' 'my files/two'\"") from None
+        raise ValueError(
+            f"{name.upper()} is {value}: a quote in it does not end; put a path with a blank or a quote into quotes, "
+            "as in "
+            f"{name.upper()}=\"'my files/one' 'my files/two'\""
+        ) from None
 
 
 def _name_of(data: str | list[str]) -> str:

@@ -1,6 +1,7 @@
 """Working copies of the notebooks for JupyterLab: what is committed cannot be lost by opening it.
 
-A copy stays from one opening to the next, with whatever its reader has changed, until it is asked to be made anew by name.
+A copy stays from one opening to the next, with whatever its reader has changed, until it is asked to be made anew by
+name.
 """
 
 from pathlib import Path
@@ -11,7 +12,8 @@ from .workflow import read_notebook
 
 
 def working_copies(refresh: tuple[str, ...] = ()) -> Path:
-    """Copy the notebooks that are not there yet into ``build/lab``, say which copies differ from theirs, and return the folder.
+    """Copy the notebooks that are not there yet into ``build/lab``, say which copies differ from theirs, and return the
+    folder.
 
     Parameters
     ----------
@@ -33,7 +35,10 @@ def working_copies(refresh: tuple[str, ...] = ()) -> Path:
         if not copy.exists() or name in refresh or "all" in refresh:
             artifacts.write(copy, notebook.read_bytes())
         elif _sources(copy) != _sources(notebook):
-            print(f"{paths.relative(copy)} has other cells than {paths.relative(notebook)}: `make lab REFRESH={name}` copies it anew")
+            print(
+                f"{paths.relative(copy)} has other cells than {paths.relative(notebook)}: `make lab REFRESH={name}` "
+                "copies it anew"
+            )
     return folder
 
 

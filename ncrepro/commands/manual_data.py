@@ -1,7 +1,8 @@
-"""The papers' data sets that are not downloaded for you, since most ask you to register or to agree to terms: what is known of each.
+"""The papers' data sets that are not downloaded for you, since most ask you to register or to agree to terms: what is
+known of each.
 
-Where they are read from stands in `datasets.segmentation_folders` and `datasets.clue`. Nothing here needs torch, so that `make`
-can look before anything starts.
+Where they are read from stands in `datasets.segmentation_folders` and `datasets.clue`. Nothing here needs torch, so
+that `make` can look before anything starts.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,8 @@
-"""``make noise``: run a profile again with other training seeds, and measure how far accuracies, rankings, verdicts and every table move.
+"""``make noise``: run a profile again with other training seeds, and measure how far accuracies, rankings, verdicts and
+every table move.
 
-A repetition is the profile ``demo+2``: the same work, all training seeds shifted. Repetition 0 is the committed reference.
+A repetition is the profile ``demo+2``: the same work, all training seeds shifted. Repetition 0 is the committed
+reference.
 """
 
 import os
@@ -20,7 +22,13 @@ from ..ranking.verdicts import OPEN
 from ..store import artifacts, paths
 from . import tolerances, verify
 
-RANKING = ("pretraining", "accuracies", "features", "scores", "correlations")  # the tables of a pool that its verbs write
+RANKING = (
+    "pretraining",
+    "accuracies",
+    "features",
+    "scores",
+    "correlations",
+)  # the tables of a pool that its verbs write
 STATISTICS = ["weighted_kendall", "pearson", "spearman"]
 
 
@@ -33,8 +41,8 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     repetitions : int
         At least 2. Those whose tables are all there are not run again.
     pools : list of str, optional
-        Only train, score and rank these pools, in this process, and without the notebooks; repetition 0 is then run too, and
-        the tables go to ``data/results/noise`` and not to the committed ones. For tuning a recipe.
+        Only train, score and rank these pools, in this process, and without the notebooks; repetition 0 is then run
+        too, and the tables go to ``data/results/noise`` and not to the committed ones. For tuning a recipe.
     command : str, optional
         What runs everything of one profile, its name in place of ``{profile}``; None takes `make all`.
 
@@ -44,23 +52,36 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
         1 if a repetition failed; the others count nevertheless.
     """
     if "+" in profile:
-        raise ValueError(f"{profile!r} is a repetition; name the profile that is repeated: {profile.partition('+')[0]!r}")
+        raise ValueError(
+            f"{profile!r} is a repetition; name the profile that is repeated: {profile.partition('+')[0]!r}"
+        )
     if repetitions < 2:
         raise ValueError(f"repetitions is {repetitions}; two or more are needed to see how far they lie apart")
     for pool in pools or ():
         profiles.load(profile).pool(pool)
     if pools is None and not verify.tables_in(paths.reference(profile)):
-        raise FileNotFoundError(f"there is no committed reference for profile {profile!r}; `make reference PROFILE={profile}` makes it")
+        raise FileNotFoundError(
+            f"there is no committed reference for profile {profile!r}; `make reference PROFILE={profile}` makes it"
+        )
     written = paths.noise(profile) if pools is None else paths.results("noise", profile)
-    if pools is None and _known(profile) >= repetitions and not all(_is_done(profile, r) for r in range(1, repetitions + 1)):
+    if (
+        pools is None
+        and _known(profile) >= repetitions
+        and not all(_is_done(profile, r) for r in range(1, repetitions + 1))
+    ):
         print(f"{_known(profile)} repetitions are in {paths.relative(written)}; remove it to measure them again")
         print(_as_text(pd.read_csv(written / "summary.csv", keep_default_na=False)))
         return 0
     failed = [r for r in range(0 if pools else 1, repetitions + 1) if not _run(profile, r, pools, command)]
     folders = {} if pools else {0: paths.reference(profile)}
-    folders |= {r: _folder(profile, r) for r in range(0 if pools else 1, repetitions + 1) if _is_done(profile, r, pools)}
+    folders |= {
+        r: _folder(profile, r) for r in range(0 if pools else 1, repetitions + 1) if _is_done(profile, r, pools)
+    }
     if len(folders) < 3 or 0 not in folders:
-        raise ValueError(f"{max(len(folders) - 1, 0)} of {repetitions} repetitions of {profile!r} are finished; two or more are needed")
+        raise ValueError(
+            f"{max(len(folders) - 1, 0)} of {repetitions} repetitions of {profile!r} are finished; two or more are "
+            "needed"
+        )
     print(f"{len(folders) - 1} of {repetitions} repetitions of {profile!r} are finished")
     print(_as_text(study(profile, folders, written, pools)))
     print(f"written: {paths.relative(written)}")
@@ -74,23 +95,34 @@ def study(profile: str, folders: dict[int, Path], written: Path, pools: list[str
     ----------
     folders : dict repetition -> the folder of its tables
     written : Path
-        ``<pool>.csv``, ``correlations.csv``, ``verdicts.csv``, ``tolerances.csv``, ``limits.csv``, ``bounds.csv``, ``summary.csv``.
+        ``<pool>.csv``, ``correlations.csv``, ``verdicts.csv``, ``tolerances.csv``, ``limits.csv``, ``bounds.csv``,
+        ``summary.csv``.
     pools : list of str, optional
         Only these pools, and no verdicts; None takes all.
     """
     there = [name for name in profiles.load(profile).pools if (folders[0] / name / "accuracies.csv").exists()]
     chosen = [name for name in there if pools is None or name in pools]
     wide = {pool: pd.concat([_of_pool(profile, pool, r, folder) for r, folder in folders.items()]) for pool in chosen}
-    correlations = pd.concat([_correlations(profile, pool, r, folder) for pool in chosen for r, folder in folders.items()])
-    verdicts = _verdicts(profile, folders) if pools is None else pd.DataFrame(columns=["repetition", "figure", "verdict"])
+    correlations = pd.concat(
+        [_correlations(profile, pool, r, folder) for pool in chosen for r, folder in folders.items()]
+    )
+    verdicts = (
+        _verdicts(profile, folders) if pools is None else pd.DataFrame(columns=["repetition", "figure", "verdict"])
+    )
     tables, runs = _tables(list(folders.values()), chosen if pools else None), list(range(len(folders)))
     left_out = tolerances.leave_one_out(tables, len(runs))
     limits = tolerances.fit({table: made for table, made in tables.items() if verify.may_move(table)}, runs)
     limits = replace(limits, bounds=tolerances.bounds(left_out))
-    summary = pd.DataFrame([
-        ("repetitions", "", "beside the reference", len(folders) - 1),
-        *_accuracy_spread(wide), *_correlation_spread(correlations), *_changes(verdicts), *_false_alarms(left_out, limits.bounds),
-    ], columns=["what", "pool", "of", "value"])  # fmt: skip
+    summary = pd.DataFrame(
+        [
+            ("repetitions", "", "beside the reference", len(folders) - 1),
+            *_accuracy_spread(wide),
+            *_correlation_spread(correlations),
+            *_changes(verdicts),
+            *_false_alarms(left_out, limits.bounds),
+        ],
+        columns=["what", "pool", "of", "value"],
+    )
     for name, table in {**wide, "correlations": correlations, "verdicts": verdicts, "summary": summary}.items():
         artifacts.write(written / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     tolerances.save(written, limits)
@@ -135,17 +167,36 @@ def _run(profile: str, repetition: int, pools: list[str] | None, command: str | 
     if pools:
         for pool in pools:
             experiment = Experiment(pool, name)
-            for verb in (experiment.pretrain, experiment.finetune, experiment.extract, experiment.score, experiment.correlate):
+            for verb in (
+                experiment.pretrain,
+                experiment.finetune,
+                experiment.extract,
+                experiment.score,
+                experiment.correlate,
+            ):
                 verb()
         return True
-    words = shlex.split(command.replace("{profile}", name)) if command else ["make", "all", f"PROFILE={name}", f"PYTHON={sys.executable}"]
-    inherited = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "NCREPRO_PROFILE")}
+    words = (
+        shlex.split(command.replace("{profile}", name))
+        if command
+        else ["make", "all", f"PROFILE={name}", f"PYTHON={sys.executable}"]
+    )
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "NCREPRO_PROFILE")
+    }
     status = subprocess.run(words, cwd=paths.root(), env=inherited | {"NCREPRO_PROFILE": name}).returncode
     if status:
         print(f"{name}: `{shlex.join(words)}` failed with exit status {status}; it is left out", file=sys.stderr)
     elif not _is_done(profile, repetition):
-        missing = (t for t in verify.tables_in(paths.reference(profile)) if not (_folder(profile, repetition) / t).exists())
-        print(f"{name}: it has no {next(missing, 'index of figures')}, which the reference has; it is left out", file=sys.stderr)
+        missing = (
+            t for t in verify.tables_in(paths.reference(profile)) if not (_folder(profile, repetition) / t).exists()
+        )
+        print(
+            f"{name}: it has no {next(missing, 'index of figures')}, which the reference has; it is left out",
+            file=sys.stderr,
+        )
     return status == 0 and _is_done(profile, repetition)
 
 
@@ -158,9 +209,14 @@ def _of_pool(profile: str, pool: str, repetition: int, folder: Path) -> pd.DataF
     experiment.results = folder / pool
     if (folder / pool / "scores.csv").exists():
         scores, accuracies = experiment.ranked()
-        table = scores.pivot(index=["model", "target"], columns="metric", values="score")[list(dict.fromkeys(scores["metric"]))]
+        table = scores.pivot(index=["model", "target"], columns="metric", values="score")[
+            list(dict.fromkeys(scores["metric"]))
+        ]
     else:  # models that nothing was pre-trained for
-        table, accuracies = pd.DataFrame(), experiment.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target")
+        table, accuracies = (
+            pd.DataFrame(),
+            experiment.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target"),
+        )
     long = accuracies.stack().rename("accuracy").rename_axis(["model", "target"])
     return long.to_frame().join(table).reset_index().assign(repetition=repetition).pipe(_first, "repetition")
 
@@ -171,7 +227,11 @@ def _correlations(profile: str, pool: str, repetition: int, folder: Path) -> pd.
     for subset in ("", *profiles.load(profile).pools[pool].subsets):
         path = folder / pool / (f"correlations_{subset}.csv" if subset else "correlations.csv")
         if path.exists():
-            parts.append(pd.read_csv(path)[["target", "metric", *STATISTICS]].assign(repetition=repetition, pool=pool, subset=subset))
+            parts.append(
+                pd.read_csv(path)[["target", "metric", *STATISTICS]].assign(
+                    repetition=repetition, pool=pool, subset=subset
+                )
+            )
     return pd.concat(parts).pipe(_first, "repetition", "pool", "subset") if parts else pd.DataFrame()
 
 
@@ -193,8 +253,10 @@ def _tables(folders: list[Path], pools: list[str] | None) -> dict[str, list[tole
         runs = [verify.read(folder / name) for folder in folders]
         for folder, run in zip(folders, runs, strict=True):
             if list(run) != list(runs[0]):
-                raise ValueError(f"{paths.relative(folder / name)} has other columns than {paths.relative(folders[0] / name)}: "
-                                 "it was made by other code; remove it and run `make noise` again")
+                raise ValueError(
+                    f"{paths.relative(folder / name)} has other columns than {paths.relative(folders[0] / name)}: "
+                    "it was made by other code; remove it and run `make noise` again"
+                )
         found[name] = [channel for channel in tolerances.channels(runs) if (name, channel.name) not in verify.BOUNDED]
     return found
 
@@ -207,13 +269,21 @@ def _first(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def _accuracy_spread(wide: dict[str, pd.DataFrame]) -> list[tuple]:
-    """The standard deviation between repetitions of the accuracy of one model on one target, root mean square, by pool."""
-    spreads = {pool: table.groupby(["model", "target"])["accuracy"].var(ddof=1).mean() ** 0.5 for pool, table in wide.items()}
-    return [("standard deviation of an accuracy", pool, "one model on one target", value) for pool, value in spreads.items()]
+    """The standard deviation between repetitions of the accuracy of one model on one target, root mean square, by
+    pool.
+    """
+    spreads = {
+        pool: table.groupby(["model", "target"])["accuracy"].var(ddof=1).mean() ** 0.5 for pool, table in wide.items()
+    }
+    return [
+        ("standard deviation of an accuracy", pool, "one model on one target", value) for pool, value in spreads.items()
+    ]
 
 
 def _correlation_spread(correlations: pd.DataFrame) -> list[tuple]:
-    """The standard deviation between repetitions of each metric's mean weighted Kendall, and of one target's, by pool."""
+    """The standard deviation between repetitions of each metric's mean weighted Kendall, and of one target's, by
+    pool.
+    """
     rows = []
     whole = correlations[correlations["subset"] == ""]
     for pool, group in whole.groupby("pool", sort=False):
@@ -221,7 +291,9 @@ def _correlation_spread(correlations: pd.DataFrame) -> list[tuple]:
         spread = single.groupby(["target", "metric"])["weighted_kendall"].var(ddof=1).mean() ** 0.5
         rows.append(("standard deviation of weighted Kendall", pool, "one target, all metrics", spread))
         of_metric = average.groupby("metric", sort=False)["weighted_kendall"].std(ddof=1)
-        rows += [("standard deviation of mean weighted Kendall", pool, metric, value) for metric, value in of_metric.items()]
+        rows += [
+            ("standard deviation of mean weighted Kendall", pool, metric, value) for metric, value in of_metric.items()
+        ]
         rows.append(("standard deviation of mean weighted Kendall", pool, "all metrics", (of_metric**2).mean() ** 0.5))
     return rows
 
@@ -245,12 +317,24 @@ def _changes(verdicts: pd.DataFrame) -> list[tuple]:
 
 
 def _false_alarms(left_out: pd.DataFrame, bounds: dict[str, float]) -> list[tuple]:
-    """Honest runs that `verify` would refuse: each run against limits that do not know it, from the other runs alone."""
+    """Honest runs that `verify` would refuse: each run against limits that do not know it, from the other runs
+    alone.
+    """
     refused = tolerances.refused(left_out)
     return [
-        ("false alarms of verify", "", "repetitions refused, each left out in turn", refused[left_out["reference"] == 0].sum()),
+        (
+            "false alarms of verify",
+            "",
+            "repetitions refused, each left out in turn",
+            refused[left_out["reference"] == 0].sum(),
+        ),
         ("false alarms of verify", "", "share refused, each run left out in turn, against every other", refused.mean()),
-        ("false alarms of verify", "", "share in which something moved for the first time", (left_out["impossible"] > 0).mean()),
+        (
+            "false alarms of verify",
+            "",
+            "share in which something moved for the first time",
+            (left_out["impossible"] > 0).mean(),
+        ),
         ("false alarms of verify", "", "share allowed", tolerances.FALSE_ALARMS),
         *(("largest excess of a run left out", "", family, left_out[family].max()) for family in bounds),
         *(("bound of the excess", "", family, bound) for family, bound in bounds.items()),
@@ -258,5 +342,8 @@ def _false_alarms(left_out: pd.DataFrame, bounds: dict[str, float]) -> list[tupl
 
 
 def _as_text(summary: pd.DataFrame) -> str:
-    lines = [f"{row.what}, {row.pool + ', ' if row.pool else ''}{row.of}: {float(row.value):.3g}" for row in summary.itertuples()]
+    lines = [
+        f"{row.what}, {row.pool + ', ' if row.pool else ''}{row.of}: {float(row.value):.3g}"
+        for row in summary.itertuples()
+    ]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """What a profile needs from outside, and what it is going to do: lists to read before days of computing begin.
 
-`data` lists every data set and checkpoint: is it there, how large, under which licence, from where. `plan` says what will run, in
-what order, how long and how much disk that takes. Nothing is downloaded or computed by either.
+`data` lists every data set and checkpoint: is it there, how large, under which licence, from where. `plan` says what
+will run, in what order, how long and how much disk that takes. Nothing is downloaded or computed by either.
 """
 
 import os
@@ -35,7 +35,8 @@ SCORED_PER_S = 400  # images per second and core that all metrics together get t
 CORES = 16
 N_FEATURES = 1_750  # of a network, on average over the papers' nineteen
 N_SOURCE_CLASSES = 1_000
-# Multiply-adds of one image of 480 pixels, of one text of 128 tokens, and the size of the weights: counted, not published.
+# Multiply-adds of one image of 480 pixels, of one text of 128 tokens, and the size of the weights: counted, not
+# published.
 GIGAFLOPS = {"pspnet_resnet50": 95.5} | {name: 11.2 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
 MEGABYTES = {"pspnet_resnet50": 120} | {name: 407 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
 
@@ -91,7 +92,10 @@ def _of_hub(pool: profiles.Pool) -> Iterator[tuple]:
         if pool.task == "segmentation" and segmenters.ARCHITECTURES[name]["encoder_weights"]:
             encoder, weights = (segmenters.ARCHITECTURES[name][key] for key in ("encoder_name", "encoder_weights"))
             repository, revision = encoders[encoder]["pretrained_settings"][weights].values()
-            what, licence = f"{encoder} of torchvision, trained on ImageNet", "BSD-3-Clause; trained on ImageNet: research"
+            what, licence = (
+                f"{encoder} of torchvision, trained on ImageNet",
+                "BSD-3-Clause; trained on ImageNet: research",
+            )
             size = 102
         elif pool.task == "text" and readers.ARCHITECTURES[name].checkpoint:
             repository, revision = readers.ARCHITECTURES[name].checkpoint, None
@@ -147,7 +151,9 @@ def as_text(table: pd.DataFrame) -> str:
 
 def _wrapped(text: str, first: str, others: str) -> list[str]:
     """Lines of at most 110 characters; addresses and paths stay whole."""
-    return textwrap.wrap(text, 110, initial_indent=first, subsequent_indent=others, break_on_hyphens=False, break_long_words=False)
+    return textwrap.wrap(
+        text, 110, initial_indent=first, subsequent_indent=others, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _state(present: bool) -> str:
@@ -158,10 +164,11 @@ def _state(present: bool) -> str:
 
 
 def work(study: Experiment) -> pd.DataFrame:
-    """A pool's jobs: (step, model, data, done, images, hours, gigabytes), the last three estimated where that is possible.
+    """A pool's jobs: (step, model, data, done, images, hours, gigabytes), the last three estimated where that is
+    possible.
 
-    ``images`` counts every time one goes through the network; ``hours`` are those of a machine with one GPU and 16 cores;
-    ``gigabytes`` is what the job leaves on disk.
+    ``images`` counts every time one goes through the network; ``hours`` are those of a machine with one GPU and 16
+    cores; ``gigabytes`` is what the job leaves on disk.
     """
     rows = []
     for step, jobs in study.jobs().items():
@@ -174,7 +181,10 @@ def work(study: Experiment) -> pd.DataFrame:
 def _cost(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
     if pool.task != "imagenet" or data_set not in datasets.ENTRIES:
         return _cost_by_hand(pool, step, model, data_set)
-    entry, network = datasets.ENTRIES[data_set], networks.checkpoint(model.architecture, imagenet.weights_of(pool), "own")
+    entry, network = (
+        datasets.ENTRIES[data_set],
+        networks.checkpoint(model.architecture, imagenet.weights_of(pool), "own"),
+    )
     wide = 224 if pool.pretrain["transform"] == "released" else network.transform.crop
     gigaflops = network.gigaflops * (wide / network.transform.crop) ** 2
     n_train = _n_train(pool, data_set)
@@ -226,7 +236,9 @@ def plan(profile: profiles.Profile) -> str:
 _STEPS = {
     "pretrain": ("10_train_pool", "load and check {n} networks", "pre-train {n} networks"),
     "finetune": (
-        "10_train_pool", "find the ground truth of {n} cells (model x target x seed), {trained} by fine-tuning", "fine-tune {n} times",
+        "10_train_pool",
+        "find the ground truth of {n} cells (model x target x seed), {trained} by fine-tuning",
+        "fine-tune {n} times",
     ),
     "extract": ("11_extract_features", "extract {n} feature matrices (model x target)", "extract {n} feature matrices"),
     "score": ("the pool's own notebook", "score {n} feature matrices by every metric", "score {n} feature matrices"),
@@ -248,7 +260,9 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         yield "   nothing: the data are drawn on the spot"
     for row in needed[needed["state"] == "by hand"].itertuples():
         without = "nothing starts without it" if row.name in by_hand.ENTRIES else "it is left out"
-        yield from _wrapped(f"{row.name} is not downloaded for you, and {without}; to have it, {row.how}", "   ! ", "     ")
+        yield from _wrapped(
+            f"{row.name} is not downloaded for you, and {without}; to have it, {row.how}", "   ! ", "     "
+        )
     totals = []
     for number, pool in enumerate(profile.pools.values(), start=2):
         study = Experiment(pool.name, profile.name)
@@ -272,10 +286,15 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         yield "How long it takes is in the README."
         return
     yield from _wrapped(
-        f"About {_duration(left['hours'].sum())} on one GPU and {CORES} cores. An estimate, good to a factor of two or three, from "
+        f"About {_duration(left['hours'].sum())} on one GPU and {CORES} cores. An estimate, good to a factor of two "
+        "or three, from "
         f"{GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the GPU, training at {TRAINING} forward passes, "
-        f"{DECODED_PER_S} photographs decoded and {SCORED_PER_S} images scored per core and second. An archive needs its size once "
-        "more while it is unpacked. A run may be stopped at any time and goes on where it stopped.", "", "")  # fmt: skip
+        f"{DECODED_PER_S} photographs decoded and {SCORED_PER_S} images scored per core and second. An archive needs "
+        "its size once "
+        "more while it is unpacked. A run may be stopped at any time and goes on where it stopped.",
+        "",
+        "",
+    )
     if not torch.cuda.is_available():
         yield "This machine has no GPU: for a try, give the pool a max_per_class, fewer models, fewer targets."
 
@@ -283,7 +302,10 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
 def _about(study: Experiment) -> Iterator[str]:
     pool = study.pool
     if pool.task != "imagenet":
-        for said, names, recipe in (("pre-trained", pool.sources, pool.pretrain), ("fine-tuned", pool.targets, pool.finetune)):
+        for said, names, recipe in (
+            ("pre-trained", pool.sources, pool.pretrain),
+            ("fine-tuned", pool.targets, pool.finetune),
+        ):
             trained = ", ".join(f"{key} {value}" for key, value in recipe.items())
             settings = "the weights stay as they are" if names == ("nothing",) else trained
             yield from _wrapped(f"{said} on {', '.join(names)}: {settings}", "   ", "   ")
@@ -292,8 +314,13 @@ def _about(study: Experiment) -> Iterator[str]:
     trained = [t for t in pool.targets if pool.finetune_of.get(t, pool.finetune)["ground_truth"] == "finetune"]
     recipe = pool.finetune
     weights, transform = pool.pretrain["weights"], pool.pretrain["transform"]
-    yield f"   weights {weights}, transform {transform!r}, sample set {pool.extract['split']!r}, {pool.extract['precision']}"
-    lent = [f"{t} {_n_train(pool, t):,} + {datasets.ENTRIES[t].n_test:,}" for t in pool.targets if t in datasets.ENTRIES]
+    yield (
+        f"   weights {weights}, transform {transform!r}, sample set {pool.extract['split']!r}, "
+        f"{pool.extract['precision']}"
+    )
+    lent = [
+        f"{t} {_n_train(pool, t):,} + {datasets.ENTRIES[t].n_test:,}" for t in pool.targets if t in datasets.ENTRIES
+    ]
     yield from _wrapped("images to score on + to judge by: " + ", ".join(lent), "   ", "   ")
     for name, subset in pool.subsets.items():
         targets = subset.targets or pool.targets
@@ -301,7 +328,10 @@ def _about(study: Experiment) -> Iterator[str]:
         yield f"   {name}: {len(pool.subset(name))} models x {len(targets)} targets, judged by {truth}"
     if trained:
         rate, size, seeds = recipe["learning_rate"], recipe["batch_size"], len(pool.seeds_of(trained[0]))
-        yield f"   fine-tuned here: {', '.join(trained)} ({recipe['epochs']} epochs, SGD {rate}, batch {size}, {seeds} seeds)"
+        yield (
+            f"   fine-tuned here: {', '.join(trained)} ({recipe['epochs']} epochs, SGD {rate}, batch {size}, "
+            f"{seeds} seeds)"
+        )
 
 
 def _line(letter: str, step: str, jobs: pd.DataFrame, task: str) -> str:
@@ -319,4 +349,6 @@ def _line(letter: str, step: str, jobs: pd.DataFrame, task: str) -> str:
 
 
 def _duration(hours: float) -> str:
-    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+    return (
+        f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+    )

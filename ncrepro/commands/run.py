@@ -28,8 +28,8 @@ def run(name: str, profile: profiles.Profile) -> None:
     Raises
     ------
     ValueError
-        If there is no such run, its notebook cannot be read or does not know its parameter, or it read a table that no run
-        before it writes.
+        If there is no such run, its notebook cannot be read or does not know its parameter, or it read a table that no
+        run before it writes.
     NotebookFailed
         If a cell raises, or the notebook's process dies.
     """
@@ -49,20 +49,23 @@ def run(name: str, profile: profiles.Profile) -> None:
 
 
 def check(run: workflow.Run, profile: profiles.Profile) -> None:
-    """Hold what a run really imported and read against what it is known to rest on; what is not known could be stale unnoticed.
+    """Hold what a run really imported and read against what it is known to rest on; what is not known could be stale
+    unnoticed.
 
     Raises
     ------
     ValueError
-        If it imported a module of ours that no fingerprint of its manifest reaches, or read a table of the profile that no run
-        before it writes.
+        If it imported a module of ours that no fingerprint of its manifest reaches, or read a table of the profile that
+        no run before it writes.
     """
     content = manifest.load(run.manifest(profile.name))
     known = fingerprint.reach(workflow.code_of(run), stops=()).modules.union(
         *(fingerprint.reach(*used["roots"], stops=tuple(used["stops"])).modules for used in content["code"])
     )
     if unknown := [module for module in content["module"] if module not in known]:
-        raise ValueError(f"{run.name} imported {', '.join(unknown)}, which ncrepro.store.fingerprint does not find in its code")
+        raise ValueError(
+            f"{run.name} imported {', '.join(unknown)}, which ncrepro.store.fingerprint does not find in its code"
+        )
     order = workflow.runs(profile)
     before: set[workflow.Run] = set()
     waiting = [run]
@@ -70,11 +73,15 @@ def check(run: workflow.Run, profile: profiles.Profile) -> None:
         fresh = [other for other in order.get(waiting.pop(), ()) if other not in before]
         before.update(fresh)
         waiting += fresh
-    written = {file for other in before for file in (manifest.load(other.manifest(profile.name)) or {"write": ()})["write"]}
+    written = {
+        file for other in before for file in (manifest.load(other.manifest(profile.name)) or {"write": ()})["write"]
+    }
     own = paths.relative(paths.results(profile.name))
     strange = [file for file in content["read"] if file.startswith(f"{own}/") and file not in written]
     if strange and run in order:
-        raise ValueError(f"{run.name} read {strange[0]}, which no run before it writes; name the run that does in workflow.AFTER")
+        raise ValueError(
+            f"{run.name} read {strange[0]}, which no run before it writes; name the run that does in workflow.AFTER"
+        )
 
 
 @contextmanager
@@ -103,7 +110,8 @@ def _traced() -> Iterator[list[str]]:
 
 
 def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: Path | None = None) -> None:
-    """Execute ``notebook`` in the folder ``cwd`` (its own, if None) into ``output``, which exists only if every cell ran.
+    """Execute ``notebook`` in the folder ``cwd`` (its own, if None) into ``output``, which exists only if every cell
+    ran.
 
     Raises
     ------
@@ -112,7 +120,9 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
     NotebookFailed
         If a cell raises, or the notebook's process dies.
     """
-    sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema would compile a grammar of addresses, a second that nothing here needs
+    sys.modules.setdefault(
+        "rfc3987_syntax", None
+    )  # jsonschema would compile a grammar of addresses, a second that nothing here needs
     import papermill  # takes half a second to import, and only this command needs it
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
@@ -134,10 +144,13 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             artifacts.write(failed, partial.read_bytes())
-            raise NotebookFailed(f"{notebook.name}: {error.ename}: {error.evalue} (traceback in {paths.relative(failed)})") from None
+            raise NotebookFailed(
+                f"{notebook.name}: {error.ename}: {error.evalue} (traceback in {paths.relative(failed)})"
+            ) from None
         except DeadKernelError:
             raise NotebookFailed(
-                f"{notebook.name}: its process was killed, most often for lack of memory; what it finished is kept: free some memory, "
+                f"{notebook.name}: its process was killed, most often for lack of memory; what it finished is kept: "
+                "free some memory, "
                 "and run make again"
             ) from None
         artifacts.write(output, tidy(json.loads(partial.read_text(encoding="utf-8"))))

@@ -1,4 +1,6 @@
-"""``make sample``: the committed sample of features, made anew from a profile's cache and compared with what was committed."""
+"""``make sample``: the committed sample of features, made anew from a profile's cache and compared with what was
+committed.
+"""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,8 @@ def remake(profile: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame (pool, model, source, source_accuracy, target, accuracy, n_classes, n_samples, n_features)
-        Also written as ``data/sample/<profile>/provenance.csv``. ``accuracy``: after fine-tuning, mean over seeds, per cent.
+        Also written as ``data/sample/<profile>/provenance.csv``. ``accuracy``: after fine-tuning, mean over seeds, per
+        cent.
 
     Raises
     ------

@@ -1,21 +1,21 @@
 """How far the numbers of two runs lie apart, and how far they may: limits that repetitions with other seeds have set.
 
-A difference counts in units of its usual size between two repetitions (``scale``), as log(1 + difference / scale), so that one
-wild number does not stand for many. Three families of statistics look at every column:
+A difference counts in units of its usual size between two repetitions (``scale``), as log(1 + difference / scale), so
+that one wild number does not stand for many. Three families of statistics look at every column:
 
 - single numbers: the one that moved most;
-- averages: over all rows, and over the rows that share a key (a model, a target, a metric) or two. Labels shuffled for one
-  target move such an average, however small the single differences are;
+- averages: over all rows, and over the rows that share a key (a model, a target, a metric) or two. Labels shuffled for
+  one target move such an average, however small the single differences are;
 - exchanges: how much nearer the two runs would be if two models (targets, ...) were exchanged, or a sign turned.
 
-The ``excess`` of a statistic is by how many standard deviations between repetitions it lies above its mean. The bound of a
-family is what its largest excess in one more honest run stays below; every run left out in turn shows how large that is. Each
-family may refuse a third of `FALSE_ALARMS` of the honest runs; being the largest of all, it needs no other correction.
-Not within that rate: that something moves for the first time. How often it did, `leave_one_out` says.
+The ``excess`` of a statistic is by how many standard deviations between repetitions it lies above its mean. The bound
+of a family is what its largest excess in one more honest run stays below; every run left out in turn shows how large
+that is. Each family may refuse a third of `FALSE_ALARMS` of the honest runs; being the largest of all, it needs no
+other correction. Not within that rate: that something moves for the first time. How often it did, `leave_one_out` says.
 
-Whatever the noise, these fail: anything that no repetition moved, a number that lies `LEAP` ranges of its column outside that
-range, a column (or one metric's part of it) that repetitions kept on one side of zero, by more than they differ, and that lies
-as far on the other, a column that holds no number any more.
+Whatever the noise, these fail: anything that no repetition moved, a number that lies `LEAP` ranges of its column
+outside that range, a column (or one metric's part of it) that repetitions kept on one side of zero, by more than they
+differ, and that lies as far on the other, a column that holds no number any more.
 
 What cannot be seen: a mistake that moves the tables no further than other seeds do. Two models that score alike may be
 exchanged for one target, and the sign of numbers that scatter around zero may be turned.
@@ -34,7 +34,12 @@ from ..store import artifacts
 
 FALSE_ALARMS = 0.05  # share of honest runs with other seeds that may fail
 LEAP = 10  # how many ranges a number may lie outside the range that its column took over rows and repetitions
-UNITS = ("metric", "term", "score", "statistic")  # columns that say what is measured: numbers share a unit only within these
+UNITS = (
+    "metric",
+    "term",
+    "score",
+    "statistic",
+)  # columns that say what is measured: numbers share a unit only within these
 ONE, ALL, EXCHANGED = "each number", "all numbers", "exchanged"
 FAMILIES = SINGLE, AVERAGE, EXCHANGE = "single numbers", "averages", "exchanges"
 # Why something fails whatever the noise.
@@ -43,11 +48,14 @@ TURNED, LOST = "on the other side of zero", "no number is left"
 MOST_SWAPPED = 64  # values of a key; every two of them are compared
 # Two numbers that differ by rounding only: the last of the ten printed digits, or what is left of an exact zero.
 RELATIVE, ABSOLUTE = 1.001e-9, 1e-12
-# What the spread of a mean of k numbers over repetitions is drawn towards, a + b / sqrt(k), and as if by how many more pairs of
-# runs: few pairs say little, those of the same run are not independent, and rows that are averaged move together (``a``).
+# What the spread of a mean of k numbers over repetitions is drawn towards, a + b / sqrt(k), and as if by how many more
+# pairs of runs: few pairs say little, those of the same run are not independent, and rows that are averaged move
+# together
+# (``a``).
 PRIOR_SPREAD, PRIOR_PAIRS = (0.02, 0.3), 10
-# What the spread of a family's largest excess (its logarithm) is drawn towards, and as if by how many more runs: six runs rarely
-# show how heavy its tail is. With these, heavy-tailed noise stays within `FALSE_ALARMS` too (tests/test_verify.py).
+# What the spread of a family's largest excess (its logarithm) is drawn towards, and as if by how many more runs: six
+# runs rarely show how heavy its tail is. With these, heavy-tailed noise stays within `FALSE_ALARMS` too
+# (tests/test_verify.py).
 PRIOR_LOG_SPREAD = (0.5, 5)
 PRIOR_NUMBERS = 10  # as if so many more numbers of a unit had moved as those of the other units do
 
@@ -76,7 +84,9 @@ class Channel:
     def units(self) -> tuple[np.ndarray, list[str]]:
         """The unit of each row, as a position in the list of units; text has only one, which is a change."""
         names = [self.rows[column] for column in UNITS if column in self.rows and self.text is None]
-        codes, units = pd.factorize(names[0].str.cat(names[1:], sep=" ") if names else pd.Series("", index=self.rows.index))
+        codes, units = pd.factorize(
+            names[0].str.cat(names[1:], sep=" ") if names else pd.Series("", index=self.rows.index)
+        )
         return codes, list(units)
 
 
@@ -93,7 +103,11 @@ def keys_of(table: pd.DataFrame) -> list[str]:
     """The columns that tell rows apart: text first, then whole numbers, each only if it tells more rows apart."""
     of_numbers = {name: numbers(table[name]) for name in table}
     text = [name for name, found in of_numbers.items() if found is None]
-    whole = [name for name, found in of_numbers.items() if found is not None and found.notna().all() and (found % 1 == 0).all()]
+    whole = [
+        name
+        for name, found in of_numbers.items()
+        if found is not None and found.notna().all() and (found % 1 == 0).all()
+    ]
     keys, groups = [], 1
     for name in (*text, *whole):
         more = len(table.drop_duplicates([*keys, name]))
@@ -103,7 +117,9 @@ def keys_of(table: pd.DataFrame) -> list[str]:
 
 
 def channels(runs: list[pd.DataFrame]) -> list[Channel]:
-    """What can be compared between the same table of several runs, all cells text; the first run says what its columns are."""
+    """What can be compared between the same table of several runs, all cells text; the first run says what its columns
+    are.
+    """
     keys = keys_of(runs[0])
     indices = []
     for table in runs:
@@ -136,7 +152,9 @@ def channels(runs: list[pd.DataFrame]) -> list[Channel]:
 
 
 def _placed(parts: list[np.ndarray], at: list[np.ndarray]) -> np.ndarray:
-    return np.array([np.where(places >= 0, np.append(part, np.nan)[places], np.nan) for part, places in zip(parts, at, strict=True)])
+    return np.array(
+        [np.where(places >= 0, np.append(part, np.nan)[places], np.nan) for part, places in zip(parts, at, strict=True)]
+    )
 
 
 def _groups(rows: pd.DataFrame, keys) -> np.ndarray:
@@ -150,12 +168,16 @@ def _groups(rows: pd.DataFrame, keys) -> np.ndarray:
 
 def _slices(rows: pd.DataFrame, keys: list[str]) -> dict[str, np.ndarray]:
     """Groups of rows that share one key or two, where that is neither all of them nor each alone."""
-    groups = {" and ".join(chosen): _groups(rows, chosen) for chosen in [*combinations(keys, 1), *combinations(keys, 2)]}
+    groups = {
+        " and ".join(chosen): _groups(rows, chosen) for chosen in [*combinations(keys, 1), *combinations(keys, 2)]
+    }
     return {by: group for by, group in groups.items() if 1 < group.max(initial=0) + 1 < len(rows)}
 
 
 def _swaps(rows: pd.DataFrame, keys: list[str]) -> dict[str, list[np.ndarray]]:
-    """Keys whose values may be mixed up, everywhere or for one value of another key: positions of rows, (values, all else)."""
+    """Keys whose values may be mixed up, everywhere or for one value of another key: positions of rows, (values, all
+    else).
+    """
     found = {}
     for key in [key for key in keys if key not in UNITS]:
         others = [name for name in keys if name != key]
@@ -203,12 +225,18 @@ class Finding:
 class Limits:
     """What is usual between two repetitions; a channel that is not in it never moved."""
 
-    units: dict[tuple[str, str], dict[str, tuple[float, float, float]]]  # table, channel -> unit -> usual difference, range
-    usual: dict[tuple[str, str], dict[str, tuple[float, float]]]  # table, channel -> by -> mean and spread of the statistic
+    units: dict[
+        tuple[str, str], dict[str, tuple[float, float, float]]
+    ]  # table, channel -> unit -> usual difference, range
+    usual: dict[
+        tuple[str, str], dict[str, tuple[float, float]]
+    ]  # table, channel -> by -> mean and spread of the statistic
     bounds: dict[str, float] = field(default_factory=dict)  # family -> largest excess of an honest run
 
     def of_rows(self, table: str, channel: Channel) -> np.ndarray:
-        """Usual difference, lowest and highest value of each row's unit, (3, rows); of one that never moved, the largest difference."""
+        """Usual difference, lowest and highest value of each row's unit, (3, rows); of one that never moved, the
+        largest difference.
+        """
         of_unit, (codes, units) = self.units[table, channel.name], channel.units
         largest = max(scale for scale, _, _ in of_unit.values())
         found = [of_unit.get(unit, (0.0, -np.inf, np.inf)) for unit in units]
@@ -229,17 +257,26 @@ def fit(tables: dict[str, list[Channel]], runs: list[int]) -> Limits:
         limits.units[table, channel.name] = _units(channel, apart, runs)
         scale = limits.of_rows(table, channel)[0]
         found = [statistics(channel, scale, *pair) for pair in pairs]
-        limits.usual[table, channel.name] = {by: _usual([each[by] for each in found if by in each]) for by in dict.fromkeys(chain(*found))}
+        limits.usual[table, channel.name] = {
+            by: _usual([each[by] for each in found if by in each]) for by in dict.fromkeys(chain(*found))
+        }
     return limits
 
 
 def _units(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, tuple[float, float, float]]:
-    """Usual difference and range of each unit: the mean, drawn towards what it would be if all units moved alike for their size."""
+    """Usual difference and range of each unit: the mean, drawn towards what it would be if all units moved alike for
+    their size.
+    """
     codes, units = channel.units
     parts = [(apart[:, codes == i], channel.values[runs][:, codes == i]) for i in range(len(units))]
-    kept = {unit: (moved[~np.isnan(moved)], values[~np.isnan(values)]) for unit, (moved, values) in zip(units, parts, strict=True)}
+    kept = {
+        unit: (moved[~np.isnan(moved)], values[~np.isnan(values)])
+        for unit, (moved, values) in zip(units, parts, strict=True)
+    }
     kept = {unit: (moved, values) for unit, (moved, values) in kept.items() if len(moved)}
-    means, sizes = (np.array(each) for each in zip(*((m.mean(), np.abs(v).mean()) for m, v in kept.values()), strict=True))
+    means, sizes = (
+        np.array(each) for each in zip(*((m.mean(), np.abs(v).mean()) for m, v in kept.values()), strict=True)
+    )
     counts = np.array([len(moved) for moved, _ in kept.values()])
     alike = sizes * np.median(means[means > 0] / sizes[means > 0]) if channel.text is None else means
     drawn = (counts * means + PRIOR_NUMBERS * alike) / (counts + PRIOR_NUMBERS)
@@ -272,7 +309,9 @@ def compare(table: str, channel: Channel, limits: Limits, one: int = 0, other: i
     ]  # fmt: skip
 
 
-def _impossible(values: np.ndarray, unit: np.ndarray, scale: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
+def _impossible(
+    values: np.ndarray, unit: np.ndarray, scale: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> dict[str, np.ndarray]:
     """Rows that fail whatever the noise, by why they do."""
     with np.errstate(invalid="ignore"):  # infinite twice
         reach = LEAP * np.fmax(high - low, scale)
@@ -285,7 +324,9 @@ def _impossible(values: np.ndarray, unit: np.ndarray, scale: np.ndarray, low: np
 
 
 def statistics(channel: Channel, scale: np.ndarray, one: int, other: int) -> dict[str, tuple[float, np.ndarray]]:
-    """What is said of the differences between two runs: by each number, all numbers, slices, exchanged keys; value and rows."""
+    """What is said of the differences between two runs: by each number, all numbers, slices, exchanged keys; value and
+    rows.
+    """
     surprise = np.log1p(channel.differences(one, other) / scale)
     groups = {ONE: np.arange(len(surprise)), ALL: np.zeros(len(surprise), int), **channel.slices}
     found = {by: _largest_mean(surprise, group) for by, group in groups.items()}
@@ -309,12 +350,16 @@ def _largest_mean(values: np.ndarray, group: np.ndarray) -> tuple[float, np.ndar
 
 
 def _gain(one: np.ndarray, other: np.ndarray, scale: np.ndarray, places: np.ndarray) -> tuple[float, np.ndarray]:
-    """How much nearer two runs would be if the two best such of some values had been exchanged, and the rows of these."""
+    """How much nearer two runs would be if the two best such of some values had been exchanged, and the rows of
+    these.
+    """
     a, b = one[places] / scale[places], other[places] / scale[places]  # (values, numbers of each)
     apart = np.log1p(np.abs(a[:, None] - b[None]))
     known = ~np.isnan(apart)
     counts = known.sum(axis=2)
-    means = np.divide(np.where(known, apart, 0).sum(axis=2), counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    means = np.divide(
+        np.where(known, apart, 0).sum(axis=2), counts, out=np.full(counts.shape, np.nan), where=counts > 0
+    )
     gain = (means.diagonal()[:, None] + means.diagonal() - means - means.T) / 2
     gain[np.isnan(gain) | np.eye(len(gain), dtype=bool)] = -np.inf
     pair = list(np.unravel_index(gain.argmax(), gain.shape))
@@ -325,7 +370,8 @@ def _gain(one: np.ndarray, other: np.ndarray, scale: np.ndarray, places: np.ndar
 
 
 def leave_one_out(tables: dict[str, list[Channel]], n_runs: int) -> pd.DataFrame:
-    """Every run as one that the limits do not know, compared with every other: (run, reference, one column per family, impossible).
+    """Every run as one that the limits do not know, compared with every other: (run, reference, one column per family,
+    impossible).
 
     Of a family the largest excess; ``impossible``: how many findings would fail whatever the noise.
     """
@@ -334,15 +380,24 @@ def leave_one_out(tables: dict[str, list[Channel]], n_runs: int) -> pd.DataFrame
         others = [other for other in range(n_runs) if other != run]
         limits = fit(tables, others)
         for other in others:
-            found = [f for table, of_table in tables.items() for channel in of_table for f in compare(table, channel, limits, other, run)]
+            found = [
+                f
+                for table, of_table in tables.items()
+                for channel in of_table
+                for f in compare(table, channel, limits, other, run)
+            ]
             finite = [finding for finding in found if np.isfinite(finding.excess)]
-            largest = {family: max((f.excess for f in finite if f.family == family), default=0.0) for family in FAMILIES}
+            largest = {
+                family: max((f.excess for f in finite if f.family == family), default=0.0) for family in FAMILIES
+            }
             rows.append({"run": run, "reference": other, **largest, "impossible": len(found) - len(finite)})
     return pd.DataFrame(rows)
 
 
 def bounds(left_out: pd.DataFrame) -> dict[str, float]:
-    """What the largest excess of each family stays below in one more run: prediction bounds for its logarithm, by Student's t."""
+    """What the largest excess of each family stays below in one more run: prediction bounds for its logarithm, by
+    Student's t.
+    """
     runs, logs = left_out["run"].nunique(), np.log(left_out[list(FAMILIES)].clip(lower=1.0))
     spread, more = PRIOR_LOG_SPREAD
     free = more + runs - 1
@@ -352,7 +407,10 @@ def bounds(left_out: pd.DataFrame) -> dict[str, float]:
 
 def refused(left_out: pd.DataFrame) -> pd.Series:
     """Which comparisons of `leave_one_out` would fail by the `bounds` that the runs beside the one left out give."""
-    limits = {run: bounds(left_out[(left_out["run"] != run) & (left_out["reference"] != run)]) for run in left_out["run"].unique()}
+    limits = {
+        run: bounds(left_out[(left_out["run"] != run) & (left_out["reference"] != run)])
+        for run in left_out["run"].unique()
+    }
     over = left_out[list(FAMILIES)] > pd.DataFrame([limits[run] for run in left_out["run"]], index=left_out.index)
     return over.any(axis=1) | (left_out["impossible"] > 0)
 
@@ -361,9 +419,11 @@ def refused(left_out: pd.DataFrame) -> pd.Series:
 
 
 def save(folder: Path, limits: Limits) -> None:
-    """Write ``tolerances.csv`` (table, column, unit, scale, low, high), ``limits.csv`` (table, column, by, usual, spread), ``bounds.csv``.
+    """Write ``tolerances.csv`` (table, column, unit, scale, low, high), ``limits.csv`` (table, column, by, usual,
+    spread), ``bounds.csv``.
 
-    ``scale``: the usual difference between two repetitions; of text, and of rows that are there or not, a difference is 0 or 1.
+    ``scale``: the usual difference between two repetitions; of text, and of rows that are there or not, a difference is
+    0 or 1.
     """
     units, usual = ([(*key, name, *each) for key, of_key in found.items() for name, each in of_key.items()]
                     for found in (limits.units, limits.usual))  # fmt: skip
@@ -380,7 +440,9 @@ def load(folder: Path) -> Limits | None:
     """The limits that `save` wrote; None if there are none."""
     if not all((folder / f"{name}.csv").exists() for name in ("tolerances", "limits", "bounds")):
         return None
-    units, usual, of_family = (pd.read_csv(folder / f"{name}.csv", keep_default_na=False) for name in ("tolerances", "limits", "bounds"))
+    units, usual, of_family = (
+        pd.read_csv(folder / f"{name}.csv", keep_default_na=False) for name in ("tolerances", "limits", "bounds")
+    )
     made = Limits({}, {}, dict(of_family.itertuples(index=False)))
     for table, into in ((units, made.units), (usual, made.usual)):
         for of_table, column, name, *values in table.itertuples(index=False):

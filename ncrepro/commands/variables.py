@@ -1,7 +1,7 @@
 """What can be given to make as ``NAME=value``, and what was given. ``python -m ncrepro.commands.variables`` checks it.
 
-Make passes what was typed on to its children in ``MAKEFLAGS``, each value as it was typed. Needs nothing but Python, for make asks
-before there is an environment.
+Make passes what was typed on to its children in ``MAKEFLAGS``, each value as it was typed. Needs nothing but Python,
+for make asks before there is an environment.
 """
 
 import os
@@ -12,9 +12,13 @@ from ..store import paths
 from ..store.schema import unknown
 
 # The parameters of 41_rank that can be given to `make rank`, in capitals, and to `ncrepro rank`.
-OF_RANK = dict.fromkeys(("images", "text", "features", "models", "metrics", "text_column", "label_column", "on_error"), str) | {
-    "max_per_class": int, "batch_size": int, "n_bootstrap": int,
-}  # fmt: skip
+OF_RANK = dict.fromkeys(
+    ("images", "text", "features", "models", "metrics", "text_column", "label_column", "on_error"), str
+) | {
+    "max_per_class": int,
+    "batch_size": int,
+    "n_bootstrap": int,
+}
 KNOWN = (
     *("PROFILE", "PYTHON", "BASE_PYTHON", "REPETITIONS", "FAULTS", "REFRESH"),
     *("NCREPRO_DATA", "NCREPRO_LOADERS", "NCREPRO_ROOT", "NCREPRO_ARITHMETIC"),
@@ -28,10 +32,12 @@ def given(makeflags: str | None = None) -> dict[str, str]:
     Parameters
     ----------
     makeflags : str, optional
-        Options, ``--``, and the variables: a blank or backslash in a value has a backslash before it, and each $ is doubled. None
-        reads ``MAKEFLAGS``.
+        Options, ``--``, and the variables: a blank or backslash in a value has a backslash before it, and each $ is
+        doubled. None reads ``MAKEFLAGS``.
     """
-    words = re.findall(r"(?:\\.|[^\\ \t])+", os.environ.get("MAKEFLAGS", "") if makeflags is None else makeflags, re.DOTALL)
+    words = re.findall(
+        r"(?:\\.|[^\\ \t])+", os.environ.get("MAKEFLAGS", "") if makeflags is None else makeflags, re.DOTALL
+    )
     typed = words[words.index("--") + 1 :] if "--" in words else []
     plain = (re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$") for word in typed)
     return {name: value for name, _, value in (word.partition("=") for word in plain)}

@@ -1,4 +1,6 @@
-"""``make verify``: are this machine's tables those of the committed reference, byte for byte or as near as other seeds would be?"""
+"""``make verify``: are this machine's tables those of the committed reference, byte for byte or as near as other seeds
+would be?
+"""
 
 import csv
 import io
@@ -39,7 +41,9 @@ def verify(profile: str) -> int:
     if not theirs:
         raise FileNotFoundError(f"there is no committed reference for profile {name!r}")
     if not mine:
-        raise FileNotFoundError(f"{paths.relative(paths.results(profile))} holds no tables: run `make all PROFILE={profile}` first")
+        raise FileNotFoundError(
+            f"{paths.relative(paths.results(profile))} holds no tables: run `make all PROFILE={profile}` first"
+        )
     problems, pairs, cells = [], {}, 0
     for table in sorted(theirs | mine):
         try:
@@ -84,9 +88,13 @@ def _both(table: str, theirs: dict[str, Path], mine: dict[str, Path]) -> tuple[p
         raise ValueError("has no reference; `make reference` makes it one")
     reference, here = read(theirs[table]), read(mine[table])
     if list(reference) != list(here):
-        lost, new = ([str(c) for c in one if c not in list(other)] for one, other in ((reference, here), (here, reference)))
+        lost, new = (
+            [str(c) for c in one if c not in list(other)] for one, other in ((reference, here), (here, reference))
+        )
         parts = [f"{what} {', '.join(names)}" for what, names in (("lacks", lost), ("has in addition", new)) if names]
-        raise ValueError(f"its columns are not the reference's: it {' and '.join(parts) or 'has them in another order'}")
+        raise ValueError(
+            f"its columns are not the reference's: it {' and '.join(parts) or 'has them in another order'}"
+        )
     for column in reference:
         if tolerances.numbers(reference[column]) is not None and tolerances.numbers(here[column]) is None:
             raise ValueError(f"{column} holds {_no_number(here[column])!r} where the reference has numbers")
@@ -158,15 +166,20 @@ def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFra
     """Print what lies further apart than repetitions do; is there nothing, and one sentence."""
     limits = tolerances.load(paths.noise(profile))
     if limits is None:
-        return False, (f"only the same bytes count, for no repetitions of {profile!r} were measured; `make noise PROFILE={profile}` "
-                       "measures them, and on Linux on x86_64 the versions in requirements.txt give the same bytes")
+        return False, (
+            f"only the same bytes count, for no repetitions of {profile!r} were measured; `make noise "
+            f"PROFILE={profile}` "
+            "measures them, and on Linux on x86_64 the versions in requirements.txt give the same bytes"
+        )
     found = [finding for table, pair in changed.items() for finding in beyond(table, *pair, limits)]
     failing = [finding for finding in found if limits.times(finding) > 1]
     print("\n".join(map(describe, failing)), end="\n" if failing else "")
     largest = max(map(limits.times, found), default=0.0)
     apart = len({finding.table for finding in failing})
-    return not failing, (f"of {len(changed)} tables that differ, {apart} lie further apart than repetitions with other seeds (furthest: "
-                         f"{largest:.2f} times the limit, which {tolerances.FALSE_ALARMS:.0%} of honest runs exceed)")
+    return not failing, (
+        f"of {len(changed)} tables that differ, {apart} lie further apart than repetitions with other seeds (furthest: "
+        f"{largest:.2f} times the limit, which {tolerances.FALSE_ALARMS:.0%} of honest runs exceed)"
+    )
 
 
 def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limits) -> list[Finding]:
@@ -176,7 +189,11 @@ def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limi
         if (table, channel.name) in BOUNDED:
             bound, _ = BOUNDED[table, channel.name]
             outside = np.flatnonzero(~(np.abs(channel.values[1]) <= bound))
-            found += [Finding(table, channel, f"more than {bound:g}", np.inf, outside, np.abs(channel.values[1]))] if len(outside) else []
+            found += (
+                [Finding(table, channel, f"more than {bound:g}", np.inf, outside, np.abs(channel.values[1]))]
+                if len(outside)
+                else []
+            )
         elif of_channel := tolerances.compare(table, channel, limits if may_move(table) else NO_LIMITS):
             found.append(max(of_channel, key=limits.times))
     return found
@@ -189,7 +206,11 @@ def describe(finding: Finding) -> str:
     here, was = (_shown(channel, run, worst) for run in (1, 0))
     key = ", ".join(channel.rows.iloc[worst])
     moved = "moved" if finding.by == tolerances.ONE else f"{len(rows)} of {len(channel.rows)} moved"
-    why = finding.by if np.isinf(finding.excess) else f"by {finding.by}, {finding.excess:.1f} spreads above the mean of repetitions"
+    why = (
+        finding.by
+        if np.isinf(finding.excess)
+        else f"by {finding.by}, {finding.excess:.1f} spreads above the mean of repetitions"
+    )
     return f"{finding.table}: {channel.name} {moved}, most at {key}: {here}, was {was} ({why})"
 
 

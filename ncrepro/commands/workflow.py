@@ -1,8 +1,8 @@
 """Which runs a profile consists of, and which of them come before which.
 
-A notebook's number says what it works on: 0 needs nothing but the package, 1 works on one pool at a time, 2 on the pool it is
-named after, 3 and 4 on the tables of all pools, 9 on everything. What a run reads is recorded when it runs, and a run that read
-what no run before it writes is refused, so this order cannot be wrong unnoticed.
+A notebook's number says what it works on: 0 needs nothing but the package, 1 works on one pool at a time, 2 on the pool
+it is named after, 3 and 4 on the tables of all pools, 9 on everything. What a run reads is recorded when it runs, and a
+run that read what no run before it writes is refused, so this order cannot be wrong unnoticed.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ AFTER = {
     "21_selfsupervised": ("20_supervised",),  # compares with that pool's scores
 }
 TIMED = "33_cost"  # runs when nothing else does
+
 
 class Run(NamedTuple):
     """One notebook, for one pool where it works on any."""
@@ -79,7 +80,9 @@ def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
 
 def run_named(name: str, profile: Profile) -> Run:
     """The run of that name, of those that the profile has."""
-    known = {run.name: run for run in runs(profile)} | {name: Run(name) for name in ("10_train_pool", "11_extract_features")}
+    known = {run.name: run for run in runs(profile)} | {
+        name: Run(name) for name in ("10_train_pool", "11_extract_features")
+    }
     if name not in known:
         raise ValueError(unknown("notebook", name, known))
     return known[name]
@@ -115,7 +118,9 @@ def read_notebook(path: Path) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
         content["cells"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{paths.relative(path)} is not a notebook ({error}); `git checkout {paths.relative(path)}` brings it back") from None
+        raise ValueError(
+            f"{paths.relative(path)} is not a notebook ({error}); `git checkout {paths.relative(path)}` brings it back"
+        ) from None
     return content
 
 
@@ -125,7 +130,9 @@ def why_again(run: Run, profile: Profile) -> str | None:
 
 
 def to_make(profile: Profile) -> dict[Run, tuple[Run, ...]]:
-    """The runs that are not up to date, and those after them, which may no longer be; each with those of them before it."""
+    """The runs that are not up to date, and those after them, which may no longer be; each with those of them before
+    it.
+    """
     chosen: dict[Run, tuple[Run, ...]] = {}
     for run, before in runs(profile).items():
         waiting = tuple(other for other in before if other in chosen)
@@ -135,7 +142,9 @@ def to_make(profile: Profile) -> dict[Run, tuple[Run, ...]]:
 
 
 def rules(profile: Profile) -> str:
-    """What has to be made, as a Makefile: ``all``, ``features``, and one rule for each run; make says how Python is called."""
+    """What has to be made, as a Makefile: ``all``, ``features``, and one rule for each run; make says how Python is
+    called.
+    """
     chosen = to_make(profile)
     outputs = {run: paths.relative(run.output(profile.name)) for run in chosen}
     lines = [
@@ -147,5 +156,8 @@ def rules(profile: Profile) -> str:
         "\t@$(NCREPRO) check",
     ]
     for run, before in chosen.items():
-        lines += [f"{outputs[run]}: {' '.join(outputs[other] for other in before)} | check", f"\t@$(NCREPRO) run {run.name}"]
+        lines += [
+            f"{outputs[run]}: {' '.join(outputs[other] for other in before)} | check",
+            f"\t@$(NCREPRO) run {run.name}",
+        ]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""One network, and images or texts: features."""

@@ -10,9 +10,26 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 Image.init()
 FORMATS = tuple(
-    name for name in ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
+    name
+    for name in (
+        "AVIF",
+        "BMP",
+        "DIB",
+        "GIF",
+        "ICO",
+        "JPEG",
+        "JPEG2000",
+        "PCX",
+        "PNG",
+        "PPM",
+        "QOI",
+        "SGI",
+        "TGA",
+        "TIFF",
+        "WEBP",
+    )
     if name in Image.OPEN  # some came with later versions of Pillow
-)  # fmt: skip
+)
 # MPO is a file of several JPEG images, of which Pillow takes the first.
 SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
 LONGEST = 100  # times the shorter side: a network that resizes that to 256 pixels makes it 25,600 long
@@ -47,7 +64,8 @@ def read(source: Path, fast: bool = False) -> Image.Image:
         raise ValueError(f"its content is none of {', '.join(FORMATS)}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(
-            f"it claims more than {Image.MAX_IMAGE_PIXELS:,} pixels, as files do that are made to fill the memory: make it "
+            f"it claims more than {Image.MAX_IMAGE_PIXELS:,} pixels, as files do that are made to fill the memory: "
+            "make it "
             "smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from None
     except Exception as error:  # a damaged file makes Pillow raise errors of any type
@@ -57,7 +75,8 @@ def read(source: Path, fast: bool = False) -> Image.Image:
 def rgb(image: Image.Image) -> Image.Image:
     """An image as its viewer shows it: turned as its EXIF data say, 8 bits for each of red, green and blue.
 
-    65,535 is white of 16 bits, and 1.0 of floating-point numbers. Transparency is dropped, as torchvision's loader does.
+    65,535 is white of 16 bits, and 1.0 of floating-point numbers. Transparency is dropped, as torchvision's loader
+    does.
 
     Raises
     ------
@@ -78,7 +97,9 @@ def rgb(image: Image.Image) -> Image.Image:
 def check_size(width: int, height: int) -> None:
     """Refuse what no network looks at, and what would fill the memory once its shorter side is resized."""
     if not 1 <= max(width, height) <= LONGEST * min(width, height):
-        raise ValueError(f"it has {width} x {height} pixels; the longer side may be {LONGEST} times the shorter one at most")
+        raise ValueError(
+            f"it has {width} x {height} pixels; the longer side may be {LONGEST} times the shorter one at most"
+        )
 
 
 def _is_turned(image: Image.Image) -> bool:
@@ -92,7 +113,8 @@ def _within(image: Image.Image, low: float, high: float) -> np.ndarray:
     values = np.asarray(image)
     if not (low <= values.min() and values.max() <= high):  # nor NaN
         raise ValueError(
-            f"its numbers ({values.dtype}) run from {values.min():g} to {values.max():g}; allowed is {low} to {high}: save it with 8 "
+            f"its numbers ({values.dtype}) run from {values.min():g} to {values.max():g}; allowed is {low} to "
+            f"{high}: save it with 8 "
             "bits per colour"
         )
     return values

@@ -55,9 +55,11 @@ class ImageModel(Model):
         self.transform = transform
 
     def batches(self, photos: Photos, size: int, place: torch.device) -> Iterator[Tensor]:
+        """Batches of the photographs, decoded and prepared ahead of the network."""
         return batches(lambda i: self.transform(photos.image(i)), range(len(photos)), size, place)
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Features (b, d), and source probabilities (b, K_s) if the network ends in a classifier."""
         # Inference tensors do not know whether they were changed in place.
         with torch.inference_mode(False), torch.no_grad():
             return last_layer.split(self.network, self.normalise(batch), self.name)
@@ -77,11 +79,13 @@ class Classifier(ImageModel):
         self.last, self.logits = last_layer.find(network), logits
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (b, d) and source probabilities, or logits, (b, K_s)."""
         with last_layer.watch(self.last) as seen:
             logits = self.network(self.normalise(batch))
         return last_layer.pooled(seen[-1].inputs), logits if self.logits else logits.float().softmax(1)
 
     def called(self, data: Labelled | np.ndarray, i: int) -> str:
+        """What an error calls sample ``i``: its file, if it has one."""
         sources = getattr(data, "sources", None)
         return str(sources[i]) if isinstance(sources, list) else super().called(data, i)
 

@@ -1,6 +1,7 @@
 """Labelled photographs on disk, decoded one at a time: what every data set of the paper's scale is.
 
-`Photos` holds where the images are and what they show; `tree` and `cub` find them where torchvision has no class for it.
+`Photos` holds where the images are and what they show; `tree` and `cub` find them where torchvision has no class for
+it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ from . import decode
 from .samples import Labelled
 
 THUMBNAIL = 64  # pixels
-SYSTEM = {"__MACOSX", "__pycache__", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "Thumbs.db",
-          "desktop.ini"}  # what systems leave behind in folders; all else that they leave begins with a dot  # fmt: skip
+SYSTEM = {
+    "__MACOSX",
+    "__pycache__",
+    "@eaDir",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+    "Thumbs.db",
+    "desktop.ini",
+}  # what systems leave behind in folders; all else that they leave begins with a dot
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +95,7 @@ class Photos(Labelled):
         return Thumbnails(self)
 
     def limited(self, max_per_class: int) -> Self:
+        """At most ``max_per_class`` of each class."""
         return replace(super().limited(max_per_class), samples=f"{self.samples}; at most {max_per_class} per class")
 
 
@@ -99,6 +110,7 @@ class Thumbnails:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """As that of an array (n, 3, height, width)."""
         return (len(self.photos), 3, THUMBNAIL, THUMBNAIL)
 
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:

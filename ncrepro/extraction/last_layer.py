@@ -137,7 +137,9 @@ def _candidates(network: nn.Module) -> list[nn.Module]:
 
 
 def _probabilities(layer: Seen, out: Tensor) -> Tensor | None:
-    """Source probabilities, if a layer's output *is* what the network returns: logits, their softmax, or its logarithm."""
+    """Source probabilities, if a layer's output *is* what the network returns: logits, their softmax, or its
+    logarithm.
+    """
     logits = layer.output
     if logits.ndim == 4 and out.ndim == 2:  # a convolution, averaged over its positions: in SqueezeNet after a ReLU
         return out.softmax(1) if any(_same(z.mean((2, 3)), out) for z in (logits, logits.relu())) else None

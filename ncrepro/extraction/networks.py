@@ -24,13 +24,19 @@ from .preprocessing import Transform
 from .weights import adapted, fill, read
 
 TIMM = "timm/"  # what the names of timm's models begin with
-WEIGHTS = "IMAGENET1K_V1"  # torchvision's first weights for ImageNet-1k, those that existed when the papers were written
+WEIGHTS = (
+    "IMAGENET1K_V1"  # torchvision's first weights for ImageNet-1k, those that existed when the papers were written
+)
 ALIASES = {"mobilenet_v1": f"{TIMM}mobilenetv1_100.ra4_e3600_r224_in1k", "mobilenet_v3": "mobilenet_v3_large"}
 N_IMAGENET = 1000  # classes of ImageNet-1k
 
 # GoogLeNet and Inception without their auxiliary classifiers, which only their own pre-training used.
-_OPTIONS = {name: {"transform_input": True, "aux_logits": False, "init_weights": False} for name in ("googlenet", "inception_v3")}
-# What timm does not say in its package: its page gives 75.4 % at 224 pixels, as for torchvision's models with one centre crop.
+_OPTIONS = {
+    name: {"transform_input": True, "aux_logits": False, "init_weights": False}
+    for name in ("googlenet", "inception_v3")
+}
+# What timm does not say in its package: its page gives 75.4 % at 224 pixels, as for torchvision's models with one
+# centre crop.
 _TIMM_FACTS = {ALIASES["mobilenet_v1"]: {"accuracy": 75.4, "gigaflops": 0.57, "megabytes": 17.0}}
 
 
@@ -51,11 +57,14 @@ class Checkpoint:
 
     @property
     def present(self) -> bool:
+        """Whether the file of weights is there."""
         return self.file.exists()
 
 
 def names() -> tuple[str, ...]:
-    """Every name that `checkpoint` and `build` know, but for those of timm: ``timm/NAME`` is looked up when it is used."""
+    """Every name that `checkpoint` and `build` know, but for those of timm: ``timm/NAME`` is looked up when it is
+    used.
+    """
     return (*ALIASES, *sorted(torchvision.models.list_models(module=torchvision.models)))
 
 
@@ -69,8 +78,8 @@ def checkpoint(name: str, weights: str = WEIGHTS, transform: str = "own") -> Che
     weights : str
         A member of torchvision's enumeration, such as ``IMAGENET1K_V1``. timm's models carry theirs in their name
         (``timm/resnet50.a1_in1k``), so it does not apply to them. ``local``: the file ``checkpoints/NAME.safetensors``
-        or ``.pth`` in the data folder; beside it ``NAME.json`` may say ``{"accuracy": 71.9, "resize": 72, "crop": 64}``:
-        per cent on its source, and what differs in its `Transform` from that of torchvision's own weights.
+        or ``.pth`` in the data folder; beside it ``NAME.json`` may say ``{"accuracy": 71.9, "resize": 72, "crop":
+        64}``: per cent on its source, and what differs in its `Transform` from that of torchvision's own weights.
     transform : {"own", "released"}
         ``own`` is the preprocessing the weights were published with (Inception at 299 pixels); ``released`` is that of
         NCTI's released code for every model: the shorter side to 224 pixels, bicubic, the centre. Colours are always
@@ -148,7 +157,8 @@ def load(name: str, weights: str = WEIGHTS, transform: str = "own") -> tuple[nn.
 
 
 def restore(name: str, state: dict[str, Tensor], file: Path) -> nn.Module:
-    """The network called ``name`` with the weights ``state``, and as many outputs as these have; ``file`` is where they are from.
+    """The network called ``name`` with the weights ``state``, and as many outputs as these have; ``file`` is where they
+    are from.
 
     Raises
     ------
@@ -246,7 +256,9 @@ def _timm_knowing(name: str) -> ModuleType:
     short = name.removeprefix(TIMM)
     if not timm.is_model(short.split(".")[0]):
         near = difflib.get_close_matches(short, timm.list_models(), n=3)
-        raise ValueError(f"timm has no model {short!r}; near it: {', '.join(near) or 'nothing'}; see timm.list_models()")
+        raise ValueError(
+            f"timm has no model {short!r}; near it: {', '.join(near) or 'nothing'}; see timm.list_models()"
+        )
     return timm
 
 
@@ -283,7 +295,8 @@ def fetch(found: Checkpoint) -> str:
     digest = content.of_file(found.file)
     if not digest.startswith(found.sha256):
         raise ValueError(
-            f"{found.file} is damaged or only half there: its SHA-256 begins with {digest[: len(found.sha256)]}, published is "
+            f"{found.file} is damaged or only half there: its SHA-256 begins with {digest[: len(found.sha256)]}, "
+            "published is "
             f"{found.sha256}; remove it, and it is downloaded again"
         )
     return digest

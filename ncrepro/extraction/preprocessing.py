@@ -73,6 +73,7 @@ class Wrapped:
     transform: Callable
 
     def __call__(self, image) -> np.ndarray:
+        """Prepare one image: (h, w, 3)."""
         made = self.transform(image)
         tensor = made if isinstance(made, Tensor) else torch.tensor(np.array(made))
         if tensor.ndim != 3:
@@ -80,6 +81,7 @@ class Wrapped:
         return tensor.permute(1, 2, 0).float().numpy()  # (h, w, 3)
 
     def normalise(self, images: Tensor) -> Tensor:
+        """Leave a batch as it is: the transform has done it."""
         return images
 
 
@@ -110,7 +112,10 @@ def of_timm(config: dict, name: str) -> Transform:
     found = timm.data.resolve_data_config(pretrained_cfg=config)
     channels, height, width = found["input_size"]
     if channels != 3 or height != width:
-        raise ValueError(f"{name} reads {height} x {width} pixels of {channels} colours; allowed are squares of three: give the module "
-                         "itself, with a transform of your own")  # fmt: skip
+        raise ValueError(
+            f"{name} reads {height} x {width} pixels of {channels} colours; allowed are squares of three: give the "
+            "module "
+            "itself, with a transform of your own"
+        )
     resize, colours = math.floor(height / found["crop_pct"]), (tuple(found["mean"]), tuple(found["std"]))
     return Transform(resize, height, found["interpolation"], *colours, found["crop_mode"])

@@ -30,6 +30,7 @@ class TextModel(Model):
         self.cut = 0  # texts that were longer
 
     def batches(self, texts: Texts, size: int, place: torch.device) -> Iterator[dict]:
+        """Batches of tokens, and a count of the texts that were cut."""
         self.cut = 0
         for start in range(0, len(texts), size):
             part = list(texts.texts[start : start + size])
@@ -51,9 +52,10 @@ class TextModel(Model):
             yield tokens.to(place)
 
     def __call__(self, batch: dict) -> tuple[Tensor, None]:
+        """Features (b, d); a text encoder has no source classes."""
         states = self.network(**batch).last_hidden_state  # (b, tokens, d)
         mask = batch["attention_mask"].unsqueeze(2)  # (b, tokens, 1)
-        return (states * mask).sum(1) / mask.sum(1), None  # a text encoder has no source classes
+        return (states * mask).sum(1) / mask.sum(1), None
 
 
 def _positions(network: nn.Module) -> int:

@@ -40,7 +40,8 @@ def read(file: Path) -> dict[str, Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True) if pickled else load_file(file)
     except Exception as error:  # what is no file of weights raises errors of any type
         raise ValueError(
-            f"{file} is not a state dict ({type(error).__name__}: {str(error)[:100]}): remove it if it was downloaded; if it "
+            f"{file} is not a state dict ({type(error).__name__}: {str(error)[:100]}): remove it if it was "
+            "downloaded; if it "
             "is yours, save network.state_dict() there, with torch.save or safetensors"
         ) from None
     state = dict(_tensors(content))
@@ -90,7 +91,9 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
-    """Put the weights ``state``, which are from ``file``, into ``network``; a ``ValueError`` names what does not fit."""
+    """Put the weights ``state``, which are from ``file``, into ``network``; a ``ValueError`` names what does not
+    fit.
+    """
     own = network.state_dict()
     optional = {key for key in own if key.endswith("num_batches_tracked")}  # not in files of before 2018
     problems = {

@@ -15,7 +15,11 @@ from .findings import is_best
 from .index import Checked, figure
 from .names import label
 
-ZOOS = {"supervised": "single_source", "multi_source": "multi_source", "loss_functions": "loss_functions"}  # ours -> FaCe Table 4's
+ZOOS = {
+    "supervised": "single_source",
+    "multi_source": "multi_source",
+    "loss_functions": "loss_functions",
+}  # ours -> FaCe Table 4's
 ROWS = {"VC": "variance_collapse", "CF": "class_fairness", "VC + CF": "face"}  # ours -> Table 4's
 MATH = {"weighted_kendall": r"$\tau_w$", "pearson": r"$\rho$"}
 ALL_TERMS = "seli + ncc − vc"
@@ -31,7 +35,9 @@ def _averages(profile: str, name: str) -> pd.DataFrame:
     return read(profile, "ablations", name).query("target == 'average'")
 
 
-def _draws_of_terms(pool: str, profile: str, paper: str, names: dict[str, str], statistic: str = "weighted_kendall") -> pd.DataFrame:
+def _draws_of_terms(
+    pool: str, profile: str, paper: str, names: dict[str, str], statistic: str = "weighted_kendall"
+) -> pd.DataFrame:
     """What each subset of a metric's terms could have been worth on a paper's own pool: draws x subsets."""
     study, subset = part_of(pool, profile, paper)
     terms, accuracies = analyses.terms_of(study, subset, paper)
@@ -44,7 +50,10 @@ def _fig5_holds(profile: str) -> tuple[str, Verdict]:
     best_of_paper = {"supervised": "seli", "selfsupervised": "ncc"}
     single = table.loc[list(ablations.NCTI_TERMS.values())]
     best = {pool: single[pool].idxmax() for pool in best_of_paper if pool in table}
-    texts = [f"{pool}: best alone {best[pool]} ({single[pool].max():.2f}), all three {table.at[ALL_TERMS, pool]:.2f}" for pool in best]
+    texts = [
+        f"{pool}: best alone {best[pool]} ({single[pool].max():.2f}), all three {table.at[ALL_TERMS, pool]:.2f}"
+        for pool in best
+    ]
     asked = []
     for pool in best:
         drawn = _draws_of_terms(pool, profile, "ncti", ablations.NCTI_TERMS)[list(single.index)]
@@ -62,7 +71,9 @@ def ncti_fig5(profile: str) -> Checked:
     table = _averages(profile, "ncti_terms")
     table = table.assign(panel=panel_names(table), row=table["metric"])
     lines = f"{charts.TAU} over targets; lines: {analyses.covered(profile, 'ncti')}"
-    return charts.rows(table, "Which of NCTI's terms does the ranking? Single terms, pairs, all three", lines), *_fig5_holds(profile)
+    return charts.rows(
+        table, "Which of NCTI's terms does the ranking? Single terms, pairs, all three", lines
+    ), *_fig5_holds(profile)
 
 
 def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
@@ -72,7 +83,9 @@ def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
     equal = table[table["weight"] == 1].groupby("pool")["weighted_kendall"].first()
     lost = (table.groupby("pool")["weighted_kendall"].max() - equal).max()
     text = f"{high:.0%} of the settings reach 0.7; equal weights are at most {lost:.2f} below the best"
-    return f"{text}; the median setting reaches {table['weighted_kendall'].median():.2f}", above(_middle_weight(profile), 0.7)
+    return f"{text}; the median setting reaches {table['weighted_kendall'].median():.2f}", above(
+        _middle_weight(profile), 0.7
+    )
 
 
 def _middle_weight(profile: str) -> pd.Series:
@@ -91,9 +104,15 @@ def _middle_weight(profile: str) -> pd.Series:
 )
 def ncti_fig6_weights(profile: str) -> Checked:
     table = ranking.mean_agreement(read(profile, "ablations", "ncti_weights"), ["pool", "n_models", "term", "weight"])
-    table = table.assign(panel="weight of " + table["term"].map(ablations.NCTI_TERMS).str.removeprefix("−"),
-                         line=panel_names(table).str.replace(", ", "\n"), x=table["weight"], y=table["weighted_kendall"])
-    return charts.curves(table, "Does the weight of a term matter? (dashed: the paper's)", "weight (the other two are 1)", mark=1), *_fig6_weights_hold(profile)
+    table = table.assign(
+        panel="weight of " + table["term"].map(ablations.NCTI_TERMS).str.removeprefix("−"),
+        line=panel_names(table).str.replace(", ", "\n"),
+        x=table["weight"],
+        y=table["weighted_kendall"],
+    )
+    return charts.curves(
+        table, "Does the weight of a term matter? (dashed: the paper's)", "weight (the other two are 1)", mark=1
+    ), *_fig6_weights_hold(profile)
 
 
 def _table4(profile: str) -> dict[str, pd.DataFrame]:
@@ -112,7 +131,11 @@ def _table4(profile: str) -> dict[str, pd.DataFrame]:
 def _table4_holds(profile: str) -> tuple[str, Verdict]:
     here = _table4(profile)["here"]
     both = here.loc["VC + CF"]
-    short = [f"{name.replace(MATH['weighted_kendall'], 'τ_w').replace(MATH['pearson'], 'ρ')} {both[name]:.2f} against {here[name].drop('VC + CF').max():.2f}" for name in here]
+    short = [
+        f"{name.replace(MATH['weighted_kendall'], 'τ_w').replace(MATH['pearson'], 'ρ')} {both[name]:.2f} against "
+        f"{here[name].drop('VC + CF').max():.2f}"
+        for name in here
+    ]
     asked = []
     for pool, statistic in product(ZOOS, published.SYMBOLS):
         drawn = _draws_of_terms(pool, profile, "face", ablations.FACE_TERMS, statistic)
@@ -127,12 +150,17 @@ def _table4_holds(profile: str) -> tuple[str, Verdict]:
 def face_table4(profile: str) -> Checked:
     tables = _table4(profile)
     shown = {"printed: 15, 30 and 21 models": tables["printed"], f"here, profile {profile}": tables["here"]}
-    return charts.correlation_heatmap(shown, "FaCe Table 4: are both terms needed?", "correlation"), *_table4_holds(profile)
+    return charts.correlation_heatmap(shown, "FaCe Table 4: are both terms needed?", "correlation"), *_table4_holds(
+        profile
+    )
 
 
 def _table5_holds(profile: str) -> tuple[str, Verdict]:
     table = _averages(profile, "face_terms").query("pool == 'supervised'").set_index("metric")
-    texts = [f"{symbol}: CF {table.at['CF', s]:.2f}, NC2(A) {table.at['nc2_a', s]:.2f}" for s, symbol in published.SYMBOLS.items()]
+    texts = [
+        f"{symbol}: CF {table.at['CF', s]:.2f}, NC2(A) {table.at['nc2_a', s]:.2f}"
+        for s, symbol in published.SYMBOLS.items()
+    ]
     study, subset = part_of("supervised", profile, "face")
     terms, accuracies = analyses.terms_of(study, subset, "face")
     scores = pd.concat([ablations.term_subsets(terms, ablations.FACE_TERMS), study.read("nc2_a")])
@@ -151,22 +179,33 @@ def _table5_holds(profile: str) -> tuple[str, Verdict]:
 def face_table5(profile: str) -> Checked:
     ours = read(profile, "ablations", "face_terms").query("pool == 'supervised' and metric in ['CF', 'nc2_a']")
     printed = published.load("face_table5").pivot(index="metric", columns="statistic", values="value")
-    shown = {"printed averages: 15 models, 6 targets": printed.rename(index={"class_fairness": "CF"}, columns=MATH)[list(MATH.values())]}
+    shown = {
+        "printed averages: 15 models, 6 targets": printed.rename(index={"class_fairness": "CF"}, columns=MATH)[
+            list(MATH.values())
+        ]
+    }
     for statistic, symbol in MATH.items():
         here = ours.pivot(index="metric", columns="target", values=statistic)[ours["target"].unique()]
         shown[f"{symbol}, here: {ours['n_models'].iloc[0]} models, profile {profile}"] = here
-    return charts.correlation_heatmap(shown, "FaCe Table 5: do equal overlaps rank better than equal angles?", "correlation"), *_table5_holds(profile)
+    return charts.correlation_heatmap(
+        shown, "FaCe Table 5: do equal overlaps rank better than equal angles?", "correlation"
+    ), *_table5_holds(profile)
 
 
 def _temperatures(profile: str) -> pd.DataFrame:
-    """Averages over targets along t, all else as by default: (pool, n_models, include_self, metric, temperature, weighted_kendall)."""
+    """Averages over targets along t, all else as by default: (pool, n_models, include_self, metric, temperature,
+    weighted_kendall).
+    """
     table = read(profile, "ablations", "face_choices").query("covariance == 'diagonal' and n_components == 64")
     return ranking.mean_agreement(table, ["pool", "n_models", "include_self", "metric", "temperature"])
 
 
 def _temperature_holds(profile: str) -> tuple[str, Verdict]:
-    table = _temperatures(profile).query("metric == 'face' and not include_self").pivot(
-        index="temperature", columns="pool", values="weighted_kendall")
+    table = (
+        _temperatures(profile)
+        .query("metric == 'face' and not include_self")
+        .pivot(index="temperature", columns="pool", values="weighted_kendall")
+    )
     best, lost = table.idxmax(), table.max() - table.loc[0.05]
     text = "; ".join(f"{pool}: best at t = {best[pool]:g}, 0.05 loses {lost[pool]:.2f}" for pool in table)
     moves = _moves(profile).query("covariance == 'diagonal' and n_components == 64 and not include_self")
@@ -179,7 +218,8 @@ def _moves(profile: str) -> pd.DataFrame:
 
 
 @figure(
-    shows="how well CF alone and FaCe rank over three decades of the temperature, with and without the overlap of a class with itself",
+    shows="how well CF alone and FaCe rank over three decades of the temperature, with and without the overlap of a "
+    "class with itself",
     claim="(FaCe, open question) the paper's t = 0.05 is within 0.05 of the best t on every pool",
 )
 def ablation_temperature(profile: str) -> Checked:
@@ -187,17 +227,27 @@ def ablation_temperature(profile: str) -> Checked:
     kind = table["include_self"].map({False: "without j = i", True: "with j = i, as printed"})
     line = table["metric"].map({"class_fairness": "CF alone", "face": "FaCe"}) + "\n" + kind
     table = table.assign(panel=panel_names(table), line=line, x=table["temperature"], y=table["weighted_kendall"])
-    return charts.curves(table, "Does FaCe depend on its temperature? (dashed: the paper's 0.05)", "temperature t", log=True, mark=0.05), *_temperature_holds(profile)
+    return charts.curves(
+        table, "Does FaCe depend on its temperature? (dashed: the paper's 0.05)", "temperature t", log=True, mark=0.05
+    ), *_temperature_holds(profile)
 
 
 def _covariances(profile: str) -> pd.DataFrame:
-    """FaCe for each covariance and number of PCA dimensions (NaN: no PCA), averages over targets, the overlap with itself left out."""
-    table = read(profile, "ablations", "face_choices").query("temperature == 0.05 and metric == 'face' and not include_self")
+    """FaCe for each covariance and number of PCA dimensions (NaN: no PCA), averages over targets, the overlap with
+    itself left out.
+    """
+    table = read(profile, "ablations", "face_choices").query(
+        "temperature == 0.05 and metric == 'face' and not include_self"
+    )
     return ranking.mean_agreement(table, ["pool", "n_models", "covariance", "n_components"])
 
 
 def _covariance_holds(profile: str) -> tuple[str, Verdict]:
-    spread = _covariances(profile).groupby("pool", sort=False)["weighted_kendall"].agg(lambda column: column.max() - column.min())
+    spread = (
+        _covariances(profile)
+        .groupby("pool", sort=False)["weighted_kendall"]
+        .agg(lambda column: column.max() - column.min())
+    )
     text = "; ".join(f"{pool.replace('_', ' ')}: {value:.2f}" for pool, value in spread.items())
     moves = _moves(profile).query("temperature == 0.05 and not include_self")
     return f"FaCe's best minus worst mean τ_w over these choices: {text}", every(
@@ -215,8 +265,12 @@ NO_PCA = "none"
 def ablation_covariance(profile: str) -> Checked:
     table = _covariances(profile)
     sizes = sorted(table["n_components"].dropna().unique())
-    table = table.assign(panel=panel_names(table), line=table["covariance"], y=table["weighted_kendall"],
-                         x=table["n_components"].fillna(2 * sizes[-1]))  # no PCA stands at the right of the largest
+    table = table.assign(
+        panel=panel_names(table),
+        line=table["covariance"],
+        y=table["weighted_kendall"],
+        x=table["n_components"].fillna(2 * sizes[-1]),
+    )  # no PCA stands at the right of the largest
     title = "Does FaCe depend on what its paper leaves open? (grey: within 0.1 of our choice, diagonal and PCA 64)"
     shown = charts.curves(table, title, "dimensions after PCA", log=True, names="covariance")
     ours = table.query("covariance == 'diagonal' and n_components == 64").set_index("panel")["y"]
@@ -233,7 +287,11 @@ SHOWN = ("class_fairness", "variance_collapse", "face", "ncti", "logme")
 def _imbalance(profile: str) -> pd.DataFrame:
     """Averages over targets, mean and range over draws: (metric, balanced, ratio, y, low, high)."""
     table = ranking.mean_agreement(read(profile, "ablations", "imbalance"), ["metric", "balanced", "ratio", "draw"])
-    of_draws = table.groupby(["metric", "balanced", "ratio"])["weighted_kendall"].agg(y="mean", low="min", high="max").reset_index()
+    of_draws = (
+        table.groupby(["metric", "balanced", "ratio"])["weighted_kendall"]
+        .agg(y="mean", low="min", high="max")
+        .reset_index()
+    )
     whole = of_draws[of_draws["ratio"] == 1].assign(balanced=False)  # both lines begin at the whole target
     return pd.concat([of_draws, whole])
 
@@ -242,18 +300,30 @@ def _imbalance_holds(profile: str) -> tuple[str, Verdict]:
     table = _imbalance(profile).query("metric == 'class_fairness'").set_index(["balanced", "ratio"])["y"]
     worst = table.index.get_level_values("ratio").max()
     skewed, even = table[False, worst], table[True, worst]
-    text = f"CF's mean τ_w: whole target {table[True, 1.0]:.2f}, classes 1 : 1/{worst:g} {skewed:.2f}, the same number of images removed evenly {even:.2f}"
+    text = (
+        f"CF's mean τ_w: whole target {table[True, 1.0]:.2f}, classes 1 : 1/{worst:g} {skewed:.2f}, the same "
+        f"number of images removed evenly {even:.2f}"
+    )
     moves = read(profile, "ablations", "imbalance_moves").query("ratio == @worst")
     return text, every(*positive(0.05 + moves["difference"], moves["error"]))
 
 
 @figure(
-    shows="how well the metrics rank when the target's classes are made unequal in size, and when the same number of images is removed evenly",
+    shows="how well the metrics rank when the target's classes are made unequal in size, and when the same number of "
+    "images is removed evenly",
     claim="(FaCe, a check that its summary asks for) class fairness also works on imbalanced targets",
 )
 def imbalance_class_fairness(profile: str) -> Checked:
     table = _imbalance(profile)
     table = pd.concat([table[table["metric"] == metric].assign(panel=label(metric)) for metric in SHOWN])
-    table = table.assign(line=table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nsame number"}), x=table["ratio"])
-    return charts.curves(table, "Do the metrics also work on imbalanced targets? Bands: range over draws", "largest class : smallest class",
-                         log=True, columns=5, names="images removed"), *_imbalance_holds(profile)
+    table = table.assign(
+        line=table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nsame number"}), x=table["ratio"]
+    )
+    return charts.curves(
+        table,
+        "Do the metrics also work on imbalanced targets? Bands: range over draws",
+        "largest class : smallest class",
+        log=True,
+        columns=5,
+        names="images removed",
+    ), *_imbalance_holds(profile)

@@ -1,4 +1,6 @@
-"""Charts that several notebooks share: scores against accuracies, tables of correlations, the same question put to several pools."""
+"""Charts that several notebooks share: scores against accuracies, tables of correlations, the same question put to
+several pools.
+"""
 
 import numpy as np
 import pandas as pd
@@ -72,7 +74,10 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
             colour, marker = styles[model]
             ax.plot(row["score"], row["accuracy"], marker, color=colour, ms=5, mec="white", mew=0.4, label=label(model))
         found = correlations.set_index("target").loc[target]
-        ax.set_title(f"{target}: $\\tau_w$ = {number(found['weighted_kendall'])}, $\\rho_s$ = {number(found['spearman'])}", size=7.5)
+        ax.set_title(
+            f"{target}: $\\tau_w$ = {number(found['weighted_kendall'])}, $\\rho_s$ = {number(found['spearman'])}",
+            size=7.5,
+        )
     for ax in axes.flat[len(targets) :]:
         ax.set_visible(False)
     figure.supxlabel(f"{score_name} score of the pre-trained model", size=8)
@@ -83,8 +88,13 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
     return figure
 
 
-def method_scatter(table: pd.DataFrame, correlations: pd.DataFrame, methods: list[str], title: str,
-                   xlabel: str = "accuracy after fine-tuning (%)") -> Figure:
+def method_scatter(
+    table: pd.DataFrame,
+    correlations: pd.DataFrame,
+    methods: list[str],
+    title: str,
+    xlabel: str = "accuracy after fine-tuning (%)",
+) -> Figure:
     """Small multiples: targets in rows, metrics in columns, fine-tuned accuracy to the right and score upwards.
 
     Parameters
@@ -94,7 +104,9 @@ def method_scatter(table: pd.DataFrame, correlations: pd.DataFrame, methods: lis
     methods : list of metrics, from left to right
     """
     targets = list(dict.fromkeys(table["target"]))
-    figure, axes = plt.subplots(len(targets), len(methods), figsize=(style.PAGE, 0.7 + 1.05 * len(targets)), squeeze=False)
+    figure, axes = plt.subplots(
+        len(targets), len(methods), figsize=(style.PAGE, 0.7 + 1.05 * len(targets)), squeeze=False
+    )
     found = correlations.set_index(["target", "metric"])["weighted_kendall"]
     for i, target in enumerate(targets):
         for j, method in enumerate(methods):
@@ -165,7 +177,9 @@ def accuracy_heatmap(accuracies: pd.DataFrame, title: str) -> Figure:
     table = accuracies.loc[accuracies.mean(axis=1).sort_values(ascending=False).index]
     scaled = (table - table.min()) / (table.max() - table.min())
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.8 + 0.19 * len(table)))
-    sns.heatmap(scaled, annot=table, fmt=".1f", cmap="cividis", cbar=False, linewidths=0.5, ax=ax, annot_kws={"size": 7.5})
+    sns.heatmap(
+        scaled, annot=table, fmt=".1f", cmap="cividis", cbar=False, linewidths=0.5, ax=ax, annot_kws={"size": 7.5}
+    )
     ax.set(xlabel="target (colour: from the lowest to the highest accuracy of its column)", ylabel="")
     ax.tick_params(axis="x", rotation=0)
     figure.suptitle(title, size=9)
@@ -189,7 +203,10 @@ def embedding(points: pd.DataFrame, captions: dict[str, str], title: str) -> Fig
         group = points[points["model"] == model]
         for i, name in enumerate(classes):
             members = group[group["label"] == name]
-            colour, marker = style.COLOURS[i % len(style.COLOURS)], style.MARKERS[i // len(style.COLOURS) % len(style.MARKERS)]
+            colour, marker = (
+                style.COLOURS[i % len(style.COLOURS)],
+                style.MARKERS[i // len(style.COLOURS) % len(style.MARKERS)],
+            )
             ax.plot(members["x"], members["y"], marker, color=colour, ms=2.5, mew=0, label=f"{name}")
         ax.set_title(caption, size=7.5)
         ax.set(xticks=[], yticks=[])
@@ -197,8 +214,17 @@ def embedding(points: pd.DataFrame, captions: dict[str, str], title: str) -> Fig
         ax.spines[:].set_visible(False)
     if len(classes) <= LEGIBLE:
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=12, title="class (axes: t-SNE, without units)", title_fontsize=7.5,
-                      handletextpad=0.1, columnspacing=1, markerscale=1.6)
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=12,
+            title="class (axes: t-SNE, without units)",
+            title_fontsize=7.5,
+            handletextpad=0.1,
+            columnspacing=1,
+            markerscale=1.6,
+        )
     else:
         figure.supxlabel(f"{len(classes)} classes, one colour and marker each (axes: t-SNE, without units)", size=7.5)
     figure.suptitle(title, size=9)
@@ -219,11 +245,12 @@ def feature_matrix(features: np.ndarray, labels: np.ndarray, title: str) -> Figu
     return figure
 
 
-# Tables of correlations ------------------------------------------------------------------------------------------------
+# Tables of correlations -----------------------------------------------------------------------------------------------
 
 
-def correlation_heatmap(panels: pd.DataFrame | dict[str, pd.DataFrame], title: str,
-                        statistic: str = "weighted_kendall", decimals: int = 2) -> Figure:
+def correlation_heatmap(
+    panels: pd.DataFrame | dict[str, pd.DataFrame], title: str, statistic: str = "weighted_kendall", decimals: int = 2
+) -> Figure:
     """Correlations of metrics (rows) with accuracies on targets (columns), the values written in the cells.
 
     Parameters
@@ -245,15 +272,19 @@ def correlation_heatmap(panels: pd.DataFrame | dict[str, pd.DataFrame], title: s
         As wide as a page.
     """
     panels = {"": panels} if isinstance(panels, pd.DataFrame) else panels
-    heights = [len(table) + (2.6 if name else 1.6) + 0.7 * _crowded(table) for name, table in panels.items()]  # rows, tick labels, title
-    figure, axes = plt.subplots(len(panels), 1, figsize=(style.PAGE, CELL * sum(heights) + 0.35), squeeze=False,
-                                height_ratios=heights)
-    for ax, (name, table) in zip(axes[:, 0], panels.items()):
+    heights = [
+        len(table) + (2.6 if name else 1.6) + 0.7 * _crowded(table) for name, table in panels.items()
+    ]  # rows, tick labels, title
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(style.PAGE, CELL * sum(heights) + 0.35), squeeze=False, height_ratios=heights
+    )
+    for ax, (name, table) in zip(axes[:, 0], panels.items(), strict=False):
         mesh = _table(ax, table, decimals)
         ax.set_title(name, loc="left", pad=4)
     figure.suptitle(title, fontsize=plt.rcParams["axes.titlesize"])
-    bar = figure.colorbar(mesh, ax=axes[:, 0], label=label(statistic), fraction=0.03, pad=0.015, aspect=30,
-                          ticks=[-1, -0.5, 0, 0.5, 1])
+    bar = figure.colorbar(
+        mesh, ax=axes[:, 0], label=label(statistic), fraction=0.03, pad=0.015, aspect=30, ticks=[-1, -0.5, 0, 0.5, 1]
+    )
     bar.outline.set_visible(False)
     return figure
 
@@ -265,14 +296,29 @@ def _crowded(table: pd.DataFrame) -> bool:
 
 def _table(ax: Axes, table: pd.DataFrame, decimals: int):
     left = np.arange(table.shape[1]) + GAP * (table.columns == "average")  # left edge of each column
-    for x, name in zip(left, table):
+    for x, name in zip(left, table, strict=False):
         values = table[name].to_numpy(float)[:, None]  # (metrics, 1)
-        mesh = ax.pcolormesh([x, x + 1], np.arange(len(table) + 1), values, cmap=style.DIVERGING, vmin=-1, vmax=1,
-                             edgecolors="white", linewidth=1)
+        mesh = ax.pcolormesh(
+            [x, x + 1],
+            np.arange(len(table) + 1),
+            values,
+            cmap=style.DIVERGING,
+            vmin=-1,
+            vmax=1,
+            edgecolors="white",
+            linewidth=1,
+        )
         for row, value in enumerate(values[:, 0]):
             if np.isfinite(value):
-                ax.text(x + 0.5, row + 0.5, number(value, decimals), ha="center", va="center",
-                        fontsize=7, fontweight="bold" if value == np.nanmax(values) else "normal")
+                ax.text(
+                    x + 0.5,
+                    row + 0.5,
+                    number(value, decimals),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    fontweight="bold" if value == np.nanmax(values) else "normal",
+                )
     for row in np.flatnonzero(table.isna().all(axis=1)):
         ax.text((left[-1] + 1) / 2, row + 0.5, "not applicable", ha="center", va="center", fontsize=7, color="0.4")
     ax.set(xlim=(0, left[-1] + 1), ylim=(len(table), 0))
@@ -284,23 +330,30 @@ def _table(ax: Axes, table: pd.DataFrame, decimals: int):
     return mesh
 
 
-# One panel per pool -----------------------------------------------------------------------------------------------------
+# One panel per pool ---------------------------------------------------------------------------------------------------
 
 
 def legend_below(figure: Figure, handles: list, labels: list[str], above: str) -> None:
-    """A legend in one row at the bottom, under the label of the axes, which would cover each other if each had its own place."""
-    legend = figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), title=above, title_fontsize=8, handletextpad=0.4)
+    """A legend in one row at the bottom, under the label of the axes, which would cover each other if each had its own
+    place.
+    """
+    legend = figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), title=above, title_fontsize=8, handletextpad=0.4
+    )
     legend.get_title().set_multialignment("center")
 
 
-def rows(table: pd.DataFrame, title: str, xlabel: str, columns: int = 3, series: dict[str, tuple[str, str]] = LOOKS) -> Figure:
+def rows(
+    table: pd.DataFrame, title: str, xlabel: str, columns: int = 3, series: dict[str, tuple[str, str]] = LOOKS
+) -> Figure:
     """One row per method, one panel per pool, a value and its interval.
 
     Parameters
     ----------
     table : DataFrame (panel, row, weighted_kendall, low, high[, series])
-        Rows and panels come in the order in which they first occur, the first on top. A row that no panel has a value for is left
-        out; one that a panel has none for is marked there. Where a row has several series, they stand one below the other.
+        Rows and panels come in the order in which they first occur, the first on top. A row that no panel has a value
+        for is left out; one that a panel has none for is marked there. Where a row has several series, they stand one
+        below the other.
     series : dict series -> (colour, marker)
         By default, rankings that never look at the target have a colour and a mark of their own.
     """
@@ -309,15 +362,23 @@ def rows(table: pd.DataFrame, title: str, xlabel: str, columns: int = 3, series:
     panels, names = (list(dict.fromkeys(table[column])) for column in ("panel", "row"))
     shown = {name: look for name, look in series.items() if name in set(table["series"])}
     in_row = {name: [s for s in shown if s in set(group["series"])] for name, group in table.groupby("row")}
-    figure, axes = _grid(len(panels), columns, 0.55 + (0.17 if max(map(len, in_row.values())) == 1 else 0.24) * len(names))
-    for ax, panel in zip(axes, panels):
+    figure, axes = _grid(
+        len(panels), columns, 0.55 + (0.17 if max(map(len, in_row.values())) == 1 else 0.24) * len(names)
+    )
+    for ax, panel in zip(axes, panels, strict=False):
         group = table[table["panel"] == panel]
         for name, (colour, marker) in shown.items():
-            members = group[group["series"] == name].set_index("row").reindex([row for row in names if name in in_row[row]])
-            y = [names.index(row) + 0.4 * (in_row[row].index(name) - (len(in_row[row]) - 1) / 2) for row in members.index]
+            members = (
+                group[group["series"] == name].set_index("row").reindex([row for row in names if name in in_row[row]])
+            )
+            y = [
+                names.index(row) + 0.4 * (in_row[row].index(name) - (len(in_row[row]) - 1) / 2) for row in members.index
+            ]
             intervals(ax, y, members, colour, marker, name)
         for row in set(names) - set(group.dropna(subset="weighted_kendall")["row"]):
-            ax.text(0.03, names.index(row), "n/a", transform=ax.get_yaxis_transform(), va="center", size=6.5, color="0.5")
+            ax.text(
+                0.03, names.index(row), "n/a", transform=ax.get_yaxis_transform(), va="center", size=6.5, color="0.5"
+            )
         ax.axvline(0, color="0.8", lw=0.8, zorder=0)
         ax.set_yticks(range(len(names)), [label(name) for name in names])
         ax.set(title=panel, ylim=(len(names) - 0.5, -0.5))
@@ -328,8 +389,17 @@ def rows(table: pd.DataFrame, title: str, xlabel: str, columns: int = 3, series:
     return figure
 
 
-def curves(table: pd.DataFrame, title: str, xlabel: str, ylabel: str = TAU, *, columns: int = 3, log: bool = False,
-           mark: float | None = None, names: str | None = None) -> Figure:
+def curves(
+    table: pd.DataFrame,
+    title: str,
+    xlabel: str,
+    ylabel: str = TAU,
+    *,
+    columns: int = 3,
+    log: bool = False,
+    mark: float | None = None,
+    names: str | None = None,
+) -> Figure:
     """Lines along a setting, one panel per pool or term, with a band where there is one.
 
     Parameters
@@ -344,8 +414,8 @@ def curves(table: pd.DataFrame, title: str, xlabel: str, ylabel: str = TAU, *, c
     """
     panels, lines = (list(dict.fromkeys(table[column])) for column in ("panel", "line"))
     figure, axes = _grid(len(panels), columns, 1.75)
-    for ax, panel in zip(axes, panels):
-        for line, colour, marker in zip(lines, _colours(), style.MARKERS):
+    for ax, panel in zip(axes, panels, strict=False):
+        for line, colour, marker in zip(lines, _colours(), style.MARKERS, strict=False):
             points = table[(table["panel"] == panel) & (table["line"] == line)].sort_values("x")
             ax.plot(points["x"], points["y"], marker=marker, ms=3.5, lw=1.2, color=colour, label=label(line))
             if "low" in table:
@@ -371,7 +441,9 @@ def _grid(n: int, columns: int, height: float) -> tuple[Figure, np.ndarray]:
     """``n`` panels with common axes, in as few rows as can be."""
     columns = min(n, columns)
     lines = -(-n // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(style.PAGE, 0.65 + height * lines), sharex=True, sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(style.PAGE, 0.65 + height * lines), sharex=True, sharey=True, squeeze=False
+    )
     for ax in axes.flat[n:]:
         ax.set_visible(False)
     for ax in axes[-2:, :].flat if lines > 1 else ():  # a panel above an empty place needs the axis itself

@@ -62,7 +62,7 @@ def ncti_fig4(profile: str) -> Checked:
     return time_against_ranking(points, pd.concat([together, others]), title), *_holds(profile)
 
 
-# Drawing ---------------------------------------------------------------------------------------------------------------
+# Drawing --------------------------------------------------------------------------------------------------------------
 
 
 NEAR = 3  # times whose quotient is less stand too close for two texts on the same side
@@ -93,9 +93,13 @@ def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -
         before = 0.0
         for line in lines[lines["pool"] == pool].sort_values("seconds").itertuples():
             ax.axvline(line.seconds, color="0.6", lw=0.9, ls="--", zorder=0)
-            side, away = ("left", 2) if line.seconds < NEAR * before else ("right", -2)  # of two near lines one has its text behind it
+            side, away = (
+                ("left", 2) if line.seconds < NEAR * before else ("right", -2)
+            )  # of two near lines one has its text behind it
             where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": side}
-            ax.annotate(line.what, (line.seconds, 0.01), (away, 0), va="bottom", rotation=90, size=6.5, color="0.35", **where)
+            ax.annotate(
+                line.what, (line.seconds, 0.01), (away, 0), va="bottom", rotation=90, size=6.5, color="0.35", **where
+            )
             before = line.seconds
         ax.set(xscale="log", xlabel="seconds to score the pool, one thread", title=f"{label(pool)} pool")
     axes[0, 0].set_ylabel("mean weighted Kendall $\\tau_w$ over targets")
@@ -107,7 +111,7 @@ def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -
     return figure
 
 
-# Of the bench ----------------------------------------------------------------------------------------------------------
+# Of the bench ---------------------------------------------------------------------------------------------------------
 
 AXES = {"n_samples": "samples n", "n_features": "features d", "n_classes": "classes K"}
 
@@ -127,7 +131,7 @@ def of_metrics(scaling: pd.DataFrame, against_plain: pd.DataFrame) -> Figure:
     panels = panels.ravel()
     along_axes = scaling.loc[scaling["axis"].isin(AXES), "metric"]
     metrics = [TOGETHER, *along_axes[along_axes != TOGETHER].unique()]
-    for panel, (axis, name) in zip(panels, AXES.items()):
+    for panel, (axis, name) in zip(panels, AXES.items(), strict=False):
         table = scaling[scaling["axis"] == axis]
         for i, metric in enumerate(metrics):
             rows = table[table["metric"] == metric].sort_values(axis)
@@ -156,7 +160,7 @@ def _beside_plain(panel: Axes, table: pd.DataFrame) -> None:
     panel.barh(
         [i - 0.2 for i in places], table["cpu_seconds"], height=0.38, color=style.COLOURS[0], label="this package"
     )
-    for i, (_, row) in zip(places, table.iterrows()):
+    for i, (_, row) in zip(places, table.iterrows(), strict=False):
         panel.text(
             row["plain_cpu_seconds"] * 1.1,
             i + 0.2,

@@ -1,4 +1,5 @@
 """The figures of `02_metrics_from_equations`: where the printed and the released forms of metrics differ."""
+
 from __future__ import annotations
 
 import pandas as pd
@@ -25,7 +26,7 @@ def scale_cliff(table: pd.DataFrame) -> Figure:
     }
     table = table.sort_values("scale")
     shrunk = table.loc[table["alpha"] > table["alpha"].min(), "scale"].max()
-    for panel, (column, title) in zip(panels, titles.items()):
+    for panel, (column, title) in zip(panels, titles.items(), strict=False):
         panel.axvspan(table["scale"].min() / 1.3, shrunk, color=style.COLOURS[4], alpha=0.2, linewidth=0)
         panel.margins(x=0.02)
         panel.plot(table["scale"], table[column], color=style.COLOURS[0], marker="o", markersize=2.5)
@@ -49,7 +50,7 @@ def overlap_reward(table: pd.DataFrame, n_classes: int) -> Figure:
     """
     figure, panels = plt.subplots(1, 2, figsize=(style.PAGE, 2.2), sharey=True)
     titles = {"as_printed": "Eq. 6 as printed (with j = i)", "without_self": "overlap with the other classes only"}
-    for panel, (column, title) in zip(panels, titles.items()):
+    for panel, (column, title) in zip(panels, titles.items(), strict=False):
         for i, (layout, rows) in enumerate(table.groupby("layout", sort=False)):
             panel.plot(
                 rows["separation"],

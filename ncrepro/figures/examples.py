@@ -29,7 +29,7 @@ def of_pool(study: Experiment) -> Figure:
     return images([datasets.load(name, "train") for name in names], title=title)
 
 
-# Images ----------------------------------------------------------------------------------------------------------------
+# Images ---------------------------------------------------------------------------------------------------------------
 
 
 def images(datasets: Sequence, per_row: int = 16, source_rows: int = 3, title: str | None = None) -> Figure:
@@ -48,7 +48,8 @@ def images(datasets: Sequence, per_row: int = 16, source_rows: int = 3, title: s
     Returns
     -------
     Figure
-        As wide as a page; on the left of each row the name and, unless all rows show the same images, the numbers of classes and images.
+        As wide as a page; on the left of each row the name and, unless all rows show the same images, the numbers of
+        classes and images.
     """
     rows = [source_rows, *[1] * (len(datasets) - 1)]
     label = max(0.85, 0.077 * max(len(dataset.name) for dataset in datasets))  # inches, as all that follows
@@ -70,10 +71,19 @@ def images(datasets: Sequence, per_row: int = 16, source_rows: int = 3, title: s
         axes.set_axis_off()
         middle = (top + cell * n_rows / 2) / height
         alike = len(datasets) > 1 and len(set(sizes)) == 1
-        figure.text(0.005, middle + (0 if alike else 0.03 / height), dataset.name, weight="bold", size=8, va="center" if alike else "bottom")
+        figure.text(
+            0.005,
+            middle + (0 if alike else 0.03 / height),
+            dataset.name,
+            weight="bold",
+            size=8,
+            va="center" if alike else "bottom",
+        )
         if not alike:
             each = f"{n_images // n_classes:,}" if n_images % n_classes == 0 else f"about {n_images / n_classes:,.0f}"
-            figure.text(0.005, middle, f"{n_classes} classes,\n{each} images each", size=6.5, va="top", linespacing=1.05)
+            figure.text(
+                0.005, middle, f"{n_classes} classes,\n{each} images each", size=6.5, va="top", linespacing=1.05
+            )
         top -= gap
     if title:
         figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)
@@ -88,7 +98,7 @@ def _in_turn(labels: np.ndarray, n_classes: int, n: int) -> np.ndarray:
     return np.array([members[k][turn % len(members[k])] for k, turn in zip(classes, turns, strict=True)])
 
 
-# Scenes ----------------------------------------------------------------------------------------------------------------
+# Scenes ---------------------------------------------------------------------------------------------------------------
 
 
 def scenes(domains: Sequence, per_row: int = 7, title: str | None = None) -> Figure:
@@ -117,7 +127,9 @@ def scenes(domains: Sequence, per_row: int = 7, title: str | None = None) -> Fig
         axes.set_axis_off()
         middle = bottom + cell / 2 / height
         figure.text(0.005, middle, domain.name, weight="bold", size=8, va="bottom")
-        figure.text(0.005, middle - 0.02 / height, f"{domain.n_classes} classes, {len(domain)} scenes", size=6.5, va="top")
+        figure.text(
+            0.005, middle - 0.02 / height, f"{domain.n_classes} classes, {len(domain)} scenes", size=6.5, va="top"
+        )
     if title:
         figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)
     return figure
@@ -159,7 +171,7 @@ def _colours(mask: np.ndarray) -> np.ndarray:
     return shown
 
 
-# Texts -----------------------------------------------------------------------------------------------------------------
+# Texts ----------------------------------------------------------------------------------------------------------------
 
 
 def texts(datasets: Sequence, title: str, n: int = 4) -> Figure:
@@ -196,7 +208,9 @@ def texts(datasets: Sequence, title: str, n: int = 4) -> Figure:
 
 
 def _start(text: str) -> str:
-    """As much of a text as fits on a line; Chinese knows no spaces to shorten it at, and its characters are twice as wide."""
+    """As much of a text as fits on a line; Chinese knows no spaces to shorten it at, and its characters are twice as
+    wide.
+    """
     short = shorten(text, 105, placeholder=" …")
     return f"{text[:52]} …" if short == "…" else short
 

@@ -46,7 +46,9 @@ def best_of(average: pd.DataFrame, metric: str, rivals: list[str], statistic: st
 
 def is_best(draws: pd.DataFrame, metric: str, rivals: list[str]) -> tuple[str, Verdict]:
     """Whether a metric ranks better than each of its rivals: `Experiment.draws`, n x metrics."""
-    others = [r for r in rivals if r != metric and draws[r].notna().all()]  # what gives all models one score is no rival
+    others = [
+        r for r in rivals if r != metric and draws[r].notna().all()
+    ]  # what gives all models one score is no rival
     if draws[metric].isna().any() or not others:
         return f"{label(metric)} has too few models for a probability", UNKNOWN
     text = f"best in {best(draws[[metric, *others]])[metric]:.0%} of draws"
@@ -64,7 +66,10 @@ def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Ver
 
 def better_than_static(study: Experiment) -> tuple[str, Verdict]:
     """Whether some metric ranks better than each model's mean accuracy on the other targets does."""
-    draws, average = study.draws(), study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
+    draws, average = (
+        study.draws(),
+        study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"],
+    )
     text, verdict = some_better(draws, [m for m in draws if m not in registry.BASELINES], draws["static_baseline"])
     return f"static baseline {average['static_baseline']:.2f}; {text}", verdict
 

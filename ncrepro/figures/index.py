@@ -34,7 +34,8 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
     "rank_your_own": "40_rank_your_own",
 }
 
-# Figures that show the data themselves. Photographs are not ours to publish: other profiles draw them, and git ignores them.
+# Figures that show the data themselves. Photographs are not ours to publish: other profiles draw them, and git ignores
+# them.
 OF_IMAGES = ("data_gallery", "loss_functions_images", "selfsupervised_views")
 
 
@@ -53,6 +54,7 @@ class Entry:
 
     @property
     def notebook(self) -> str:
+        """The notebook that shows it."""
         return NOTEBOOKS[self.module]
 
     @property
@@ -76,6 +78,7 @@ class Shown:
 
     @property
     def finding(self) -> str:
+        """Verdict, claim and what is found, in Markdown."""
         return f"**{self.verdict.word.capitalize()}**: {self.entry.claim}. Found: {self.found}."
 
 
@@ -86,8 +89,8 @@ _FINDINGS: dict[str, str] = {}  # of the figures shown in this process, in the o
 def figure(shows: str, claim: str = "") -> Callable:
     """Enter the decorated function into the index, under its own name.
 
-    The function takes a profile's name and returns a figure or, where there is a claim, (figure, what is found, verdict). What is
-    entered, and what notebooks call, returns a `Shown`.
+    The function takes a profile's name and returns a figure or, where there is a claim, (figure, what is found,
+    verdict). What is entered, and what notebooks call, returns a `Shown`.
     """
 
     def enter(draw: Callable) -> Callable[[str], Shown]:
@@ -127,7 +130,8 @@ def of_profile(profile: str) -> list[Entry]:
 
 
 def draw_all(profile: str) -> pd.DataFrame:
-    """Save every figure of a profile, write the index, and return it; where the profile has not run here, the committed index.
+    """Save every figure of a profile, write the index, and return it; where the profile has not run here, the committed
+    index.
 
     Returns
     -------
@@ -136,7 +140,9 @@ def draw_all(profile: str) -> pd.DataFrame:
     if cold.is_cold(profile):
         return pd.read_csv(paths.figures(profile) / "index.csv").fillna("")
     entries = of_profile(profile)
-    found = dict(jobs.side_by_side(partial(_save, profile), [entry.name for entry in entries], profiles.load(profile).workers))
+    found = dict(
+        jobs.side_by_side(partial(_save, profile), [entry.name for entry in entries], profiles.load(profile).workers)
+    )
     rows = [(e.name, e.shows, e.notebook, e.drawn_by, e.claim, *found[e.name]) for e in entries]
     index = pd.DataFrame(rows, columns=["figure", "shows", "notebook", "drawn_by", "claim", "found", "verdict"])
     artifacts.write(paths.figures(profile) / "index.csv", index.to_csv(index=False, lineterminator="\n"))
@@ -169,7 +175,10 @@ def _draw(entry: Entry, profile: str) -> tuple[str, str]:
 
 def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
     """The index as a table; with a ``folder``, figures, notebooks and modules become links."""
-    lines = ["| figure | what it shows | notebook | drawn by | the paper's claim | found here | verdict |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| figure | what it shows | notebook | drawn by | the paper's claim | found here | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in index.fillna("").itertuples():
         drawn_by = row.drawn_by
         figure, notebook = row.figure, row.notebook
@@ -177,15 +186,23 @@ def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
             file, _, function = row.drawn_by.partition(", ")
             figure, notebook = f"[{figure}]({folder}/{figure}.png)", f"[{notebook}](../notebooks/{notebook}.ipynb)"
             drawn_by = f"[{file}](../ncrepro/{file}), {function}"
-        lines.append(f"| {figure} | {row.shows} | {notebook} | {drawn_by} | {row.claim} | {row.found} | {row.verdict} |")
+        lines.append(
+            f"| {figure} | {row.shows} | {notebook} | {drawn_by} | {row.claim} | {row.found} | {row.verdict} |"
+        )
     return "\n".join(lines)
 
 
 def _write_readme() -> None:
     """``figures/README.md``, from the index of every profile whose numbers mean something."""
-    parts = ["# Figures", "Written by `90_figures`; every number on this page was computed by the run that drew the figures.", RULE]
+    parts = [
+        "# Figures",
+        "Written by `90_figures`; every number on this page was computed by the run that drew the figures.",
+        RULE,
+    ]
     for path in sorted(paths.figures("").glob("*/index.csv")):
-        if path.parent.name != "smoke" and "+" not in path.parent.name:  # repetitions of a profile have no page of their own
+        if (
+            path.parent.name != "smoke" and "+" not in path.parent.name
+        ):  # repetitions of a profile have no page of their own
             table = pd.read_csv(path)
             shown = table if path.parent.name == "demo" else table[~table["figure"].isin(OF_IMAGES)]
             parts += [f"## Profile `{path.parent.name}`", as_markdown(shown, path.parent.name)]

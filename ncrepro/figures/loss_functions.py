@@ -27,7 +27,11 @@ def loss_functions_images(profile: str) -> Figure:
     batch = datasets.load(study.pool.sources[0], "train", 1)
     network = models.build("mobilenet_v1", batch.n_classes, seed=0)
     shown = [_as_seen(network, name, batch) for name in ("cross_entropy", "mixup", "cutmix", "cutout")]
-    return examples.images(shown, source_rows=1, title="What the network is shown; cross-entropy and the losses not shown do not change images")
+    return examples.images(
+        shown,
+        source_rows=1,
+        title="What the network is shown; cross-entropy and the losses not shown do not change images",
+    )
 
 
 def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Images:
@@ -45,12 +49,19 @@ def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Ima
 @figure(shows="the margin of large-margin softmax, and the polynomial of Taylor softmax")
 def loss_functions_curves(profile: str) -> Figure:
     angles, z = np.linspace(0, np.pi, 181), np.linspace(-4, 3, 141)
-    margins = [(f"m = {m}" + ("  (softmax)" if m == 1 else ""), np.degrees(angles), _margin(angles, m)) for m in (1, 2, 3, 4)]
+    margins = [
+        (f"m = {m}" + ("  (softmax)" if m == 1 else ""), np.degrees(angles), _margin(angles, m)) for m in (1, 2, 3, 4)
+    ]
     taylor = [("exp(z)", z, np.exp(z)), ("1 + z + z²/2", z, 1 + z + z**2 / 2)]
     rows = [
         pd.DataFrame({"panel": panel, "curve": curve, "x": x, "y": y, "xlabel": xlabel, "ylabel": ylabel})
         for panel, group, xlabel, ylabel in (
-            ("large-margin softmax", margins, "angle to the true class's weights (degrees)", r"$\psi$, in place of the cosine"),
+            (
+                "large-margin softmax",
+                margins,
+                "angle to the true class's weights (degrees)",
+                r"$\psi$, in place of the cosine",
+            ),
             ("Taylor softmax", taylor, "logit z", "unnormalised probability"),
         )
         for curve, x, y in group
@@ -78,8 +89,11 @@ def _face_table3_holds(profile: str) -> tuple[str, Verdict]:
         first, logme = is_best(draws, "logme", FACE_METHODS)
         second, face = is_best(draws, "face", [m for m in FACE_METHODS if m != "logme"])
         found += [logme, face]
-        texts.append(f"mean {symbol}: " + ", ".join(f"{label(m)} {average.loc[m, statistic]:.2f}" for m in order[:3])
-                     + f"; LogME {first}, FaCe without LogME {second}")
+        texts.append(
+            f"mean {symbol}: "
+            + ", ".join(f"{label(m)} {average.loc[m, statistic]:.2f}" for m in order[:3])
+            + f"; LogME {first}, FaCe without LogME {second}"
+        )
     return "; ".join(texts), every(*found)
 
 
@@ -92,9 +106,17 @@ def face_table3(profile: str) -> Checked:
     ours, n = study.read("correlations"), len(study.pool.models)
     panels = {}
     for statistic, symbol in (("weighted_kendall", "$\\tau_w$"), ("pearson", "ρ")):
-        titles = (f"{symbol}, printed: 21 models", f"{symbol}, here: {n} models, profile {profile}", f"{symbol}, here − printed")
-        panels |= beside(published.wide("face_table3", statistic), ranking_table(ours, FACE_METHODS + EXTRA, statistic), titles)
-    return charts.correlation_heatmap(panels, "FaCe Table 3: how well each metric ranks models trained by several losses", "correlation"), *_face_table3_holds(profile)
+        titles = (
+            f"{symbol}, printed: 21 models",
+            f"{symbol}, here: {n} models, profile {profile}",
+            f"{symbol}, here − printed",
+        )
+        panels |= beside(
+            published.wide("face_table3", statistic), ranking_table(ours, FACE_METHODS + EXTRA, statistic), titles
+        )
+    return charts.correlation_heatmap(
+        panels, "FaCe Table 3: how well each metric ranks models trained by several losses", "correlation"
+    ), *_face_table3_holds(profile)
 
 
 def loss_table(study: Experiment) -> pd.DataFrame:
@@ -148,7 +170,7 @@ def loss_functions_questions(profile: str) -> Checked:
     return questions(table, "Is it the loss or the source that a metric sees?", covered), *_questions_hold(profile)
 
 
-# Drawing ---------------------------------------------------------------------------------------------------------------
+# Drawing --------------------------------------------------------------------------------------------------------------
 
 
 def curves(table: pd.DataFrame, title: str) -> Figure:

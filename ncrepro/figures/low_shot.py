@@ -16,11 +16,18 @@ MEAN = "mean over targets"
 
 
 def _curves(profile: str) -> pd.DataFrame:
-    """Mean and range over draws, target by target and for their mean: (target, per_class, images, metric, y, low, high)."""
+    """Mean and range over draws, target by target and for their mean: (target, per_class, images, metric, y, low,
+    high).
+    """
     table = read(profile, "low_shot", "rankings")
     means = ranking.mean_agreement(table, ["per_class", "draw", "metric"]).assign(target=MEAN)
     by = ["target", "per_class", "metric"]
-    found = pd.concat([means, table]).groupby(by, sort=False)["weighted_kendall"].agg(y="mean", low="min", high="max").reset_index()
+    found = (
+        pd.concat([means, table])
+        .groupby(by, sort=False)["weighted_kendall"]
+        .agg(y="mean", low="min", high="max")
+        .reset_index()
+    )
     sizes = read(profile, "low_shot", "regimes")
     images = sizes.assign(images=sizes["n_samples"] / sizes["n_classes"])[["target", "per_class", "images"]]
     mean = images.groupby("per_class")["images"].mean().reset_index().assign(target=MEAN)
@@ -36,7 +43,10 @@ def _fig6_holds(profile: str) -> tuple[str, Verdict]:
     table = _curves(profile).query("target == @MEAN").pivot(index="per_class", columns="metric", values="y")
     margin = table["ncti"] - table[OTHERS].max(axis=1)
     few = nearest_to_ten(margin.index)
-    text = f"NCTI minus the best of the others, mean τ_w: {margin[few]:.2f} with {few} images per class, {margin[0]:.2f} with all"
+    text = (
+        f"NCTI minus the best of the others, mean τ_w: {margin[few]:.2f} with {few} images per class, "
+        f"{margin[0]:.2f} with all"
+    )
     moves = _moves(profile, "above", "margin")
     return text, every(*positive(moves["difference"], moves["error"]))
 
@@ -50,7 +60,9 @@ def ncti_fig6_low_shot(profile: str) -> Checked:
     table = pd.concat([table[table["metric"] == metric] for metric in ("ncti", *OTHERS)])
     table = table.assign(panel=table["target"], line=table["metric"], x=table["images"].round().astype(int))
     table = table.sort_values("target", key=lambda t: t != MEAN, kind="stable")
-    return charts.curves(table, "How many images does a ranking need? Bands: range over draws", "images per class", log=True, columns=2), *_fig6_holds(profile)
+    return charts.curves(
+        table, "How many images does a ranking need? Bands: range over draws", "images per class", log=True, columns=2
+    ), *_fig6_holds(profile)
 
 
 def _table(profile: str) -> pd.DataFrame:
@@ -64,10 +76,15 @@ def _metrics_hold(profile: str) -> tuple[str, Verdict]:
     table = _table(profile)
     few = f"{nearest_to_ten(read(profile, 'low_shot', 'rankings')['per_class'])} per class"
     lost = (table["all"] - table[few]).sort_values()
-    text = f"with {few} instead of all images: least affected {label(lost.index[0])} ({-lost.iloc[0]:+.2f}), most affected {label(lost.index[-1])} ({-lost.iloc[-1]:+.2f})"
+    text = (
+        f"with {few} instead of all images: least affected {label(lost.index[0])} ({-lost.iloc[0]:+.2f}), most "
+        f"affected {label(lost.index[-1])} ({-lost.iloc[-1]:+.2f})"
+    )
     moves = _moves(profile, "lost").dropna().sort_values("difference")
     middle = moves.iloc[(len(moves) - 1) // 2 : len(moves) // 2 + 1]  # half of the metrics lose no more
-    return f"{text}; the median metric loses {middle['difference'].mean():.2f}", every(*positive(0.1 - middle["difference"], middle["error"]))
+    return f"{text}; the median metric loses {middle['difference'].mean():.2f}", every(
+        *positive(0.1 - middle["difference"], middle["error"])
+    )
 
 
 @figure(
@@ -75,22 +92,37 @@ def _metrics_hold(profile: str) -> tuple[str, Verdict]:
     claim="(ours) most metrics lose less than 0.1 in mean τ_w with 10 images per class",
 )
 def low_shot_metrics(profile: str) -> Checked:
-    return charts.correlation_heatmap(_table(profile), "Every metric with a few images per class: mean weighted Kendall. Blank: one score for all models"), *_metrics_hold(profile)
+    return charts.correlation_heatmap(
+        _table(profile),
+        "Every metric with a few images per class: mean weighted Kendall. Blank: one score for all models",
+    ), *_metrics_hold(profile)
 
 
 def _regimes_hold(profile: str) -> tuple[str, Verdict]:
     table, same = read(profile, "low_shot", "regimes"), _moves(profile, "same")
-    few, many = table[table["n_samples"] < 64]["consistency"].mean(), table[(table["n_samples"] >= 64) & (table["per_class"] > 0)]["consistency"].mean()
-    return f"agreement (τ_w) of NCTI with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 on", every(*positive(same["difference"], same["error"]))
+    few, many = (
+        table[table["n_samples"] < 64]["consistency"].mean(),
+        table[(table["n_samples"] >= 64) & (table["per_class"] > 0)]["consistency"].mean(),
+    )
+    return (
+        f"agreement (τ_w) of NCTI with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 "
+        "on",
+        every(*positive(same["difference"], same["error"])),
+    )
 
 
 @figure(
-    shows="NCTI's ncc, its spread over the models, and whether NCTI still ranks as on the whole target, by the number of samples",
+    shows="NCTI's ncc, its spread over the models, and whether NCTI still ranks as on the whole target, by the "
+    "number of samples",
     claim="(ours) below 64 samples, the dimensions of its PCA, NCTI agrees less with its own ranking on all images",
 )
 def low_shot_regimes(profile: str) -> Checked:
     table = read(profile, "low_shot", "regimes")
-    shown = {"ncc": "mean of ncc over models", "spread": "standard deviation of ncc", "consistency": r"$\tau_w$ with NCTI on all images"}
+    shown = {
+        "ncc": "mean of ncc over models",
+        "spread": "standard deviation of ncc",
+        "consistency": r"$\tau_w$ with NCTI on all images",
+    }
     parts = [table.assign(panel=panel, y=table[column]) for column, panel in shown.items()]
     table = pd.concat(parts).assign(line=lambda t: t["target"], x=lambda t: t["n_samples"])
     title = "What happens to NCTI with few samples? (dashed: n = 64, the dimensions of its PCA)"

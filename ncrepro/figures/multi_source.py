@@ -1,4 +1,6 @@
-"""The figures of `22_multi_source`, and what `23_loss_functions` shares with it: a pool that is a product of two factors."""
+"""The figures of `22_multi_source`, and what `23_loss_functions` shares with it: a pool that is a product of two
+factors.
+"""
 
 import numpy as np
 import pandas as pd
@@ -36,9 +38,9 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
     study : Experiment
         After `Experiment.score`.
     factors : dict question -> factor
-        ``architecture``, ``source`` or ``loss``. Only models with the same value of it are compared with each other, their
-        min-max included; the correlations are averaged over values and targets, and the intervals come from drawing anew
-        what is left to choose.
+        ``architecture``, ``source`` or ``loss``. Only models with the same value of it are compared with each other,
+        their min-max included; the correlations are averaged over values and targets, and the intervals come from
+        drawing anew what is left to choose.
 
     Returns
     -------
@@ -46,10 +48,12 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
         Also written, as ``questions``.
     """
 
-
     def answers() -> pd.DataFrame:
         parts = {ALL: study.read("correlations")}
-        parts |= {question: correlations(*within(study, factor), noise_within(study, factor)) for question, factor in factors.items()}
+        parts |= {
+            question: correlations(*within(study, factor), noise_within(study, factor))
+            for question, factor in factors.items()
+        }
         of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
         return pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
 
@@ -57,7 +61,9 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
 
 
 def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores and accuracies in which each value of ``factor`` has targets of its own, and models are named by the rest."""
+    """Scores and accuracies in which each value of ``factor`` has targets of its own, and models are named by the
+    rest.
+    """
     parts, rest = _parts(study, factor)
     _, accuracies = study.ranked()
     terms, pretraining = study.read("scores"), study.read("pretraining")
@@ -113,7 +119,10 @@ def intervals(pool: str, profile: str) -> Figure:
     study = Experiment(pool, profile)
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
-    title = f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
+    title = (
+        f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, "
+        f"{len(study.pool.targets)} targets"
+    )
     return charts.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title, study.covered())
 
 
@@ -135,16 +144,21 @@ def _face_table2_holds(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="Pearson correlation of each metric and target, several sources: printed, and here; our weighted Kendall below",
+    shows="Pearson correlation of each metric and target, several sources: printed, and here; our weighted Kendall "
+    "below",
     claim="of six metrics FaCe has the highest average ρ (its τ_w values are missing in the paper)",
 )
 def face_table2(profile: str) -> Checked:
     study = Experiment("multi_source", profile)
     ours, n = study.read("correlations"), len(study.pool.models)
     titles = ("ρ, printed: 30 models", f"ρ, here: {n} models, profile {profile}", "ρ, here − printed")
-    panels = beside(published.wide("face_table2", "pearson"), ranking_table(ours, FACE_METHODS + EXTRA, "pearson"), titles)
+    panels = beside(
+        published.wide("face_table2", "pearson"), ranking_table(ours, FACE_METHODS + EXTRA, "pearson"), titles
+    )
     panels["$\\tau_w$, here (the printed block repeats ρ)"] = ranking_table(ours, FACE_METHODS + EXTRA)
-    return charts.correlation_heatmap(panels, "FaCe Table 2: how well each metric ranks models from several sources", "correlation"), *_face_table2_holds(profile)
+    return charts.correlation_heatmap(
+        panels, "FaCe Table 2: how well each metric ranks models from several sources", "correlation"
+    ), *_face_table2_holds(profile)
 
 
 def source_table(study: Experiment) -> pd.DataFrame:
@@ -165,8 +179,14 @@ def source_table(study: Experiment) -> pd.DataFrame:
     cells = []
     for panel, table in tables.items():
         ranks = _mean_over_architectures(table.rank(ascending=False)).loc[order]
-        texts = _mean_over_architectures(table).loc[order].map("{:.0f}".format) if table is accuracies else ranks.map("{:.1f}".format)
-        long = ranks.apply(lambda column: 1 - shade(column)).stack().rename("shade").to_frame().assign(text=texts.stack())
+        texts = (
+            _mean_over_architectures(table).loc[order].map("{:.0f}".format)
+            if table is accuracies
+            else ranks.map("{:.1f}".format)
+        )
+        long = (
+            ranks.apply(lambda column: 1 - shade(column)).stack().rename("shade").to_frame().assign(text=texts.stack())
+        )
         cells.append(long.rename_axis(["row", "column"]).reset_index().assign(panel=panel))
     return pd.concat(cells, ignore_index=True)
 
@@ -177,7 +197,9 @@ def _mean_over_architectures(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sources_hold(profile: str) -> tuple[str, Verdict]:
-    """Another source is better somewhere than the one that is best on average; the latter is better somewhere than any other."""
+    """Another source is better somewhere than the one that is best on average; the latter is better somewhere than any
+    other.
+    """
     study = Experiment("multi_source", profile)
     _, accuracies = study.ranked()
     stray = resampling.errors(accuracies, study.noise())
@@ -196,7 +218,11 @@ def _sources_hold(profile: str) -> tuple[str, Verdict]:
 )
 def multi_source_matrix(profile: str) -> Checked:
     table = source_table(Experiment("multi_source", profile))
-    return matrices(table, "Which source helps which target, and which metric sees it? (numbers: accuracy; mean rank)", "rank of the source"), *_sources_hold(profile)
+    return matrices(
+        table,
+        "Which source helps which target, and which metric sees it? (numbers: accuracy; mean rank)",
+        "rank of the source",
+    ), *_sources_hold(profile)
 
 
 @figure(
@@ -208,25 +234,35 @@ def multi_source_intervals(profile: str) -> Checked:
 
 
 def _questions_hold(profile: str) -> tuple[str, Verdict]:
-    table = Experiment("multi_source", profile).read("questions").pivot(index="metric", columns="question", values="weighted_kendall")
+    table = (
+        Experiment("multi_source", profile)
+        .read("questions")
+        .pivot(index="metric", columns="question", values="weighted_kendall")
+    )
     source, architecture = table.loc["face", [SAME_ARCHITECTURE, SAME_SOURCE]]
     study = Experiment("multi_source", profile)
     among = [draws_within(study, factor)["face"] for factor in ("architecture", "source")]
-    text = f"FaCe's mean τ_w: among sources {source:.2f}, among {len(study.pool.architectures)} architectures {architecture:.2f}; higher"
+    text = (
+        f"FaCe's mean τ_w: among sources {source:.2f}, among {len(study.pool.architectures)} architectures "
+        f"{architecture:.2f}; higher"
+    )
     return f"{text}{told_in_draws(probability(*among))}", above(*among)
 
 
 @figure(
-    shows="mean weighted Kendall among all models, among models with one architecture, and among models with one source",
+    shows="mean weighted Kendall among all models, among models with one architecture, and among models with one "
+    "source",
     claim="(ours) FaCe ranks sources better than architectures",
 )
 def multi_source_questions(profile: str) -> Checked:
     table = Experiment("multi_source", profile).read("questions")
     covered = Experiment("multi_source", profile).covered()
-    return questions(table, "Is it the source or the architecture that a metric sees?", covered), *_questions_hold(profile)
+    return questions(table, "Is it the source or the architecture that a metric sees?", covered), *_questions_hold(
+        profile
+    )
 
 
-# Drawing ---------------------------------------------------------------------------------------------------------------
+# Drawing --------------------------------------------------------------------------------------------------------------
 
 
 NAMES, CELL = 1.6, 0.27  # inches: names of the rows and colour bar; a cell in which a number can be read
@@ -238,8 +274,8 @@ def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
     Parameters
     ----------
     table : DataFrame (panel, row, column, text, shade)
-        ``text`` is written into the cell; ``shade`` colours it, 0 (worst) to 1 (best). Rows, columns and panels come in the
-        order in which they first occur.
+        ``text`` is written into the cell; ``shade`` colours it, 0 (worst) to 1 (best). Rows, columns and panels come in
+        the order in which they first occur.
     title : str
     shading : str
         What the colour means.
@@ -248,20 +284,39 @@ def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
     rows = list(dict.fromkeys(table["row"]))
     columns = {panel: list(dict.fromkeys(table.loc[table["panel"] == panel, "column"])) for panel in panels}
     widest = max(map(len, columns.values()))
-    per_line = min(len(panels), max(1, int((style.PAGE - NAMES) / (CELL * widest + 0.15))))  # what is legible side by side
+    per_line = min(
+        len(panels), max(1, int((style.PAGE - NAMES) / (CELL * widest + 0.15)))
+    )  # what is legible side by side
     lines = -(-len(panels) // per_line)
-    figure, axes = plt.subplots(lines, per_line, figsize=(style.PAGE, 0.3 + (1.0 + 0.21 * len(rows)) * lines), sharey=True, squeeze=False)
-    for ax, panel in zip(axes.flat, panels):
+    figure, axes = plt.subplots(
+        lines, per_line, figsize=(style.PAGE, 0.3 + (1.0 + 0.21 * len(rows)) * lines), sharey=True, squeeze=False
+    )
+    for ax, panel in zip(axes.flat, panels, strict=False):
         group = table[table["panel"] == panel]
         shades, texts = (
-            group.pivot(index="row", columns="column", values=of).reindex(index=rows, columns=columns[panel]) for of in ("shade", "text")
+            group.pivot(index="row", columns="column", values=of).reindex(index=rows, columns=columns[panel])
+            for of in ("shade", "text")
         )
         values = shades.to_numpy(float)  # (rows, columns)
         image = ax.imshow(values, cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
-                ax.text(j, i, texts.iat[i, j], ha="center", va="center", size=6.5, color="white" if value < 0.55 else "black")
-        ax.set_xticks(range(len(columns[panel])), [label(column) for column in columns[panel]], rotation=45, ha="right", rotation_mode="anchor")
+                ax.text(
+                    j,
+                    i,
+                    texts.iat[i, j],
+                    ha="center",
+                    va="center",
+                    size=6.5,
+                    color="white" if value < 0.55 else "black",
+                )
+        ax.set_xticks(
+            range(len(columns[panel])),
+            [label(column) for column in columns[panel]],
+            rotation=45,
+            ha="right",
+            rotation_mode="anchor",
+        )
         ax.set_yticks(range(len(rows)), [label(row) for row in rows])
         ax.set_title(panel, size=8)
         ax.tick_params(length=0)

@@ -11,8 +11,8 @@ from ..lab import toy
 from ..lab.trajectories import MEASURES, TERMINAL, Trajectories, order_kept, pairs_kept, terminal_epoch
 from ..ranking.verdicts import UNKNOWN, Verdict, above, every, exact, probability
 from . import style
-from .index import Checked, figure
 from .charts import model_styles
+from .index import Checked, figure
 from .spaces import draw_space
 
 KEPT = 0.75  # "mostly": three of four pairs of models
@@ -22,13 +22,16 @@ def _face_fig1_holds(profile: str) -> tuple[str, Verdict]:
     following = Trajectories(profile).read("following")
     kept, draws = order_kept(following).groupby("target", sort=False)["pairs_kept"].last(), pairs_kept(following)
     chances = {target: probability(draws[target], KEPT) for target in draws}
-    text = ", ".join(f"{target} {100 * share:.0f} % (enough in {chances[target]:.0%} of draws)" for target, share in kept.items())
+    text = ", ".join(
+        f"{target} {100 * share:.0f} % (enough in {chances[target]:.0%} of draws)" for target, share in kept.items()
+    )
     return f"pairs kept: {text}", every(*(above(draws[target], KEPT) for target in draws))
 
 
 @figure(
     shows="variance collapse of one model of each family, before and after every epoch of fine-tuning on two targets",
-    claim="fine-tuning mostly keeps the order of the models by collapse (here: at least 75 % of the pairs on both targets)",
+    claim="fine-tuning mostly keeps the order of the models by collapse (here: at least 75 % of the pairs on both "
+    "targets)",
 )
 def face_fig1(profile: str) -> Checked:
     following = Trajectories(profile).read("following")
@@ -49,7 +52,8 @@ def _face_fig2_holds(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="three classes in the plane while a network is trained far beyond its last training mistake, and NC1 to NC4 by epoch",
+    shows="three classes in the plane while a network is trained far beyond its last training mistake, and NC1 to "
+    "NC4 by epoch",
     claim="in the terminal phase all four measures go towards 0 (here: none is larger at the end than at the start)",
 )
 def face_fig2(profile: str) -> Checked:
@@ -57,7 +61,9 @@ def face_fig2(profile: str) -> Checked:
     measures = study.read("terminal_phase")
     what = "three classes become a triangle (arrows: the classifier's weights)"
     title = f"{TERMINAL['architecture']} on {TERMINAL['dataset']}: {what}"
-    return terminal_phase(study.read("terminal_plane"), measures, terminal_epoch(measures), title), *_face_fig2_holds(profile)
+    return terminal_phase(study.read("terminal_plane"), measures, terminal_epoch(measures), title), *_face_fig2_holds(
+        profile
+    )
 
 
 def _face_fig3_holds(profile: str) -> tuple[str, Verdict]:
@@ -70,7 +76,8 @@ def _face_fig3_holds(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="two constructed feature spaces of equal variance collapse, and those in between",
-    claim="feature spaces of equal variance collapse can differ in class fairness, which is larger where no class stands alone",
+    claim="feature spaces of equal variance collapse can differ in class fairness, which is larger where no class "
+    "stands alone",
 )
 def face_fig3(profile: str) -> Checked:
     sweep = Trajectories(profile).read("equal_collapse")
@@ -82,7 +89,7 @@ def face_fig3(profile: str) -> Checked:
     return fairness(points, captions, sweep, "Equally collapsed, not equally fair"), *_face_fig3_holds(profile)
 
 
-# Drawing ---------------------------------------------------------------------------------------------------------------
+# Drawing --------------------------------------------------------------------------------------------------------------
 
 
 PANELS = {  # title of a panel -> its measures and what each is called in it
@@ -115,7 +122,7 @@ def terminal_phase(points: pd.DataFrame, measures: pd.DataFrame, begins: int | N
         _plane(ax, points[points["epoch"] == epoch])
         ax.set_title(f"after epoch {epoch}")
     for ax, (panel, names) in zip(lower.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        for (name, text), line in zip(names.items(), ("-", "--", ":")):
+        for (name, text), line in zip(names.items(), ("-", "--", ":"), strict=False):
             ax.plot(measures["epoch"], measures[name], line, color=style.COLOURS[0], lw=1.2, label=text)
         if begins is not None:
             ax.axvspan(begins, measures["epoch"].max(), color=style.COLOURS[4], alpha=0.15, lw=0)
@@ -201,7 +208,7 @@ def fairness(points: pd.DataFrame, captions: dict[str, str], sweep: pd.DataFrame
         panel.set_title(space, weight="bold")
     curves = {"variance_collapse": "variance collapse C", "class_fairness": "class fairness F",
               "right": "nearest mean right, all", "worst": "nearest mean right, worst class"}  # fmt: skip
-    for (column, text), colour, marker in zip(curves.items(), style.COLOURS, style.MARKERS):
+    for (column, text), colour, marker in zip(curves.items(), style.COLOURS, style.MARKERS, strict=False):
         ax.plot(sweep["bias"], sweep[column], color=colour, marker=marker, ms=3, lw=1.2, label=text)
     ax.set(xlabel="bias: 0 even, 1 one class far away", title="equal collapse throughout")
     ax.legend(loc=(0.22, 0.1), fontsize=6.5)

@@ -25,20 +25,28 @@ FREE = "any model"
 
 
 def own_target(study: Experiment) -> str:
-    """The target that is ranked for if a reader names none: that of the sample where nothing has run, else textures, or the first."""
+    """The target that is ranked for if a reader names none: that of the sample where nothing has run, else textures, or
+    the first.
+    """
     if study.is_cold:
         return sample.pairs(study.profile.name, study.pool.name)[0][1]
     return "textures" if "textures" in study.pool.targets else study.pool.targets[0]
 
 
 def own_data(study: Experiment, target: str) -> tuple[Path | Photos | dict, str]:
-    """A target as a reader would have it, a folder of images, and that in words; photographs that are files stay where they are.
+    """A target as a reader would have it, a folder of images, and that in words; photographs that are files stay where
+    they are.
 
     Where nothing has run there are no models to read images: then the features of the committed sample.
     """
     if study.is_cold:
-        arrays = {model: study.features_of(model, target) for model, _ in sample.pairs(study.profile.name, study.pool.name)}
-        text = f"features of the images of {target} by {len(arrays)} models: the committed sample, for no model was trained here"
+        arrays = {
+            model: study.features_of(model, target) for model, _ in sample.pairs(study.profile.name, study.pool.name)
+        }
+        text = (
+            f"features of the images of {target} by {len(arrays)} models: the committed sample, for no model was "
+            "trained here"
+        )
         return {model: (a["features"], a["labels"]) for model, a in arrays.items()}, text
     data = datasets.load(target, "train", study.pool.max_per_class)
     text = f"{len(data)} images of {data.n_classes} classes"
@@ -49,7 +57,9 @@ def own_data(study: Experiment, target: str) -> tuple[Path | Photos | dict, str]
 
 
 def own_models(study: Experiment) -> dict[str, Path | str]:
-    """A pool's models: files of weights where they were trained here, published names otherwise; none where nothing has run."""
+    """A pool's models: files of weights where they were trained here, published names otherwise; none where nothing has
+    run.
+    """
     if study.is_cold:
         return {}
     trained = study.pool.task == "classification"
@@ -57,7 +67,9 @@ def own_models(study: Experiment) -> dict[str, Path | str]:
 
 
 def example(profile: str | None) -> tuple[Path | Photos | dict, dict[str, Path | str]]:
-    """Data and models for those who bring none: the first target of the demo and five of its networks; cold, `own_data` alone."""
+    """Data and models for those who bring none: the first target of the demo and five of its networks; cold, `own_data`
+    alone.
+    """
     study = Experiment("supervised", profile)
     return own_data(study, study.pool.targets[0])[0], dict(list(own_models(study).items())[:5])
 
@@ -84,7 +96,11 @@ def regrets(study: Experiment) -> pd.DataFrame:
         features = {model: (a["features"], a["labels"]) for model, a in arrays.items()}
         table = rank(features, n_bootstrap=0, progress=False).set_index("model")
         truth = accuracies[target]
-        ranked.append(pd.DataFrame({"model": table.index, "target": target, "metric": "total", "score": table["total"].to_numpy()}))
+        ranked.append(
+            pd.DataFrame(
+                {"model": table.index, "target": target, "metric": "total", "score": table["total"].to_numpy()}
+            )
+        )
         rows += [(name, target, ranking.regret(table[name], truth)) for name in ADVICE if table[name].nunique() > 1]
         for name, group in scores[(scores["target"] == target) & scores["metric"].isin(registry.BLIND)].groupby(
             "metric", sort=False
@@ -96,9 +112,13 @@ def regrets(study: Experiment) -> pd.DataFrame:
     found = found.sort_values("advice", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
     _write(study.profile.name, "regrets", found)
     lot = ranked[0].assign(metric=FREE, score=0.0)
-    judged = pd.concat([*ranked, scores[scores["metric"].isin(registry.BLIND)], *(lot.assign(target=target) for target in accuracies)])
+    judged = pd.concat(
+        [*ranked, scores[scores["metric"].isin(registry.BLIND)], *(lot.assign(target=target) for target in accuracies)]
+    )
     drawn = resampling.mean_over_targets(resampling.draws(judged, accuracies, study.noise(), "regret"))
-    moves = [{"advice": name, **analyses.difference(drawn[[name]], drawn[["total"]])} for name in drawn if name != "total"]
+    moves = [
+        {"advice": name, **analyses.difference(drawn[[name]], drawn[["total"]])} for name in drawn if name != "total"
+    ]
     _write(study.profile.name, "regret_moves", pd.DataFrame(moves))
     return found
 
@@ -123,8 +143,10 @@ def _holds(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="a ranking by `ncrepro.rank` beside the accuracies after fine-tuning, and what following it costs on each target",
-    claim="(ours) fine-tuning the model ranked first loses less accuracy than a choice that does not look at the target's features",
+    shows="a ranking by `ncrepro.rank` beside the accuracies after fine-tuning, and what following it costs on each "
+    "target",
+    claim="(ours) fine-tuning the model ranked first loses less accuracy than a choice that does not look at the "
+    "target's features",
 )
 def rank_your_own(profile: str) -> Checked:
     table, costs = _read(profile, "ranking"), _read(profile, "regrets")
@@ -132,7 +154,7 @@ def rank_your_own(profile: str) -> Checked:
     return advice_plot(table, by_metric(table), costs, titles), *_holds(profile)
 
 
-# Drawing ---------------------------------------------------------------------------------------------------------------
+# Drawing --------------------------------------------------------------------------------------------------------------
 
 
 def ranking_plot(table: pd.DataFrame, parts: pd.DataFrame, title: str) -> Figure:

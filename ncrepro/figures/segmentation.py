@@ -33,7 +33,11 @@ def noise(profile: str | None) -> Noise:
     seeds = [study.noise(truth=column).seeds for column in MEASURES]
     if any(table is None for table in seeds):
         return resampling.NONE
-    return Noise(seeds=pd.concat([table.set_axis([name], axis=1) for table, name in zip(seeds, MEASURES.values(), strict=True)], axis=1))
+    return Noise(
+        seeds=pd.concat(
+            [table.set_axis([name], axis=1) for table, name in zip(seeds, MEASURES.values(), strict=True)], axis=1
+        )
+    )
 
 
 def covered(profile: str | None) -> str:
@@ -99,7 +103,11 @@ def claims(profile: str | None) -> list[tuple[str, str, Verdict]]:
     pixels, iou = (drawn[measure][FACE_METHODS] for measure in MEASURES.values())
     lost = pixels - iou
     return [
-        ("by pixel accuracy most methods do well", f"{good} of {len(drop)} above {luck:.2f}", above(pixels.median(axis=1), luck)),
+        (
+            "by pixel accuracy most methods do well",
+            f"{good} of {len(drop)} above {luck:.2f}",
+            above(pixels.median(axis=1), luck),
+        ),
         ("by mean IoU most methods do obviously worse", worse, above(lost.median(axis=1), 0.1)),
         ("FaCe is best by mean IoU", *_best_by_iou(profile)),
         ("LogME fails by mean IoU", f"τ_w {by_iou['logme']:.2f}", above(-iou["logme"])),
@@ -173,4 +181,6 @@ def segmentation_intervals(profile: str) -> Checked:
     table = judged(profile).query("target == 'pixel accuracy'").dropna(subset="weighted_kendall")
     ceiling = ceilings(profile).query("target == 'pixel accuracy'")["weighted_kendall"].mean()
     n = len(ranked(profile)[1])
-    return charts.interval_plot(table, ceiling, f"How certain is the ranking by pixel accuracy? {n} models", covered(profile)), *_intervals_hold(profile)
+    return charts.interval_plot(
+        table, ceiling, f"How certain is the ranking by pixel accuracy? {n} models", covered(profile)
+    ), *_intervals_hold(profile)

@@ -39,7 +39,10 @@ EXTRA = ["face", "face_printed", "static_baseline"]  # what we rank beside them
 _NCTI, _FACE = (registry.METRICS[metric].terms for metric in ("ncti", "face"))
 TERMS = (  # what is ranked by -> metric, and its terms that are added up
     {term.signed_label: ("ncti", (term.name,)) for term in _NCTI}
-    | {f"NCTI without {term.signed_label}": ("ncti", tuple(other.name for other in _NCTI if other != term)) for term in _NCTI}
+    | {
+        f"NCTI without {term.signed_label}": ("ncti", tuple(other.name for other in _NCTI if other != term))
+        for term in _NCTI
+    }
     | {"NCTI": ("ncti", registry.term_names("ncti"))}
     | {term.signed_label: ("face", (term.name,)) for term in _FACE}
     | {"FaCe": ("face", registry.term_names("face"))}
@@ -58,13 +61,18 @@ def _study(profile: str | None) -> Experiment:
 def panel(objective: str) -> dict:
     """What one objective compares with what, as `comparisons` takes it.
 
-    Images are symbols, one shape for each. Clusters and codes are found by the functions that the objective trains with, from a few
-    drawn vectors in place of a network's features: the picture is there before anything is trained, and the same for every profile.
+    Images are symbols, one shape for each. Clusters and codes are found by the functions that the objective trains
+    with, from a few drawn vectors in place of a network's features: the picture is there before anything is trained,
+    and the same for every profile.
     """
     return _COMPARED[objective]()
 
 
-VIEW, OTHER, KEPT = "black", "white", "0.7"  # fills of the symbols: a view, another view of the same image, one of an earlier batch
+VIEW, OTHER, KEPT = (
+    "black",
+    "white",
+    "0.7",
+)  # fills of the symbols: a view, another view of the same image, one of an earlier batch
 
 
 def _with_memory() -> dict:
@@ -93,13 +101,17 @@ def _within_batch() -> dict:
 
 
 def _with_other_view() -> dict:
-    return _parts(_symbols(range(4), VIEW), _symbols(range(4), OTHER), np.eye(4), "prediction", "other view, by the slow copy")
+    return _parts(
+        _symbols(range(4), VIEW), _symbols(range(4), OTHER), np.eye(4), "prediction", "other view, by the slow copy"
+    )
 
 
 def _with_codes() -> dict:
     codes = clustering.sinkhorn(_vectors(4) @ _vectors(8)[4:7].T, epsilon=0.1, n_iterations=3)  # (4, 3)
     more_than_its_share = (3 * codes.numpy() - 1).clip(-1, 1)
-    return _parts(_symbols(range(4), VIEW), _named("p", 3), more_than_its_share, "view", "prototypes: the other view's code")
+    return _parts(
+        _symbols(range(4), VIEW), _named("p", 3), more_than_its_share, "view", "prototypes: the other view's code"
+    )
 
 
 def _with_clusters() -> dict:
@@ -167,7 +179,9 @@ def selfsupervised_views(profile: str) -> Figure:
     for name, view in (("weak", WEAK), ("strong", STRONG), ("InfoMin", INFOMIN)):
         views = (view(x, draws) * 63.75 + 127.5).round().to(torch.uint8).numpy()  # undoes training.prepare
         shown.append(Images(name, data.split, views, data.labels, data.classes))
-    return examples.images(shown, source_rows=1, title="The same images, and the views that the objectives are trained on")
+    return examples.images(
+        shown, source_rows=1, title="The same images, and the views that the objectives are trained on"
+    )
 
 
 @figure(shows="what each objective pulls together and pushes apart; objectives that compare alike share a picture")
@@ -188,8 +202,8 @@ def learnt(profile: str | None) -> pd.DataFrame:
     Returns
     -------
     DataFrame (model, source_accuracy, random_accuracy, effective_rank, feature_std, live_features, collapsed)
-        Both accuracies are NaN for models that others trained, on images that are not read here; how much of the feature
-        space these use is measured on the targets: the means over them, and ``collapsed`` 1 if it is so on any.
+        Both accuracies are NaN for models that others trained, on images that are not read here; how much of the
+        feature space these use is measured on the targets: the means over them, and ``collapsed`` 1 if it is so on any.
     """
     study = _study(profile)
     table = study.read("pretraining")
@@ -197,7 +211,9 @@ def learnt(profile: str | None) -> pd.DataFrame:
         by_model = study.read("features").groupby("model")
         use = by_model[[*collapse.Collapse._fields]].mean().assign(collapsed=by_model["collapsed"].max())
         table = table.join(use, on="model").assign(random_accuracy=np.nan)
-    return table[["model", "source_accuracy", "random_accuracy", "effective_rank", "feature_std", "live_features", "collapsed"]]
+    return table[
+        ["model", "source_accuracy", "random_accuracy", "effective_rank", "feature_std", "live_features", "collapsed"]
+    ]
 
 
 def told_probes(profile: str | None) -> str:
@@ -214,10 +230,16 @@ def told_seeds(profile: str | None) -> str:
     table = _study(profile).read("accuracies")
     noise, by_model = seed_noise(table), table.groupby(["target", "model"])["accuracy"].mean()
     if noise.empty:
-        return "Each accuracy is that of one fine-tuning, done and published by others: how much chance reorders the models is not known."
+        return (
+            "Each accuracy is that of one fine-tuning, done and published by others: how much chance reorders the "
+            "models is not known."
+        )
     spread = by_model.groupby("target").agg(np.ptp)[noise["target"]].mean()
-    return (f"Two fine-tunings of the same models agree at {noise['weighted_kendall'].mean():.2f} on {', '.join(noise['target'])}: they "
-            f"differ by\n  {noise['difference'].mean():.1f} points, best and worst model by {spread:.1f}.")  # fmt: skip
+    return (
+        f"Two fine-tunings of the same models agree at {noise['weighted_kendall'].mean():.2f} on "
+        f"{', '.join(noise['target'])}: they "
+        f"differ by\n  {noise['difference'].mean():.1f} points, best and worst model by {spread:.1f}."
+    )
 
 
 def collapsed(profile: str | None) -> list[str]:
@@ -297,7 +319,9 @@ def _interval_above_0(profile: str, metric: str) -> tuple[str, Verdict]:
     claim="(ours) NCTI ranks self-supervised models: its mean lies above 0",
 )
 def selfsupervised_ncti(profile: str) -> Checked:
-    return _scatter(profile, "ncti", "Do self-supervised models with a higher NCTI do better after fine-tuning?"), *_interval_above_0(profile, "ncti")
+    return _scatter(
+        profile, "ncti", "Do self-supervised models with a higher NCTI do better after fine-tuning?"
+    ), *_interval_above_0(profile, "ncti")
 
 
 @figure(
@@ -305,7 +329,9 @@ def selfsupervised_ncti(profile: str) -> Checked:
     claim="(ours) FaCe ranks self-supervised models, on which its paper does not test it: its mean lies above 0",
 )
 def selfsupervised_face(profile: str) -> Checked:
-    return _scatter(profile, "face", "Do self-supervised models with a higher FaCe do better after fine-tuning?"), *_interval_above_0(profile, "face")
+    return _scatter(
+        profile, "face", "Do self-supervised models with a higher FaCe do better after fine-tuning?"
+    ), *_interval_above_0(profile, "face")
 
 
 @figure(
@@ -379,7 +405,9 @@ def _terms_hold(profile: str) -> tuple[str, Verdict]:
     found = [f"{pool}: {term} {table.loc[term, pool]:.2f}" for pool, term in best.items()]
     asked, terms = [], list(TERMS)[:3]
     for title, expected in (("supervised", "seli"), ("self-supervised", "ncc")):
-        text, verdict = is_best(resampling.mean_over_targets(resampling.draws(*_by_terms(title, profile))), expected, terms)
+        text, verdict = is_best(
+            resampling.mean_over_targets(resampling.draws(*_by_terms(title, profile))), expected, terms
+        )
         asked.append((f"{title}: {expected} {text}", verdict))
     return "best term, " + "; ".join([*found, *(text for text, _ in asked)]), every(*(verdict for _, verdict in asked))
 
@@ -391,10 +419,12 @@ def _terms_hold(profile: str) -> tuple[str, Verdict]:
 def selfsupervised_terms(profile: str) -> Checked:
     covered = resampling.covers(*(Experiment(pool, profile).noise(subset) for pool, subset in POOLS.values()))
     table = _study(profile).read("terms").rename(columns={"pool": "panel", "terms": "row"})
-    return charts.rows(table, "Which term does the ranking?", f"{charts.TAU} over targets; lines: {covered}"), *_terms_hold(profile)
+    return charts.rows(
+        table, "Which term does the ranking?", f"{charts.TAU} over targets; lines: {covered}"
+    ), *_terms_hold(profile)
 
 
-# Drawing ---------------------------------------------------------------------------------------------------------------
+# Drawing --------------------------------------------------------------------------------------------------------------
 
 
 PULL, PUSH = style.COLOURS[0], style.COLOURS[1]
@@ -407,9 +437,9 @@ def comparisons(panels: dict[str, dict], title: str) -> Figure:
     Parameters
     ----------
     panels : dict name -> dict
-        ``rows``: the r views that are trained on, and ``columns``: the c symbols or short texts that they are compared with; a
-        symbol is (marker, fill). ``roles`` (r, c): from 1, pulled together, over 0, not compared, to -1, pushed apart; ``of_rows``
-        and ``of_columns``: what they are.
+        ``rows``: the r views that are trained on, and ``columns``: the c symbols or short texts that they are compared
+        with; a symbol is (marker, fill). ``roles`` (r, c): from 1, pulled together, over 0, not compared, to -1, pushed
+        apart; ``of_rows`` and ``of_columns``: what they are.
     """
     n_columns = 3
     n_rows = -(-len(panels) // n_columns)
@@ -429,7 +459,9 @@ def _explain(figure: Figure) -> None:
     roles = ((PULL, "pulled together"), (PUSH, "pushed apart"), ("white", "not compared"))
     fills = ((VIEW, "view (one shape: one image)"), (OTHER, "other view of the image"), (KEPT, "kept from earlier"))
     keys = [Patch(facecolor=colour, edgecolor="0.7", label=text) for colour, text in roles]
-    keys += [plt.Line2D([], [], ls="", marker="o", ms=6, mfc=fill, mec="black", mew=0.8, label=text) for fill, text in fills]
+    keys += [
+        plt.Line2D([], [], ls="", marker="o", ms=6, mfc=fill, mec="black", mew=0.8, label=text) for fill, text in fills
+    ]
     figure.legend(handles=[keys[i] for i in (0, 3, 1, 4, 2, 5)], loc="outside lower center", ncols=3)  # columns first
 
 
@@ -469,7 +501,9 @@ def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
     size = (style.PAGE, 0.75 + 0.19 * len(table))
     shown = [column for column in ("source_accuracy", "effective_rank") if table[column].notna().any()]
     widths = {"source_accuracy": 2, "effective_rank": 1}
-    figure, axes = plt.subplots(1, len(shown), sharey=True, figsize=size, width_ratios=[widths[s] for s in shown], squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(shown), sharey=True, figsize=size, width_ratios=[widths[s] for s in shown], squeeze=False
+    )
     alive = table["collapsed"].to_numpy() == 0
     for ax, column in zip(axes[0], shown, strict=True):
         values = table[column].to_numpy()

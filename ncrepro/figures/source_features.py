@@ -13,7 +13,11 @@ from .index import Checked, figure
 from .names import label
 
 ON_SOURCE, ON_TARGET, BLINDLY = "measured on the source", "measured on the target", "looks at no features"
-LOOKS = {ON_SOURCE: (style.COLOURS[2], "s"), ON_TARGET: charts.LOOKS["looks at the target"], BLINDLY: charts.LOOKS["never looks at the target"]}
+LOOKS = {
+    ON_SOURCE: (style.COLOURS[2], "s"),
+    ON_TARGET: charts.LOOKS["looks at the target"],
+    BLINDLY: charts.LOOKS["never looks at the target"],
+}
 ROWS = [*source_features.TERMS, "ncti", "face", "logme", *registry.BLIND]
 
 
@@ -22,11 +26,20 @@ def _averages(profile: str) -> pd.DataFrame:
 
 
 def _fig7_holds(profile: str) -> tuple[str, Verdict]:
-    table = _averages(profile).query("features == 'source'").pivot(index="metric", columns="pool", values="weighted_kendall")
+    table = (
+        _averages(profile)
+        .query("features == 'source'")
+        .pivot(index="metric", columns="pool", values="weighted_kendall")
+    )
     found = table.loc[["ncti_log_vc", "ncti_ncc"]]
-    texts = [f"{pool}: variability {found.at['ncti_log_vc', pool]:.2f}, ncc {found.at['ncti_ncc', pool]:.2f}" for pool in found]
+    texts = [
+        f"{pool}: variability {found.at['ncti_log_vc', pool]:.2f}, ncc {found.at['ncti_ncc', pool]:.2f}"
+        for pool in found
+    ]
     asked = []
-    for pool, group in read(profile, "source_features", "scores").query("features == 'source'").groupby("pool", sort=False):
+    for pool, group in (
+        read(profile, "source_features", "scores").query("features == 'source'").groupby("pool", sort=False)
+    ):
         terms = group[group["metric"].isin(found.index)]
         noise = Experiment(pool, profile).noise()
         drawn = resampling.mean_over_targets(resampling.draws(terms, source_features.accuracies_of(group), noise))
@@ -35,17 +48,30 @@ def _fig7_holds(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="how well terms measured on the source rank the models for the targets, beside the same terms measured on the target",
-    claim="on the source's features both −S_vc, the within-class variability, and ncc rise with accuracy on the targets, on both pools",
+    shows="how well terms measured on the source rank the models for the targets, beside the same terms measured on "
+    "the target",
+    claim="on the source's features both −S_vc, the within-class variability, and ncc rise with accuracy on the "
+    "targets, on both pools",
 )
 def ncti_fig7(profile: str) -> Checked:
     table = _averages(profile)
     names = source_features.TERMS | {"ncti_log_vc": "log vc, variability"}
-    table = pd.concat([table[table["metric"] == metric] for metric in ROWS]).sort_values("pool", ascending=False, kind="stable")
-    series = np.where(table["metric"].isin(registry.BLIND), BLINDLY, table["features"].map({"source": ON_SOURCE, "target": ON_TARGET}))
+    table = pd.concat([table[table["metric"] == metric] for metric in ROWS]).sort_values(
+        "pool", ascending=False, kind="stable"
+    )
+    series = np.where(
+        table["metric"].isin(registry.BLIND), BLINDLY, table["features"].map({"source": ON_SOURCE, "target": ON_TARGET})
+    )
     table = table.assign(panel=table["pool"].map(label), row=table["metric"].replace(names), series=series)
-    below = (f"{charts.TAU} over targets; lines: {resampling.covers(resampling.NONE)}\n"
-             "above 0: the higher the value, the better the transfer\n"
-             "(log vc is the paper's $-S_{vc}$, with its plus sign here; NCTI subtracts it)")
-    return charts.rows(table, "Terms measured on the source: do they predict how well a model transfers?", below,
-                       columns=2, series=LOOKS), *_fig7_holds(profile)
+    below = (
+        f"{charts.TAU} over targets; lines: {resampling.covers(resampling.NONE)}\n"
+        "above 0: the higher the value, the better the transfer\n"
+        "(log vc is the paper's $-S_{vc}$, with its plus sign here; NCTI subtracts it)"
+    )
+    return charts.rows(
+        table,
+        "Terms measured on the source: do they predict how well a model transfers?",
+        below,
+        columns=2,
+        series=LOOKS,
+    ), *_fig7_holds(profile)

@@ -1,4 +1,5 @@
 """Pictures of the toy feature spaces."""
+
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -26,7 +27,9 @@ def spaces(points: pd.DataFrame, captions: dict[str, str], title: str) -> Figure
 
 
 def draw_space(ax: Axes, points: pd.DataFrame, size: float = 8) -> None:
-    """Samples (label, x, y) of a few classes, each class in its colour and marker, and the mean of each at ``size`` points."""
+    """Samples (label, x, y) of a few classes, each class in its colour and marker, and the mean of each at ``size``
+    points.
+    """
     for label, members in points.groupby("label"):
         colour, marker = style.COLOURS[label], style.MARKERS[label]
         ax.plot(members["x"], members["y"], marker, color=colour, ms=2.2, alpha=0.5, mew=0)
@@ -44,7 +47,9 @@ def terms(table: pd.DataFrame, title: str) -> Figure:
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.6, 2.3))
     left = np.zeros(len(table))
     for colour, term in zip(style.COLOURS, table.columns, strict=False):
-        ax.barh(table.index, table[term], left=np.where(table[term] >= 0, left, 0), color=colour, label=term, height=0.6)
+        ax.barh(
+            table.index, table[term], left=np.where(table[term] >= 0, left, 0), color=colour, label=term, height=0.6
+        )
         left = left + table[term].clip(lower=0)
     ax.plot(table.sum(axis=1), table.index, "D", color="black", ms=5, label="total")
     ax.axvline(0, color="0.6", lw=0.8)

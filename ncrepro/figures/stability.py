@@ -33,42 +33,69 @@ def _doubts_hold(profile: str) -> tuple[str, Verdict]:
     table = _doubts(profile)[lambda t: ~t["metric"].isin(registry.BASELINES)]
     width = (table["high"] - table["low"]).groupby(table["doubt"]).median()[list(DOUBTS)]
     text = "median width: " + ", ".join(f"{DOUBTS[doubt]} {value:.2f}" for doubt, value in width.items())
-    widths = (table["high"] - table["low"]).set_axis(pd.MultiIndex.from_frame(table[["metric", "doubt"]])).unstack("doubt").dropna()
+    widths = (
+        (table["high"] - table["low"])
+        .set_axis(pd.MultiIndex.from_frame(table[["metric", "doubt"]]))
+        .unstack("doubt")
+        .dropna()
+    )
     drawn = {doubt: _other_metrics(widths[doubt], np.median) for doubt in DOUBTS}
     return text, every(*(above(drawn["models"], drawn[doubt]) for doubt in DOUBTS if doubt != "models"))
 
 
 def _other_metrics(values: pd.Series, statistic, n: int = resampling.DRAWS) -> np.ndarray:
-    """A statistic of the metrics in draws of them with replacement; NaN where there are too few. The same draws for the same number."""
+    """A statistic of the metrics in draws of them with replacement; NaN where there are too few. The same draws for the
+    same number.
+    """
     values = values.to_numpy(float)
     rows = np.random.default_rng(0).integers(len(values), size=(n, len(values)))
     return resampling.widened(statistic(values[rows], axis=1), len(values))
 
 
 @figure(
-    shows="how far each metric's mean weighted Kendall moves with other models, one model fewer, other images, another fine-tuning",
+    shows="how far each metric's mean weighted Kendall moves with other models, one model fewer, other images, "
+    "another fine-tuning",
     claim="(ours) how well a metric ranks depends on which models are in the pool, more than on images or seeds",
 )
 def stability_doubts(profile: str) -> Checked:
     table = _doubts(profile)
     order = table[table["doubt"] == "models"].sort_values("weighted_kendall", ascending=False)["metric"]
-    table = pd.concat([table[table["metric"] == metric] for metric in order]).sort_values("doubt", key=lambda d: d.map(list(DOUBTS).index), kind="stable")
+    table = pd.concat([table[table["metric"] == metric] for metric in order]).sort_values(
+        "doubt", key=lambda d: d.map(list(DOUBTS).index), kind="stable"
+    )
     table = table.assign(panel=table["doubt"].map(DOUBTS), row=table["metric"])
-    return charts.rows(table, "The supervised pool: what could have been different?", charts.TAU + "; lines: how far it moves", columns=4), *_doubts_hold(profile)
+    return charts.rows(
+        table,
+        "The supervised pool: what could have been different?",
+        charts.TAU + "; lines: how far it moves",
+        columns=4,
+    ), *_doubts_hold(profile)
 
 
-COMPONENTS = {"models": "other models", "images": "other test images", "training": "trained again", "all": "all of them"}
+COMPONENTS = {
+    "models": "other models",
+    "images": "other test images",
+    "training": "trained again",
+    "all": "all of them",
+}
 
 
 @figure(
-    shows="how far each metric's mean weighted Kendall moves with other models, other test images, another training, and with all of them",
+    shows="how far each metric's mean weighted Kendall moves with other models, other test images, another training, "
+    "and with all of them",
 )
 def stability_training(profile: str) -> Figure:
     table, runs = read(profile, "stability", "components"), read(profile, "stability", "over_runs")
     table, runs = (part[part["pool"] == POOL] for part in (table, runs))
     order = table[table["component"] == "all"].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
     noise = Experiment(POOL, profile).noise()
-    return again(table, runs, order, COMPONENTS, f"The {POOL} pool, what each source of chance does\n({told_runs(len(noise.runs), noise.seeds is not None)})")
+    return again(
+        table,
+        runs,
+        order,
+        COMPONENTS,
+        f"The {POOL} pool, what each source of chance does\n({told_runs(len(noise.runs), noise.seeds is not None)})",
+    )
 
 
 def told_training(profile: str) -> str:
@@ -76,14 +103,18 @@ def told_training(profile: str) -> str:
     table, noise = read(profile, "stability", "points").query("pool == @POOL"), Experiment(POOL, profile).noise()
     names = {"images": "other test images", "seeds": "another fine-tuning", "training": "everything trained again"}
     strays = [f"{name} {table[column].mean():.1f}" for column, name in names.items() if table[column].notna().any()]
-    lines = [f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}. "
-             f"How far an accuracy moves, in points: {', '.join(strays) or 'not known'}."]
+    lines = [
+        f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}. "
+        f"How far an accuracy moves, in points: {', '.join(strays) or 'not known'}."
+    ]
     words = measured.verdicts_over_runs(profile)
     if len(words):
         moved = words.index[(words > 0).sum(axis=1) > 1]
         turned = words.index[(words.reindex(columns=[HOLDS, FAILS], fill_value=0) > 0).all(axis=1)]
-        lines.append(f"Over the repetitions {len(moved)} of {len(words)} verdicts changed ({', '.join(moved) or 'none'}); "
-                     f"{len(turned)} of them from *holds* to *does not hold* or back.")
+        lines.append(
+            f"Over the repetitions {len(moved)} of {len(words)} verdicts changed ({', '.join(moved) or 'none'}); "
+            f"{len(turned)} of them from *holds* to *does not hold* or back."
+        )
     return "\n\n".join(lines)
 
 
@@ -91,14 +122,22 @@ def told_runs(n: int, seeds: bool) -> str:
     """What stands for the training, in one line."""
     if n:
         return f"everything was trained {n + 1} times"
-    return "no repetitions were measured" + (": another fine-tuning is used in place of another training" if seeds else "")
+    return "no repetitions were measured" + (
+        ": another fine-tuning is used in place of another training" if seeds else ""
+    )
 
 
 def _left_out(profile: str) -> pd.DataFrame:
-    """(pool, n_models, metric, weighted_kendall, low, high, worst): with all models, and the range with each left out."""
+    """(pool, n_models, metric, weighted_kendall, low, high, worst): with all models, and the range with each left
+    out.
+    """
     table = read(profile, "stability", "left_out").fillna({"left_out": ""})
     whole = table[table["left_out"] == ""].set_index(["pool", "n_models", "metric"])["weighted_kendall"]
-    rest = table[table["left_out"] != ""].set_index("left_out").groupby(["pool", "n_models", "metric"], sort=False)["weighted_kendall"]
+    rest = (
+        table[table["left_out"] != ""]
+        .set_index("left_out")
+        .groupby(["pool", "n_models", "metric"], sort=False)["weighted_kendall"]
+    )
     found = pd.DataFrame({"weighted_kendall": whole, "low": rest.min(), "high": rest.max()})
     return found.loc[whole.index].dropna().reset_index()
 
@@ -107,12 +146,18 @@ def _left_out_holds(profile: str) -> tuple[str, Verdict]:
     table = _left_out(profile)[lambda t: ~t["metric"].isin(registry.BASELINES)]
     moved = np.maximum(table["high"] - table["weighted_kendall"], table["weighted_kendall"] - table["low"])
     row = table.loc[moved.idxmax()]
-    return f"largest: {label(row.metric)} on {row.pool} from {row.weighted_kendall:.2f} to between {row.low:.2f} and {row.high:.2f}", _no_move(profile)
+    return (
+        f"largest: {label(row.metric)} on {row.pool} from {row.weighted_kendall:.2f} to between {row.low:.2f} and "
+        f"{row.high:.2f}",
+        _no_move(profile),
+    )
 
 
 def _no_move(profile: str) -> Verdict:
     """That each model, left out, moves each metric by less than 0.1, up or down."""
-    table = read(profile, "stability", "left_out").fillna({"left_out": ""})[lambda t: ~t["metric"].isin(registry.BASELINES)]
+    table = read(profile, "stability", "left_out").fillna({"left_out": ""})[
+        lambda t: ~t["metric"].isin(registry.BASELINES)
+    ]
     whole = table[table["left_out"] == ""].set_index(["pool", "metric"])["weighted_kendall"]
     rest = table[table["left_out"] != ""].set_index(["pool", "metric"])
     moved = rest["weighted_kendall"] - whole.loc[rest.index].to_numpy()
@@ -126,9 +171,17 @@ def _no_move(profile: str) -> Verdict:
 def stability_leave_one_out(profile: str) -> Checked:
     table = _left_out(profile)
     first = table[table["pool"] == table["pool"].iloc[0]].sort_values("weighted_kendall", ascending=False)["metric"]
-    table = table.assign(panel=panel_names(table), row=table["metric"]).sort_values("row", key=lambda m: m.map(list(first).index), kind="stable")
-    table = table.sort_values("pool", key=lambda p: p.map(list(dict.fromkeys(read(profile, "stability", "left_out")["pool"])).index), kind="stable")
-    return charts.rows(table, "Does one model decide?", charts.TAU + " over targets; lines: range when each model is left out in turn"), *_left_out_holds(profile)
+    table = table.assign(panel=panel_names(table), row=table["metric"]).sort_values(
+        "row", key=lambda m: m.map(list(first).index), kind="stable"
+    )
+    table = table.sort_values(
+        "pool",
+        key=lambda p: p.map(list(dict.fromkeys(read(profile, "stability", "left_out")["pool"])).index),
+        kind="stable",
+    )
+    return charts.rows(
+        table, "Does one model decide?", charts.TAU + " over targets; lines: range when each model is left out in turn"
+    ), *_left_out_holds(profile)
 
 
 def _contests(profile: str) -> pd.DataFrame:
@@ -155,7 +208,8 @@ def _decided(pairs: np.ndarray) -> np.ndarray:
 
 
 @figure(
-    shows="probability that one metric ranks better than another, supervised pool, and better than the static baseline, every pool",
+    shows="probability that one metric ranks better than another, supervised pool, and better than the static "
+    "baseline, every pool",
     claim="(ours) for most pairs of metrics the draws decide: one is better in 95 % of them",
 )
 def stability_contests(profile: str) -> Checked:
@@ -163,13 +217,27 @@ def stability_contests(profile: str) -> Checked:
     square = table[table["pool"] == POOL].pivot(index="metric", columns="rival", values="probability")
     order = square.mean(axis=1).sort_values(ascending=False).index
     against = table[table["rival"] == "static_baseline"].pivot(index="metric", columns="pool", values="probability")
-    against = against.reindex(index=order, columns=table["pool"].unique()).dropna(axis=1, how="all").rename(columns=lambda pool: label(pool).replace("_", " "))
-    return contests(square.loc[order, order], against, "static_baseline", "How certain is it that one ranking is better than another?"), *_contests_hold(profile)
+    against = (
+        against.reindex(index=order, columns=table["pool"].unique())
+        .dropna(axis=1, how="all")
+        .rename(columns=lambda pool: label(pool).replace("_", " "))
+    )
+    return contests(
+        square.loc[order, order],
+        against,
+        "static_baseline",
+        "How certain is it that one ranking is better than another?",
+    ), *_contests_hold(profile)
 
 
 def _choices(profile: str) -> pd.DataFrame:
     """Means over targets: (pool, n_models, metric, regret, top1, top3)."""
-    return read(profile, "stability", "choices").groupby(["pool", "n_models", "metric"], sort=False)[["regret", "top1", "top3"]].mean().reset_index()
+    return (
+        read(profile, "stability", "choices")
+        .groupby(["pool", "n_models", "metric"], sort=False)[["regret", "top1", "top3"]]
+        .mean()
+        .reset_index()
+    )
 
 
 def _choices_hold(profile: str) -> tuple[str, Verdict]:
@@ -178,20 +246,30 @@ def _choices_hold(profile: str) -> tuple[str, Verdict]:
         regret = group.set_index("metric")["regret"]
         of_metrics = regret.drop([*registry.BASELINES, "random"], errors="ignore")
         blind = "static_baseline" if "static_baseline" in regret else regret[regret.index.isin(registry.BLIND)].idxmin()
-        texts.append(f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, {label(blind)} {regret[blind]:.1f}, random choice {regret['random']:.1f} points")
-        rivals = ["static_baseline"] if "static_baseline" in regret else [name for name in registry.BLIND if name in regret]
+        texts.append(
+            f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, {label(blind)} {regret[blind]:.1f}, "
+            f"random choice {regret['random']:.1f} points"
+        )
+        rivals = (
+            ["static_baseline"] if "static_baseline" in regret else [name for name in registry.BLIND if name in regret]
+        )
         drawn = Experiment(pool, profile).draws(statistic="regret")
-        found.append(some(*(every(*(above(drawn[rival], drawn[metric]) for rival in rivals)) for metric in of_metrics.index)))
+        found.append(
+            some(*(every(*(above(drawn[rival], drawn[metric]) for rival in rivals)) for metric in of_metrics.index))
+        )
     return "; ".join(texts), every(*found)
 
 
 @figure(
     shows="accuracy lost by following each ranking, and how often it finds the best model, every pool",
-    claim="(ours) on every pool some metric's first choice is better than the static baseline's (with one target: than that of any ranking that never looks at it)",
+    claim="(ours) on every pool some metric's first choice is better than the static baseline's (with one target: "
+    "than that of any ranking that never looks at it)",
 )
 def stability_regret(profile: str) -> Checked:
     table = _choices(profile)
-    return regrets(table.assign(panel=panel_names(table), row=table["metric"]), "What does following a ranking cost?"), *_choices_hold(profile)
+    return regrets(
+        table.assign(panel=panel_names(table), row=table["metric"]), "What does following a ranking cost?"
+    ), *_choices_hold(profile)
 
 
 NOT_METRICS = (*registry.BASELINES, "other_seed", "other_target")
@@ -206,52 +284,91 @@ def _sources(profile: str) -> pd.DataFrame:
 
 
 def better_than_static(profile: str) -> dict[str, tuple[float, list[str]]]:
-    """For each group of models: what the static baseline reaches, and the rankings by the target's features that do better."""
+    """For each group of models: what the static baseline reaches, and the rankings by the target's features that do
+    better.
+    """
     found = {}
     for panel, group in _sources(profile).groupby("panel", sort=False):
         tau = group.set_index("metric")["weighted_kendall"].drop(["other_seed", "other_target"])
         static = tau["static_baseline"]
-        found[panel] = static, tau.drop(list(registry.BLIND), errors="ignore")[lambda t, static=static: t > static].index.tolist()
+        found[panel] = (
+            static,
+            tau.drop(list(registry.BLIND), errors="ignore")[lambda t, static=static: t > static].index.tolist(),
+        )
     return found
 
 
 def _sources_hold(profile: str) -> tuple[str, Verdict]:
-    wide = _sources(profile).pivot(index="metric", columns="panel", values="weighted_kendall")[_sources(profile)["panel"].unique()]
+    wide = _sources(profile).pivot(index="metric", columns="panel", values="weighted_kendall")[
+        _sources(profile)["panel"].unique()
+    ]
     of_metrics = wide.drop(index=list(NOT_METRICS), errors="ignore").median()
-    texts = [f"{panel}: static {wide.at['static_baseline', panel]:.2f}, median of the metrics {of_metrics[panel]:.2f}" for panel in wide]
+    texts = [
+        f"{panel}: static {wide.at['static_baseline', panel]:.2f}, median of the metrics {of_metrics[panel]:.2f}"
+        for panel in wide
+    ]
     groups = measured.source_groups(*(Experiment(pool, profile) for pool in ("supervised", "multi_source")))
-    first, last = (resampling.mean_over_targets(resampling.draws(scores, truth, study.noise())) for study, _, scores, truth in (groups[0], groups[-1]))
+    first, last = (
+        resampling.mean_over_targets(resampling.draws(scores, truth, study.noise()))
+        for study, _, scores, truth in (groups[0], groups[-1])
+    )
     lost = first["static_baseline"] - last["static_baseline"]
     of_median = [drawn.drop(columns=list(NOT_METRICS), errors="ignore").median(axis=1) for drawn in (first, last)]
     return "; ".join(texts), above(lost, of_median[0] - of_median[1])
 
 
 @figure(
-    shows="every ranking's mean weighted Kendall where all models share a source and where they do not, on the same targets",
-    claim="(ours) where models do not share a source, the static baseline, which never looks at the target, loses more than the metrics do",
+    shows="every ranking's mean weighted Kendall where all models share a source and where they do not, on the same "
+    "targets",
+    claim="(ours) where models do not share a source, the static baseline, which never looks at the target, loses "
+    "more than the metrics do",
 )
 def stability_sources(profile: str) -> Checked:
     table = _sources(profile)
-    last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
+    last = (
+        table[table["panel"] == table["panel"].iloc[-1]]
+        .sort_values("weighted_kendall", ascending=False)["metric"]
+        .tolist()
+    )
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
     accuracies = ["other_seed", "other_target"]
-    order = [*accuracies, *sorted(registry.BLIND, key=last.index), *(name for name in last if name not in (*accuracies, *registry.BLIND))]
-    table = pd.concat([group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)])
+    order = [
+        *accuracies,
+        *sorted(registry.BLIND, key=last.index),
+        *(name for name in last if name not in (*accuracies, *registry.BLIND)),
+    ]
+    table = pd.concat(
+        [group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)]
+    )
     series = np.where(table["metric"].isin(accuracies), OTHER_ACCURACIES, charts.looks(table["metric"]))
     looks = {OTHER_ACCURACIES: (style.COLOURS[2], "^"), **charts.LOOKS}
-    return charts.rows(table.assign(row=table["metric"], series=series), "When is a metric worth using?",
-                       f"{charts.TAU} over targets; lines: {covered}", series=looks), *_sources_hold(profile)
+    return charts.rows(
+        table.assign(row=table["metric"], series=series),
+        "When is a metric worth using?",
+        f"{charts.TAU} over targets; lines: {covered}",
+        series=looks,
+    ), *_sources_hold(profile)
 
 
-JUDGES = {"sfda": "accuracies that NCTI's tables rest on (SFDA)", "tllib": "accuracies of the Transfer Learning Library"}
+JUDGES = {
+    "sfda": "accuracies that NCTI's tables rest on (SFDA)",
+    "tllib": "accuracies of the Transfer Learning Library",
+}
 
 
 def _truths_hold(profile: str) -> tuple[str, Verdict]:
-    table = read(profile, "stability", "published_truths").pivot(index=["score", "target"], columns="truth", values="weighted_kendall")
+    table = read(profile, "stability", "published_truths").pivot(
+        index=["score", "target"], columns="truth", values="weighted_kendall"
+    )
     agree = table.loc["other_truth", "sfda"]
     moved = (table["sfda"] - table["tllib"]).drop("other_truth").abs()
-    text = f"the two tables agree at τ_w {agree.min():.2f} ({label(agree.idxmin())}) to {agree.max():.2f} ({label(agree.idxmax())})"
-    return text + f"; scores move by {moved.mean():.2f} on average, at most {moved.max():.2f}", exact(moved.mean() < 0.1, "published scores and published accuracies")
+    text = (
+        f"the two tables agree at τ_w {agree.min():.2f} ({label(agree.idxmin())}) to {agree.max():.2f} "
+        f"({label(agree.idxmax())})"
+    )
+    return text + f"; scores move by {moved.mean():.2f} on average, at most {moved.max():.2f}", exact(
+        moved.mean() < 0.1, "published scores and published accuracies"
+    )
 
 
 @figure(
@@ -260,10 +377,12 @@ def _truths_hold(profile: str) -> tuple[str, Verdict]:
 )
 def stability_ground_truth(profile: str) -> Checked:
     table = read(profile, "stability", "published_truths")
-    return two_judges(table, JUDGES, "The same ten ImageNet models, the same scores, two published ground truths"), *_truths_hold(profile)
+    return two_judges(
+        table, JUDGES, "The same ten ImageNet models, the same scores, two published ground truths"
+    ), *_truths_hold(profile)
 
 
-# Drawing ---------------------------------------------------------------------------------------------------------------
+# Drawing --------------------------------------------------------------------------------------------------------------
 
 
 def contests(probability: pd.DataFrame, against: pd.DataFrame, baseline: str, title: str) -> Figure:
@@ -276,18 +395,48 @@ def contests(probability: pd.DataFrame, against: pd.DataFrame, baseline: str, ti
     against : DataFrame (metrics x pools)
     """
     upper = probability.where(np.triu(np.ones(probability.shape, bool), 1)).iloc[:, 1:]
-    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 0.23 * len(probability) + 1.3), sharey=True,
-                                width_ratios=[upper.shape[1], 1.15 * against.shape[1]])
+    figure, axes = plt.subplots(
+        1,
+        2,
+        figsize=(style.PAGE, 0.23 * len(probability) + 1.3),
+        sharey=True,
+        width_ratios=[upper.shape[1], 1.15 * against.shape[1]],
+    )
     for ax, table in zip(axes, (upper, against), strict=True):
-        sns.heatmap(100 * table, ax=ax, vmin=0, vmax=100, cmap=style.DIVERGING, annot=True, fmt=".0f", annot_kws={"size": 7},
-                    cbar=ax is axes[1], linewidths=0.5, cbar_kws={"label": "probability (%)", "aspect": 30})
+        sns.heatmap(
+            100 * table,
+            ax=ax,
+            vmin=0,
+            vmax=100,
+            cmap=style.DIVERGING,
+            annot=True,
+            fmt=".0f",
+            annot_kws={"size": 7},
+            cbar=ax is axes[1],
+            linewidths=0.5,
+            cbar_kws={"label": "probability (%)", "aspect": 30},
+        )
         for text, value in zip(ax.texts, table.to_numpy()[table.notna().to_numpy()], strict=True):
             text.set_fontweight("bold" if value >= SURE else "normal")
-        ax.set_xticks(np.arange(table.shape[1]) + 0.5, [label(name) for name in table], rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_xticks(
+            np.arange(table.shape[1]) + 0.5,
+            [label(name) for name in table],
+            rotation=45,
+            ha="right",
+            rotation_mode="anchor",
+        )
         ax.set_yticks(np.arange(len(table)) + 0.5, [label(name) for name in table.index], rotation=0)
         ax.set(xlabel="", ylabel="")
         ax.tick_params(length=0)
-    axes[1].text(against.shape[1] / 2, against.index.get_loc(baseline) + 0.5, "itself", ha="center", va="center", size=6.5, color="0.5")
+    axes[1].text(
+        against.shape[1] / 2,
+        against.index.get_loc(baseline) + 0.5,
+        "itself",
+        ha="center",
+        va="center",
+        size=6.5,
+        color="0.5",
+    )
     axes[0].set_title("supervised pool: the row's ranking\nis better than the column's", size=8)
     axes[1].set_title(f"every pool: better\nthan the {label(baseline)}", size=8)
     figure.suptitle(title, size=9)
@@ -299,7 +448,8 @@ RANDOM = "random choice"
 
 
 def regrets(table: pd.DataFrame, title: str) -> Figure:
-    """Accuracy given up by following each ranking, one panel per pool, with the share of targets on which it finds the best model.
+    """Accuracy given up by following each ranking, one panel per pool, with the share of targets on which it finds the
+    best model.
 
     Parameters
     ----------
@@ -310,10 +460,12 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
     order = table[table["panel"] == panels[0]].sort_values("regret")["row"].tolist()
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(style.PAGE, 1.0 + (0.6 + 0.16 * len(order)) * lines), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(style.PAGE, 1.0 + (0.6 + 0.16 * len(order)) * lines), sharey=True, squeeze=False
+    )
     looks = {name: colour for name, (colour, _) in charts.LOOKS.items()} | {RANDOM: "0.6"}
     series = np.where(np.array(order) == "random", RANDOM, charts.looks(pd.Series(order)))
-    for ax, panel in zip(axes.flat, panels):
+    for ax, panel in zip(axes.flat, panels, strict=False):
         group = table[table["panel"] == panel].set_index("row").reindex(order)
         for name, colour in looks.items():
             y = np.flatnonzero(series == name)
@@ -329,11 +481,15 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
         ax.set_yticks(range(len(order)), [label(name) for name in order])
         ax.set(title=panel, xlim=(0, 2 * np.nanmax(group["regret"])), ylim=(len(order) - 0.5, -1.6))
         ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.set_xticks([tick for tick in ax.get_xticks() if tick <= 1.05 * np.nanmax(group["regret"])])  # the rest is for the text
+        ax.set_xticks(
+            [tick for tick in ax.get_xticks() if tick <= 1.05 * np.nanmax(group["regret"])]
+        )  # the rest is for the text
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
-    below = ("bars: points of accuracy lost by fine-tuning the ranking's first choice, mean over targets\n"
-             "text: share of the targets on which the best model is the ranking's first choice, and one of its first three")
+    below = (
+        "bars: points of accuracy lost by fine-tuning the ranking's first choice, mean over targets\n"
+        "text: share of the targets on which the best model is the ranking's first choice, and one of its first three"
+    )
     handles, labels = axes[0, 0].get_legend_handles_labels()
     charts.legend_below(figure, handles, labels, below)
     figure.suptitle(title, size=9)
@@ -351,10 +507,14 @@ def two_judges(table: pd.DataFrame, judges: dict[str, str], title: str) -> Figur
     scores, targets = (list(dict.fromkeys(table[column])) for column in ("score", "target"))
     figure, axes = plt.subplots(1, len(scores), figsize=(style.PAGE, 2.5), sharex=True, sharey=True)
     for ax, score in zip(axes, scores, strict=True):
-        wide = table[table["score"] == score].pivot(index="target", columns="truth", values="weighted_kendall").reindex(targets)
+        wide = (
+            table[table["score"] == score]
+            .pivot(index="target", columns="truth", values="weighted_kendall")
+            .reindex(targets)
+        )
         y = np.arange(len(targets))
         ax.hlines(y, *(wide[judge] for judge in judges), color="0.75", lw=1.5)
-        for (judge, name), colour, marker in zip(judges.items(), style.COLOURS, style.MARKERS):
+        for (judge, name), colour, marker in zip(judges.items(), style.COLOURS, style.MARKERS, strict=False):
             ax.plot(wide[judge], y, marker, color=colour, ms=4.5, label=name)
         ax.axvline(0, color="0.85", lw=0.8, zorder=0)
         ax.set_title(label(score).replace(" ", "\n"))
@@ -382,7 +542,9 @@ def again(table: pd.DataFrame, runs: pd.DataFrame, order: list[str], components:
     xlabel = r"mean weighted Kendall $\tau_w$ over targets; lines: 95 % of draws"
     if several := runs["run"].nunique() > 1:
         xlabel += "; ticks: single runs"
-    figure = charts.rows(table.assign(panel=table["component"].map(components), row=table["metric"]), title, xlabel, columns=4)
+    figure = charts.rows(
+        table.assign(panel=table["component"].map(components), row=table["metric"]), title, xlabel, columns=4
+    )
     for ax in figure.axes if several else ():
         if ax.get_title() == components["training"]:
             found = runs[runs["metric"].isin(order)]

@@ -1,4 +1,6 @@
-"""One look for every figure: sizes of a printed paper, colours safe for colour-blind readers, files that never differ by date."""
+"""One look for every figure: sizes of a printed paper, colours safe for colour-blind readers, files that never differ
+by date.
+"""
 
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +14,8 @@ from ..store import artifacts
 COLUMN = 3.4  # inches, the width of one column of a two-column paper
 PAGE = 7.0  # inches, the width of the page
 
-# Okabe and Ito's colours, the order in which series take them; grey in place of their yellow, which cannot be seen on white
+# Okabe and Ito's colours, the order in which series take them; grey in place of their yellow, which cannot be seen on
+# white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 DIVERGING = sns.diverging_palette(50, 250, s=90, l=50, as_cmap=True)  # correlations: orange -1, blue +1
@@ -43,7 +46,9 @@ def use() -> None:
 
 
 def save(figure: Figure, name: str, folder: Path) -> list[Path]:
-    """Write ``figure`` as ``folder/name.png`` and ``folder/name.pdf``, each whole or not at all; the same figure gives the same bytes."""
+    """Write ``figure`` as ``folder/name.png`` and ``folder/name.pdf``, each whole or not at all; the same figure gives
+    the same bytes.
+    """
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     files = [Path(folder) / f"{name}.{kind}" for kind in undated]
     for file, (kind, metadata) in zip(files, undated.items(), strict=True):

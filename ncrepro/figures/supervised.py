@@ -21,7 +21,9 @@ def _average(profile: str, table: str = "correlations") -> pd.DataFrame:
 def data_gallery(profile: str) -> Figure:
     pool = Experiment("supervised", profile).pool
     shown = [datasets.load(name, "train") for name in (*pool.sources, *pool.targets)]
-    return examples.images(shown, title="What the models are pre-trained on (top), and the targets they are fine-tuned for")
+    return examples.images(
+        shown, title="What the models are pre-trained on (top), and the targets they are fine-tuned for"
+    )
 
 
 @figure(shows="accuracy after fine-tuning, every model on every target: the ground truth")
@@ -47,7 +49,9 @@ def ncti_table1(profile: str) -> Checked:
     n = len(study.pool.subset("ncti"))
     titles = ("printed: 11 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
     panels = beside(published.wide("ncti_table1"), ours, titles)
-    return charts.correlation_heatmap(panels, "NCTI Table 1: how well each metric ranks the models for each target"), *_ncti_table1_holds(profile)
+    return charts.correlation_heatmap(
+        panels, "NCTI Table 1: how well each metric ranks the models for each target"
+    ), *_ncti_table1_holds(profile)
 
 
 def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
@@ -55,7 +59,11 @@ def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
     models = list(dict.fromkeys(study.read("embedding")["model"]))
     scores = study.read("scores").query("metric == 'ncti' and target == @study.pool.targets[0]")
     terms = scores.pivot(index="model", columns="term", values="score").loc[models]
-    falling = [term.signed_label for term in registry.METRICS["ncti"].terms if (term.sign * terms[term.name]).is_monotonic_decreasing]
+    falling = [
+        term.signed_label
+        for term in registry.METRICS["ncti"].terms
+        if (term.sign * terms[term.name]).is_monotonic_decreasing
+    ]
     return f"terms that fall throughout: {', '.join(falling) or 'none'}; of {len(models)} models", UNKNOWN
 
 
@@ -67,11 +75,15 @@ def ncti_fig2(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     points = study.read("embedding")
     captions = dict(zip(points["model"], points["caption"], strict=True))
-    return charts.embedding(points, captions, f"Features of {study.pool.targets[0]} before fine-tuning, the best model on the left"), *_ncti_fig2_holds(profile)
+    return charts.embedding(
+        points, captions, f"Features of {study.pool.targets[0]} before fine-tuning, the best model on the left"
+    ), *_ncti_fig2_holds(profile)
 
 
 def _ncti_fig3_holds(profile: str) -> tuple[str, Verdict]:
-    return above_0(_average(profile, "correlations_ncti").loc["ncti"], Experiment("supervised", profile).draws("ncti")["ncti"])
+    return above_0(
+        _average(profile, "correlations_ncti").loc["ncti"], Experiment("supervised", profile).draws("ncti")["ncti"]
+    )
 
 
 @figure(
@@ -83,7 +95,9 @@ def ncti_fig3(profile: str) -> Checked:
     scores, accuracies = study.ranked("ncti")
     points = with_accuracies(scores.query("metric == 'ncti'"), accuracies)
     found = study.read("correlations_ncti").query("metric == 'ncti'")
-    return charts.score_scatter(points, found, "NCTI", "Do models with a higher NCTI do better after fine-tuning?"), *_ncti_fig3_holds(profile)
+    return charts.score_scatter(
+        points, found, "NCTI", "Do models with a higher NCTI do better after fine-tuning?"
+    ), *_ncti_fig3_holds(profile)
 
 
 def _face_table1_holds(profile: str) -> tuple[str, Verdict]:
@@ -104,16 +118,22 @@ def face_table1(profile: str) -> Checked:
     n = len(study.pool.subset("face"))
     titles = ("printed: 15 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
     panels = beside(published.wide("face_table1"), ours, titles)
-    return charts.correlation_heatmap(panels, "FaCe Table 1: how well each metric ranks the models for each target"), *_face_table1_holds(profile)
+    return charts.correlation_heatmap(
+        panels, "FaCe Table 1: how well each metric ranks the models for each target"
+    ), *_face_table1_holds(profile)
 
 
 def _face_fig4_holds(profile: str) -> tuple[str, Verdict]:
     study = Experiment("supervised", profile)
-    found = study.read("correlations_face").query("metric == 'face' and target != 'average'").set_index("target")["pearson"]
+    found = (
+        study.read("correlations_face").query("metric == 'face' and target != 'average'").set_index("target")["pearson"]
+    )
     falling = found.index[found <= 0].tolist()
     scores, accuracies = study.ranked("face")
     draws = resampling.draws(scores[scores["metric"] == "face"], accuracies, study.noise("face"), "pearson")["face"]
-    text = f"ρ from {found.min():.2f} to {found.max():.2f}" + (f", not rising on {', '.join(falling)}" if falling else "")
+    text = f"ρ from {found.min():.2f} to {found.max():.2f}" + (
+        f", not rising on {', '.join(falling)}" if falling else ""
+    )
     return text, every(*(above(draws[target]) for target in draws))
 
 
@@ -126,7 +146,12 @@ def face_fig4(profile: str) -> Checked:
     scores, accuracies = study.ranked("face")
     shown = scores[scores["metric"].isin(FACE_METHODS) & scores["target"].isin(study.pool.targets[:5])]
     points = with_accuracies(shown, accuracies)
-    return charts.method_scatter(points, study.read("correlations_face"), FACE_METHODS, "FaCe's pool: do higher scores go with higher accuracies?"), *_face_fig4_holds(profile)
+    return charts.method_scatter(
+        points,
+        study.read("correlations_face"),
+        FACE_METHODS,
+        "FaCe's pool: do higher scores go with higher accuracies?",
+    ), *_face_fig4_holds(profile)
 
 
 def _intervals_hold(profile: str) -> tuple[str, Verdict]:
@@ -134,12 +159,16 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
 
 
 @figure(
-    shows="mean weighted Kendall of every ranking with its bootstrap interval, beside rankings that never look at the target",
+    shows="mean weighted Kendall of every ranking with its bootstrap interval, beside rankings that never look at "
+    "the target",
     claim="(ours) some metric ranks better than the static baseline",
 )
 def supervised_intervals(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     average = study.read("correlations").query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
-    title = f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, {len(study.pool.targets)} targets"
+    title = (
+        f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, "
+        f"{len(study.pool.targets)} targets"
+    )
     return charts.interval_plot(average, ceiling, title, study.covered()), *_intervals_hold(profile)

@@ -113,7 +113,9 @@ def _perfect(profile: str | None) -> tuple[str, Verdict]:
 def _competitive(profile: str | None) -> tuple[str, Verdict]:
     means = judged(profile).groupby("metric")["weighted_kendall"].mean()[FACE_METHODS].sort_values(ascending=False)
     found = ", ".join(f"{label(m)} {value:.2f}" for m, value in means.items())
-    draws = resampling.mean_over_targets(resampling.draws(*of_sources(profile), noise_of_sources(profile)))[FACE_METHODS]
+    draws = resampling.mean_over_targets(resampling.draws(*of_sources(profile), noise_of_sources(profile)))[
+        FACE_METHODS
+    ]
     chances = ", ".join(f"{label(m)} {value:.0%}" for m, value in best(draws).items())
     three = ["logme", "gbc", "face"]
     better = [above(draws[one], draws[other]) for one in three for other in FACE_METHODS if other not in three]
@@ -156,7 +158,9 @@ def text_accuracies(profile: str) -> Checked:
 def face_fig6(profile: str) -> Checked:
     n = len(Experiment("text", profile).pool.architectures)
     title = f"FaCe Fig. 6, here: {n} text classifiers, once for each source they were pre-trained on"
-    return transfer.correlation_bars(judged(profile), SHOWN, by_chance(n), title, resampling.covers(noise_of_sources(profile))), *_perfect(profile)
+    return transfer.correlation_bars(
+        judged(profile), SHOWN, by_chance(n), title, resampling.covers(noise_of_sources(profile))
+    ), *_perfect(profile)
 
 
 @figure(

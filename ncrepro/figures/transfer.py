@@ -48,8 +48,8 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
     Parameters
     ----------
     correlations : DataFrame (target, metric, weighted_kendall, pearson, low, high)
-        ``target`` names the ground truth; ``low`` and ``high`` become a line on the bars of the weighted Kendall. Where all
-        ground truths give the same values, there is one bar for all, with the line of the first.
+        ``target`` names the ground truth; ``low`` and ``high`` become a line on the bars of the weighted Kendall. Where
+        all ground truths give the same values, there is one bar for all, with the line of the first.
     methods : list of metrics, from left to right
     chance : float
         The weighted Kendall that one random ranking in twenty exceeds: the grey band ends there.
@@ -60,11 +60,15 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
     figure, axes = plt.subplots(2, 1, figsize=(style.PAGE, 4.2), sharex=True)
     for ax, statistic in zip(axes, ("weighted_kendall", "pearson"), strict=True):
         wide = correlations.pivot(index="metric", columns="target", values=statistic).loc[methods, judges]
-        alike = len(judges) > 1 and np.allclose(wide, wide[[judges[0]]], equal_nan=True)  # equal bars would show nothing twice
-        shown = {f"{' and '.join(judges)} alike": "0.55"} if alike else dict(zip(judges, style.COLOURS))
+        alike = len(judges) > 1 and np.allclose(
+            wide, wide[[judges[0]]], equal_nan=True
+        )  # equal bars would show nothing twice
+        shown = {f"{' and '.join(judges)} alike": "0.55"} if alike else dict(zip(judges, style.COLOURS, strict=False))
         width = 0.8 / (len(shown) + alike)
         for i, (judge, colour) in enumerate(shown.items()):
-            group = correlations[correlations["target"] == (judges[0] if alike else judge)].set_index("metric").loc[methods]
+            group = (
+                correlations[correlations["target"] == (judges[0] if alike else judge)].set_index("metric").loc[methods]
+            )
             x = np.arange(len(methods)) + (i - (len(shown) - 1) / 2) * width
             ax.bar(x, group[statistic], 0.92 * width, color=colour, label=judge)
             if statistic == "weighted_kendall":
@@ -73,7 +77,7 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
         ax.set(ylabel=label(statistic), ylim=(-1.05, 1.05))
     band = axes[0].axhspan(-chance, chance, color="0.9", lw=0, zorder=0)
     axes[1].set_xticks(range(len(methods)), [label(m).replace(", ", ",\n").replace(" as", "\nas") for m in methods])
-    bars = dict(pair for ax in axes for pair in zip(*reversed(ax.get_legend_handles_labels())))
+    bars = dict(pair for ax in axes for pair in zip(*reversed(ax.get_legend_handles_labels()), strict=False))
     names = [*bars, covered, f"19 of 20 random rankings stay below {chance:.2f}"]
     spacing = {"columnspacing": 1.2, "handlelength": 1.5, "ncols": 2}
     figure.legend([*bars.values(), lines, band], names, loc="outside lower center", **spacing)

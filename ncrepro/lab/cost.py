@@ -22,7 +22,8 @@ TIMED = 40  # feature sets that are timed, at most, taken evenly from all: more 
 
 
 def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.ndarray], object]]) -> pd.DataFrame:
-    """Time every metric on cached features, as many as `TIMED` (cold, on those of the `sample`), and write ``seconds_cost.csv``.
+    """Time every metric on cached features, as many as `TIMED` (cold, on those of the `sample`), and write
+    ``seconds_cost.csv``.
 
     One process, one thread. Each metric starts from the features alone. All take turns on the same features, so that
     whatever else the machine does meets them alike; each runs once on the first features before anything is timed.
@@ -37,10 +38,10 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
     Returns
     -------
     DataFrame (implementation, metric, runs, seconds, cpu_seconds, difference, error, weighted_kendall)
-        ``runs``: feature sets that were timed; ``seconds``: wall-clock time of all models and targets, as many times the mean over
-        runs; ``error``: its standard error, as a share; ``difference``: largest relative difference of a plain score from this
-        package's; ``weighted_kendall``: mean over targets, NaN for ``all_scores``, which is all metrics
-        at once with their statistics shared.
+        ``runs``: feature sets that were timed; ``seconds``: wall-clock time of all models and targets, as many times
+        the mean over runs; ``error``: its standard error, as a share; ``difference``: largest relative difference of a
+        plain score from this package's; ``weighted_kendall``: mean over targets, NaN for ``all_scores``, which is all
+        metrics at once with their statistics shared.
     """
     everything = list(product([model.name for model in study.pool.models], study.pool.targets))
     pairs = [everything[i] for i in np.unique(np.linspace(0, len(everything) - 1, TIMED).round().astype(int))]
@@ -70,7 +71,9 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
 
 
 def stages(study: Experiment) -> dict[str, float]:
-    """CPU seconds of what a score has to be compared with; cold, nothing is known of them: times are never committed."""
+    """CPU seconds of what a score has to be compared with; cold, nothing is known of them: times are never
+    committed.
+    """
     if study.is_cold:
         return {}
     known = {"fine-tuning every model": "seconds_finetune", "extracting the features": "seconds_extract"}

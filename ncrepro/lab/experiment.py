@@ -29,7 +29,9 @@ CORRELATIONS = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
 
 
 def gives(*tables: str) -> Callable:
-    """A verb that writes these tables and returns them: where the profile is cold, the committed ones, and nothing is done."""
+    """A verb that writes these tables and returns them: where the profile is cold, the committed ones, and nothing is
+    done.
+    """
 
     def decorate(verb: Callable) -> Callable:
         @wraps(verb)
@@ -94,7 +96,8 @@ class Experiment:
 
         Returns
         -------
-        DataFrame (model, architecture, source, n_parameters, n_features, source_accuracy), then what else the task measures
+        DataFrame (model, architecture, source, n_parameters, n_features, source_accuracy), then what else the task
+        measures
         """
         for name, remedy in self.left_out.items():
             print(f"{name} is left out, for it cannot be downloaded; to have it, {remedy}")
@@ -116,7 +119,9 @@ class Experiment:
 
     @gives("accuracies")
     def finetune(self) -> pd.DataFrame:
-        """Fine-tune every model on every target: per cent, (model, target, seed, accuracy), then what else the task measures."""
+        """Fine-tune every model on every target: per cent, (model, target, seed, accuracy), then what else the task
+        measures.
+        """
         runs = [
             (model, target, seed)
             for model, target in product(self.pool.models, self.pool.targets)
@@ -140,7 +145,9 @@ class Experiment:
 
     @gives("scores")
     def score(self) -> pd.DataFrame:
-        """Every metric, and a linear probe, on every feature set: (model, target, metric, term, score), a metric's ``total`` among its terms."""
+        """Every metric, and a linear probe, on every feature set: (model, target, metric, term, score), a metric's
+        ``total`` among its terms.
+        """
         runs = list(product(self.pool.models, self.pool.targets))
         made = self._run("score", [self._scoring(*run) for run in runs])
         rows = [
@@ -164,12 +171,15 @@ class Experiment:
         return self.write("correlations", correlations(*self.ranked(), self.noise()))
 
     def ranked(self, subset: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x targets).
+        """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x
+        targets).
 
         Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
         """
         accuracies = self._accuracies(subset)
-        pretraining, scores = (t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores")))
+        pretraining, scores = (
+            t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores"))
+        )
         whole = ranking.totals(scores[scores["target"].isin(accuracies.columns)])
         return pd.concat([whole, baselines(pretraining, accuracies)]), accuracies
 
@@ -186,7 +196,10 @@ class Experiment:
         table = self.read("accuracies")
         again = repetitions(self.profile.name, self.pool.name)
         if truth != "accuracy":  # both are known of the accuracies alone
-            table, again = table.drop(columns="standard_error", errors="ignore").assign(accuracy=table[truth]), again.iloc[:0]
+            table, again = (
+                table.drop(columns="standard_error", errors="ignore").assign(accuracy=table[truth]),
+                again.iloc[:0],
+            )
         return noise_of(table, again).like(self._accuracies(subset))
 
     def covered(self, subset: str | None = None) -> str:
@@ -203,7 +216,10 @@ class Experiment:
     def _accuracies(self, subset: str | None) -> pd.DataFrame:
         part, table = self._part(subset), self.read("accuracies")
         if part.truth not in table:
-            raise ValueError(f"subset {subset}: " + unknown("truth", part.truth, table.columns[3:].drop("standard_error", errors="ignore")))
+            raise ValueError(
+                f"subset {subset}: "
+                + unknown("truth", part.truth, table.columns[3:].drop("standard_error", errors="ignore"))
+            )
         accuracies = table.groupby(["model", "target"])[part.truth].mean().unstack("target")
         if subset is not None:
             accuracies = accuracies.loc[self.pool.subset(subset)]
@@ -211,7 +227,9 @@ class Experiment:
         return known.dropna(axis=1) if known.notna().all().any() else known.dropna(axis=0)
 
     def features_of(self, model: str, target: str) -> Arrays:
-        """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split; cold, the `sample`'s."""
+        """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split; cold, the
+        `sample`'s.
+        """
         entry = self._model(model)
         if target not in self.pool.targets:
             raise ValueError(unknown("target", target, self.pool.targets))
@@ -242,7 +260,9 @@ class Experiment:
         DataFrame (model, target, *settings, term, score)
         """
         runs = product(self.pool.models, targets or self.pool.targets)
-        return self._measure(step, settings, [(model.name, target, self._extraction(model, target)) for model, target in runs])
+        return self._measure(
+            step, settings, [(model.name, target, self._extraction(model, target)) for model, target in runs]
+        )
 
     def measure_source(self, step: scoring.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
         """As `measure`, on features of ``per_class`` training images of every class of each model's own source.
@@ -255,7 +275,8 @@ class Experiment:
 
     @gives("embedding")
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
-        """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig. 2).
+        """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig.
+        2).
 
         Returns
         -------
@@ -267,7 +288,9 @@ class Experiment:
         accuracies = self.read("accuracies").query("target == @target").groupby("model")["accuracy"].mean()
         ordered = accuracies[self.pool.subset("ncti")].sort_values(ascending=False)
         chosen = ordered.iloc[np.linspace(0, len(ordered) - 1, min(4, len(ordered))).round().astype(int)]
-        scores = self.read("scores").query("metric == 'ncti' and target == @target").set_index(["model", "term"])["score"]
+        scores = (
+            self.read("scores").query("metric == 'ncti' and target == @target").set_index(["model", "term"])["score"]
+        )
         tables = []
         for model, accuracy in chosen.items():
             arrays = self.features_of(model, target)
@@ -396,7 +419,10 @@ class Experiment:
 
     def _write_seconds(self, stage: str, keys: list[dict], made: list[Arrays]) -> None:
         """What each job took when it was made: CPU seconds, and its process's peak memory in MB."""
-        rows = [{**key, "seconds": float(a["seconds"]), "peak_mb": float(a["peak_mb"])} for key, a in zip(keys, made, strict=True)]
+        rows = [
+            {**key, "seconds": float(a["seconds"]), "peak_mb": float(a["peak_mb"])}
+            for key, a in zip(keys, made, strict=True)
+        ]
         self.write(f"seconds_{stage}", rows)
 
 
@@ -428,7 +454,7 @@ def baselines(pretraining: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
     by_model = pretraining.set_index("model").loc[accuracies.index]
     tables = {"static_baseline": ranking.static_baseline(accuracies)} if accuracies.shape[1] > 1 else {}
     for name in filter(by_model.columns.__contains__, registry.BLIND):
-        tables[name] = pd.DataFrame({target: by_model[name] for target in accuracies.columns})
+        tables[name] = pd.DataFrame(dict.fromkeys(accuracies.columns, by_model[name]))
     long = [
         table.rename_axis(index="model", columns="target").stack().rename("score").reset_index().assign(metric=name)
         for name, table in tables.items()
@@ -480,15 +506,18 @@ def noise_of(accuracies: pd.DataFrame, again: pd.DataFrame) -> Noise:
     variance, n_seeds = by_run["accuracy"].var().unstack("target").mean(), by_run.size().unstack("target")
     seeds = np.sqrt(variance.fillna(variance.mean()) / n_seeds) if variance.notna().any() else None
     wide = again.pivot(index=["repetition", "model"], columns="target", values=again.columns[3:])
-    runs = tuple({name: run.droplevel("repetition")[name] for name in again.columns[3:]} for _, run in wide.groupby("repetition"))
+    runs = tuple(
+        {name: run.droplevel("repetition")[name] for name in again.columns[3:]} for _, run in wide.groupby("repetition")
+    )
     return Noise(images, seeds, runs)
 
 
 def repetitions(profile: str, pool: str) -> pd.DataFrame:
-    """The measured repetitions of a pool with other seeds, but for the profile itself: (repetition, model, target, accuracy, *rankings).
+    """The measured repetitions of a pool with other seeds, but for the profile itself: (repetition, model, target,
+    accuracy, *rankings).
 
-    They lie in ``data/reference/noise``, and 0 is the profile; ``demo+2`` is the second repetition of ``demo``. No rows if
-    nobody has measured any.
+    They lie in ``data/reference/noise``, and 0 is the profile; ``demo+2`` is the second repetition of ``demo``. No rows
+    if nobody has measured any.
     """
     base, _, own = profile.partition("+")
     path = paths.reference(f"noise/{base}", f"{pool}.csv")
@@ -510,17 +539,23 @@ def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = 
     Returns
     -------
     DataFrame (target, metric, weighted_kendall, pearson, spearman, low, high, low_models, high_models)
-        ``low`` and ``high``: 95 % of `resampling.draws` of the weighted Kendall; in the rows whose target is ``average``, of
-        its mean over targets. ``low_models`` and ``high_models``: the same if nothing but the models is drawn. NaN: a metric
-        that gives all models the same score has no correlation, fewer than `resampling.FEW` models have no interval.
+        ``low`` and ``high``: 95 % of `resampling.draws` of the weighted Kendall; in the rows whose target is
+        ``average``, of its mean over targets. ``low_models`` and ``high_models``: the same if nothing but the models is
+        drawn. NaN: a metric that gives all models the same score has no correlation, fewer than `resampling.FEW` models
+        have no interval.
     """
-    drawn = {"": resampling.draws(scores, accuracies, noise), "_models": resampling.draws(scores, accuracies, components=("models",))}
+    drawn = {
+        "": resampling.draws(scores, accuracies, noise),
+        "_models": resampling.draws(scores, accuracies, components=("models",)),
+    }
     bounds = {}
     for part, values in drawn.items():
         means = pd.concat({"average": resampling.mean_over_targets(values)}, axis=1).swaplevel(axis=1)
         bounds["low" + part], bounds["high" + part] = resampling.interval(pd.concat([values, means], axis=1))
     of_targets = ranking.agreement(scores, accuracies, statistics=CORRELATIONS)
     average = of_targets.groupby("metric", sort=False).mean(numeric_only=True).reset_index().assign(target="average")
-    rows = pd.MultiIndex.from_product([[*accuracies.columns, "average"], scores["metric"].unique()], names=["target", "metric"])
+    rows = pd.MultiIndex.from_product(
+        [[*accuracies.columns, "average"], scores["metric"].unique()], names=["target", "metric"]
+    )
     table = pd.concat([of_targets, average]).set_index(["target", "metric"]).reindex(rows)
     return table.assign(**{name: series.swaplevel().reindex(rows) for name, series in bounds.items()}).reset_index()

@@ -21,6 +21,7 @@ class ReducedModel(features.Classifier):
         super().__init__(getattr(network, "name", type(network).__name__), network, REDUCED)
 
     def batches(self, images: np.ndarray | Tensor, size: int, place: torch.device) -> Iterator[Tensor]:
+        """Batches of the images, in their order."""
         return (part.to(place) for part in torch.as_tensor(images).split(size))
 
 

@@ -1,8 +1,10 @@
-"""Seven ways to train a classifier: the losses and augmentations that set FaCe's homogeneous pool apart (its Section 4.3).
+"""Seven ways to train a classifier: the losses and augmentations that set FaCe's homogeneous pool apart (its Section
+4.3).
 
-A loss is a function of a network, a batch and how much of the training is over; it gives the number to be minimised and the
-logits of what the network saw. Those that mix or hide parts of images are torchvision's and draw from PyTorch's global
-random state, which `training.fit` seeds. FaCe names no settings and points to fastai: where fastai has a default we take it.
+A loss is a function of a network, a batch and how much of the training is over; it gives the number to be minimised and
+the logits of what the network saw. Those that mix or hide parts of images are torchvision's and draw from PyTorch's
+global random state, which `training.fit` seeds. FaCe names no settings and points to fastai: where fastai has a default
+we take it.
 """
 
 from collections.abc import Callable
@@ -34,7 +36,8 @@ def get(name: str) -> Loss:
 
 
 def cross_entropy(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
-    r"""Cross-entropy of the softmax, :math:`-\log p_y` with :math:`p_k = e^{z_k} / \sum_j e^{z_j}`, mean over the batch.
+    r"""Cross-entropy of the softmax, :math:`-\log p_y` with :math:`p_k = e^{z_k} / \sum_j e^{z_j}`, mean over the
+    batch.
 
     Parameters
     ----------
@@ -87,8 +90,8 @@ def cutmix(network: nn.Module, images: Tensor, labels: Tensor, progress: float) 
 def cutout(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
     """Cross-entropy on images of which some lose a square: it becomes 0, which is mid-grey after `training.prepare`.
 
-    Each image loses it with probability `CUTOUT_SHARE`; its side is `CUTOUT_SIDE` of the image's, and it lies wholly inside
-    (the second variant of DeVries & Taylor 2017). As `cross_entropy` otherwise.
+    Each image loses it with probability `CUTOUT_SHARE`; its side is `CUTOUT_SIDE` of the image's, and it lies wholly
+    inside (the second variant of DeVries & Taylor 2017). As `cross_entropy` otherwise.
     """
     erase = v2.RandomErasing(CUTOUT_SHARE, scale=(CUTOUT_SIDE**2,) * 2, ratio=(1, 1), inplace=True)
     images = images.clone()
@@ -98,7 +101,8 @@ def cutout(network: nn.Module, images: Tensor, labels: Tensor, progress: float) 
 
 
 def large_margin_softmax(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
-    r"""Cross-entropy in which the true class has to win by an angle (L-Softmax, Liu et al. 2016, Eq. 4-6 and Section 5.1).
+    r"""Cross-entropy in which the true class has to win by an angle (L-Softmax, Liu et al. 2016, Eq. 4-6 and Section
+    5.1).
 
     With features x, the classifier's weights W and the angle :math:`\theta` between x and :math:`W_y`, the true class's
     logit :math:`\|W_y\| \|x\| \cos\theta` becomes
@@ -107,9 +111,10 @@ def large_margin_softmax(network: nn.Module, images: Tensor, labels: Tensor, pro
         \|W_y\| \|x\| \frac{\lambda \cos\theta + \psi(\theta)}{1 + \lambda}, \qquad
         \psi(\theta) = (-1)^k \cos(m\theta) - 2k \quad\text{for } \frac{k\pi}{m} \le \theta \le \frac{(k+1)\pi}{m}
 
-    where m is `MARGIN` and :math:`\lambda` falls geometrically from the first to the second value of `ANNEALING`: without
-    it nothing is learned, the margin being too hard for random weights. The bias, which Liu et al. leave out, is added as
-    ever. The margin is there in training only: the logits returned are the network's own. As `cross_entropy` otherwise.
+    where m is `MARGIN` and :math:`\lambda` falls geometrically from the first to the second value of `ANNEALING`:
+    without it nothing is learned, the margin being too hard for random weights. The bias, which Liu et al. leave out,
+    is added as ever. The margin is there in training only: the logits returned are the network's own. As
+    `cross_entropy` otherwise.
     """
     head = last_layer.find(network)
     with last_layer.watch(head) as seen:
@@ -119,7 +124,9 @@ def large_margin_softmax(network: nn.Module, images: Tensor, labels: Tensor, pro
     return functional.cross_entropy(with_margin(logits, seen[0].inputs, head.weight, labels, annealing), labels), logits
 
 
-def with_margin(logits: Tensor, features: Tensor, weight: Tensor, labels: Tensor, annealing: float, m: int = MARGIN) -> Tensor:
+def with_margin(
+    logits: Tensor, features: Tensor, weight: Tensor, labels: Tensor, annealing: float, m: int = MARGIN
+) -> Tensor:
     r"""Logits whose true class has the margin of `large_margin_softmax`.
 
     Parameters
@@ -147,7 +154,9 @@ def with_margin(logits: Tensor, features: Tensor, weight: Tensor, labels: Tensor
     for _ in range(m - 1):
         before, multiple = multiple, 2 * cosine * multiple - before
     psi = (-1) ** k * multiple - 2 * k  # (n,)
-    return logits - functional.one_hot(labels, logits.shape[1]) * (length * (cosine - psi) / (1 + annealing)).unsqueeze(1)
+    return logits - functional.one_hot(labels, logits.shape[1]) * (length * (cosine - psi) / (1 + annealing)).unsqueeze(
+        1
+    )
 
 
 def taylor_softmax(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
@@ -155,9 +164,9 @@ def taylor_softmax(network: nn.Module, images: Tensor, labels: Tensor, progress:
 
     .. math:: -\log p_y, \qquad p_k = \frac{1 + z_k + z_k^2 / 2}{\sum_j (1 + z_j + z_j^2 / 2)}
 
-    The polynomial is at least 1/2, so that every :math:`p_k` is positive; an odd order would not do (de Brébisson & Vincent
-    2016, Banerjee et al. 2020). It rises on both sides of -1: a class may be meant by a logit far *below* zero, and the
-    largest logit need not be the likeliest class. So the logits returned are those whose ordinary softmax is p,
+    The polynomial is at least 1/2, so that every :math:`p_k` is positive; an odd order would not do (de Brébisson &
+    Vincent 2016, Banerjee et al. 2020). It rises on both sides of -1: a class may be meant by a logit far *below* zero,
+    and the largest logit need not be the likeliest class. So the logits returned are those whose ordinary softmax is p,
     :math:`\log(1 + z_k + z_k^2 / 2)`; `adapt` makes a trained network give them. As `cross_entropy` otherwise.
     """
     logits = _log_polynomial(network(images))  # (n, K)

@@ -14,7 +14,9 @@ from ..store import paths, schema
 from ..store.schema import Names, NotNegative, Text, unknown
 from . import recipes
 
-Seeds = Annotated[int, schema.whole(1, 1000)]  # fine-tunings of a model on a target; a repetition begins a thousand later
+Seeds = Annotated[
+    int, schema.whole(1, 1000)
+]  # fine-tunings of a model on a target; a repetition begins a thousand later
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ class Pool:
     targets: Names
     pretrain: Annotated[dict, schema.mapping()]  # the fields of a recipe of the task, see `recipes`
     finetune: Annotated[dict, schema.mapping()]
-    task: Annotated[str, schema.one_of(*recipes.TASKS)] = "classification"  # the module of ncrepro.lab.tasks that trains and extracts
+    task: Annotated[str, schema.one_of(*recipes.TASKS)] = (
+        "classification"  # the module of ncrepro.lab.tasks that trains and extracts
+    )
     losses: Names = ("cross_entropy",)  # of the pre-training
     seeds: Seeds = 1
     # Target -> seeds, where the budget allows more.
@@ -88,7 +92,9 @@ class Pool:
         """The same pool for fewer sources, targets and losses."""
         parts = (self.sources, self.targets, self.losses)
         sources, targets, losses = (tuple(part for part in kept if part not in names) for kept in parts)
-        subsets = {name: replace(s, targets=tuple(t for t in s.targets if t in targets)) for name, s in self.subsets.items()}
+        subsets = {
+            name: replace(s, targets=tuple(t for t in s.targets if t in targets)) for name, s in self.subsets.items()
+        }
         return replace(self, sources=sources, targets=targets, losses=losses, subsets=subsets)
 
     def seeds_of(self, target: str) -> range:
@@ -101,7 +107,10 @@ def _pool(where: str, given: Any) -> Pool:
     for target in pool.targets:
         if target in pool.sources:
             raise ValueError(f"{where}.targets: {target!r} is among the sources, too; take it out of one of them")
-    named = [("more_seeds", "target", pool.more_seeds, pool.targets), ("finetune_of", "target", pool.finetune_of, pool.targets)]
+    named = [
+        ("more_seeds", "target", pool.more_seeds, pool.targets),
+        ("finetune_of", "target", pool.finetune_of, pool.targets),
+    ]
     for name, part in pool.subsets.items():
         named += [
             (f"subsets.{name}.models", "model", part.models, pool.architectures),
@@ -161,13 +170,14 @@ def load(name: str | None = None) -> Profile:
     Parameters
     ----------
     name : str, optional
-        ``smoke``, ``demo``, ...; None takes the environment variable ``NCREPRO_PROFILE``, else ``demo``. ``demo+2`` is the
-        second repetition of ``demo``: the same file, other seeds.
+        ``smoke``, ``demo``, ...; None takes the environment variable ``NCREPRO_PROFILE``, else ``demo``. ``demo+2`` is
+        the second repetition of ``demo``: the same file, other seeds.
 
     Raises
     ------
     ValueError
-        If there is no such profile, or its file holds what means nothing: the message names file, key, value and remedy.
+        If there is no such profile, or its file holds what means nothing: the message names file, key, value and
+        remedy.
     OSError
         If the file cannot be read.
     """
@@ -201,11 +211,17 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node, deep=False):
         try:
             return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError) as error:  # what Python says to a 30 February, or to `!!bool 2`
+        except (
+            ValueError,
+            LookupError,
+            AttributeError,
+        ) as error:  # what Python says to a 30 February, or to `!!bool 2`
             if not isinstance(node, yaml.ScalarNode):
                 raise  # it was said of a scalar within
             kind = node.tag.rpartition(":")[2]
-            raise ValueError(f"line {node.start_mark.line + 1}: {node.value[:40]!r} is no {kind} ({error}); put text in quotes") from None
+            raise ValueError(
+                f"line {node.start_mark.line + 1}: {node.value[:40]!r} is no {kind} ({error}); put text in quotes"
+            ) from None
 
 
 def _read(path: Path) -> Any:
@@ -224,6 +240,8 @@ def _read(path: Path) -> Any:
         tabs = "; indent with blanks, not tabs" if "\\t" in error.problem else ""
         raise ValueError(f"line {line} is not YAML: {error.problem}{tabs}") from None
     except yaml.reader.ReaderError as error:
-        raise ValueError(f"character {error.position + 1} is not text but {error.character:#x}; save the file as UTF-8 text") from None
+        raise ValueError(
+            f"character {error.position + 1} is not text but {error.character:#x}; save the file as UTF-8 text"
+        ) from None
     except RecursionError:
         raise ValueError("it is nested too deeply to be a profile") from None

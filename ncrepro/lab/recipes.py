@@ -1,4 +1,6 @@
-"""How each task trains: its recipes, and what a profile may say in them. Needs no torch, so that every profile is checked first."""
+"""How each task trains: its recipes, and what a profile may say in them. Needs no torch, so that every profile is
+checked first.
+"""
 
 from dataclasses import dataclass
 from itertools import product
@@ -108,8 +110,8 @@ class Polynomial(_Checked):
 class Constant(_Checked):
     """Stochastic gradient descent at a constant learning rate.
 
-    FaCe prints epochs, batch size and learning rate (20, 64, 0.01; 100 epochs on a source); momentum, weight decay and the
-    random crop and mirroring of the images are ours. A list of learning rates or weight decays is a grid, as in the
+    FaCe prints epochs, batch size and learning rate (20, 64, 0.01; 100 epochs on a source); momentum, weight decay and
+    the random crop and mirroring of the images are ours. A list of learning rates or weight decays is a grid, as in the
     fine-tuning behind NCTI's table: the pair that does best on a tenth of the training images is then trained on all.
     """
 
@@ -122,7 +124,9 @@ class Constant(_Checked):
 
     def grid(self) -> list[tuple[float, float]]:
         """Pairs of a learning rate and a weight decay."""
-        return list(product(*(x if isinstance(x, (list, tuple)) else [x] for x in (self.learning_rate, self.weight_decay))))
+        return list(
+            product(*(x if isinstance(x, (list, tuple)) else [x] for x in (self.learning_rate, self.weight_decay)))
+        )
 
 
 # What else a profile says of the networks that others pre-trained; see `imagenet`.

@@ -119,7 +119,10 @@ def accuracy(model: nn.Module, images: np.ndarray | Tensor, labels: np.ndarray |
     x, y = _check(model, images, labels)
     model.eval()
     with torch.inference_mode():
-        n_right = sum((model(part).argmax(1) == truth).sum().item() for part, truth in zip(x.split(256), y.split(256), strict=True))
+        n_right = sum(
+            (model(part).argmax(1) == truth).sum().item()
+            for part, truth in zip(x.split(256), y.split(256), strict=True)
+        )
     return 100 * n_right / len(x)
 
 

@@ -193,7 +193,9 @@ def pairs_kept(following: pd.DataFrame, term: str = "variance_collapse", seed: i
         counts = resampling.drawn_models(len(table), np.random.default_rng(seed))
         first, last = (np.sign(x[:, None] - x[None, :]) for x in (table[:, 0], table[:, -1]))
         pairs = 1.0 - np.eye(len(table))
-        same, all_pairs = (np.einsum("bi,ij,bj->b", counts, weight, counts) for weight in (pairs * (1 + first * last) / 2, pairs))
+        same, all_pairs = (
+            np.einsum("bi,ij,bj->b", counts, weight, counts) for weight in (pairs * (1 + first * last) / 2, pairs)
+        )
         found[target] = resampling.widened(np.where(all_pairs > 0, same / np.maximum(all_pairs, 1), 0.5), len(table))
     return pd.DataFrame(found)
 

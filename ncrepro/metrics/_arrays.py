@@ -91,8 +91,8 @@ def centred_blocks(
 
 
 def centred_rows(features: Array, index: np.ndarray, point: np.ndarray, buffer: Array) -> Array:
-    """``features[index] - point``, in the precision and the first rows of ``buffer``: NumPy gathers rows several times as
-    fast into memory that it has already.
+    """``features[index] - point``, in the precision and the first rows of ``buffer``: NumPy gathers rows several times
+    as fast into memory that it has already.
     """
     xp, out = namespace(features), buffer[: len(index)]
     if xp is np and features.dtype == buffer.dtype:
@@ -164,7 +164,9 @@ def check_features(features: Array) -> Array:
     elif not (features.is_floating_point() and features.element_size() > 1):
         whole = str(features.dtype).removeprefix("torch.").startswith(("int", "uint", "bool"))
         if not whole:
-            raise ValueError(f"features are of type {features.dtype}; they must be real numbers: convert them with .float()")
+            raise ValueError(
+                f"features are of type {features.dtype}; they must be real numbers: convert them with .float()"
+            )
         features = features.byte() if str(features.dtype) == "torch.bool" else features
     return features
 
@@ -205,7 +207,8 @@ def _dense(values: Array, what: str) -> Array:
     if np.ma.isMaskedArray(values):
         if np.ma.is_masked(values):
             raise ValueError(
-                f"{np.ma.count_masked(values)} values of the {what} are masked; all must be there: drop those samples, or use .filled()"
+                f"{np.ma.count_masked(values)} values of the {what} are masked; all must be there: drop those "
+                "samples, or use .filled()"
             )
         return values.data
     if namespace(values) is not np:
@@ -216,7 +219,8 @@ def _dense(values: Array, what: str) -> Array:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(
-            f"{what} are a {type(values).__name__} that does not make an array ({str(error).splitlines()[0]}); stack its entries, all of "
+            f"{what} are a {type(values).__name__} that does not make an array ({str(error).splitlines()[0]}); stack "
+            "its entries, all of "
             "one shape, first"
         ) from error
 

@@ -42,8 +42,8 @@ def log_det(matrix: np.ndarray) -> float:
 
 
 def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """matrix⁻¹ right for a positive semi-definite matrix, which is destroyed; eigenvalues that are zero but for rounding
-    are raised to rounding's size.
+    """matrix⁻¹ right for a positive semi-definite matrix, which is destroyed; eigenvalues that are zero but for
+    rounding are raised to rounding's size.
     """
     diagonal = np.diag(matrix).copy()
     factor, pivot = cholesky(matrix)

@@ -1,4 +1,6 @@
-"""The basis of the samples' own row space: all that a score sees that does not depend on the axes of the feature space."""
+"""The basis of the samples' own row space: all that a score sees that does not depend on the axes of the feature
+space.
+"""
 
 from typing import NamedTuple
 
@@ -19,16 +21,18 @@ class RowSpace(NamedTuple):
     gram: np.ndarray | None  # (n, n), products of the centred samples, for n <= d
 
 
-def row_space(features: Array, weights: np.ndarray | None, ones: np.ndarray, gram: np.ndarray | None = None) -> RowSpace:
+def row_space(
+    features: Array, weights: np.ndarray | None, ones: np.ndarray, gram: np.ndarray | None = None
+) -> RowSpace:
     r"""Samples (n, d) in coordinates along the principal axes of their row space.
 
     With the centred samples :math:`X = U \Sigma V^\top` the coordinates are :math:`U \Sigma`, and those of any vector v
-    are :math:`V^\top v`. For n <= d, U and :math:`\Sigma` come from the (n, n) matrix :math:`X X^\top`; the one direction
-    that centring empties, the last, takes what the mean of the samples has outside. Where that matrix does not resolve
-    its small eigenvalues, since it squares the condition number, and for n > d, they come from X itself.
+    are :math:`V^\top v`. For n <= d, U and :math:`\Sigma` come from the (n, n) matrix :math:`X X^\top`; the one
+    direction that centring empties, the last, takes what the mean of the samples has outside. Where that matrix does
+    not resolve its small eigenvalues, since it squares the condition number, and for n > d, they come from X itself.
 
-    ``weights`` (n,) say how often each sample counts; ``ones`` (d,) is a vector that is wanted in the same coordinates; ``gram`` (n, n),
-    where it is at hand, holds the products of the samples about some point among them.
+    ``weights`` (n,) say how often each sample counts; ``ones`` (d,) is a vector that is wanted in the same coordinates;
+    ``gram`` (n, n), where it is at hand, holds the products of the samples about some point among them.
     """
     n, d = features.shape
     counts = np.ones(n) if weights is None else weights

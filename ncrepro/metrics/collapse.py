@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ._arrays import Array, host, like, namespace
-from .samples import samples, statistics_of
 from .face import _variance_collapse
+from .samples import samples, statistics_of
 from .statistics import ClassStatistics
 
 

@@ -152,7 +152,9 @@ def nleep(
     variances = data.statistics.reduced.eigenvalues[::-1].clip(0)
     directions = data.components(int(np.searchsorted(np.cumsum(variances) / variances.sum(), energy)) + 1)[1]
     projected = np.concatenate([host(block) @ directions for _, block in data.blocks()])  # (n, q)
-    projected, codes = (array if data.weights is None else np.repeat(array, data.weights, axis=0) for array in (projected, data.codes))
+    projected, codes = (
+        array if data.weights is None else np.repeat(array, data.weights, axis=0) for array in (projected, data.codes)
+    )
     mixture = GaussianMixture(min(components_per_class * data.n_classes, len(projected)), random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -10,9 +10,10 @@ from sklearn.preprocessing import StandardScaler
 def linear_probe(features: np.ndarray, labels: np.ndarray, folds: int = 3) -> float:
     r"""Cross-validated accuracy of a linear classifier on frozen features: per cent, higher is better.
 
-    Ridge regression on labels coded as :math:`\pm 1`, one column per class; an image belongs to the class with the largest answer.
-    Features are standardised on the training folds; the penalty is a tenth of what a feature's squares sum to then. There is
-    nothing to choose and nothing iterates: about as cheap as a metric, where logistic regression takes three times as long.
+    Ridge regression on labels coded as :math:`\pm 1`, one column per class; an image belongs to the class with the
+    largest answer. Features are standardised on the training folds; the penalty is a tenth of what a feature's squares
+    sum to then. There is nothing to choose and nothing iterates: about as cheap as a metric, where logistic regression
+    takes three times as long.
 
     Parameters
     ----------

@@ -65,8 +65,8 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     d prior dimensions but only n eigenvalues; this is right there. All classes are iterated at once, and only
     :math:`F^\top F` and :math:`F^\top y` are needed: m = (FᵀF + tI)⁻¹Fᵀy with t = α/β, and ‖Fm - y‖² = ‖y⊥‖² + t²
     mᵀ(FᵀF)†m with y⊥ the part of y that no linear map of the features reaches. For class k and m₀ = (FᵀF)†Fᵀy, ‖y⊥‖² =
-    m₀ᵀWm₀ + Σ_c n_c (h̄_cᵀm₀ - [c = k])² with W the within-class scatter and h̄_c the class means: a sum of squares, so that
-    nearly collapsed features lose no digits.
+    m₀ᵀWm₀ + Σ_c n_c (h̄_cᵀm₀ - [c = k])² with W the within-class scatter and h̄_c the class means: a sum of squares, so
+    that nearly collapsed features lose no digits.
 
     Examples
     --------
@@ -111,7 +111,9 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
             break
     else:
         if limit == MOST_ITERATIONS:
-            warnings.warn(f"logme has not converged after {limit} iterations; its value is not the maximum yet", stacklevel=2)
+            warnings.warn(
+                f"logme has not converged after {limit} iterations; its value is not the maximum yet", stacklevel=2
+            )
     growth = _solve(scatter, mean, ratio, class_sums)[2]
     log_det = np.log(alpha + beta * sigma).sum(axis=0) + np.log(growth) + (d - len(sigma)) * np.log(alpha)  # of A
     evidence = n * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - log_det - beta * residual - alpha * length
@@ -121,11 +123,11 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
 def _solve(
     scatter: Tridiagonal, mean: np.ndarray, shifts: np.ndarray | float, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(F'F + tI)⁻¹ right, for each class its own t, or one for all; and what Sherman and Morrison's formula gives it from: (S + tI)⁻¹
-    mean, and |F'F + tI| / |S + tI|.
+    """(F'F + tI)⁻¹ right, for each class its own t, or one for all; and what Sherman and Morrison's formula gives it
+    from: (S + tI)⁻¹ mean, and |F'F + tI| / |S + tI|.
     """
     if np.ndim(shifts):
-        both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T)]
+        both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T, strict=False)]
         first, correction = np.stack(both).T  # (r, K) each
     else:
         both = scatter.solve(shifts, np.column_stack([right, mean]))
@@ -154,7 +156,12 @@ def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.n
         mean, rotated = rotated[:, -1], rotated[:, :-1]
     else:
         values, vectors = statistics.raw_axes
-        scatter, mean, rotated, back = Tridiagonal.diagonal_of(values), np.zeros(len(values)), vectors.T @ class_sums, partial(np.matmul, vectors)
+        scatter, mean, rotated, back = (
+            Tridiagonal.diagonal_of(values),
+            np.zeros(len(values)),
+            vectors.T @ class_sums,
+            partial(np.matmul, vectors),
+        )
     m = back(_solve(scatter, mean, 0.0, rotated)[0])
     fits = (class_sums / counts).T @ m - np.eye(len(counts))  # of the class means, (K, K)
     outside = (m * (statistics.within_scatter @ m)).sum(axis=0) + counts @ fits**2  # of y, what no linear map reaches

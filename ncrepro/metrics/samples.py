@@ -27,17 +27,19 @@ from ._row_space import row_space
 from .statistics import TINY, ClassStatistics
 
 PCA_DIMENSIONS = 64  # both papers reduce the features to this many
-KEPT_BYTES = 1 << 29  # projected samples up to this size are kept; larger ones are projected again where they are needed
+KEPT_BYTES = (
+    1 << 29
+)  # projected samples up to this size are kept; larger ones are projected again where they are needed
 ROTATED_BYTES = 1 << 25  # features up to this size are rotated to their principal axes where sums do not resolve them
 
 
 class Samples:
     """Checked features and labels, and what the metrics share: statistics, principal components, projections.
 
-    Every metric of features takes it in their place, with None in the place of the labels; several then share their work.
-    Where there are no more samples than features, ``features`` are coordinates in the samples' own row space, to which
-    every score is blind that does not change under rotation. Two options do look at the axes that the features came in,
-    ``n_components=None`` of FaCe's class fairness and of GBC: they ask :meth:`axes_of_class`.
+    Every metric of features takes it in their place, with None in the place of the labels; several then share their
+    work. Where there are no more samples than features, ``features`` are coordinates in the samples' own row space, to
+    which every score is blind that does not change under rotation. Two options do look at the axes that the features
+    came in, ``n_components=None`` of FaCe's class fairness and of GBC: they ask :meth:`axes_of_class`.
 
     Parameters
     ----------
@@ -68,13 +70,15 @@ class Samples:
         self.weights = None  # how often each sample counts, (n,); None: once
         self.n_features = self.given.shape[1]
         self._original, self._positions = self.given, None  # the axes that they came in, for what depends on them
-        self._gram: np.ndarray | None = None  # products of the centred samples, where there are no more of them than features
+        self._gram: np.ndarray | None = (
+            None  # products of the centred samples, where there are no more of them than features
+        )
         self._ones = np.ones(self.n_features)  # the vector of ones in the basis of the given features
         self._count()
 
     def resampled(self, positions: np.ndarray) -> "Samples":
-        """The samples at these positions, some of them several times: the same as new samples of ``features[positions]``,
-        but weights stand for copies, and the features stay as reduced as they are.
+        """The samples at these positions, some of them several times: the same as new samples of
+        ``features[positions]``, but weights stand for copies, and the features stay as reduced as they are.
         """
         weights = np.bincount(positions, minlength=len(self.codes))
         kept = np.flatnonzero(weights)
@@ -83,7 +87,12 @@ class Samples:
         new = object.__new__(Samples)
         new.given = rows(basis, kept, working_dtype(basis))
         present, new.codes = np.unique(self.codes[kept], return_inverse=True)
-        new.classes, new.weights, new.n_features, new._ones = self.classes[present], weights[kept], self.n_features, ones
+        new.classes, new.weights, new.n_features, new._ones = (
+            self.classes[present],
+            weights[kept],
+            self.n_features,
+            ones,
+        )
         new._original, new._positions = self._original, kept if self._positions is None else self._positions[kept]
         new._gram = self._gram[np.ix_(kept, kept)] if wide and self._gram is not None else None
         new._count()
@@ -153,7 +162,9 @@ class Samples:
         """How often some samples count; None where each counts once."""
         return None if self.weights is None else self.weights[index]
 
-    def by_class(self, n_components: int | None = PCA_DIMENSIONS) -> Iterator[tuple[int, Iterator[tuple[Array, np.ndarray | None]]]]:
+    def by_class(
+        self, n_components: int | None = PCA_DIMENSIONS
+    ) -> Iterator[tuple[int, Iterator[tuple[Array, np.ndarray | None]]]]:
         """For every class ``(k, parts)``: its samples as :meth:`of_class` gives them."""
         return ((k, self.of_class(k, n_components)) for k in range(self.n_classes))
 

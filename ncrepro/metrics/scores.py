@@ -43,7 +43,7 @@ def all_scores(
     {'ncti_seli': 83.07, 'ncti_ncc': 0.97, 'ncti_log_vc': 3.13}
     """
     data = samples(features, labels)
-    data.statistics.reduced  # before the first score that needs but a part of it
+    _ = data.statistics.reduced  # before the first score that needs but a part of it
     scores = {}
     for name, metric in METRICS.items():
         if (nleep or name != "nleep") and (source_probs is not None or not metric.needs_source_classifier):

@@ -5,8 +5,8 @@ from scipy import linalg
 
 from ._arrays import GRAM_BYTES, Array, host, like, namespace, slices, softmax
 from ._discriminant import Discriminant, shrunk
-from .samples import Samples, samples
 from .hscore import warn_if_wide
+from .samples import Samples, samples
 from .statistics import ClassStatistics
 
 
@@ -73,7 +73,9 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     total = 0.0
     for part, block in data.blocks(harder.dtype):  # h' @ slopes without forming h'
         c, codes = confidences[part][:, None], data.codes[part]
-        logits = c * (block @ like(slopes, block)) + (1 - c) * like(others @ slopes, block)[codes] + like(offsets, block)
+        logits = (
+            c * (block @ like(slopes, block)) + (1 - c) * like(others @ slopes, block)[codes] + like(offsets, block)
+        )
         right = host(softmax(logits)[range(len(codes)), codes])
         total += float(right.sum() if data.weights is None else right @ data.weights[part])
     return total / statistics.n_samples

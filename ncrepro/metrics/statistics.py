@@ -167,8 +167,8 @@ class ClassStatistics:
         self._forget()
 
     def refine(self, features: Array, labels: Array, weights: np.ndarray | None = None) -> Self:
-        """Take the scatters about the class means from a pass of their own over the same samples, in float64: classes far
-        apart then hide no small variance. The next batch undoes it.
+        """Take the scatters about the class means from a pass of their own over the same samples, in float64: classes
+        far apart then hide no small variance. The next batch undoes it.
         """
         _, codes = check_labels(labels)
         means = self.sums / self.class_counts[:, None]
@@ -183,8 +183,8 @@ class ClassStatistics:
 
     @classmethod
     def in_row_space(cls, space: RowSpace, codes: np.ndarray, weights: np.ndarray | None, n_features: int) -> Self:
-        """Statistics of samples in coordinates of their row space, where their total scatter is diagonal, a part of a space
-        of ``n_features`` dimensions.
+        """Statistics of samples in coordinates of their row space, where their total scatter is diagonal, a part of a
+        space of ``n_features`` dimensions.
         """
         self, z = cls("float64").start(space.centre, codes.max() + 1, n_features), space.coordinates
         self.class_counts = np.bincount(codes, weights).astype(int)
@@ -222,7 +222,8 @@ class ClassStatistics:
             )
         if (self.classes.dtype.kind in "US") != (classes.dtype.kind in "US"):
             raise ValueError(
-                f"labels {classes[0].item()!r} follow labels {self.classes[0].item()!r}; use all integers or all strings"
+                f"labels {classes[0].item()!r} follow labels {self.classes[0].item()!r}; use all integers or all "
+                "strings"
             )
 
     def _absorb(self, other: "ClassStatistics") -> None:
@@ -245,10 +246,12 @@ class ClassStatistics:
 
     @property
     def n_samples(self) -> int:
+        """Number of samples."""
         return int(self.class_counts.sum())
 
     @property
     def n_classes(self) -> int:
+        """Number of classes."""
         return len(self.classes)
 
     @property

@@ -1,0 +1,1 @@
+"""A reader's models on a reader's data: a table that explains itself."""

@@ -44,6 +44,7 @@ class DatasetPhotos(Photos):
     read: Sequence[tuple[str, str]] = ()
 
     def image(self, i: int) -> Image.Image:
+        """Image number ``i``."""
         return _as_image(self.dataset[int(self.sources[i])][0])
 
 
@@ -116,7 +117,8 @@ class Target:
             first = f"{_called(data, min(broken))} ({broken[min(broken)]})"
             if on_error == "raise":
                 raise ValueError(
-                    f"{len(broken)} of {n} images cannot be read, the first is {first}: repair or remove it, or leave such "
+                    f"{len(broken)} of {n} images cannot be read, the first is {first}: repair or remove it, or "
+                    "leave such "
                     "images out with on_error='skip'"
                 )
             kept = np.array([i for i in range(n) if i not in broken], dtype=np.int64)
@@ -124,7 +126,8 @@ class Target:
             counts = np.bincount(data.labels, minlength=len(data.classes))
             for k in np.flatnonzero(counts < 2)[:1]:
                 raise ValueError(
-                    f"{counts[k] or 'no'} image of class {data.classes[k]!r} can be read, and two are needed; the first that "
+                    f"{counts[k] or 'no'} image of class {data.classes[k]!r} can be read, and two are needed; the "
+                    "first that "
                     f"cannot: {first}"
                 )
         hasher = hashlib.sha256(json.dumps([data.labels.tolist(), list(data.classes)]).encode())
@@ -158,7 +161,9 @@ def open_target(
         column that is not there.
     """
     if labels is not None and (isinstance(data, (str, Path, Photos, Images, pd.DataFrame)) or _is_dataset(data)):
-        raise ValueError(f"labels=... are given, but the {type(data).__name__} carries labels of its own: leave one of the two out")
+        raise ValueError(
+            f"labels=... are given, but the {type(data).__name__} carries labels of its own: leave one of the two out"
+        )
     found = _find(data, labels, text, label, progress)
     check(found.labels, found.classes, found.name)
     if max_per_class is not None:
@@ -199,7 +204,8 @@ def _find(data: Any, labels: Any, text: str, label: str, progress: Callable) -> 
         return _of_dataset(data, progress)
     raise ValueError(
         f"data is a {type(data).__name__}; allowed are a folder with one folder of images per class, a table of texts "
-        f"({', '.join(tables.SUFFIXES)}), a torchvision-style data set, uint8 images of shape (n, height, width, 3) with labels, and "
+        f"({', '.join(tables.SUFFIXES)}), a torchvision-style data set, uint8 images of shape (n, height, width, 3) "
+        "with labels, and "
         "features (.npz files, or a dict of a model's name and its features)"
     )
 
@@ -227,7 +233,8 @@ def _of_folder(folder: Path) -> Photos:
     if len(classes) < 2:
         raise ValueError(
             f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
-            f"{'there is one class' if classes else 'there are no classes'}: put the images of each class into a folder "
+            f"{'there is one class' if classes else 'there are no classes'}: put the images of each class into a "
+            "folder "
             "of its own, two classes at least"
         )
     return replace(folders.tree(folder, folder.name, split), split="train")
@@ -240,7 +247,8 @@ def _split(folder: Path, inside: list[str]) -> str:
         return train[0]
     if len(train) + len(held_out) == len(inside) > 1:
         raise ValueError(
-            f"{folder} holds the splits {', '.join(inside)}, which are not classes: name the one to rank for, as in {folder / inside[0]}"
+            f"{folder} holds the splits {', '.join(inside)}, which are not classes: name the one to rank for, as in "
+            f"{folder / inside[0]}"
         )
     return ""
 
@@ -271,7 +279,9 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
     codes, classes = encode(given, n, f"items of {name}")
     named = getattr(dataset, "classes", None)
     if named is not None and any(k.startswith("-") for k in classes):
-        raise ValueError(f"items of {name} have the label {classes[0]}, which is none of its {len(named)} classes; leave them out")
+        raise ValueError(
+            f"items of {name} have the label {classes[0]}, which is none of its {len(named)} classes; leave them out"
+        )
     if named is not None and len(classes) <= len(named) and all(k.isdigit() and int(k) < len(named) for k in classes):
         classes = tuple(str(named[int(k)]) for k in classes)
     read = [(digest, error) for _, digest, error in items]
@@ -286,10 +296,13 @@ def _item(dataset: Any, i: int) -> tuple[Any, str, str]:
     except Exception as error:  # a data set is anybody's code
         return None, "", f"{type(error).__name__}: {error}"
     if not isinstance(item, (tuple, list)) or len(item) < 2:
-        raise ValueError(f"labels are missing: {called} is a {type(item).__name__}; allowed are pairs of an image and a label")
+        raise ValueError(
+            f"labels are missing: {called} is a {type(item).__name__}; allowed are pairs of an image and a label"
+        )
     if not isinstance(item[0], Image.Image) and not _is_pixels(array := np.asarray(item[0])):
         raise ValueError(
-            f"{called} is {array.dtype} of shape {array.shape}; allowed are PIL images or uint8 arrays: make the data set without a "
+            f"{called} is {array.dtype} of shape {array.shape}; allowed are PIL images or uint8 arrays: make the "
+            "data set without a "
             "transform, each model has its own"
         )
     try:
@@ -315,7 +328,9 @@ def _of_texts(texts: list, labels: Any, what: str, name: str) -> Texts:
     codes, classes = encode(labels, len(texts), what)
     for i, text in enumerate(texts):
         if is_missing(text):
-            raise ValueError(f"number {i + 1} of the {len(texts)} {what} has no text; fill it in, or leave the sample out")
+            raise ValueError(
+                f"number {i + 1} of the {len(texts)} {what} has no text; fill it in, or leave the sample out"
+            )
         if not isinstance(text, (str, int, float)):
             raise ValueError(f"number {i + 1} of the {len(texts)} {what} is a {type(text).__name__}; allowed are texts")
     return Texts(name, "train", tuple(str(text).encode(errors="replace").decode() for text in texts), codes, classes)

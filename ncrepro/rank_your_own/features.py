@@ -1,4 +1,6 @@
-"""Features that were taken elsewhere: arrays, ``.npz`` files, or statistics of shards that were too large for one machine."""
+"""Features that were taken elsewhere: arrays, ``.npz`` files, or statistics of shards that were too large for one
+machine.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,8 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
     names = [model.name for model in found]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(
-            f"{names.count(twice[0])} models are called {twice[0]!r}: give each a name of its own, as in {{'first': ..., 'second': ...}}"
+            f"{names.count(twice[0])} models are called {twice[0]!r}: give each a name of its own, as in {{'first': "
+            f"..., 'second': ...}}"
         )
     for model in found:
         check(model.labels, model.classes, model.name)
@@ -128,9 +131,14 @@ def _features_of(name: str, value: Any, labels: Any) -> list[Features]:
 
 def _are_shards(value: Any) -> bool:
     """Whether a list is one of shards; else it is one of features, a row each."""
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(x, (str, Path, ClassStatistics)) or (isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) == 2) for x in value
-    )  # fmt: skip
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(x, (str, Path, ClassStatistics)) or (isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) == 2)
+            for x in value
+        )
+    )
 
 
 def _of_arrays(name: str, H: Any, labels: Any, where: str, probs: np.ndarray | None = None) -> Features:
@@ -174,8 +182,8 @@ def _of_file(name: str, path: Path, labels: Any) -> list[Features]:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays in a ``.npz`` file: ``features``, ``labels`` and ``source_probs`` if it has the first, else all; nothing is
-    unpickled, and nothing read that is larger than its file can hold.
+    """The arrays in a ``.npz`` file: ``features``, ``labels`` and ``source_probs`` if it has the first, else all;
+    nothing is unpickled, and nothing read that is larger than its file can hold.
     """
     if not path.is_file():
         raise ValueError(f"there is no file {path}")

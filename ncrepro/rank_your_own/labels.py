@@ -1,4 +1,6 @@
-"""Labels, whatever holds them -> positions in the sorted classes; what is no label of a class is answered in one sentence."""
+"""Labels, whatever holds them -> positions in the sorted classes; what is no label of a class is answered in one
+sentence.
+"""
 
 import re
 import unicodedata
@@ -10,9 +12,37 @@ import numpy as np
 import pandas as pd
 
 TRAIN = {"train", "training", "trn", "trainval"}
-HELD_OUT = {"test", "testing", "tst", "val", "valid", "validation", "eval", "evaluation", "dev", "holdout", "heldout", "unlabeled",
-            "unlabelled"}  # fmt: skip
-FILLING = {"set", "split", "data", "dataset", "images", "image", "imgs", "img", "photos", "held", "out", "final", "public", "private"}
+HELD_OUT = {
+    "test",
+    "testing",
+    "tst",
+    "val",
+    "valid",
+    "validation",
+    "eval",
+    "evaluation",
+    "dev",
+    "holdout",
+    "heldout",
+    "unlabeled",
+    "unlabelled",
+}
+FILLING = {
+    "set",
+    "split",
+    "data",
+    "dataset",
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "photos",
+    "held",
+    "out",
+    "final",
+    "public",
+    "private",
+}
 
 
 def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -39,7 +69,8 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
         raise ValueError(f"{n} {what} but {len(values)} labels; give exactly one label per sample")
     if missing := [i for i, x in enumerate(values) if is_missing(x)]:
         raise ValueError(
-            f"labels are missing: {len(missing)} of the {n} {what} have none, the first is number {missing[0] + 1}; fill them in, or "
+            f"labels are missing: {len(missing)} of the {n} {what} have none, the first is number {missing[0] + 1}; "
+            "fill them in, or "
             "leave these samples out"
         )
     values = [_checked(x, i) for i, x in enumerate(values)]
@@ -53,7 +84,13 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
 
 def is_missing(x: Any) -> bool:
     """Whether a value says that there is none: None, NaN, pandas' NA and NaT, or nothing but blanks."""
-    return x is None or x is pd.NA or x is pd.NaT or (isinstance(x, float) and x != x) or (isinstance(x, str) and not x.strip())
+    return (
+        x is None
+        or x is pd.NA
+        or x is pd.NaT
+        or (isinstance(x, float) and x != x)
+        or (isinstance(x, str) and not x.strip())
+    )
 
 
 def _listed(labels: Any) -> list:
@@ -64,7 +101,9 @@ def _listed(labels: Any) -> list:
             raise TypeError
         return labels.tolist() if hasattr(labels, "tolist") else list(labels)
     except (TypeError, RuntimeError):  # a number, or a sparse array
-        raise ValueError(f"labels are a {type(labels).__name__}; allowed is a list or an array, one label per sample") from None
+        raise ValueError(
+            f"labels are a {type(labels).__name__}; allowed is a list or an array, one label per sample"
+        ) from None
 
 
 def _plain(x: Any) -> Any:
@@ -84,11 +123,15 @@ def _checked(x: Any, i: int) -> int | str:
         if x == x // 1:
             return int(x)
         raise ValueError(
-            f"labels are measured numbers (sample {i} has {x:g}), not classes; give integers or strings: a score compares classes, "
+            f"labels are measured numbers (sample {i} has {x:g}), not classes; give integers or strings: a score "
+            "compares classes, "
             "so sort what was measured into a few of them"
         )
     hint = "; labels.argmax(axis=1) if they are one-hot" if isinstance(x, (list, tuple)) else ""
-    raise ValueError(f"sample {i} has the label {str(x)[:60]}, a {type(x).__name__}; allowed is one integer or string per sample{hint}")
+    raise ValueError(
+        f"sample {i} has the label {str(x)[:60]}, a {type(x).__name__}; allowed is one integer or string per "
+        f"sample{hint}"
+    )
 
 
 def check(codes: np.ndarray, classes: Sequence[str], name: str) -> None:
@@ -104,15 +147,19 @@ def check(codes: np.ndarray, classes: Sequence[str], name: str) -> None:
         raise ValueError(f"{name} holds no samples; give at least two of each class")
     if (counts > 0).sum() < 2:
         raise ValueError(
-            f"all {len(codes)} samples of {name} are of class {classes[counts.argmax()]!r}; a score compares classes: give samples "
+            f"all {len(codes)} samples of {name} are of class {classes[counts.argmax()]!r}; a score compares "
+            "classes: give samples "
             "of at least two"
         )
     if all(split_of(k) for k in classes):
-        raise ValueError(f"the classes of {name} are called {', '.join(classes)}, which are splits of a data set; give one of them, "
-                         "with what is to be told apart as its classes")  # fmt: skip
+        raise ValueError(
+            f"the classes of {name} are called {', '.join(classes)}, which are splits of a data set; give one of them, "
+            "with what is to be told apart as its classes"
+        )
     for k in np.flatnonzero(counts < 2)[:1]:
         raise ValueError(
-            f"class {classes[k]!r} of {name} has {counts[k]} sample(s); give at least two of each class, or leave the class out"
+            f"class {classes[k]!r} of {name} has {counts[k]} sample(s); give at least two of each class, or leave "
+            "the class out"
         )
 
 

@@ -30,10 +30,19 @@ from ..store import content
 from ..store.schema import near
 
 SOME_TEXT_MODELS = (
-    "bert-base-uncased", "bert-base-cased", "bert-base-multilingual-cased", "distilbert-base-uncased", "roberta-base",
-    "roberta-large", "albert-base-v2", "microsoft/deberta-v3-base", "google/electra-base-discriminator", "xlm-roberta-base",
-    "sentence-transformers/all-MiniLM-L6-v2", "gpt2",
-)  # fmt: skip
+    "bert-base-uncased",
+    "bert-base-cased",
+    "bert-base-multilingual-cased",
+    "distilbert-base-uncased",
+    "roberta-base",
+    "roberta-large",
+    "albert-base-v2",
+    "microsoft/deberta-v3-base",
+    "google/electra-base-discriminator",
+    "xlm-roberta-base",
+    "sentence-transformers/all-MiniLM-L6-v2",
+    "gpt2",
+)
 
 Load = Callable[[], Model]
 
@@ -53,8 +62,8 @@ class Candidate:
     caution : str
         What a reader should know about it.
     is_classifier : bool
-        Whether it is known to end in a classifier. Of a network of the reader's that cannot be told: a metric learner's embedding
-        is a linear layer, too.
+        Whether it is known to end in a classifier. Of a network of the reader's that cannot be told: a metric learner's
+        embedding is a linear layer, too.
     """
 
     name: str
@@ -107,7 +116,8 @@ def _named(given: Any) -> dict[str, Any]:
     for name, what in given:
         if name in named:
             raise ValueError(
-                f"two models are called {name!r}: give each a name of its own, as in models={{'first': ..., 'second': ...}}, "
+                f"two models are called {name!r}: give each a name of its own, as in models={{'first': ..., "
+                f"'second': ...}}, "
                 "or 'first=resnet50:first.pth'"
             )
         named[name] = what
@@ -117,7 +127,11 @@ def _named(given: Any) -> dict[str, Any]:
 def _name_of(what: Any) -> str:
     if isinstance(what, (str, Path)):
         name, is_file, _ = str(what).partition("=")
-        return name if is_file or Path(name).suffix not in weights.SUFFIXES else re.sub(r"-[0-9a-f]{16}$", "", Path(name).stem)
+        return (
+            name
+            if is_file or Path(name).suffix not in weights.SUFFIXES
+            else re.sub(r"-[0-9a-f]{16}$", "", Path(name).stem)
+        )
     network = what[0] if isinstance(what, tuple) else what
     return str(getattr(network, "name", type(network).__name__))
 
@@ -132,7 +146,8 @@ def _image_model(name: str, what: Any) -> Callable[[], Candidate]:
         return partial(_of_network, name, *what)
     if not isinstance(what, (str, Path)):
         raise ValueError(
-            f"model {name!r} is a {type(what).__name__}; allowed are a name, 'ARCHITECTURE=FILE', a torch.nn.Module, and a "
+            f"model {name!r} is a {type(what).__name__}; allowed are a name, 'ARCHITECTURE=FILE', a torch.nn.Module, "
+            "and a "
             "pair of a module and its transform"
         )
     _, is_file, right = str(what).partition("=")
@@ -149,7 +164,8 @@ def _check_architecture(name: str) -> None:
     if name not in networks.names():
         hint = near(name, networks.names()) or "nothing torchvision has is called like it"
         raise ValueError(
-            f"unknown model {name!r}: {hint} Allowed are the names of torchvision.models.list_models(), {TIMM}NAME, ARCHITECTURE=FILE "
+            f"unknown model {name!r}: {hint} Allowed are the names of torchvision.models.list_models(), {TIMM}NAME, "
+            "ARCHITECTURE=FILE "
             f"with a file of weights ({', '.join(weights.SUFFIXES)}), and torch.nn.Module"
         )
 
@@ -166,7 +182,9 @@ def _load_published(name: str, architecture: str) -> ImageModel:
 
 
 def _of_path(name: str, what: str, right: str) -> Callable[[], Candidate]:
-    """``ARCHITECTURE=FILE``, ``NAME=ARCHITECTURE:FILE``, or a file that this project trained, which says its own architecture."""
+    """``ARCHITECTURE=FILE``, ``NAME=ARCHITECTURE:FILE``, or a file that this project trained, which says its own
+    architecture.
+    """
     architecture, colon, file = right.partition(":")
     if not colon or Path(right).exists():
         architecture, file = what.partition("=")[0], right
@@ -176,7 +194,8 @@ def _of_path(name: str, what: str, right: str) -> Callable[[], Candidate]:
     spec = _spec_inside(path)
     if spec and colon and architecture != spec["architecture"]:
         raise ValueError(
-            f"model {name!r}: {path.name} says of itself that it is a {spec['architecture']}, not a {architecture}; leave the name out"
+            f"model {name!r}: {path.name} says of itself that it is a {spec['architecture']}, not a {architecture}; "
+            "leave the name out"
         )
     if spec is None:
         if architecture not in networks.names() and not architecture.startswith(TIMM):
@@ -252,7 +271,9 @@ def _of_hub(name: str, where: str) -> Candidate:
         load = partial(_load_text, name, where)
         load()  # downloads what is missing
     except Exception as error:  # what is no model of its kind raises errors of any type
-        raise OSError(f"{where}: {_why_not(where, (str(error).strip() or type(error).__name__).splitlines()[0])}") from None
+        raise OSError(
+            f"{where}: {_why_not(where, (str(error).strip() or type(error).__name__).splitlines()[0])}"
+        ) from None
     folder = Path(where)
     if folder.is_dir():
         hasher = hashlib.sha256()
@@ -266,11 +287,18 @@ def _of_hub(name: str, where: str) -> Candidate:
 
 def _why_not(where: str, error: str) -> str:
     if Path(where).is_dir():
-        return f"this folder holds no model that transformers can read ({error[:160]}): it needs config.json, weights and a tokenizer"
+        return (
+            f"this folder holds no model that transformers can read ({error[:160]}): it needs config.json, "
+            "weights and a tokenizer"
+        )
     hint = "" if where in SOME_TEXT_MODELS else near(where, SOME_TEXT_MODELS)
-    return (f"neither a folder here nor a model that could be had from Hugging Face ({error[:160]}){hint and '; ' + hint}; without a network, "
-            f"run `hf download {where} --local-dir FOLDER` where there is one and give FOLDER (config.json, model.safetensors, tokenizer) "
-            "in place of the name")  # fmt: skip
+    return (
+        "neither a folder here nor a model that could be had from Hugging Face "
+        f"({error[:160]}){hint and '; ' + hint}; without a network, "
+        f"run `hf download {where} --local-dir FOLDER` where there is one and give FOLDER (config.json, "
+        "model.safetensors, tokenizer) "
+        "in place of the name"
+    )
 
 
 def _transformers():

@@ -36,8 +36,10 @@ FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
 LEVEL = 1.96  # standard errors on either side: 95 % of a normal distribution
 
 MEANING = (
-    "A score says how ready a model's features of these samples are to tell these classes apart, compared with the other models in "
-    "this table. It is not an accuracy, cannot be compared with another table's, and does not know what fine-tuning will change: "
+    "A score says how ready a model's features of these samples are to tell these classes apart, compared with the "
+    "other models in "
+    "this table. It is not an accuracy, cannot be compared with another table's, and does not know what fine-tuning "
+    "will change: "
     "fine-tune the first few and compare them, not the first one only."
 )
 
@@ -70,8 +72,8 @@ def rank(
     ----------
     data : path, data set or arrays
         *Images:* a folder with one folder of images per class (``train/`` is taken if there are ``train/`` and
-        ``test/``), in any raster format that Pillow reads (`datasets.decode.FORMATS`); a data set in torchvision's manner
-        without transform, whose items say their labels; or uint8 images (n, height, width, 3) with ``labels``.
+        ``test/``), in any raster format that Pillow reads (`extraction.decode.FORMATS`); a data set in torchvision's
+        manner without transform, whose items say their labels; or uint8 images (n, height, width, 3) with ``labels``.
         *Texts:* a ``.csv`` or JSON-lines file, a DataFrame, or a list with ``labels``.
         *Features*, taken elsewhere: ``.npz`` files or a folder of them, each with ``features`` and ``labels``; or a
         dict of one entry per model: features (n, d) with ``labels``, a pair (features, labels), a path, a
@@ -102,9 +104,10 @@ def rank(
         Draws the sub-sample and the resamples.
     cache : bool or path
         Where features and scores are kept: True for ``data/cache/rank`` (``NCREPRO_CACHE`` in the environment names
-        another place for ``data/cache``), False for nowhere. They are found again by the content of samples and weights, and of
-        modules and transforms by all that they hold and the files of their classes. Nothing is kept of what cannot be
-        told apart so, as of a lambda. (Code that these files import does not count: while you change it, use False.)
+        another place for ``data/cache``), False for nowhere. They are found again by the content of samples and
+        weights, and of modules and transforms by all that they hold and the files of their classes. Nothing is kept of
+        what cannot be told apart so, as of a lambda. (Code that these files import does not count: while you change it,
+        use False.)
     progress : bool
         Show a bar per model, with samples per second, and the cautions at the end, on standard error.
 
@@ -129,13 +132,13 @@ def rank(
     Notes
     -----
     The interval is the total plus and minus 1.96 standard errors, from totals of resamples under the min-max of the
-    full data. It is centred on the total of the full data, not on the resamples' mean: a resample holds samples twice and
-    so looks more separable than it is. Of more than 4,000 samples a resample takes so many, and its deviations shrink by the
-    square root of the share.
+    full data. It is centred on the total of the full data, not on the resamples' mean: a resample holds samples twice
+    and so looks more separable than it is. Of more than 4,000 samples a resample takes so many, and its deviations
+    shrink by the square root of the share.
 
     Examples
     --------
-    >>> table = ncrepro.rank("path/to/folder", models=["resnet50", "mobilenet_v3_large"], metrics=["ncti", "face", "logme"])
+    >>> table = ncrepro.rank("path/to/folder", models=["resnet50", "mobilenet_v3_large"])
     """
     names = _checked(metrics, on_error, n_bootstrap, batch_size)
     folder = paths.cache("rank") if cache is True else Path(cache).expanduser() if cache else None
@@ -219,7 +222,8 @@ def _check_folder(folder: Path | None) -> None:
         (folder / ".writable").unlink(missing_ok=True)
     except OSError as error:
         raise OSError(
-            f"features cannot be kept in {folder} ({error.strerror}): name another folder with cache=FOLDER, or with NCREPRO_CACHE in "
+            f"features cannot be kept in {folder} ({error.strerror}): name another folder with cache=FOLDER, or with "
+            "NCREPRO_CACHE in "
             "the environment; with cache=False nothing is kept"
         ) from None
 
@@ -280,7 +284,9 @@ def _work(
         spent, peak, cut = float(arrays["seconds"]), float(arrays["peak_mb"]), arrays.get("cut", cut)
         started = time.perf_counter()
     if probs is None and (of_source := _of_source(settings.metrics)):
-        raise ValueError(f"{model.name} has no source classifier, which metric {of_source[0]!r} needs; leave out one of the two")
+        raise ValueError(
+            f"{model.name} has no source classifier, which metric {of_source[0]!r} needs; leave out one of the two"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: said in the table
         if H is None:
@@ -320,7 +326,10 @@ def _check_terms(model: str, metrics: Sequence[str], terms: np.ndarray) -> None:
     for (metric, term), value in zip(_columns(metrics), terms, strict=True):
         if not np.isfinite(value):
             said = metric if term == metric else f"{metric}'s {term}"
-            raise ValueError(f"{said} of {model} is {value}: it cannot be computed from these features; leave out the metric or the model")
+            raise ValueError(
+                f"{said} of {model} is {value}: it cannot be computed from these features; leave out the metric or "
+                "the model"
+            )
 
 
 def _columns(metrics: Sequence[str]) -> list[tuple[str, str]]:
@@ -392,27 +401,38 @@ def _table(
     ordered = [metric for metric in metrics if slopes[metric].any()]
     opposed = [metric for metric in metrics if metric not in ordered and varies[metric].any()]
     if not ordered:
-        why = f"the terms of {' and of '.join(opposed)} cancel out; take more metrics or models" if opposed else "are they the same model?"
+        why = (
+            f"the terms of {' and of '.join(opposed)} cancel out; take more metrics or models"
+            if opposed
+            else "are they the same model?"
+        )
         raise ValueError(f"every metric gives all models the same score, so there is no order: {why}")
     lowest, highest = scores[ordered].min(), scores[ordered].max()
     total = ((scores[ordered] - lowest) / (highest - lowest)).mean(axis=1)
     slopes = slopes / len(ordered)
     error, tied = _errors(made, total, slopes.to_numpy())
     agreement = ranking.mutual_agreement(scores[ordered])
-    table = pd.DataFrame({
-        "model": names,
-        **scores.to_dict("list"),
-        "total": total.to_list(),
-        "low": (total - LEVEL * error).to_list(),
-        "high": (total + LEVEL * error).to_list(),
-        "agreement": _agreement(scores[ordered]).to_list(),
-        **{column: [arrays[column].item() for arrays in made] for column in ("n_samples", "n_features", "seconds", "peak_mb")},
-        "caution": [_caution(model, arrays, metrics) for model, arrays in zip(pool, made, strict=True)],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "model": names,
+            **scores.to_dict("list"),
+            "total": total.to_list(),
+            "low": (total - LEVEL * error).to_list(),
+            "high": (total + LEVEL * error).to_list(),
+            "agreement": _agreement(scores[ordered]).to_list(),
+            **{
+                column: [arrays[column].item() for arrays in made]
+                for column in ("n_samples", "n_features", "seconds", "peak_mb")
+            },
+            "caution": [_caution(model, arrays, metrics) for model, arrays in zip(pool, made, strict=True)],
+        }
+    )
     table = table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
     table.insert(0, "rank", table["total"].rank(ascending=False, method="min").astype(int))
     constant = [" ".join(dict.fromkeys(column)) for column in columns if not varies[column]]
-    cautions = _cautions(table["model"].tolist(), counts, agreement, tied, constant, opposed, error.index[error.isna()].tolist())
+    cautions = _cautions(
+        table["model"].tolist(), counts, agreement, tied, constant, opposed, error.index[error.isna()].tolist()
+    )
     table.attrs = {
         "cautions": cautions + _cautions_of_data(pool[0].classes if target is None else target.data.classes, target),
         "meaning": MEANING,
@@ -425,8 +445,8 @@ def _table(
 
 
 def _scores(terms: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
-    """Each metric's score, models x metrics; by how much its min-max over the pool rises with each of its terms; and whether
-    that term varies over the pool.
+    """Each metric's score, models x metrics; by how much its min-max over the pool rises with each of its terms; and
+    whether that term varies over the pool.
 
     A term that is the same for all models has slope 0, and so has every term of a metric whose score is.
     """
@@ -464,7 +484,9 @@ def _errors(made: list[Arrays], total: pd.Series, slopes: np.ndarray) -> tuple[p
 
 
 def _agreement(scores: pd.DataFrame) -> pd.Series:
-    """Per model: 1 if all metrics give it the same rank, 0 if one puts it first and another last; NaN for one metric."""
+    """Per model: 1 if all metrics give it the same rank, 0 if one puts it first and another last; NaN for one
+    metric.
+    """
     if scores.shape[1] < 2:
         return pd.Series(np.nan, index=scores.index)
     ranks = scores.rank(ascending=False)
@@ -477,7 +499,9 @@ def _caution(model: Candidate | Features, arrays: Arrays, metrics: tuple[str, ..
     cut, length = arrays["cut"].tolist()
     short = f"{cut} of {n} texts were cut, as it reads {length} tokens at most" if cut else ""
     of_source = _of_source(metrics)
-    assumed = "its outputs were taken for source classes: if they are an embedding, leave out " + " and ".join(of_source)
+    assumed = "its outputs were taken for source classes: if they are an embedding, leave out " + " and ".join(
+        of_source
+    )
     assumed = assumed if of_source and not getattr(model, "is_classifier", True) else ""
     return "; ".join(filter(None, (wide, short, assumed, getattr(model, "caution", ""))))
 
@@ -495,7 +519,8 @@ def _cautions(
     said = []
     if len(models) < FEW_MODELS:
         said.append(
-            f"there are {len(models)} models only: totals are relative to the pool, and one model more or less can move them all"
+            f"there are {len(models)} models only: totals are relative to the pool, and one model more or less can "
+            "move them all"
         )
     if counts.min() < FEW_SAMPLES:
         said.append(f"the smallest class has {counts.min()} samples (under {FEW_SAMPLES}): scores of so few wobble")
@@ -514,20 +539,27 @@ def _cautions(
     if constant:
         said.append(f"the same for all models, and so left out of the totals: {', '.join(constant)}")
     for metric in opposed:
-        said.append(f"the terms of {metric} cancel out: its total is the same for all models, and so left out of the ranking")
+        said.append(
+            f"the terms of {metric} cancel out: its total is the same for all models, and so left out of the ranking"
+        )
     return said
 
 
 def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str]:
     """What a reader should look at in the data."""
-    said = [f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in alike(classes)]
+    said = [
+        f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in alike(classes)
+    ]
     if hidden := [name for name in classes if folders.hidden(name)]:
         said.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
     if target and target.skipped:
         said.append(f"{len(target.skipped)} images could not be read and were left out, the first {target.skipped[0]}")
     if ignored := getattr(target and target.data, "ignored", ()):
-        said.append(f"{len(ignored)} files among the images were not looked at, as they lie in no class or have no image's suffix, "
-                    f"the first {ignored[0]}")  # fmt: skip
+        said.append(
+            f"{len(ignored)} files among the images were not looked at, as they lie in no class or have no image's "
+            "suffix, "
+            f"the first {ignored[0]}"
+        )
     return said
 
 

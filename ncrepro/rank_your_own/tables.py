@@ -25,7 +25,8 @@ def read(path: Path, text: str, label: str) -> tuple[list, list]:
     Raises
     ------
     ValueError
-        If there is no such file or column, it cannot be read as its suffix says, or a row has more fields than the header.
+        If there is no such file or column, it cannot be read as its suffix says, or a row has more fields than the
+        header.
     """
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
@@ -63,7 +64,8 @@ def _csv(file, text: str, label: str) -> Iterator[tuple[str, str]]:
         for row in rows:
             if any(field.strip() for field in row[len(header) :]):
                 raise ValueError(
-                    f"line {rows.line_num} has {len(row)} fields, but the header names {len(header)} columns; put texts with commas "
+                    f"line {rows.line_num} has {len(row)} fields, but the header names {len(header)} columns; put "
+                    "texts with commas "
                     "into double quotes, and give every column a name"
                 )
             if row:

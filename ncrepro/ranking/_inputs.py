@@ -10,17 +10,21 @@ def check_table(table: pd.DataFrame, name: str, column: str) -> None:
     if len(table) < 2:
         raise ValueError(f"{name} holds {len(table)} model(s), but a ranking needs a pool of at least 2; add models")
     if not table.index.is_unique:
-        raise ValueError(f"{name} names models twice: {sorted(set(table.index[table.index.duplicated()]))}; "
-                         "give each model one row")
+        raise ValueError(
+            f"{name} names models twice: {sorted(set(table.index[table.index.duplicated()]))}; give each model one row"
+        )
     bad = ~np.isfinite(table.to_numpy(float))
     if bad.any():
         where = [f"model {table.index[m]!r}, {column} {table.columns[t]!r}" for m, t in np.argwhere(bad)[:3]]
-        raise ValueError(f"{name} must be finite, found {table.to_numpy(float)[bad][0]} for {'; '.join(where)}; "
-                         "compute the value again, or leave the model out")
+        raise ValueError(
+            f"{name} must be finite, found {table.to_numpy(float)[bad][0]} for {'; '.join(where)}; "
+            "compute the value again, or leave the model out"
+        )
 
 
 def pool(scores, accuracies, several_targets=False):
-    """Scores and accuracies of the same models, as float arrays (models,) or, with several targets, (targets, models).
+    """Scores and accuracies of the same models, as float arrays (models,) or, with several targets, (targets,
+    models).
     """
     scores, accuracies = (pd.Series(x) if isinstance(x, Mapping) else x for x in (scores, accuracies))
     if isinstance(scores, (pd.Series, pd.DataFrame)) and isinstance(accuracies, (pd.Series, pd.DataFrame)):
@@ -32,20 +36,26 @@ def pool(scores, accuracies, several_targets=False):
     arrays = [np.asarray(x, dtype=float) for x in (scores, accuracies)]
     dimensions = (1, 2) if several_targets else (1,)
     if arrays[0].shape != arrays[1].shape or arrays[0].ndim not in dimensions:
-        raise ValueError(f"scores have shape {arrays[0].shape} and accuracies {arrays[1].shape}; both must be (models,)"
-                         f"{' or (models, targets)' if several_targets else ''}")
+        raise ValueError(
+            f"scores have shape {arrays[0].shape} and accuracies {arrays[1].shape}; both must be (models,)"
+            f"{' or (models, targets)' if several_targets else ''}"
+        )
     if len(arrays[0]) < 2:
         raise ValueError(f"a ranking needs a pool of at least 2 models, found {len(arrays[0])}; add models")
     arrays = [np.atleast_2d(x.T) if several_targets else x for x in arrays]
-    for name, values in zip(("scores", "accuracies"), arrays):
+    for name, values in zip(("scores", "accuracies"), arrays, strict=False):
         if not np.isfinite(values).all():
             which = int(np.argwhere(~np.isfinite(values))[0][-1])
             model = scores.index[which] if isinstance(scores, (pd.Series, pd.DataFrame)) else which
-            raise ValueError(f"{name} must be finite, found {values[~np.isfinite(values)][0]} for model {model!r}; "
-                             "compute the value again, or leave the model out")
+            raise ValueError(
+                f"{name} must be finite, found {values[~np.isfinite(values)][0]} for model {model!r}; "
+                "compute the value again, or leave the model out"
+            )
         if is_constant(values).any():
-            raise ValueError(f"{name} are constant ({values[is_constant(values)].flat[0]:g} for every model), so no "
-                             "correlation exists; check how they were computed, or add models that differ")
+            raise ValueError(
+                f"{name} are constant ({values[is_constant(values)].flat[0]:g} for every model), so no "
+                "correlation exists; check how they were computed, or add models that differ"
+            )
     return arrays
 
 
@@ -54,9 +64,11 @@ def _check_same_names(kind, ours, theirs):
         if not index.is_unique:
             raise ValueError(f"{name} name {kind} twice: {sorted(set(index[index.duplicated()]))}; keep one of each")
     if set(ours) != set(theirs):
-        raise ValueError(f"scores and accuracies name different {kind}: only in scores "
-                         f"{sorted(set(ours) - set(theirs))}, only in accuracies {sorted(set(theirs) - set(ours))}; "
-                         f"give both the same {kind}")
+        raise ValueError(
+            f"scores and accuracies name different {kind}: only in scores "
+            f"{sorted(set(ours) - set(theirs))}, only in accuracies {sorted(set(theirs) - set(ours))}; "
+            f"give both the same {kind}"
+        )
 
 
 def is_constant(x):

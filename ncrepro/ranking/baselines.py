@@ -30,6 +30,7 @@ def static_baseline(accuracies: pd.DataFrame) -> pd.DataFrame:
     """
     check_table(accuracies, "accuracies", "target")
     if accuracies.shape[1] < 2:
-        raise ValueError(f"the static baseline needs at least 2 targets, found {list(accuracies.columns)}; "
-                         "add a target")
+        raise ValueError(
+            f"the static baseline needs at least 2 targets, found {list(accuracies.columns)}; add a target"
+        )
     return accuracies.rsub(accuracies.sum(axis=1), axis=0) / (accuracies.shape[1] - 1)

@@ -131,8 +131,10 @@ def _weighted_kendall(s, a):
         order = np.lexsort((-second, -first), axis=-1)  # best model first
         weight = np.empty(s.shape)
         np.put_along_axis(weight, order, np.broadcast_to(1 / np.arange(1.0, s.shape[-1] + 1), s.shape), axis=-1)
-        agree, untied_s, untied_a = (np.sum(weight * pairs.sum(axis=-1), axis=-1)  # = sum over i < j of w_i + w_j
-                                     for pairs in (concordance, tied_s, tied_a))
+        agree, untied_s, untied_a = (
+            np.sum(weight * pairs.sum(axis=-1), axis=-1)  # = sum over i < j of w_i + w_j
+            for pairs in (concordance, tied_s, tied_a)
+        )
         taus.append(agree / np.sqrt(untied_s * untied_a))
     return (taus[0] + taus[1]) / 2
 
@@ -147,7 +149,9 @@ def _pearson(s, a):
 
 
 def _centred(x):
-    """Distances from the mean, scaled by a power of two, which changes no digit: their squares are never infinite or 0."""
+    """Distances from the mean, scaled by a power of two, which changes no digit: their squares are never infinite
+    or 0.
+    """
     x = np.ldexp(x, -np.frexp(np.abs(x).max(axis=-1, keepdims=True))[1])
     return x - x.mean(axis=-1, keepdims=True)
 

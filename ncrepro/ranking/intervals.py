@@ -8,8 +8,9 @@ from ._inputs import is_constant, pool
 from .correlation import KERNELS
 
 
-def bootstrap_interval(statistic: Callable, scores, accuracies, n: int = 2000, seed: int = 0,
-                       level: float = 0.95) -> tuple[float, float]:
+def bootstrap_interval(
+    statistic: Callable, scores, accuracies, n: int = 2000, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
     """Percentile bootstrap interval of a statistic, resampling the models of the pool.
 
     It answers: how far could this value move if other models of the same kind had been in the pool? Each model keeps
@@ -51,8 +52,10 @@ def bootstrap(statistic: Callable, scores, accuracies, n: int = 2000, seed: int 
     Parameters and errors as for `bootstrap_interval`, which says what is kept fixed.
     """
     if statistic not in KERNELS:
-        raise ValueError(f"statistic {getattr(statistic, '__name__', statistic)!r} is not known here; use one of "
-                         f"ranking.{', ranking.'.join(f.__name__ for f in KERNELS)}")
+        raise ValueError(
+            f"statistic {getattr(statistic, '__name__', statistic)!r} is not known here; use one of "
+            f"ranking.{', ranking.'.join(f.__name__ for f in KERNELS)}"
+        )
     s, a = pool(scores, accuracies, several_targets=True)  # (targets, models)
     rng = np.random.default_rng(seed)
     drawn = rng.integers(s.shape[-1], size=(n, s.shape[-1]))  # (n, models)
@@ -60,4 +63,4 @@ def bootstrap(statistic: Callable, scores, accuracies, n: int = 2000, seed: int 
         redo = again.any(axis=0)
         drawn[redo] = rng.integers(s.shape[-1], size=(redo.sum(), s.shape[-1]))
     kernel = KERNELS[statistic]
-    return np.mean([kernel(s_t[drawn], a_t[drawn]) for s_t, a_t in zip(s, a)], axis=0)
+    return np.mean([kernel(s_t[drawn], a_t[drawn]) for s_t, a_t in zip(s, a, strict=False)], axis=0)

@@ -59,8 +59,10 @@ def normalise(terms_by_model, weights: Mapping[str, float] | None = None) -> pd.
         raise ValueError("every term has weight 0, so nothing is left to add up; give one term another weight")
     for term in used:
         if not varies(table[term]):
-            raise ValueError(f"term {term!r} is constant over the pool ({table[term].iloc[0]:g} for all {len(table)} "
-                             f"models), so its min-max is undefined; leave it out with weights={{{term!r}: 0}}")
+            raise ValueError(
+                f"term {term!r} is constant over the pool ({table[term].iloc[0]:g} for all {len(table)} "
+                f"models), so its min-max is undefined; leave it out with weights={{{term!r}: 0}}"
+            )
     table = table[used]
     return (table - table.min()) / (table.max() - table.min()) * pd.Series(weight)[used]
 

@@ -46,7 +46,9 @@ class Noise:
     def like(self, accuracies: pd.DataFrame) -> "Noise":
         """The noise of these models and targets; what lacks one of them is left out."""
         found = self.map(lambda table: table.reindex(index=accuracies.index, columns=accuracies.columns))
-        images, seeds = (None if table is None or table.isna().any(axis=None) else table for table in (found.images, found.seeds))
+        images, seeds = (
+            None if table is None or table.isna().any(axis=None) else table for table in (found.images, found.seeds)
+        )
         return Noise(images, seeds, tuple(run for run in found.runs if not run["accuracy"].isna().any(axis=None)))
 
 
@@ -79,8 +81,8 @@ def draws(
     r"""What rankings are worth in ``n`` pools that could have been.
 
     A draw takes the models with replacement; the accuracies, and the scores where they are kept, of one run of all; and
-    moves the accuracies by what other test images (and, without runs, another fine-tuning) would do to them. The same seed
-    draws the same for every ranking.
+    moves the accuracies by what other test images (and, without runs, another fine-tuning) would do to them. The same
+    seed draws the same for every ranking.
 
     Parameters
     ----------
@@ -97,15 +99,15 @@ def draws(
     Returns
     -------
     DataFrame, n x (metric, target)
-        NaN where a metric has no value for a model or the same for all, and everywhere if fewer than `FEW` models are to be
-        drawn from. In a draw without an order the correlation is 0.
+        NaN where a metric has no value for a model or the same for all, and everywhere if fewer than `FEW` models are
+        to be drawn from. In a draw without an order the correlation is 0.
 
     Notes
     -----
-    The accuracies hold their noise already. To add it once more pulls every correlation towards 0; the mean of this pull is
-    taken back, and what remains is the spread. Percentile intervals of few models are too narrow; deviations from the mean
-    are widened by :math:`\sqrt{m/(m-1)}\, t_{0.95,m-1}/z_{0.95}` for m models (Hesterberg, *The American Statistician* 69,
-    2015: "expanded percentile interval").
+    The accuracies hold their noise already. To add it once more pulls every correlation towards 0; the mean of this
+    pull is taken back, and what remains is the spread. Percentile intervals of few models are too narrow; deviations
+    from the mean are widened by :math:`\sqrt{m/(m-1)}\, t_{0.95,m-1}/z_{0.95}` for m models (Hesterberg, *The American
+    Statistician* 69, 2015: "expanded percentile interval").
     """
     if statistic not in _KERNELS:
         raise ValueError(f"unknown statistic {statistic!r}: choose one of {', '.join(_KERNELS)}")
@@ -126,11 +128,17 @@ def draws(
     spread = _spread(accuracies, noise, components)
     for i, target in enumerate(accuracies.columns):
         moved = rng.standard_normal((n, n_models)) * spread[:, i]
-        shown = [name for name, table in tables.items() if _is_judged(table.loc[left, target], accuracies.loc[left, target], statistic)]
+        shown = [
+            name
+            for name, table in tables.items()
+            if _is_judged(table.loc[left, target], accuracies.loc[left, target], statistic)
+        ]
         found = np.empty((len(shown), n))
         for r, run in enumerate(runs if shown else ()):
             rows = np.arange(r, n, len(runs))
-            s = np.stack([(run if kept else runs[0])[name][target].fillna(0).to_numpy(float) for name in shown])  # (K, m)
+            s = np.stack(
+                [(run if kept else runs[0])[name][target].fillna(0).to_numpy(float) for name in shown]
+            )  # (K, m)
             a = np.broadcast_to(run["accuracy"][target].to_numpy(float), (len(rows), n_models))
             found[:, rows] = _KERNELS[statistic](s, a + moved[rows], counts[rows])
             if moved.any():
@@ -148,7 +156,9 @@ def drawn_models(n_models: int, rng: np.random.Generator, n: int = DRAWS) -> np.
 
 
 def widened(found: np.ndarray, n_models: int) -> np.ndarray:
-    """Draws (..., n) of so many models, with their deviations from the mean made as large as they should be; see `draws`."""
+    """Draws (..., n) of so many models, with their deviations from the mean made as large as they should be; see
+    `draws`.
+    """
     if n_models < FEW:
         return np.full_like(found, np.nan)
     mean = found.mean(axis=-1, keepdims=True)
@@ -164,8 +174,12 @@ def mean_over_targets(values: pd.DataFrame) -> pd.DataFrame:
 def interval(values: pd.DataFrame | pd.Series, level: float = 0.95):
     """The middle ``level`` of `draws` of a correlation, by column: (low, high), within -1 and 1."""
     low, high = ((1 - level) / 2, (1 + level) / 2)
-    return tuple(values.quantile(q).clip(-1, 1) if isinstance(values, pd.DataFrame) else float(np.clip(values.quantile(q), -1, 1))
-                 for q in (low, high))
+    return tuple(
+        values.quantile(q).clip(-1, 1)
+        if isinstance(values, pd.DataFrame)
+        else float(np.clip(values.quantile(q), -1, 1))
+        for q in (low, high)
+    )
 
 
 def _tables(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -175,7 +189,9 @@ def _tables(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, pd.Data
 
 
 def _is_judged(score: pd.Series, truth: pd.Series, statistic: str) -> bool:
-    """Whether every model has a score and there is an order; a choice by equal scores is one by lot, and costs something too."""
+    """Whether every model has a score and there is an order; a choice by equal scores is one by lot, and costs
+    something too.
+    """
     return score.notna().all() and (statistic == "regret" or (score.nunique() > 1 and truth.nunique() > 1))
 
 
@@ -199,14 +215,16 @@ def _spread(accuracies: pd.DataFrame, noise: Noise, components: Sequence[str]) -
     return np.sqrt(variance)
 
 
-# The statistics: scores (K, models), accuracies (b, models), how often each model is drawn (b, models) -> (K, b) -------
+# The statistics: scores (K, models), accuracies (b, models), how often each model is drawn (b, models) -> (K, b)
+# -------
 
 
 def _weighted_kendall(s: np.ndarray, a: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """`ranking.weighted_kendall` of every metric on every draw.
 
-    A model that is drawn c times stands c times in the ranking, one copy after the other: sums over copies are sums over
-    models, weighted by c, and the c weights are a difference of harmonic numbers. All sums are products of matrices.
+    A model that is drawn c times stands c times in the ranking, one copy after the other: sums over copies are sums
+    over models, weighted by c, and the c weights are a difference of harmonic numbers. All sums are products of
+    matrices.
     """
     harmonic = np.concatenate([[0], np.cumsum(1 / np.arange(1.0, counts.sum(axis=1).max() + 1))])
     c = counts.astype(np.float32)

@@ -10,12 +10,14 @@ SURE = 0.95  # the one threshold
 HOLDS, FAILS, OPEN = WORDS = ("holds", "does not hold", "cannot be told here")
 
 RULE = f"""\
-A claim is made of statements, each of which says that one number is above another. How often a statement is true is counted in draws of what
-could have been otherwise: other models, other test images, another training (`ncrepro.ranking.resampling`). A statement **{HOLDS}** if it is true in
-{SURE:.0%} of the draws or more, **{FAILS}** if it is true in {1 - SURE:.0%} or fewer; else it **{OPEN}**. A claim of several statements
-{HOLDS} if every one does; it {FAILS} if one of its k statements is true in no more than {1 - SURE:.0%} / k of the draws, since one of many
-is easily false by luck. Of "some ranking does it" the same is asked the other way round. What rests on fewer than five models, or on one
-training, {OPEN}. Where nothing is drawn, in printed numbers and in constructed examples, a claim {HOLDS} or {FAILS}."""
+A claim is made of statements, each of which says that one number is above another. How often a statement is true is
+counted in draws of what could have been otherwise: other models, other test images, another training
+(`ncrepro.ranking.resampling`). A statement **{HOLDS}** if it is true in {SURE:.0%} of the draws or more, **{FAILS}**
+if it is true in {1 - SURE:.0%} or fewer; else it **{OPEN}**. A claim of several statements {HOLDS} if every one does;
+it {FAILS} if one of its k statements is true in no more than {1 - SURE:.0%} / k of the draws, since one of many is
+easily false by luck. Of "some ranking does it" the same is asked the other way round. What rests on fewer than five
+models, or on one training, {OPEN}. Where nothing is drawn, in printed numbers and in constructed examples, a claim
+{HOLDS} or {FAILS}."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,18 @@ class Verdict:
     def __post_init__(self) -> None:
         for value in (self.if_false, self.if_true):
             if not isinstance(value, float) or not 0 <= value <= 1:
-                raise ValueError(f"a verdict rests on probabilities, 0.0 to 1.0, not on {value!r}; use likely, exact, every or some")
+                raise ValueError(
+                    f"a verdict rests on probabilities, 0.0 to 1.0, not on {value!r}; use likely, exact, every or some"
+                )
         if self.if_false + self.if_true < 1 - 1e-9:
-            raise ValueError(f"{self.if_false:g} and {self.if_true:g} would say that a claim is true and false; they add up to 1 or more")
+            raise ValueError(
+                f"{self.if_false:g} and {self.if_true:g} would say that a claim is true and false; they add up to 1 "
+                "or more"
+            )
 
     @property
     def word(self) -> str:
+        """One of the three words."""
         limit = 1 - SURE + 1e-12
         return HOLDS if self.if_false <= limit else FAILS if self.if_true <= limit else OPEN
 
@@ -115,6 +123,8 @@ def positive(difference, error, freedom: float = np.inf) -> list[Verdict]:
 
 
 def best(draws: pd.DataFrame) -> pd.Series:
-    """How often each column is the highest; those that are equally high share the draw. A column without values never is."""
+    """How often each column is the highest; those that are equally high share the draw. A column without values never
+    is.
+    """
     top = draws.eq(draws.max(axis=1), axis=0)
     return top.div(top.sum(axis=1), axis=0).mean()

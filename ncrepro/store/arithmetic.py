@@ -1,7 +1,9 @@
-"""The same bytes on every x86-64 CPU with AVX2: which instructions NumPy, SciPy and torch may use, and on how many threads.
+"""The same bytes on every x86-64 CPU with AVX2: which instructions NumPy, SciPy and torch may use, and on how many
+threads.
 
-The libraries read these settings once, when they are loaded, so `pin` is the first thing that importing this package does.
-``NCREPRO_ARITHMETIC=native`` leaves the choice to the libraries: faster on some CPUs, and other last digits on each.
+The libraries read these settings once, when they are loaded, so `pin` is the first thing that importing this package
+does. ``NCREPRO_ARITHMETIC=native`` leaves the choice to the libraries: faster on some CPUs, and other last digits on
+each.
 """
 
 import os
@@ -18,7 +20,8 @@ PINS = {
     "DNNL_MAX_CPU_ISA": "AVX2",
     "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",  # no bfloat16 inside
     "DNNL_DEFAULT_FPMATH_MODE": "STRICT",
-    "MKL_CBWR": "COMPATIBLE",  # torch's matrix products and decompositions; any other value means something else on an AMD
+    # torch's matrix products and decompositions; any other value means something else on an AMD
+    "MKL_CBWR": "COMPATIBLE",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # torch's exp and log, where MKL obeys
     "OPENBLAS_CORETYPE": "Haswell",  # NumPy's and SciPy's
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # NumPy's exp, log, sums
@@ -28,9 +31,18 @@ UNSET = ("OPENBLAS_L2_SIZE", "NPY_ENABLE_CPU_FEATURES")  # would undo some of th
 LOADED_ONCE = ("numpy", "scipy", "torch")
 # Distributions whose version decides numbers: what computes, what draws the data sets, and whose docstrings are one.
 DECIDE = (
-    "numpy", "scipy", "scikit-learn", "pandas", "torch", "torchvision", "segmentation_models_pytorch", "transformers", "tokenizers",
-    "matplotlib", "pillow",
-)  # fmt: skip
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "torch",
+    "torchvision",
+    "segmentation_models_pytorch",
+    "transformers",
+    "tokenizers",
+    "matplotlib",
+    "pillow",
+)
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _loaded_before: list[str] = []  # libraries that came before the pins
@@ -48,7 +60,9 @@ def pin() -> None:
 
 
 def wanted() -> bool:
-    """In a checkout of the compendium, unless its user says otherwise; a package installed elsewhere leaves its process alone."""
+    """In a checkout of the compendium, unless its user says otherwise; a package installed elsewhere leaves its process
+    alone.
+    """
     asked = os.environ.get("NCREPRO_ARITHMETIC") or "exact"
     if asked not in ("exact", "native"):
         raise ValueError(f"NCREPRO_ARITHMETIC is {asked!r}; allowed is 'exact' (the default) or 'native'")
@@ -56,7 +70,9 @@ def wanted() -> bool:
 
 
 def make_torch_deterministic() -> None:
-    """No algorithm of torch that may give other bits the next time; on a GPU, which is never byte-equal, speed comes first."""
+    """No algorithm of torch that may give other bits the next time; on a GPU, which is never byte-equal, speed comes
+    first.
+    """
     import torch  # loaded already by whoever calls this
 
     if wanted() and not torch.cuda.is_available():
@@ -78,7 +94,11 @@ def _choice() -> str | None:
     if wanted():
         return None
     native = os.environ.get("NCREPRO_ARITHMETIC") == "native"
-    return "NCREPRO_ARITHMETIC is 'native'" if native else "ncrepro is installed as a library, not run from a checkout of the compendium"
+    return (
+        "NCREPRO_ARITHMETIC is 'native'"
+        if native
+        else "ncrepro is installed as a library, not run from a checkout of the compendium"
+    )
 
 
 @cache
@@ -101,7 +121,11 @@ def _gpu() -> str | None:
 
 
 def _versions() -> str | None:
-    locked = dict(line.split(" ;")[0].split("==") for line in (_CHECKOUT / "requirements.txt").read_text().splitlines() if "==" in line)
+    locked = dict(
+        line.split(" ;")[0].split("==")
+        for line in (_CHECKOUT / "requirements.txt").read_text().splitlines()
+        if "==" in line
+    )
     for name in DECIDE:
         try:
             found = metadata.version(name).split("+")[0]  # 2.15.0+cpu computes as 2.15.0 does

@@ -36,7 +36,10 @@ def cached(path: Path, spec: dict, compute: Callable[[], Arrays]) -> Arrays:
 def load(path: Path, spec: dict) -> Arrays | None:
     """The arrays at ``path``, or None where there is no file, a torn one, or one that another spec made."""
     if path.exists() and not path.is_file():
-        raise OSError(f"{paths.relative(path)} is a folder or no plain file, where results are kept: remove it, and they are made again")
+        raise OSError(
+            f"{paths.relative(path)} is a folder or no plain file, where results are kept: remove it, and they are "
+            "made again"
+        )
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -52,7 +55,9 @@ def load(path: Path, spec: dict) -> Arrays | None:
 
 
 def damaged(files: Iterable[Path]) -> list[Path]:
-    """Those of ``files`` that are missing, torn or damaged. A file is read only if its size or time is not as it was last time."""
+    """Those of ``files`` that are missing, torn or damaged. A file is read only if its size or time is not as it was
+    last time.
+    """
     bad, whole = [], Register("whole")
     before = dict(whole)
     for file in files:
@@ -102,11 +107,15 @@ def write(path: Path, content: bytes | str) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write {path.name} ({len(content) / 1e6:.1f} MB): {error.strerror}") from None
+        raise OSError(
+            error.errno, f"cannot write {path.name} ({len(content) / 1e6:.1f} MB): {error.strerror}"
+        ) from None
 
 
 def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
-    """Write a results table, the same bytes on every system for the same numbers, and return it; see `cold` where nothing has run."""
+    """Write a results table, the same bytes on every system for the same numbers, and return it; see `cold` where
+    nothing has run.
+    """
     text = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
     if cold.is_shown(path):
         cold.keep(path, text)
@@ -116,12 +125,16 @@ def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def table(path: Path, compute: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
-    """A results table, computed and written; where its profile has not run (see `cold`), the committed one, and nothing is computed."""
+    """A results table, computed and written; where its profile has not run (see `cold`), the committed one, and nothing
+    is computed.
+    """
     return read_table(path, path.parent.parent.name) if cold.is_shown(path) else write_table(path, compute())
 
 
 def read_table(path: Path, profile: str) -> "pd.DataFrame":
-    """A table that `write_table` wrote; if it is missing or cannot be read, the error names it and says what makes it."""
+    """A table that `write_table` wrote; if it is missing or cannot be read, the error names it and says what makes
+    it.
+    """
     import pandas as pd  # takes half a second to import, and what only looks at artefacts does not need it
 
     try:

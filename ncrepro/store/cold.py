@@ -11,21 +11,24 @@ _kept: dict[Path, str] = {}  # tables that this session has computed; they end w
 
 
 class Missing(FileNotFoundError):
-    """A result that is not there, and the one command that makes it; in a notebook one line, with no traceback above it."""
+    """A result that is not there, and the one command that makes it; in a notebook one line, with no traceback above
+    it.
+    """
 
     def _render_traceback_(self) -> list[str]:  # asked for by IPython
         return [str(self)]
 
 
 def missing(what: str, profile: str) -> Missing:
+    """Say what is missing, and the command that makes it."""
     return Missing(f"{what}: run `make all PROFILE={profile}`")
 
 
 def is_cold(profile: str) -> bool:
     """Are a profile's committed tables shown in place of its own?
 
-    Only in a notebook that its reader runs, never under make; only if the profile has no table of its own, so that no result
-    rests on both; and only if there are committed tables. The first answer of a session stays.
+    Only in a notebook that its reader runs, never under make; only if the profile has no table of its own, so that no
+    result rests on both; and only if there are committed tables. The first answer of a session stays.
     """
     own = paths.results(profile)
     if own not in _answers:
@@ -46,7 +49,9 @@ def keep(table: Path, text: str) -> None:
 
 
 def source(table: Path) -> Path | StringIO:
-    """What a table is read from: itself or, where its profile is cold, what this session computed or what is committed."""
+    """What a table is read from: itself or, where its profile is cold, what this session computed or what is
+    committed.
+    """
     if not is_shown(table):
         return table
     profile, *rest = _parts(table)
@@ -76,7 +81,10 @@ def _is_read() -> bool:
 def _tell(profile: str) -> None:
     from IPython.display import Markdown, display  # is there: see `_is_read`
 
-    display(Markdown(
-        f"> **Profile `{profile}` has not run here: what needs trained models comes from its committed tables.** Nothing is trained, and "
-        f"nothing is written. `make all PROFILE={profile}` computes your own; then restart this notebook."
-    ))  # fmt: skip
+    display(
+        Markdown(
+            f"> **Profile `{profile}` has not run here: what needs trained models comes from its committed tables.** "
+            "Nothing is trained, and "
+            f"nothing is written. `make all PROFILE={profile}` computes your own; then restart this notebook."
+        )
+    )

@@ -27,7 +27,9 @@ def digest(path: Path) -> str | None:
 
 
 def of_data(folder: Path) -> dict[str, str | None]:
-    """What stands of a folder of somebody's data in the spec of what is made from it; the run that asks depends on it."""
+    """What stands of a folder of somebody's data in the spec of what is made from it; the run that asks depends on
+    it.
+    """
     trace.note("read", paths.relative(folder))
     return {"folder": digest(folder)}
 
@@ -57,7 +59,9 @@ def _of_folder(folder: Path) -> str:
 
 
 class Register(dict):
-    """What was found out about large files last time, so that they are read again only if their size or time changed."""
+    """What was found out about large files last time, so that they are read again only if their size or time
+    changed.
+    """
 
     def __init__(self, name: str):
         self.path = paths.cache("") / f"{name}.json"

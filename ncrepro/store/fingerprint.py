@@ -1,12 +1,13 @@
 """What a result rests on, computed from the code: every definition that a step reaches, and the libraries behind it.
 
-A *root* is ``package.module:name`` (a function, a class, a table), ``package.module`` (all of it), or a piece of code such as a
-notebook's cells. From the roots the code is followed by name: functions, classes and top-level tables that are named, in this
-package and in ``bench``, also by imports inside functions. Rules that keep this on the safe side:
+A *root* is ``package.module:name`` (a function, a class, a table), ``package.module`` (all of it), or a piece of code
+such as a notebook's cells. From the roots the code is followed by name: functions, classes and top-level tables that
+are named, in this package and in ``bench``, also by imports inside functions. Rules that keep this on the safe side:
 
-* Loading a module runs it, so its top-level statements count as soon as it is imported, and so do those of what it imports.
-* Of a class that is reached, the methods whose names occur as attributes in what is reached count; all of them where the class
-  inherits from a library's class, which may call them.
+* Loading a module runs it, so its top-level statements count as soon as it is imported, and so do those of what it
+  imports.
+* Of a class that is reached, the methods whose names occur as attributes in what is reached count; all of them where
+  the class inherits from a library's class, which may call them.
 * A module that is passed around, or imported under a computed name, counts as a whole.
 
 Comments, docstrings and the layout of the code do not count. The versions of all libraries that are imported do.
@@ -38,8 +39,10 @@ KEEPING = {
     "ncrepro.store.trace": "watches what is read and written",
     "ncrepro.lab.profiles": "what a profile asks for stands in the result's spec",
 }
-# Modules of these packages that are imported under a computed name are not looked into in the fingerprint of a *run*: which one it is
-# depends on the profile, and whoever imports it, and whoever makes or uses its results, notes the code that this rests on.
+# Modules of these packages that are imported under a computed name are not looked into in the fingerprint of a *run*:
+# which one it is depends on the profile, and whoever imports it, and whoever makes or uses its results, notes the code
+# that this rests
+# on.
 REPORTED = ("ncrepro.lab.tasks",)
 # Decorators that only enter a function into a list: the function does not run by being listed.
 LISTING = {"ncrepro.figures.index:figure"}
@@ -253,14 +256,21 @@ class _Module:
     def __init__(self, name: str, code: str, is_package: bool):
         self.name, self.tree, self.is_package = name, _without_docstrings(ast.parse(code)), is_package
         self.statements = list(_statements(self.tree.body))  # that run when it is loaded, less those inside definitions
-        self.definitions = {node.name: node for node in self.statements if isinstance(node, (*_FUNCTIONS, ast.ClassDef))}
-        self.own = [n for n in self.tree.body if not isinstance(n, (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom))]
+        self.definitions = {
+            node.name: node for node in self.statements if isinstance(node, (*_FUNCTIONS, ast.ClassDef))
+        }
+        self.own = [
+            n for n in self.tree.body if not isinstance(n, (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom))
+        ]
         self.assigned = {part.id for node in self.own for part in ast.walk(node) if isinstance(part, ast.Name)}
         self.imports: dict[str, str] = {}
         for node in ast.walk(self.tree):
             self.imports |= _imports(node, self)
         classes = {name: node for name, node in self.definitions.items() if isinstance(node, ast.ClassDef)}
-        self.methods = {name: {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)} for name, node in classes.items()}
+        self.methods = {
+            name: {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)}
+            for name, node in classes.items()
+        }
         self.inherits = {name: any(not self.is_ours(base) for base in node.bases) for name, node in classes.items()}
 
     def is_ours(self, base: ast.expr) -> bool:
@@ -271,7 +281,9 @@ class _Module:
 
     @cached_property
     def loading(self) -> tuple[set[str], tuple[str, ...], tuple[str, ...]]:
-        """What importing it does beside running its statements: libraries, modules of ours, and definitions under decorators of ours."""
+        """What importing it does beside running its statements: libraries, modules of ours, and definitions under
+        decorators of ours.
+        """
         libraries, loads = _imported(self.statements, self)
         decorated = [name for name, node in self.definitions.items() if any(map(self.runs, node.decorator_list))]
         return libraries, loads, tuple(decorated)
@@ -325,7 +337,11 @@ def _mentions_of(node: ast.AST, module: _Module) -> Mentions:
                     uses[tuple(rest)] = None
                 elif kind == "whole":
                     wholes[rest[0]] = None
-        elif isinstance(part, ast.Attribute) and id(part) not in chained and (target := _module_of(part, module)) is not None:
+        elif (
+            isinstance(part, ast.Attribute)
+            and id(part) not in chained
+            and (target := _module_of(part, module)) is not None
+        ):
             wholes[target] = None
         elif isinstance(part, ast.Call):
             called = part.func.attr if isinstance(part.func, ast.Attribute) else getattr(part.func, "id", "")
@@ -360,7 +376,9 @@ def _as_module(meant: str) -> str | None:
 
 
 def _meant(meant: str) -> tuple[str, ...]:
-    """What becomes of an imported name that is used: ``use`` of a name in a module of ours, a ``whole`` module, or ``nothing``."""
+    """What becomes of an imported name that is used: ``use`` of a name in a module of ours, a ``whole`` module, or
+    ``nothing``.
+    """
     package, _, name = meant.partition(":")
     if package.split(".")[0] not in trace.OURS:
         return ("nothing",)
@@ -377,7 +395,9 @@ def _computed(name: ast.expr, module: _Module) -> tuple[str, ...]:
         first = name.values[0]
         if isinstance(first, ast.Constant):
             package = str(first.value).rpartition(".")[0]
-        elif isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__":
+        elif (
+            isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__"
+        ):
             package = module.name
     if package is None:
         raise LookupError(f"{module.name}: import_module of a name of which not even the package is written out")
@@ -413,7 +433,10 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def _imports(node: ast.AST, module: _Module) -> dict[str, str]:
     """Local name -> what it stands for: ``module`` or ``module:name``."""
     if isinstance(node, ast.Import):
-        return {(alias.asname or alias.name.split(".")[0]): (alias.name if alias.asname else alias.name.split(".")[0]) for alias in node.names}
+        return {
+            (alias.asname or alias.name.split(".")[0]): (alias.name if alias.asname else alias.name.split(".")[0])
+            for alias in node.names
+        }
     if isinstance(node, ast.ImportFrom):
         package = node.module or ""
         if node.level:

@@ -38,8 +38,12 @@ class Job(NamedTuple):
     compute: Callable[[], Arrays]
 
 
-def run(title: str, jobs: list[Job], workers: int, keep: Callable[[Arrays], Arrays] = lambda arrays: arrays) -> list[Arrays]:
-    """Make what is missing on ``workers`` processes of one thread each, and return what to ``keep`` of every job's arrays."""
+def run(
+    title: str, jobs: list[Job], workers: int, keep: Callable[[Arrays], Arrays] = lambda arrays: arrays
+) -> list[Arrays]:
+    """Make what is missing on ``workers`` processes of one thread each, and return what to ``keep`` of every job's
+    arrays.
+    """
     missing = [job for job in jobs if artifacts.load(job.path, job.spec) is None]
     with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, file=sys.stdout, mininterval=1) as bar:
         for label in side_by_side(_make, missing, workers):
@@ -61,13 +65,16 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], work
     processes = ProcessPoolExecutor(workers, multiprocessing.get_context(START), _begin)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # a kernel always is
+            warnings.filterwarnings(
+                "ignore", "This process .* is multi-threaded", DeprecationWarning
+            )  # a kernel always is
             futures = [processes.submit(function, item) for item in items]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
         raise ChildProcessError(
-            "a worker process was killed, most often for lack of memory; what was finished is kept: free some memory, or set `workers: 1` "
+            "a worker process was killed, most often for lack of memory; what was finished is kept: free some "
+            "memory, or set `workers: 1` "
             "in the profile, and run this again"
         ) from None
     finally:
@@ -84,14 +91,18 @@ def _begin() -> None:
 
 
 def require(path: Path, spec: dict, what: str) -> Arrays:
-    """An artefact of a profile's cache that another job has made; if it is missing or torn, the error says what makes it."""
+    """An artefact of a profile's cache that another job has made; if it is missing or torn, the error says what makes
+    it.
+    """
     arrays = artifacts.load(path, spec)
     if arrays is None:
         raise cold.missing(f"no valid {what} in {paths.relative(path.parent)}", profile=path.parent.parent.name)
     return arrays
 
 
-def from_pretrained(step: Callable[[dict, dict, Arrays], Arrays], spec: dict, origin: Path, origin_spec: dict) -> Arrays:
+def from_pretrained(
+    step: Callable[[dict, dict, Arrays], Arrays], spec: dict, origin: Path, origin_spec: dict
+) -> Arrays:
     """What ``step(spec, origin_spec, arrays)`` makes of a pre-trained model's arrays."""
     return step(spec, origin_spec, require(origin, origin_spec, origin.stem))
 

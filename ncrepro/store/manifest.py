@@ -1,8 +1,8 @@
 """What a run made and of what: enough to say, without running it again, whether it is up to date.
 
-A manifest is a JSON file. It holds what was asked (cells, parameters), the fingerprints of all code that was used, the digests
-of all files that were read and written, and the artefacts that were made or used. A run is up to date when all of that is
-still so; times of files do not count.
+A manifest is a JSON file. It holds what was asked (cells, parameters), the fingerprints of all code that was used, the
+digests of all files that were read and written, and the artefacts that were made or used. A run is up to date when all
+of that is still so; times of files do not count.
 """
 
 import json

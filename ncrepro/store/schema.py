@@ -1,8 +1,9 @@
-"""What may stand where: the annotations of a dataclass say it once, for the file that is read and for who writes Python.
+"""What may stand where: the annotations of a dataclass say it once, for the file that is read and for who writes
+Python.
 
-The second part of ``Annotated[type, check]`` is a function ``check(where, given)``: it returns the value to keep, or raises a
-ValueError that names the place, the value and what is allowed. Needs nothing but Python, for ``make`` asks it before there is an
-environment.
+The second part of ``Annotated[type, check]`` is a function ``check(where, given)``: it returns the value to keep, or
+raises a ValueError that names the place, the value and what is allowed. Needs nothing but Python, for ``make`` asks it
+before there is an environment.
 """
 
 import difflib
@@ -17,7 +18,9 @@ Check = Callable[[str, Any], Any]
 
 class _Short(reprlib.Repr):
     def repr_int(self, value: int, level: int) -> str:
-        return repr(value) if abs(value) < 10**40 else "a number of more than 40 digits"  # Python refuses to print the longest
+        return (
+            repr(value) if abs(value) < 10**40 else "a number of more than 40 digits"
+        )  # Python refuses to print the longest
 
 
 _SHORT = _Short()
@@ -134,7 +137,8 @@ Names = Annotated[tuple[str, ...], names]
 
 
 def read(kind: type, where: str, given: Any, **fixed) -> Any:
-    """An instance of the dataclass ``kind``: what stands at ``where`` in a file, and what is ``fixed`` and cannot stand there.
+    """An instance of the dataclass ``kind``: what stands at ``where`` in a file, and what is ``fixed`` and cannot stand
+    there.
 
     Raises
     ------
@@ -147,7 +151,11 @@ def read(kind: type, where: str, given: Any, **fixed) -> Any:
     prefix = f"{where}: " if where else ""
     for key in given:
         if key not in known:
-            raise ValueError(prefix + unknown("key", key, known) if known else f"{prefix}the key {key!r} means nothing here; leave it out")
+            raise ValueError(
+                prefix + unknown("key", key, known)
+                if known
+                else f"{prefix}the key {key!r} means nothing here; leave it out"
+            )
     checks = _checks(kind)
     values = {key: checks[key](f"{where}.{key}" if where else key, value) for key, value in given.items()}
     needed = [name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING]
@@ -166,5 +174,3 @@ def check(instance: Any, where: str) -> None:
 def _checks(kind: type) -> dict[str, Check]:
     hints = get_type_hints(kind, include_extras=True)
     return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
-
-

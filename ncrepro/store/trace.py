@@ -1,7 +1,7 @@
 """What a run really reads, writes and computes with: one line for each fact, from all processes of the run.
 
-Files are seen where Python opens and renames them, so nobody has to remember to report them. Artefacts and the code behind
-them are reported by the store itself.
+Files are seen where Python opens and renames them, so nobody has to remember to report them. Artefacts and the code
+behind them are reported by the store itself.
 """
 
 import json
@@ -24,7 +24,10 @@ _noted: set[str] = set()
 def start() -> None:
     """Watch the files of this process and of those that it starts, if its run is to be traced."""
     if FILE in os.environ:
-        kept = tuple(f"{folder.resolve()}{os.sep}" for folder in (paths.root() / "data", paths.root() / "figures", paths.profiles()))
+        kept = tuple(
+            f"{folder.resolve()}{os.sep}"
+            for folder in (paths.root() / "data", paths.root() / "figures", paths.profiles())
+        )
         remade = f"{(paths.root() / 'data' / 'cache').resolve()}{os.sep}"
 
         def see(kind: str, path) -> None:
@@ -51,8 +54,8 @@ def is_on() -> bool:
 def note(kind: str, fact) -> None:
     """Add a fact.
 
-    ``read``, ``write`` or ``artefact`` and a path below the root; ``there``, a path and whether it exists; ``module`` and the
-    name of one of ours that is imported; or ``code`` and what was asked of `fingerprint`.
+    ``read``, ``write`` or ``artefact`` and a path below the root; ``there``, a path and whether it exists; ``module``
+    and the name of one of ours that is imported; or ``code`` and what was asked of `fingerprint`.
     """
     line = json.dumps([kind, fact])
     for watched in _watched:

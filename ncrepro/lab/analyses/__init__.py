@@ -60,8 +60,13 @@ def covered(profile: str | None, paper: str) -> str:
 
 def each(by_pool: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Tables one below the other, each with its pool in the first column."""
-    return pd.concat([table.assign(pool=pool)[["pool", *table.columns.drop("pool", errors="ignore")]] for pool, table in by_pool.items()],
-                     ignore_index=True)
+    return pd.concat(
+        [
+            table.assign(pool=pool)[["pool", *table.columns.drop("pool", errors="ignore")]]
+            for pool, table in by_pool.items()
+        ],
+        ignore_index=True,
+    )
 
 
 def terms_of(study: Experiment, subset: str | None, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -74,15 +79,25 @@ def terms_of(study: Experiment, subset: str | None, metric: str) -> tuple[pd.Dat
 def most_samples(study: Experiment, n: int) -> list[str]:
     """The ``n`` targets that have the most samples in their smallest class."""
     first = study.pool.models[0].name
-    smallest = {t: np.unique(study.features_of(first, t)["labels"], return_counts=True)[1].min() for t in study.pool.targets}
+    smallest = {
+        t: np.unique(study.features_of(first, t)["labels"], return_counts=True)[1].min() for t in study.pool.targets
+    }
     return sorted(smallest, key=smallest.get, reverse=True)[:n]
 
 
-def draws_of(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: resampling.Noise, by: list[str], n: int = 500) -> pd.DataFrame:
-    """`resampling.draws` of the weighted Kendall for each setting, over targets: n x settings, the columns named ``by``."""
+def draws_of(
+    scores: pd.DataFrame, accuracies: pd.DataFrame, noise: resampling.Noise, by: list[str], n: int = 500
+) -> pd.DataFrame:
+    """`resampling.draws` of the weighted Kendall for each setting, over targets: n x settings, the columns named
+    ``by``.
+    """
     settings = scores[by].drop_duplicates()
-    numbered = scores.merge(settings.assign(setting=range(len(settings))), on=by)[["model", "target", "setting", "score"]]
-    drawn = resampling.mean_over_targets(resampling.draws(numbered.rename(columns={"setting": "metric"}), accuracies, noise, n=n))
+    numbered = scores.merge(settings.assign(setting=range(len(settings))), on=by)[
+        ["model", "target", "setting", "score"]
+    ]
+    drawn = resampling.mean_over_targets(
+        resampling.draws(numbered.rename(columns={"setting": "metric"}), accuracies, noise, n=n)
+    )
     return drawn.set_axis(pd.MultiIndex.from_frame(settings), axis=1)
 
 
@@ -96,14 +111,18 @@ def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:
     return {"difference": values.mean(), "error": float(np.sqrt(values.var() + luck))}
 
 
-def tables(profile: str, topic: str, names: Sequence[str], compute: Callable[[], Sequence[pd.DataFrame]]) -> list[pd.DataFrame]:
+def tables(
+    profile: str, topic: str, names: Sequence[str], compute: Callable[[], Sequence[pd.DataFrame]]
+) -> list[pd.DataFrame]:
     """Compute tables of an analysis, write ``data/results/<profile>/<topic>/<name>.csv``, and return them.
 
     Where the profile has not run here (`ncrepro.store.cold`), nothing is computed: these are the committed tables.
     """
     if cold.is_cold(profile):
         return [read(profile, topic, name) for name in names]
-    return [artifacts.write_table(_file(profile, topic, name), frame) for name, frame in zip(names, compute(), strict=True)]
+    return [
+        artifacts.write_table(_file(profile, topic, name), frame) for name, frame in zip(names, compute(), strict=True)
+    ]
 
 
 def table(profile: str, topic: str, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:

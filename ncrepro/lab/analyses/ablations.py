@@ -26,11 +26,14 @@ COVARIANCES = [
     if (covariance != "full" or n) and (not itself or n == 64)
 ]
 VARIANTS = [DEFAULT | choice for choice in COVARIANCES] + [
-    DEFAULT | {"temperature": t, "include_self": itself} for t, itself in product(TEMPERATURES, (False, True)) if t != 0.05
+    DEFAULT | {"temperature": t, "include_self": itself}
+    for t, itself in product(TEMPERATURES, (False, True))
+    if t != 0.05
 ]
 # The whole target; then classes from n down to n / ratio images, and as a control the same number of images, evenly.
 IMBALANCES = [{"ratio": 1.0, "balanced": True, "draw": 0}] + [
-    {"ratio": ratio, "balanced": balanced, "draw": draw} for ratio, balanced, draw in product((3.0, 10.0), (True, False), range(3))
+    {"ratio": ratio, "balanced": balanced, "draw": draw}
+    for ratio, balanced, draw in product((3.0, 10.0), (True, False), range(3))
 ]
 
 
@@ -39,7 +42,9 @@ IMBALANCES = [{"ratio": 1.0, "balanced": True, "draw": 0}] + [
 
 def face_variants(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
     """FaCe's terms under each setting, keyword arguments of `metrics.face`."""
-    data = metrics.Samples(arrays["features"], arrays["labels"])  # statistics and principal components, once for all settings
+    data = metrics.Samples(
+        arrays["features"], arrays["labels"]
+    )  # statistics and principal components, once for all settings
     return [metrics.face(data, None, **setting)._asdict() for setting in settings]
 
 
@@ -99,7 +104,9 @@ def ncti_weights(study: Experiment, subset: str | None) -> pd.DataFrame:
 
 
 def face_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """FaCe Tables 4 and 5: `experiment.correlations` of VC, CF, both, and −NC2(A), whose scores are written as ``nc2_a``."""
+    """FaCe Tables 4 and 5: `experiment.correlations` of VC, CF, both, and −NC2(A), whose scores are written as
+    ``nc2_a``.
+    """
     terms, accuracies = terms_of(study, subset, "face")
     nc2 = study.measure(equiangularity, [{}]).rename(columns={"term": "metric"})
     nc2 = study.write("nc2_a", nc2[nc2["model"].isin(accuracies.index)])
@@ -174,15 +181,25 @@ def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list
 
 def variant_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
     """How far FaCe's mean weighted Kendall moves from that of its `DEFAULT`: (*DEFAULT, difference, error)."""
-    measured = measured[measured["model"].isin(accuracies.index)].fillna({"n_components": 0})  # no PCA; groups have no NaN
+    measured = measured[measured["model"].isin(accuracies.index)].fillna(
+        {"n_components": 0}
+    )  # no PCA; groups have no NaN
     drawn = draws_of(ranking.totals(measured, [*DEFAULT, "target"]), accuracies, noise, list(DEFAULT))
     default = drawn[[tuple(DEFAULT.values())]]
-    rows = [dict(zip(DEFAULT, setting, strict=True)) | difference(drawn[[setting]], default) for setting in drawn if [setting] != list(default)]
+    rows = [
+        dict(zip(DEFAULT, setting, strict=True)) | difference(drawn[[setting]], default)
+        for setting in drawn
+        if [setting] != list(default)
+    ]
     return pd.DataFrame(rows)
 
 
 def imbalance_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
-    """How far class fairness ranks better on targets thinned unevenly than on as many images, evenly: (ratio, difference, error)."""
+    """How far class fairness ranks better on targets thinned unevenly than on as many images, evenly: (ratio,
+    difference, error).
+    """
     thin = measured.query("term == 'class_fairness' and ratio > 1 and model in @accuracies.index")
     drawn = draws_of(thin, accuracies, noise, ["ratio", "balanced", "draw"])
-    return pd.DataFrame([{"ratio": ratio, **difference(drawn[ratio][False], drawn[ratio][True])} for ratio in thin["ratio"].unique()])
+    return pd.DataFrame(
+        [{"ratio": ratio, **difference(drawn[ratio][False], drawn[ratio][True])} for ratio in thin["ratio"].unique()]
+    )

@@ -16,8 +16,13 @@ DRAWS = 3
 
 
 def settings(study: Experiment, targets: list[str]) -> list[dict]:
-    """What to draw: each of `SIZES` that every class of the targets exceeds, several times, and (0) the whole target once."""
-    smallest = min(np.unique(study.features_of(study.pool.models[0].name, t)["labels"], return_counts=True)[1].min() for t in targets)
+    """What to draw: each of `SIZES` that every class of the targets exceeds, several times, and (0) the whole target
+    once.
+    """
+    smallest = min(
+        np.unique(study.features_of(study.pool.models[0].name, t)["labels"], return_counts=True)[1].min()
+        for t in targets
+    )
     few = [{"per_class": n, "replace": False, "draw": draw} for n, draw in product(SIZES, range(DRAWS)) if n < smallest]
     return [*few, {"per_class": 0, "replace": False, "draw": 0}]
 
@@ -55,7 +60,9 @@ def regimes(measured: pd.DataFrame, sizes: pd.DataFrame, n_features: pd.Series) 
     by = ["target", "per_class", "draw"]
     table = measured[measured["term"] == "ncti_ncc"].groupby(by)["score"].agg(ncc="mean", spread="std")
     totals = draws.total_scores(measured, list(n_features.index), ["per_class", "draw"]).query("metric == 'ncti'")
-    whole = totals[totals["per_class"] == 0].pivot(index="model", columns="target", values="score").loc[n_features.index]
+    whole = (
+        totals[totals["per_class"] == 0].pivot(index="model", columns="target", values="score").loc[n_features.index]
+    )
     same = ranking.agreement(totals, whole, ["per_class", "draw"]).set_index(by)["weighted_kendall"]
     found = table.assign(consistency=same).groupby(["target", "per_class"]).mean().reset_index()
     found = sizes[["target", "per_class", "n_samples"]].merge(found, on=["target", "per_class"])
@@ -68,7 +75,9 @@ def nearest_to_ten(sizes) -> int:
     return min((size for size in sizes if size), key=lambda size: abs(size - 10))
 
 
-def moves(measured: pd.DataFrame, accuracies: pd.DataFrame, sizes: pd.DataFrame, noise: Noise, rivals: list[str]) -> pd.DataFrame:
+def moves(
+    measured: pd.DataFrame, accuracies: pd.DataFrame, sizes: pd.DataFrame, noise: Noise, rivals: list[str]
+) -> pd.DataFrame:
     """What a few images per class (`nearest_to_ten`) change, as far as it can be told.
 
     Parameters
@@ -81,19 +90,25 @@ def moves(measured: pd.DataFrame, accuracies: pd.DataFrame, sizes: pd.DataFrame,
     Returns
     -------
     DataFrame (what, metric, difference, error)
-        ``above``: NCTI minus a rival, few images; ``margin``: NCTI minus its best rival, few images minus all; ``lost``: a
-        metric's loss from all images to few; ``same``: how much better NCTI agrees with itself on all images from 64 samples
-        on than below.
+        ``above``: NCTI minus a rival, few images; ``margin``: NCTI minus its best rival, few images minus all;
+        ``lost``: a metric's loss from all images to few; ``same``: how much better NCTI agrees with itself on all
+        images from 64 samples on than below.
     """
     scores = draws.total_scores(measured, list(accuracies.index), ["per_class", "draw"])
     few = nearest_to_ten(scores["per_class"].unique())
     drawn = draws_of(scores[scores["per_class"].isin([0, few])], accuracies, noise, ["per_class", "metric", "draw"])
-    rows = [{"what": "above", "metric": m, **difference(drawn[few]["ncti"], drawn[few][m])} for m in rivals if m in drawn[few]]
+    rows = [
+        {"what": "above", "metric": m, **difference(drawn[few]["ncti"], drawn[few][m])}
+        for m in rivals
+        if m in drawn[few]
+    ]
     best = {size: drawn[size][rivals].T.groupby(level="metric").mean().max().to_frame() for size in (0, few)}
     margins = [drawn[size]["ncti"].mean(axis=1).to_frame() - best[size].to_numpy() for size in (few, 0)]
     rows.append({"what": "margin", "metric": "ncti", **difference(*margins)})
     rows += [{"what": "lost", "metric": m, **difference(drawn[0][m], drawn[few][m])} for m in scores["metric"].unique()]
-    rows.append({"what": "same", "metric": "ncti", **_same(scores[scores["metric"] == "ncti"], sizes, list(accuracies.index))})
+    rows.append(
+        {"what": "same", "metric": "ncti", **_same(scores[scores["metric"] == "ncti"], sizes, list(accuracies.index))}
+    )
     return pd.DataFrame(rows)
 
 
@@ -101,7 +116,13 @@ def _same(ncti: pd.DataFrame, sizes: pd.DataFrame, models: list[str]) -> dict[st
     whole = ncti[ncti["per_class"] == 0].pivot(index="model", columns="target", values="score").loc[models]
     part = ncti[ncti["per_class"] > 0].merge(sizes[["target", "per_class", "n_samples"]], on=["target", "per_class"])
     drawn = {
-        enough: pd.concat([draws_of(group, whole[[target]], resampling.NONE, ["per_class", "draw"]) for target, group in rows.groupby("target")], axis=1)
+        enough: pd.concat(
+            [
+                draws_of(group, whole[[target]], resampling.NONE, ["per_class", "draw"])
+                for target, group in rows.groupby("target")
+            ],
+            axis=1,
+        )
         for enough, rows in part.groupby(part["n_samples"] >= 64)
     }
     return difference(drawn[True], drawn[False]) if len(drawn) == 2 else {"difference": np.nan, "error": np.nan}

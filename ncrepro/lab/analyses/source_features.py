@@ -1,4 +1,6 @@
-"""Do the metrics, measured on what a model was pre-trained on, tell how well it transfers? (`32_source_features`, NCTI Fig. 7)"""
+"""Do the metrics, measured on what a model was pre-trained on, tell how well it transfers? (`32_source_features`, NCTI
+Fig. 7)
+"""
 
 import pandas as pd
 
@@ -10,7 +12,9 @@ from ..experiment import Experiment, correlations, with_accuracies
 POOLS = ("supervised", "selfsupervised")  # one source for all models: only then are its terms comparable
 PER_CLASS = 20  # images of each source class
 TERMS = {  # names in the tables -> names on the page; log_vc is the variability itself, minus NCTI's S_vc (Eq. 5)
-    registry.joined(metric, term.name): term.label for metric in ("ncti", "face") for term in registry.METRICS[metric].terms
+    registry.joined(metric, term.name): term.label
+    for metric in ("ncti", "face")
+    for term in registry.METRICS[metric].terms
 } | {"ncti_log_vc": "variability, −S_vc"}
 
 
@@ -37,7 +41,9 @@ def of_pool(study: Experiment) -> pd.DataFrame:
     terms = terms.assign(metric=[registry.joined(*name) for name in zip(terms["metric"], terms["term"], strict=True)])
     target = pd.concat([terms.drop(columns="term"), scores[scores["metric"].isin(["ncti", "face", "logme"])]])
     tables = [source.assign(features="source"), blind.assign(features="source"), target.assign(features="target")]
-    return with_accuracies(pd.concat(tables), accuracies)[["model", "target", "features", "metric", "score", "accuracy"]]
+    return with_accuracies(pd.concat(tables), accuracies)[
+        ["model", "target", "features", "metric", "score", "accuracy"]
+    ]
 
 
 def with_totals(terms: pd.DataFrame) -> pd.DataFrame:
@@ -58,10 +64,13 @@ def accuracies_of(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(scores: pd.DataFrame) -> pd.DataFrame:
-    """`experiment.correlations` of every metric, on source and on target features: (features, target, metric, weighted_kendall, ...).
+    """`experiment.correlations` of every metric, on source and on target features: (features, target, metric,
+    weighted_kendall, ...).
 
     The intervals are of other models only.
     """
     accuracies = accuracies_of(scores)
     groups = scores.groupby("features", sort=False)
-    return pd.concat([correlations(group, accuracies).assign(features=features) for features, group in groups], ignore_index=True)
+    return pd.concat(
+        [correlations(group, accuracies).assign(features=features) for features, group in groups], ignore_index=True
+    )

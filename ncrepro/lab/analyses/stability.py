@@ -1,4 +1,6 @@
-"""How far a result could have been another: other models, other images, another fine-tuning, another ground truth (`34_stability`)."""
+"""How far a result could have been another: other models, other images, another fine-tuning, another ground truth
+(`34_stability`).
+"""
 
 from itertools import product
 
@@ -29,9 +31,11 @@ def choices(study: Experiment, subset: str | None) -> pd.DataFrame:
 
 
 def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall, error); "" leaves out none.
+    """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall, error); "" leaves
+    out none.
 
-    ``error``: standard deviation, over test images and training, of the difference to all models; NaN if nobody measured these.
+    ``error``: standard deviation, over test images and training, of the difference to all models; NaN if nobody
+    measured these.
     """
     scores, accuracies = study.ranked(subset)
     terms = study.read("scores").query("metric in @MIN_MAX")
@@ -43,12 +47,16 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
         drawn = resampling.mean_over_targets(drawn)
         whole = drawn if whole is None else whole
         found = ranking.mean_agreement(ranking.agreement(of_rest, rest))
-        tables.append(found.assign(left_out=name, error=found["metric"].map((drawn - whole).std()) if noise.known else np.nan))
+        tables.append(
+            found.assign(left_out=name, error=found["metric"].map((drawn - whole).std()) if noise.known else np.nan)
+        )
     return pd.concat(tables, ignore_index=True)[["left_out", "metric", "weighted_kendall", "error"]]
 
 
 def _among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
-    """The scores of some models of a pool; `MIN_MAX` are normalised again, since minima and maxima may be other models'."""
+    """The scores of some models of a pool; `MIN_MAX` are normalised again, since minima and maxima may be other
+    models'.
+    """
     again = ranking.totals(terms[terms["model"].isin(models)])
     return pd.concat([scores[~scores["metric"].isin(MIN_MAX) & scores["model"].isin(models)], again])
 
@@ -68,7 +76,9 @@ def other_images(study: Experiment, targets: list[str]) -> pd.DataFrame:
 
 
 def other_seeds(study: Experiment) -> pd.DataFrame:
-    """Mean weighted Kendall against each single fine-tuning, over the targets that have several: (seed, metric, weighted_kendall)."""
+    """Mean weighted Kendall against each single fine-tuning, over the targets that have several: (seed, metric,
+    weighted_kendall).
+    """
     runs = study.read("accuracies")
     several = runs.groupby("target")["seed"].nunique()
     runs = runs[runs["target"].isin(several.index[several > 1]) & (runs["seed"] < 2)]
@@ -81,10 +91,11 @@ def other_seeds(study: Experiment) -> pd.DataFrame:
 
 
 def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Each metric's mean weighted Kendall and how far it moves, doubt by doubt: (doubt, metric, weighted_kendall, low, high).
+    """Each metric's mean weighted Kendall and how far it moves, doubt by doubt: (doubt, metric, weighted_kendall, low,
+    high).
 
-    ``models``: 95 % of draws of other models; ``left_out``, ``images``, ``seeds``: the range of what `left_out`, `other_images`
-    and `other_seeds` found.
+    ``models``: 95 % of draws of other models; ``left_out``, ``images``, ``seeds``: the range of what `left_out`,
+    `other_images` and `other_seeds` found.
     """
     average = study.read("correlations").query("target == 'average'")
     average = average.assign(low=average["low_models"], high=average["high_models"])
@@ -99,7 +110,8 @@ def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.Da
 
 
 def components(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """What each source of chance alone does to a mean weighted Kendall, and all together: (component, metric, weighted_kendall, low, high).
+    """What each source of chance alone does to a mean weighted Kendall, and all together: (component, metric,
+    weighted_kendall, low, high).
 
     ``low`` and ``high``: 95 % of `resampling.draws`. A component that nobody has measured has no rows.
     """
@@ -117,13 +129,16 @@ def components(study: Experiment, subset: str | None) -> pd.DataFrame:
 def points(study: Experiment, subset: str | None) -> pd.DataFrame:
     """How far an accuracy strays, in points, root mean square over models: (target, images, seeds, training, runs).
 
-    By other test images, by another fine-tuning, by everything trained again (over so many ``runs``); NaN: not measured.
+    By other test images, by another fine-tuning, by everything trained again (over so many ``runs``); NaN: not
+    measured.
     """
     _, accuracies = study.ranked(subset)
     noise = study.noise(subset)
     again = np.stack([accuracies.to_numpy(), *(run["accuracy"].to_numpy() for run in noise.runs)])
     found = {"images": noise.images, "seeds": noise.seeds}
-    table = pd.DataFrame({name: np.nan if x is None else (x**2).mean() ** 0.5 for name, x in found.items()}, index=accuracies.columns)
+    table = pd.DataFrame(
+        {name: np.nan if x is None else (x**2).mean() ** 0.5 for name, x in found.items()}, index=accuracies.columns
+    )
     table["training"] = again.var(axis=0, ddof=1).mean(axis=0) ** 0.5 if noise.runs else np.nan
     return table.assign(runs=len(again)).rename_axis("target").reset_index()
 
@@ -133,14 +148,19 @@ def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
     scores, accuracies = study.ranked(subset)
     tables = [ranking.agreement(scores, accuracies).assign(run=0)]
     for number, run in enumerate(study.noise(subset).runs, start=1):
-        long = [table.melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(metric=name)
-                for name, table in run.items() if name != "accuracy"]
+        long = [
+            table.melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(metric=name)
+            for name, table in run.items()
+            if name != "accuracy"
+        ]
         tables.append(ranking.agreement(pd.concat(long), run["accuracy"]).assign(run=number))
     return ranking.mean_agreement(pd.concat(tables), ["run", "metric"])
 
 
 def verdicts_over_runs(profile: str) -> pd.DataFrame:
-    """How often each figure got each verdict over the repetitions of a profile: figures x words; no rows where none were measured."""
+    """How often each figure got each verdict over the repetitions of a profile: figures x words; no rows where none
+    were measured.
+    """
     base = profile.partition("+")[0]
     path = paths.reference("noise") / base / "verdicts.csv"
     if not is_there(path):
@@ -155,18 +175,19 @@ def verdicts_over_runs(profile: str) -> pd.DataFrame:
 def by_sources(one: Experiment, several: Experiment) -> pd.DataFrame:
     """How well models that share their source are ranked, and models that do not, on the targets that both pools have.
 
-    Three groups of models: those of ``one``, those of ``several``, and of the latter those whose source is none of the former's.
+    Three groups of models: those of ``one``, those of ``several``, and of the latter those whose source is none of the
+    former's.
 
     Returns
     -------
     DataFrame (n_sources, n_models, metric, weighted_kendall, low, high)
-        Means over targets. ``metric`` holds two rankings more: ``other_seed``, the accuracies of a second fine-tuning, and
-        ``other_target``, the accuracies on another target (mean over pairs of targets); they have no interval.
+        Means over targets. ``metric`` holds two rankings more: ``other_seed``, the accuracies of a second fine-tuning,
+        and ``other_target``, the accuracies on another target (mean over pairs of targets); they have no interval.
     """
     tables = []
     for study, n_sources, scores, truth in source_groups(one, several):
         table = correlations(scores, truth, study.noise()).query("target == 'average'")
-        targets = list(truth.columns)
+        targets = list(truth.columns)  # noqa: F841, the query names it
         runs = study.read("accuracies").query("model in @truth.index and target in @targets")
         ceilings = {
             "other_seed": seed_noise(runs)["weighted_kendall"].mean(),
@@ -181,8 +202,11 @@ def by_sources(one: Experiment, several: Experiment) -> pd.DataFrame:
 def source_groups(one: Experiment, several: Experiment) -> list[tuple[Experiment, int, pd.DataFrame, pd.DataFrame]]:
     """The groups of `by_sources`: the pool they are of, how many sources they have, their scores, their accuracies."""
     targets = [target for target in one.pool.targets if target in several.pool.targets]
-    groups = [(one, one.pool.models), (several, several.pool.models),
-              (several, tuple(m for m in several.pool.models if m.source not in one.pool.sources))]
+    groups = [
+        (one, one.pool.models),
+        (several, several.pool.models),
+        (several, tuple(m for m in several.pool.models if m.source not in one.pool.sources)),
+    ]
     found = []
     for study, models in dict.fromkeys(groups):
         scores, accuracies = study.ranked()
@@ -206,8 +230,8 @@ def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
     Returns
     -------
     DataFrame (metric, target, regret, top1, top3)
-        ``regret``: points given up to the best model (`ranking.regret`). ``top1``, ``top3``: 1.0 if the best model has the
-        highest score, or one of the three highest, else 0.0. The metric ``random`` stands for a choice by lot.
+        ``regret``: points given up to the best model (`ranking.regret`). ``top1``, ``top3``: 1.0 if the best model has
+        the highest score, or one of the three highest, else 0.0. The metric ``random`` stands for a choice by lot.
     """
     rows = []
     for (metric, target), group in scores.groupby(["metric", "target"], sort=False):
@@ -223,7 +247,8 @@ def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
 def beats(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
     """How surely one ranking is better than another: (metric, rival, probability).
 
-    ``probability``: how often the metric's mean weighted Kendall over targets is higher than its rival's in `resampling.draws`.
+    ``probability``: how often the metric's mean weighted Kendall over targets is higher than its rival's in
+    `resampling.draws`.
     """
     drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise)).dropna(axis=1)
     rows = [(one, other, probability(drawn[one], drawn[other])) for one, other in product(drawn, drawn) if one != other]
@@ -255,7 +280,12 @@ def published_truths() -> pd.DataFrame:
     for truth, accuracies in truths.items():
         other = truths["tllib" if truth == "sfda" else "sfda"]
         own = {"static_baseline": ranking.static_baseline(accuracies), "other_truth": other}
-        long = [table.rename_axis("model").melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(name=name)
-                for name, table in own.items()]
+        long = [
+            table.rename_axis("model")
+            .melt(ignore_index=False, var_name="target", value_name="score")
+            .reset_index()
+            .assign(name=name)
+            for name, table in own.items()
+        ]
         tables.append(ranking.agreement(pd.concat([shared, *long]), accuracies, ["name"]).assign(truth=truth))
     return pd.concat(tables, ignore_index=True).rename(columns={"name": "score"})

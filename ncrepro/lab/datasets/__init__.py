@@ -11,7 +11,9 @@ from ...store import artifacts, fingerprint, paths
 from ...store.schema import unknown
 from . import builtin, photographs, torchvision_datasets
 
-_OTHERS = {module.__name__ for module in (builtin, photographs, torchvision_datasets)}  # which of them `load` uses depends on the name
+_OTHERS = {
+    module.__name__ for module in (builtin, photographs, torchvision_datasets)
+}  # which of them `load` uses depends on the name
 
 
 def names() -> tuple[str, ...]:
@@ -42,10 +44,14 @@ def reader(name: str) -> ModuleType:
 
 
 def provenance(reader: ModuleType | None, name: str) -> dict:
-    """What a data set rests on: the code that makes or reads it, and what it is read from; nothing where there is no data."""
+    """What a data set rests on: the code that makes or reads it, and what it is read from; nothing where there is no
+    data.
+    """
     if reader is None:
         return {}
-    code = fingerprint.of(reader.__name__, f"{__name__}:load", stops=(*fingerprint.KEEPING, *_OTHERS - {reader.__name__}))
+    code = fingerprint.of(
+        reader.__name__, f"{__name__}:load", stops=(*fingerprint.KEEPING, *_OTHERS - {reader.__name__})
+    )
     return {"code": code, **({"content": reader.content(name)} if hasattr(reader, "content") else {})}
 
 

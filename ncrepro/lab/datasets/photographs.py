@@ -1,11 +1,12 @@
 """Real photographs of 32 x 32 pixels: CIFAR-100 as sources and targets that share no class, CIFAR-10 as a sixth target.
 
-CIFAR-100 comes in twenty superclasses of five; `THEMES` puts them into five themes of four. In each superclass, sorted by
-name, the classes at positions 1 and 3, or 0, 2 and 4, belong to the theme's target, the others to its source. So a theme has
-a target of ten classes, named after it, and a source of ten, ``<theme>_source``; ``all_themes`` is the five sources together.
+CIFAR-100 comes in twenty superclasses of five; `THEMES` puts them into five themes of four. In each superclass, sorted
+by name, the classes at positions 1 and 3, or 0, 2 and 4, belong to the theme's target, the others to its source. So a
+theme has a target of ten classes, named after it, and a source of ten, ``<theme>_source``; ``all_themes`` is the five
+sources together.
 
-The images are looked for below `paths.downloads` as folders, ``cifar100/train/apple/*`` and so on; where there are none,
-torchvision's files are read, and downloaded if need be.
+The images are looked for below `paths.downloads` as folders, ``cifar100/train/apple/*`` and so on; where there are
+none, torchvision's files are read, and downloaded if need be.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ SETS: dict[str, tuple[str, tuple[str, ...], int | None, int | None]] = {
 }
 NAMES = tuple(SETS)
 ARCHIVES = ("cifar100", "cifar10")
-ALIKE = 0.04  # root mean square difference, of 16 x 16 pixels from 0 to 1, below which two images of a class are near-duplicates
+# root mean square difference, of 16 x 16 pixels from 0 to 1, below which two images of a class are near-duplicates
+ALIKE = 0.04
 
 
 def load(name: str, split: str) -> Images:
@@ -119,7 +121,13 @@ def _path(name: str, split: str):
 
 
 def _spec(name: str, split: str) -> dict:
-    return {"dataset": name, "split": split, "origin": origin(), "code": fingerprint.of(__name__), "content": content(name)}
+    return {
+        "dataset": name,
+        "split": split,
+        "origin": origin(),
+        "code": fingerprint.of(__name__),
+        "content": content(name),
+    }
 
 
 def _make_all() -> None:
@@ -136,7 +144,9 @@ def _make_all() -> None:
                 as_bytes = np.frombuffer(json.dumps(chosen.classes).encode(), dtype=np.uint8)
                 arrays = {"images": chosen.images, "labels": chosen.labels, "classes": as_bytes}
                 artifacts.save(_path(name, split), arrays, _spec(name, split))
-                rows.append({"data_set": name, "split": split, "from": archive, "classes": len(classes), "images": len(chosen)})
+                rows.append(
+                    {"data_set": name, "split": split, "from": archive, "classes": len(classes), "images": len(chosen)}
+                )
     _write("near_duplicates", pd.concat(left_out))
     _write("splits", pd.DataFrame(rows).assign(origin=origin()))
 
@@ -166,7 +176,9 @@ def _apart(train: Images, test: Images) -> tuple[np.ndarray, pd.DataFrame]:
 def _of_classes(images: Images, classes: tuple[str, ...], per_class: int | None, name: str) -> Images:
     absent = [k for k in classes if k not in images.classes]
     if absent:
-        raise ValueError(f"{images.name}, {images.split}: there are no images of {', '.join(absent)}; is the copy complete?")
+        raise ValueError(
+            f"{images.name}, {images.split}: there are no images of {', '.join(absent)}; is the copy complete?"
+        )
     position = {title: k for k, title in enumerate(classes)}
     labels = np.array([position.get(title, -1) for title in images.classes])[images.labels]
     chosen = Images(name, images.split, images.images[labels >= 0], labels[labels >= 0], classes)

@@ -1,8 +1,8 @@
 """The papers' data sets, as torchvision reads them: what each is, which images it lends, and how to get it.
 
-Every data set lies below one folder (``NCREPRO_DATA``, else ``data/cache/downloads``), laid out as torchvision lays it out,
-so that what was downloaded with torchvision is found. What is not there is downloaded, checked by its MD5 and unpacked; an
-archive put into ``archives/`` by hand is taken instead of a download.
+Every data set lies below one folder (``NCREPRO_DATA``, else ``data/cache/downloads``), laid out as torchvision lays it
+out, so that what was downloaded with torchvision is found. What is not there is downloaded, checked by its MD5 and
+unpacked; an archive put into ``archives/`` by hand is taken instead of a download.
 
 ``split="released"`` lends those images that NCTI's released code used, as far as it is known; ``split="trainval"`` all
 that the data set has for training and validation. Test images are never among either.
@@ -127,7 +127,13 @@ def _of_entry(name: str, part: str, split: str) -> Photos:
     fetch(name)
     try:
         photos = entry.read(paths.downloads(), name, part)
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:  # torchvision's answers to an incomplete folder
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        EOFError,
+    ) as error:  # torchvision's answers to an incomplete folder
         raise ValueError(f"{name} is incomplete or damaged ({str(error).splitlines()[0]}): {_remedy(entry)}") from None
     expected = entry.n_train if part == "train" else entry.n_test
     n_images = len(photos) if photos.present is None else len({str(source) for source in photos.sources})
@@ -136,19 +142,25 @@ def _of_entry(name: str, part: str, split: str) -> Photos:
             f"{name}, {part}: {n_images:,} images of {photos.n_classes} classes, it should have {expected:,} of "
             f"{entry.n_classes}: {_remedy(entry)}"
         )
-    gone = [] if isinstance(photos.sources, np.ndarray) else [file for file in photos.sources if not Path(file).exists()]
+    gone = (
+        [] if isinstance(photos.sources, np.ndarray) else [file for file in photos.sources if not Path(file).exists()]
+    )
     if gone:
         raise ValueError(f"{name}: {len(gone)} images are missing, the first is {gone[0]}: {_remedy(entry)}")
     photos = replace(photos, measure=entry.measure, flip=entry.flip)
     if part == "train" and split == "released" and name in NINE_TENTHS:
         kept = np.sort(np.random.default_rng(0).permutation(len(photos))[: len(photos) * 9 // 10])
-        photos = replace(photos.take(kept), samples=f"{len(kept):,} of the {len(photos):,} training images (drawn with seed 0)")
+        photos = replace(
+            photos.take(kept), samples=f"{len(kept):,} of the {len(photos):,} training images (drawn with seed 0)"
+        )
     return photos
 
 
 def _remedy(entry: Entry) -> str:
     place = paths.downloads() / Path(entry.marker).parts[0]
-    return f"remove {place}, and it is downloaded again" if entry.archives else f"{entry.by_hand} (in {paths.downloads()})"
+    return (
+        f"remove {place}, and it is downloaded again" if entry.archives else f"{entry.by_hand} (in {paths.downloads()})"
+    )
 
 
 class Unshown(Photos):
@@ -222,7 +234,8 @@ def _unpack(archive: Archive, file: Path, to: Path) -> None:
         digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if digest != archive.md5:
         raise ValueError(
-            f"{file} is damaged or only half there: its MD5 is {digest}, it should be {archive.md5}; remove it, and it is "
+            f"{file} is damaged or only half there: its MD5 is {digest}, it should be {archive.md5}; remove it, and "
+            "it is "
             f"downloaded again"
         )
     to.mkdir(parents=True, exist_ok=True)
@@ -241,7 +254,9 @@ def _unpack(archive: Archive, file: Path, to: Path) -> None:
 # Reading it -----------------------------------------------------------------------------------------------------------
 
 
-def _listed(data: list, files: str, labels: str, classes: tuple[str, ...], name: str, part: str, samples: str) -> Photos:
+def _listed(
+    data: list, files: str, labels: str, classes: tuple[str, ...], name: str, part: str, samples: str
+) -> Photos:
     """Several of torchvision's data sets in a row; ``files`` and ``labels`` are where they keep them."""
     sources = [Path(file) for one in data for file in getattr(one, files)]
     y = np.concatenate([np.asarray(getattr(one, labels), dtype=np.int64) for one in data])
@@ -261,7 +276,9 @@ def _official(part: str, train: str = "train") -> str:
 
 def _aircraft(root: Path, name: str, part: str) -> Photos:
     data = tv.FGVCAircraft(root, "trainval" if part == "train" else part)
-    return _listed([data], "_image_files", "_labels", data.classes, name, part, _official(part, "trainval") + ", by variant")
+    return _listed(
+        [data], "_image_files", "_labels", data.classes, name, part, _official(part, "trainval") + ", by variant"
+    )
 
 
 def _caltech101(root: Path, name: str, part: str, per_class: int = 30) -> Photos:
@@ -322,7 +339,9 @@ def _pets(root: Path, name: str, part: str) -> Photos:
 
 def _stl10(root: Path, name: str, part: str) -> Photos:
     data = tv.STL10(root, part)
-    return Photos(name, part, data.data.transpose(0, 2, 3, 1), data.labels.astype(np.int64), tuple(data.classes), _official(part))
+    return Photos(
+        name, part, data.data.transpose(0, 2, 3, 1), data.labels.astype(np.int64), tuple(data.classes), _official(part)
+    )
 
 
 def _sun397(root: Path, name: str, part: str) -> Photos:
@@ -341,16 +360,25 @@ def _svhn(root: Path, name: str, part: str) -> Photos:
 
 
 def _voc2007(root: Path, name: str, part: str) -> Photos:
-    """An image shows a class if one of its objects is annotated and not "difficult"; if all are difficult, these count."""
+    """An image shows a class if one of its objects is annotated and not "difficult"; if all are difficult, these
+    count.
+    """
     official = "trainval" if part == "train" else part
     data = tv.VOCDetection(root, "2007", official)
     lists = root / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
-    said = np.array([
-        [int(line.split()[1]) for line in (lists / f"{k}_{official}.txt").read_text().splitlines()] for k in VOC_CLASSES
-    ]).T  # (n, 20): 1 shown, 0 difficult, -1 not shown
+    said = np.array(
+        [
+            [int(line.split()[1]) for line in (lists / f"{k}_{official}.txt").read_text().splitlines()]
+            for k in VOC_CLASSES
+        ]
+    ).T  # (n, 20): 1 shown, 0 difficult, -1 not shown
     present = said == said.max(axis=1, keepdims=True)
-    samples = _official(part, "trainval") + ", label: the first class shown, in alphabetical order (arg max, as released)"
-    return Photos(name, part, [Path(file) for file in data.images], present.argmax(axis=1), VOC_CLASSES, samples, present)
+    samples = (
+        _official(part, "trainval") + ", label: the first class shown, in alphabetical order (arg max, as released)"
+    )
+    return Photos(
+        name, part, [Path(file) for file in data.images], present.argmax(axis=1), VOC_CLASSES, samples, present
+    )
 
 
 def _voc2007_multilabel(root: Path, name: str, part: str) -> Photos:
@@ -360,7 +388,9 @@ def _voc2007_multilabel(root: Path, name: str, part: str) -> Photos:
         return photos
     images, labels = np.nonzero(photos.present)
     photos = photos.take(images)
-    return replace(photos, labels=labels, samples=_official(part, "trainval") + ", each image once for every class it shows")
+    return replace(
+        photos, labels=labels, samples=_official(part, "trainval") + ", each image once for every class it shows"
+    )
 
 
 def _cub(root: Path, name: str, part: str) -> Photos:
@@ -370,9 +400,27 @@ def _cub(root: Path, name: str, part: str) -> Photos:
 # What there is --------------------------------------------------------------------------------------------------------
 
 VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
-    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
 
 _VGG = "https://www.robots.ox.ac.uk/~vgg/data"
 _GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370"
@@ -387,93 +435,224 @@ _VOC = Entry(
 
 ENTRIES: dict[str, Entry] = {
     "aircraft": Entry(
-        "FGVC Aircraft", _aircraft, 100, 6_667, 3_333, 2_750, "fgvc-aircraft-2013b", "non-commercial research",
+        "FGVC Aircraft",
+        _aircraft,
+        100,
+        6_667,
+        3_333,
+        2_750,
+        "fgvc-aircraft-2013b",
+        "non-commercial research",
         f"{_VGG}/fgvc-aircraft/",
         (Archive(f"{_VGG}/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz", "d4acdd33327262359767eeaa97a4f732"),),
         measure="mean_per_class",
     ),
     "caltech101": Entry(
-        "Caltech 101", _caltech101, 101, 3_030, 5_647, 137, "caltech101/101_ObjectCategories", "CC BY 4.0",
+        "Caltech 101",
+        _caltech101,
+        101,
+        3_030,
+        5_647,
+        137,
+        "caltech101/101_ObjectCategories",
+        "CC BY 4.0",
         "https://data.caltech.edu/records/mzrjq-6wc02",
-        (Archive("https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
-                 "3138e1922a9193bfa496528edbbc45d0", "caltech101"),),
+        (
+            Archive(
+                "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
+                "3138e1922a9193bfa496528edbbc45d0",
+                "caltech101",
+            ),
+        ),
         measure="mean_per_class",
     ),
     "cars": Entry(
-        "Stanford Cars", _cars, 196, 8_144, 8_041, 1_957, "stanford_cars/devkit", "non-commercial research",
+        "Stanford Cars",
+        _cars,
+        196,
+        8_144,
+        8_041,
+        1_957,
+        "stanford_cars/devkit",
+        "non-commercial research",
         "https://github.com/pytorch/vision/issues/7545",
         by_hand="put stanford_cars/cars_train/*.jpg, stanford_cars/cars_test/*.jpg, stanford_cars/devkit/*.mat and "
-                "stanford_cars/cars_test_annos_withlabels.mat there; https://github.com/pytorch/vision/issues/7545 names copies",
+        "stanford_cars/cars_test_annos_withlabels.mat there; https://github.com/pytorch/vision/issues/7545 names "
+        "copies",
     ),
     "cifar10": Entry(
-        "CIFAR-10", _cifar, 10, 50_000, 10_000, 171, "cifar-10-batches-py", "none stated; cite Krizhevsky, 2009",
+        "CIFAR-10",
+        _cifar,
+        10,
+        50_000,
+        10_000,
+        171,
+        "cifar-10-batches-py",
+        "none stated; cite Krizhevsky, 2009",
         "https://www.cs.toronto.edu/~kriz/cifar.html",
         (Archive("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
     ),
     "cifar100": Entry(
-        "CIFAR-100", _cifar, 100, 50_000, 10_000, 169, "cifar-100-python", "none stated; cite Krizhevsky, 2009",
+        "CIFAR-100",
+        _cifar,
+        100,
+        50_000,
+        10_000,
+        169,
+        "cifar-100-python",
+        "none stated; cite Krizhevsky, 2009",
         "https://www.cs.toronto.edu/~kriz/cifar.html",
         (Archive("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),),
     ),
     "country211": Entry(
-        "Country211", _country211, 211, 42_200, 21_100, 11_345, "country211", "Creative Commons, by image",
+        "Country211",
+        _country211,
+        211,
+        42_200,
+        21_100,
+        11_345,
+        "country211",
+        "Creative Commons, by image",
         "https://github.com/openai/CLIP/blob/main/data/country211.md",
         (Archive("https://openaipublic.azureedge.net/clip/data/country211.tgz", "84988d7644798601126c29e9877aab6a"),),
     ),
     "cub": Entry(
-        "Caltech-UCSD Birds 200-2011", _cub, 200, 5_994, 5_794, 1_151, "CUB_200_2011", "non-commercial research",
+        "Caltech-UCSD Birds 200-2011",
+        _cub,
+        200,
+        5_994,
+        5_794,
+        1_151,
+        "CUB_200_2011",
+        "non-commercial research",
         "https://data.caltech.edu/records/65de6-vp158",
-        (Archive("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
-                 "97eceeb196236b17998738112f37df78"),),
+        (
+            Archive(
+                "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
+                "97eceeb196236b17998738112f37df78",
+            ),
+        ),
     ),
     "dtd": Entry(
-        "Describable Textures", _dtd, 47, 3_760, 1_880, 625, "dtd/dtd", "research", f"{_VGG}/dtd/",
+        "Describable Textures",
+        _dtd,
+        47,
+        3_760,
+        1_880,
+        625,
+        "dtd/dtd",
+        "research",
+        f"{_VGG}/dtd/",
         (Archive(f"{_VGG}/dtd/download/dtd-r1.0.1.tar.gz", "fff73e5086ae6bdbea199a49dfb8a4c1", "dtd"),),
     ),
     "flowers": Entry(
-        "Oxford 102 Flowers", _flowers, 102, 2_040, 6_149, 345, "flowers-102/jpg", "none stated", f"{_VGG}/flowers/102/",
-        (Archive(f"{_VGG}/flowers/102/102flowers.tgz", "52808999861908f626f3c1f4e79d11fa", "flowers-102"),
-         Archive(f"{_VGG}/flowers/102/imagelabels.mat", "e0620be6f572b9609742df49c70aed4d", "flowers-102"),
-         Archive(f"{_VGG}/flowers/102/setid.mat", "a5357ecc9cb78c4bef273ce3793fc85c", "flowers-102")),
+        "Oxford 102 Flowers",
+        _flowers,
+        102,
+        2_040,
+        6_149,
+        345,
+        "flowers-102/jpg",
+        "none stated",
+        f"{_VGG}/flowers/102/",
+        (
+            Archive(f"{_VGG}/flowers/102/102flowers.tgz", "52808999861908f626f3c1f4e79d11fa", "flowers-102"),
+            Archive(f"{_VGG}/flowers/102/imagelabels.mat", "e0620be6f572b9609742df49c70aed4d", "flowers-102"),
+            Archive(f"{_VGG}/flowers/102/setid.mat", "a5357ecc9cb78c4bef273ce3793fc85c", "flowers-102"),
+        ),
         measure="mean_per_class",
     ),
     "food": Entry(
-        "Food-101", _food, 101, 75_750, 25_250, 4_996, "food-101", "scientific fair use; images of foodspotting.com",
+        "Food-101",
+        _food,
+        101,
+        75_750,
+        25_250,
+        4_996,
+        "food-101",
+        "scientific fair use; images of foodspotting.com",
         "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
         (Archive("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "85eeb15f3717b99a5da872d97d918f87"),),
     ),
     "gtsrb": Entry(
-        "German Traffic Sign Recognition Benchmark", _gtsrb, 43, 26_640, 12_630, 277, "gtsrb/GTSRB", "none stated",
+        "German Traffic Sign Recognition Benchmark",
+        _gtsrb,
+        43,
+        26_640,
+        12_630,
+        277,
+        "gtsrb/GTSRB",
+        "none stated",
         "https://benchmark.ini.rub.de/gtsrb_dataset.html",
-        (Archive(f"{_GTSRB}/GTSRB-Training_fixed.zip", "513f3c79a4c5141765e10e952eaa2478", "gtsrb"),
-         Archive(f"{_GTSRB}/GTSRB_Final_Test_Images.zip", "c7e4e6327067d32654124b0fe9e82185", "gtsrb"),
-         Archive(f"{_GTSRB}/GTSRB_Final_Test_GT.zip", "fe31e9c9270bbcd7b84b7f21a9d9d9e5", "gtsrb")),
+        (
+            Archive(f"{_GTSRB}/GTSRB-Training_fixed.zip", "513f3c79a4c5141765e10e952eaa2478", "gtsrb"),
+            Archive(f"{_GTSRB}/GTSRB_Final_Test_Images.zip", "c7e4e6327067d32654124b0fe9e82185", "gtsrb"),
+            Archive(f"{_GTSRB}/GTSRB_Final_Test_GT.zip", "fe31e9c9270bbcd7b84b7f21a9d9d9e5", "gtsrb"),
+        ),
         flip=False,
     ),
     "pets": Entry(
-        "Oxford-IIIT Pets", _pets, 37, 3_680, 3_669, 811, "oxford-iiit-pet/images", "CC BY-SA 4.0", f"{_VGG}/pets/",
-        (Archive(f"{_VGG}/pets/data/images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c", "oxford-iiit-pet"),
-         Archive(f"{_VGG}/pets/data/annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f", "oxford-iiit-pet")),
+        "Oxford-IIIT Pets",
+        _pets,
+        37,
+        3_680,
+        3_669,
+        811,
+        "oxford-iiit-pet/images",
+        "CC BY-SA 4.0",
+        f"{_VGG}/pets/",
+        (
+            Archive(f"{_VGG}/pets/data/images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c", "oxford-iiit-pet"),
+            Archive(f"{_VGG}/pets/data/annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f", "oxford-iiit-pet"),
+        ),
         measure="mean_per_class",
     ),
     "stl10": Entry(
-        "STL-10", _stl10, 10, 5_000, 8_000, 2_640, "stl10_binary", "none stated; images from ImageNet",
+        "STL-10",
+        _stl10,
+        10,
+        5_000,
+        8_000,
+        2_640,
+        "stl10_binary",
+        "none stated; images from ImageNet",
         "https://cs.stanford.edu/~acoates/stl10/",
         (Archive("http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz", "91f7769df0f17e558f3565bffb0c7dfb"),),
     ),
     "sun397": Entry(
-        "SUN397", _sun397, 397, 19_850, 19_850, 39_000, "SUN397", "research",
+        "SUN397",
+        _sun397,
+        397,
+        19_850,
+        19_850,
+        39_000,
+        "SUN397",
+        "research",
         "https://github.com/pytorch/vision/issues/9348",
-        by_hand="put SUN397/ClassName.txt, SUN397/a/abbey/*.jpg ... and, from Partitions.zip, SUN397/Training_01.txt and "
-                "SUN397/Testing_01.txt there; https://github.com/pytorch/vision/issues/9348 follows the search for copies",
+        by_hand="put SUN397/ClassName.txt, SUN397/a/abbey/*.jpg ... and, from Partitions.zip, SUN397/Training_01.txt "
+        "and "
+        "SUN397/Testing_01.txt there; https://github.com/pytorch/vision/issues/9348 follows the search for copies",
     ),
     "svhn": Entry(
-        "Street View House Numbers", _svhn, 10, 73_257, 26_032, 246, "svhn", "non-commercial research",
+        "Street View House Numbers",
+        _svhn,
+        10,
+        73_257,
+        26_032,
+        246,
+        "svhn",
+        "non-commercial research",
         "http://ufldl.stanford.edu/housenumbers/",
-        (Archive("http://ufldl.stanford.edu/housenumbers/train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", "svhn"),
-         Archive("http://ufldl.stanford.edu/housenumbers/test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", "svhn")),
+        (
+            Archive(
+                "http://ufldl.stanford.edu/housenumbers/train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", "svhn"
+            ),
+            Archive(
+                "http://ufldl.stanford.edu/housenumbers/test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", "svhn"
+            ),
+        ),
         flip=False,
     ),
     "voc2007": _VOC,
     "voc2007_multilabel": replace(_VOC, title="PASCAL VOC 2007, all labels", read=_voc2007_multilabel),
-}  # fmt: skip
+}

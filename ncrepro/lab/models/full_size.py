@@ -1,8 +1,9 @@
 """The nineteen networks at full size, with a stem for images of 32 x 32 pixels.
 
-Depths and widths are torchvision's (of MobileNetV1 timm's). What is changed is what would leave nothing of a small image: the
-strides and pooling before the first stage. The VGGs, which have neither, keep their five poolings, and a head for one position in
-place of 49; they are the variants with batch normalisation, since the plain ones hardly train from random weights.
+Depths and widths are torchvision's (of MobileNetV1 timm's). What is changed is what would leave nothing of a small
+image: the strides and pooling before the first stage. The VGGs, which have neither, keep their five poolings, and a
+head for one position in place of 49; they are the variants with batch normalisation, since the plain ones hardly train
+from random weights.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,9 @@ BATCH_NORM_MOMENTUM = 0.1  # MNASNet's own .0003 leaves running statistics near 
 
 
 def build(name: str, n_classes: int, seed: int) -> nn.Module:
-    """A network of `vision.ARCHITECTURES` at full size, with seeded random weights; arguments and result as for `models.build`."""
+    """A network of `vision.ARCHITECTURES` at full size, with seeded random weights; arguments and result as for
+    `models.build`.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = networks.build(_OTHER_NAMES.get(name, name), n_classes)
@@ -67,7 +70,13 @@ def _first_stride(path: str) -> Callable[[nn.Module], None]:
 
 
 _STEMS: dict[str, Callable[[nn.Module], None]] = {  # by how the name begins; the first that fits
-    "resnet": _resnet, "densenet": _densenet, "googlenet": _googlenet, "inception": _inception, "vgg": _vgg,
-    "mnasnet": _first_stride("layers.0"), "mobilenet_v1": _first_stride("conv_stem"), "mobilenet": _first_stride("features.0.0"),
+    "resnet": _resnet,
+    "densenet": _densenet,
+    "googlenet": _googlenet,
+    "inception": _inception,
+    "vgg": _vgg,
+    "mnasnet": _first_stride("layers.0"),
+    "mobilenet_v1": _first_stride("conv_stem"),
+    "mobilenet": _first_stride("features.0.0"),
     "efficientnet": _first_stride("features.0.0"),
-}  # fmt: skip
+}

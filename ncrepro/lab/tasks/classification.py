@@ -26,7 +26,9 @@ def pretrain(spec: dict, build: Build = models.build) -> Arrays:
     """A network trained on its source: its weights, sizes, and accuracy on the source's test split."""
     train, test = (datasets.load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = build(spec["architecture"], train.n_classes, spec["seed"])
-    training.fit(network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"], loss=spec["loss"])
+    training.fit(
+        network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"], loss=spec["loss"]
+    )
     losses.adapt(network, spec["loss"])
     return {
         "accuracy": np.array(training.accuracy(network, test.images, test.labels)),

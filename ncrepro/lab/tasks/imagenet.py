@@ -1,9 +1,9 @@
 """Image classification at full size: networks that others pre-trained on ImageNet, and photographs as targets.
 
-``pretrain`` loads published weights, and records what they are. A pool whose sources are other data sets trains the ImageNet
-network on them first, as FaCe's second and third pool were made. With ``weights: authors`` the losses of a pool name the
-self-supervised ResNet-50 that the authors of each objective published. The ground truth of a target is ``published``
-(fine-tuned accuracies that others printed) or ``finetune`` (FaCe's recipe, run here).
+``pretrain`` loads published weights, and records what they are. A pool whose sources are other data sets trains the
+ImageNet network on them first, as FaCe's second and third pool were made. With ``weights: authors`` the losses of a
+pool name the self-supervised ResNet-50 that the authors of each objective published. The ground truth of a target is
+``published`` (fine-tuned accuracies that others printed) or ``finetune`` (FaCe's recipe, run here).
 """
 
 import json
@@ -89,7 +89,9 @@ def check(pool: Pool) -> None:
     if pool.extract["split"] not in datasets.SPLITS:
         raise ValueError("extract: " + unknown("split", pool.extract["split"], datasets.SPLITS))
     recipes = {"pretrain": pool.pretrain, "extract": pool.extract, "finetune": pool.finetune}
-    for step, recipe in (recipes | {f"finetune_of.{target}": recipe for target, recipe in pool.finetune_of.items()}).items():
+    for step, recipe in (
+        recipes | {f"finetune_of.{target}": recipe for target, recipe in pool.finetune_of.items()}
+    ).items():
         if recipe.get("precision", "float32") not in features.PRECISIONS:
             raise ValueError(f"{step}: " + unknown("precision", recipe["precision"], features.PRECISIONS))
 
@@ -106,14 +108,16 @@ def pretrain(spec: dict) -> Arrays:
     """Published weights, checked and recorded; or those weights after training on another source.
 
     ``spec["recipe"]``: ``weights`` (or ``authors``) and ``transform`` as for `networks.checkpoint`; the rest
-    is a `Recipe`, for sources other than ImageNet. ``accuracy`` is the published one, or that on the source's test images;
-    NaN for self-supervised networks.
+    is a `Recipe`, for sources other than ImageNet. ``accuracy`` is the published one, or that on the source's test
+    images; NaN for self-supervised networks.
     """
     recipe = {key: value for key, value in spec["recipe"].items() if key not in ("weights", "transform")}
     network, transform, record = _load(spec)
     arrays = {}
     if spec["source"] != datasets.IMAGENET:
-        train, test = (datasets.load(spec["source"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
+        train, test = (
+            datasets.load(spec["source"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test")
+        )
         last_layer.replace(network, train.n_classes, spec["seed"])
         train_photos(network, transform, train, Recipe(**recipe), spec["seed"], spec["loss"])
         record["accuracy"], _ = measure(network, transform, test)
@@ -126,35 +130,43 @@ def pretrain(spec: dict) -> Arrays:
 
 
 def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
-    """The ground truth of one model on one target, per cent: ``accuracy``, and ``published`` where the literature has one.
+    """The ground truth of one model on one target, per cent: ``accuracy``, and ``published`` where the literature has
+    one.
 
-    ``spec["recipe"]["ground_truth"]`` decides what ``accuracy`` is: ``published``, or ``finetune`` with the `Recipe` that the
-    other keys make: all weights trained on the target's images for training and validation, judged on its test images by
-    the measure that the benchmarks use for it. ``top1`` is the plain accuracy. What is not known is NaN.
+    ``spec["recipe"]["ground_truth"]`` decides what ``accuracy`` is: ``published``, or ``finetune`` with the `Recipe`
+    that the other keys make: all weights trained on the target's images for training and validation, judged on its test
+    images by the measure that the benchmarks use for it. ``top1`` is the plain accuracy. What is not known is NaN.
     """
     recipe = dict(spec["recipe"])
     truth = recipe.pop("ground_truth")
     printed = published_accuracy(*(pretrained_spec[key] for key in ("architecture", "source", "loss")), spec["target"])
     if truth == "published":
         return {"accuracy": np.array(printed), "published": np.array(printed), "top1": np.array(np.nan)}
-    train, test = (datasets.load(spec["target"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test"))
+    train, test = (
+        datasets.load(spec["target"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test")
+    )
     network, transform = restore(pretrained_spec, pretrained)
     last_layer.replace(network, train.n_classes, spec["seed"])
     history = train_photos(network, transform, train, Recipe(**recipe), spec["seed"])
     accuracy, top1 = measure(network, transform, test)
-    error = np.nan if test.measure == "map" else standard_error(accuracy, len(test))  # near enough for a mean over classes
+    error = (
+        np.nan if test.measure == "map" else standard_error(accuracy, len(test))
+    )  # near enough for a mean over classes
     return {
-        "accuracy": np.array(accuracy), "standard_error": np.array(error), "published": np.array(printed), "top1": np.array(top1),
+        "accuracy": np.array(accuracy),
+        "standard_error": np.array(error),
+        "published": np.array(printed),
+        "top1": np.array(top1),
         "loss": np.array(history),
-    }  # fmt: skip
+    }
 
 
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see of a target: features, labels, source probabilities, and where all of it comes from.
 
-    ``spec["recipe"]``: ``split`` as for `datasets.torchvision_datasets.load`, ``precision`` as for `features.of_photos`.
-    Self-supervised networks have no source classifier, so no source probabilities; how much of their feature space they use
-    (see `objectives.collapse`) is measured on the target instead of the source.
+    ``spec["recipe"]``: ``split`` as for `datasets.torchvision_datasets.load`, ``precision`` as for
+    `features.of_photos`. Self-supervised networks have no source classifier, so no source probabilities; how much of
+    their feature space they use (see `objectives.collapse`) is measured on the target instead of the source.
     """
     photos = datasets.load(spec["target"], spec["split"], spec["recipe"]["split"], spec["max_per_class"])
     network, transform = restore(pretrained_spec, pretrained)
@@ -162,7 +174,12 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     H, source_probs = features.of_photos(network, photos, transform, precision, place)
     record = json.loads(pretrained["provenance"].tobytes())
     record = {key: record[key] for key in ("weights", "sha256", "transform")}
-    record |= {"split": spec["recipe"]["split"], "samples": photos.samples, "classes": photos.n_classes, **devices.versions(place, precision)}
+    record |= {
+        "split": spec["recipe"]["split"],
+        "samples": photos.samples,
+        "classes": photos.n_classes,
+        **devices.versions(place, precision),
+    }
     arrays = {"features": H, "labels": photos.labels}
     if pretrained_spec["loss"] in RELEASED:
         use = collapse.measure(H)
@@ -208,12 +225,14 @@ def published_accuracy(architecture: str, source: str, loss: str, target: str) -
 # Training and judging -------------------------------------------------------------------------------------------------
 
 
-def train_photos(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int,
-                 loss: str = "cross_entropy") -> list[float]:
-    """Train all weights of ``network`` in place on randomly cropped and mirrored ``photos``; returns each epoch's mean loss.
+def train_photos(
+    network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str = "cross_entropy"
+) -> list[float]:
+    """Train all weights of ``network`` in place on randomly cropped and mirrored ``photos``; returns each epoch's mean
+    loss.
 
-    Where an image can show several classes the loss is the binary cross-entropy of each. The same seed gives the same order
-    and crops; on a GPU results still differ in the last digits.
+    Where an image can show several classes the loss is the binary cross-entropy of each. The same seed gives the same
+    order and crops; on a GPU results still differ in the last digits.
 
     Raises
     ------
@@ -226,7 +245,9 @@ def train_photos(network: nn.Module, transform: Transform, photos: Photos, recip
     return _fit(network, transform, photos, recipe, *grid[0], seed, loss)
 
 
-def _best(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str) -> tuple[float, float]:
+def _best(
+    network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str
+) -> tuple[float, float]:
     """The learning rate and weight decay that do best on a tenth of the images, trained on the others."""
     start = {key: value.clone() for key, value in network.state_dict().items()}
     order = np.random.default_rng(seed).permutation(len(photos))
@@ -239,8 +260,16 @@ def _best(network: nn.Module, transform: Transform, photos: Photos, recipe: Reci
     return max(found, key=found.get)
 
 
-def _fit(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, learning_rate: float, weight_decay: float,
-         seed: int, loss: str) -> list[float]:
+def _fit(
+    network: nn.Module,
+    transform: Transform,
+    photos: Photos,
+    recipe: Recipe,
+    learning_rate: float,
+    weight_decay: float,
+    seed: int,
+    loss: str,
+) -> list[float]:
     place = devices.cuda_or_cpu()
     network.to(place, memory_format=torch.channels_last).train()
     optimiser = torch.optim.SGD(network.parameters(), learning_rate, recipe.momentum, weight_decay=weight_decay)
@@ -261,7 +290,9 @@ def _fit(network: nn.Module, transform: Transform, photos: Photos, recipe: Recip
             for step, batch in enumerate(images):
                 y = truth[torch.from_numpy(order[step * recipe.batch_size :][: len(batch)]).to(place)]
                 with half:
-                    value = _loss(network, transform.normalise(batch), y, (epoch + step / n_batches) / recipe.epochs, loss)
+                    value = _loss(
+                        network, transform.normalise(batch), y, (epoch + step / n_batches) / recipe.epochs, loss
+                    )
                 optimiser.zero_grad()
                 value.backward()
                 optimiser.step()
@@ -282,8 +313,8 @@ def _loss(network: nn.Module, images: Tensor, truth: Tensor, progress: float, lo
 def measure(network: nn.Module, transform: Transform, photos: Photos) -> tuple[float, float]:
     """How well ``network`` classifies, per cent, higher is better: by the benchmarks' measure, and by plain accuracy.
 
-    The measure is ``photos.measure``: accuracy, the mean over classes of each class's accuracy, or `mean_average_precision`.
-    Plain accuracy is NaN where images show several classes.
+    The measure is ``photos.measure``: accuracy, the mean over classes of each class's accuracy, or
+    `mean_average_precision`. Plain accuracy is NaN where images show several classes.
     """
     logits = features.of_photos(network, photos, transform, logits=True).source_probs  # (n, K)
     if photos.measure == "map":
@@ -300,7 +331,8 @@ def mean_average_precision(scores: np.ndarray, present: np.ndarray) -> float:
 
     .. math:: \frac{1}{K} \sum_k \frac{1}{11} \sum_{r \in \{0, 0.1, \dots, 1\}} \max_{r' \ge r} p_k(r')
 
-    with :math:`p_k(r')` the precision of class k among the images ranked so high that a share r' of its images is found.
+    with :math:`p_k(r')` the precision of class k among the images ranked so high that a share r' of its images is
+    found.
 
     Parameters
     ----------

@@ -31,7 +31,8 @@ def descend(network: nn.Module, losses: Iterable[Tensor], n_steps: int, recipe: 
     """
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     make = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, momentum=0.9)}[recipe.optimiser]
-    # Fused: faster, and it does without `torch.sqrt`, which MKL computes by other instructions on every CPU, whatever `arithmetic` asks.
+    # Fused: faster, and it does without `torch.sqrt`, which MKL computes by other instructions on every CPU, whatever
+    # `arithmetic` asks.
     optimiser = make(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     seen = []
     network.train()

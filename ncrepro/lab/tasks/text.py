@@ -95,13 +95,18 @@ def fit(network: TextClassifier, architecture: str, data: Texts, recipe: Recipe,
     """
     network.to(cuda_or_cpu())
     objective = OBJECTIVES[models.ARCHITECTURES[architecture].objective]
-    tokens, labels = models.tokenize(architecture, data.texts).to(cuda_or_cpu()), torch.from_numpy(data.labels).to(cuda_or_cpu())
+    tokens, labels = (
+        models.tokenize(architecture, data.texts).to(cuda_or_cpu()),
+        torch.from_numpy(data.labels).to(cuda_or_cpu()),
+    )
     batch_size = min(recipe.batch_size, len(data))
     n_batches = len(data) // batch_size
 
     def losses() -> Iterator[Tensor]:
         for _ in range(recipe.epochs):
-            for batch in torch.randperm(len(data))[: n_batches * batch_size].view(n_batches, batch_size).to(cuda_or_cpu()):
+            for batch in (
+                torch.randperm(len(data))[: n_batches * batch_size].view(n_batches, batch_size).to(cuda_or_cpu())
+            ):
                 yield objective(network, _cut(tokens[batch]), labels[batch])
 
     with torch.random.fork_rng():

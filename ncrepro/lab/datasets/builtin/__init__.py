@@ -35,8 +35,8 @@ SOURCE_FONTS = (
 )  # fmt: skip
 FONT_LETTERS = "aegkstABDGMRS"
 
-# name: the painter of each class, and the images per class in train and in test. A test image costs a forward pass, and with
-# few of them two fine-tunings of one model differ by chance: a target has four times as many as it trains on.
+# name: the painter of each class, and the images per class in train and in test. A test image costs a forward pass, and
+# with few of them two fine-tunings of one model differ by chance: a target has four times as many as it trains on.
 _PAINTED: dict[str, tuple[Callable[[str], dict[str, Painter]], int, int]] = {
     "source": (
         lambda split: glyphs.alphabet(LATIN + GREEK, SANS)
