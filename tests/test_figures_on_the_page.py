@@ -14,8 +14,8 @@ from conftest import REPOSITORY
 from matplotlib import pyplot as plt
 from matplotlib.text import Text
 
+from ncrepro.extraction.samples import Images
 from ncrepro.figures import charts, examples, index, multi_source, rank_your_own, spaces, stability, style, transfer
-from ncrepro.lab.datasets.images import Images
 from ncrepro.ranking.verdicts import UNKNOWN, Verdict
 
 matplotlib.use("agg")
