@@ -213,10 +213,8 @@ def _of_pool(profile: str, pool: str, repetition: int, folder: Path) -> pd.DataF
             list(dict.fromkeys(scores["metric"]))
         ]
     else:  # models that nothing was pre-trained for
-        table, accuracies = (
-            pd.DataFrame(),
-            experiment.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target"),
-        )
+        accuracies = experiment.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target")
+        table = pd.DataFrame(index=accuracies.stack().index)
     long = accuracies.stack().rename("accuracy").rename_axis(["model", "target"])
     return long.to_frame().join(table).reset_index().assign(repetition=repetition).pipe(_first, "repetition")
 
