@@ -23,7 +23,7 @@ from ..lab.objectives.views import STRONG, WEAK
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.resampling import Noise
-from ..ranking.verdicts import UNKNOWN, Verdict, every, exact, positive
+from ..ranking.verdicts import UNKNOWN, Verdict, every, positive
 from ..store import artifacts
 from . import charts, examples, style
 from .findings import NCTI_METHODS, above_0, beside, best_of, is_best, ranking_table
@@ -260,8 +260,8 @@ def _probes_hold(profile: str) -> tuple[str, Verdict]:
     text = f"random weights {worst.random_accuracy:.1f} %, weakest {label(worst.model)} {worst.source_accuracy:.1f} %"
     error = _study(profile).read("pretraining").get("standard_error", np.nan)  # both probes are read on the same images
     learnt_something = positive(table["source_accuracy"] - table["random_accuracy"], np.sqrt(2) * error)
-    in_use = exact(not collapsed(profile), "the features of these very models")
-    return f"{text}; {_told_collapsed(profile)}", every(*learnt_something, in_use)
+    # Whether one of twelve collapses differs from one training to the next, and each model is trained once.
+    return f"{text}; {_told_collapsed(profile)}", every(*learnt_something, UNKNOWN)
 
 
 @figure(
