@@ -86,8 +86,11 @@ def test_some_ranking_is_better_if_one_is_beyond_the_luck_of_many():
 
 # What may call itself exact, because nothing of it could have been otherwise by chance.
 EXACT = {
-    "_adds_up": "printed numbers", "_truths_hold": "published scores", "_face_fig3_holds": "built feature spaces", "_perfect": "equal scores",
-}  # fmt: skip
+    "_adds_up": "printed numbers",
+    "_truths_hold": "published scores",
+    "_face_fig3_holds": "built feature spaces",
+    "_perfect": "equal scores",
+}
 
 
 def test_no_verdict_rests_on_a_comparison_of_two_noisy_numbers():
