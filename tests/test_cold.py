@@ -276,13 +276,12 @@ def test_make_sample_keeps_what_the_cache_holds_and_says_what_changed(of_smoke, 
     assert not sample.load("smoke", "supervised", other, target)["features"].any()
 
 
-def test_make_sample_needs_a_chosen_profile_and_its_cache(of_smoke, root, monkeypatch, capsys):
+def test_make_sample_needs_a_chosen_profile_and_its_cache(of_smoke, root):
     shutil.rmtree(root / "data" / "cache")
-    assert command.main() == 1
-    assert "no valid features of" in capsys.readouterr().err
-    monkeypatch.setenv("NCREPRO_PROFILE", "demos")
-    assert command.main() == 1
-    assert "unknown profile with a sample 'demos'" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="no valid features of"):
+        command.remake("smoke")
+    with pytest.raises(ValueError, match="unknown profile with a sample 'demos'"):
+        command.remake("demos")
 
 
 def test_a_damaged_sample_is_told(of_smoke):

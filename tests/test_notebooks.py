@@ -79,4 +79,4 @@ def test_make_runs_every_notebook():
     command = ["make", "--dry-run", "PROFILE=photos_full", f"PYTHON={sys.executable}", "all"]
     planned = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
     for run in workflow.runs(profiles.load("photos_full")):
-        assert f"cli run {run.name}\n" in planned
+        assert f"ncrepro run {run.name}\n" in planned
