@@ -12,7 +12,7 @@ from ncrepro.commands import noise, tolerances, verify
 from ncrepro.lab import profiles
 from ncrepro.store import paths
 
-POOL = "multi_source"
+POOL, SCRATCH = "multi_source", "text_scratch"  # the models of the second were not pre-trained, so they have no scores
 
 
 def write_run(profile: str, kind: str) -> None:
@@ -21,11 +21,11 @@ def write_run(profile: str, kind: str) -> None:
     """
     name, _, repetition = profile.partition("+")
     rng = np.random.default_rng(int(repetition or 0))
-    pool = profiles.load(name).pool(POOL)
-    models = [model.name for model in pool.models]
+    trained = profiles.load(name).pool(POOL)
+    models = [model.name for model in trained.models]
     folder = paths.root() / "data" / kind / profile
     quality = pd.Series(np.linspace(50, 90, len(models)), models)
-    pairs = [(model, target) for model in models for target in pool.targets]
+    pairs = [(model, target) for model in models for target in trained.targets]
     accuracies = pd.DataFrame(
         [{"model": m, "target": t, "seed": 0, "accuracy": quality[m] + rng.normal(0, 4)} for m, t in pairs]
     )
@@ -39,12 +39,13 @@ def write_run(profile: str, kind: str) -> None:
     ])  # fmt: skip
     correlations = pd.DataFrame([
         {"target": t, "metric": m, **{s: rng.normal(0.5, 0.1) for s in noise.STATISTICS}}
-        for t in (*pool.targets, "average")
+        for t in (*trained.targets, "average")
         for m in ("ncti", "logme")
     ])  # fmt: skip
     tables = {"accuracies": accuracies, "pretraining": pretraining, "scores": scores, "correlations": correlations}
-    for table, made in tables.items():
-        path = folder / POOL / f"{table}.csv"
+    alone = {(SCRATCH, "accuracies"): accuracies.assign(accuracy=lambda t: t["accuracy"] / 2)}
+    for (pool, table), made in ({(POOL, table): made for table, made in tables.items()} | alone).items():
+        path = folder / pool / f"{table}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         made.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
     verdicts = ["holds", rng.choice(["holds", noise.OPEN]), "does not hold", ""]
@@ -70,8 +71,10 @@ def test_a_study_of_three_repetitions(command, root, capsys):
     assert "3 of 3 repetitions of 'smoke' are finished" in out
     written = paths.noise("smoke")
     assert {path.name for path in written.iterdir()} == {
-        f"{POOL}.csv", "correlations.csv", "verdicts.csv", "tolerances.csv", "limits.csv", "bounds.csv", "summary.csv"
+        f"{POOL}.csv", f"{SCRATCH}.csv", "correlations.csv", "verdicts.csv",
+        "tolerances.csv", "limits.csv", "bounds.csv", "summary.csv",
     }  # fmt: skip
+    assert list(pd.read_csv(written / f"{SCRATCH}.csv")) == ["repetition", "model", "target", "accuracy"]
     wide = pd.read_csv(written / f"{POOL}.csv")
     assert list(wide.columns[:4]) == ["repetition", "model", "target", "accuracy"]
     assert {"ncti", "logme", "static_baseline", "source_accuracy", "n_parameters"} == set(wide.columns[4:])
@@ -79,13 +82,13 @@ def test_a_study_of_three_repetitions(command, root, capsys):
     reference = pd.read_csv(paths.reference("smoke", POOL) / "accuracies.csv")
     both = wide.query("repetition == 0").merge(reference, on=["model", "target"])
     assert both["accuracy_x"].to_numpy() == pytest.approx(both["accuracy_y"].to_numpy(), rel=1e-5)
-    summary = pd.read_csv(written / "summary.csv").set_index(["what", "of"])["value"]
+    summary = pd.read_csv(written / "summary.csv").query("pool != @SCRATCH").set_index(["what", "of"])["value"]
     assert summary["standard deviation of an accuracy", "one model on one target"] == pytest.approx(4, rel=0.35)
     assert summary["verdicts", "figures"] == 3
     assert summary["verdicts", "share that contradict each other in two runs"] == 0
     verdicts = pd.read_csv(written / "verdicts.csv").pivot(index="figure", columns="repetition", values="verdict")
     assert summary["verdicts", "figures that ever change"] == (verdicts.nunique(axis=1) > 1).sum()
-    scale = pd.read_csv(written / "tolerances.csv").query("column == 'accuracy' and table.str.contains('accuracies')")
+    scale = pd.read_csv(written / "tolerances.csv").query("column == 'accuracy' and table == @POOL + '/accuracies.csv'")
     assert scale["scale"].item() == pytest.approx(
         4 * 2 / np.pi**0.5, rel=0.35
     )  # of two normal numbers, the mean difference
