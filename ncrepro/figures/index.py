@@ -139,6 +139,8 @@ def draw_all(profile: str) -> pd.DataFrame:
     """
     if cold.is_cold(profile):
         return pd.read_csv(paths.figures(profile) / "index.csv").fillna("")
+    from ..store import jobs  # here: what shows one figure does not rest on how jobs run
+
     entries = of_profile(profile)
     found = dict(
         jobs.side_by_side(partial(_save, profile), [entry.name for entry in entries], profiles.load(profile).workers)
