@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ..lab import profiles
 from ..ranking.verdicts import RULE, Verdict
-from ..store import artifacts, cold, fingerprint, jobs, manifest, paths, trace
+from ..store import artifacts, cold, fingerprint, manifest, paths, trace
 from . import style
 
 NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
