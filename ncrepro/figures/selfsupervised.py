@@ -303,15 +303,15 @@ def ncti_table2(profile: str) -> Checked:
     return charts.correlation_heatmap(panels, f"{title}\n({reason})"), *_ncti_table2_holds(profile)
 
 
-def _scatter(profile: str, metric: str, title: str) -> Figure:
+def _ranks(profile: str, metric: str) -> Checked:
+    """A metric's scores against the accuracies, and whether its mean weighted Kendall lies above 0."""
     study = _study(profile)
     scores, accuracies = study.ranked()
     points = with_accuracies(scores.query("metric == @metric"), accuracies)
-    return charts.score_scatter(points, study.read("correlations").query("metric == @metric"), label(metric), title)
-
-
-def _interval_above_0(profile: str, metric: str) -> tuple[str, Verdict]:
-    return above_0(averages("selfsupervised", profile).loc[metric], _study(profile).draws()[metric])
+    found = study.read("correlations").query("metric == @metric")
+    title = f"Do self-supervised models with a higher {label(metric)} do better after fine-tuning?"
+    drawn = charts.score_scatter(points, found, label(metric), title)
+    return drawn, *above_0(averages("selfsupervised", profile).loc[metric], study.draws()[metric])
 
 
 @figure(
@@ -319,9 +319,7 @@ def _interval_above_0(profile: str, metric: str) -> tuple[str, Verdict]:
     claim="(ours) NCTI ranks self-supervised models: its mean lies above 0",
 )
 def selfsupervised_ncti(profile: str) -> Checked:
-    return _scatter(
-        profile, "ncti", "Do self-supervised models with a higher NCTI do better after fine-tuning?"
-    ), *_interval_above_0(profile, "ncti")
+    return _ranks(profile, "ncti")
 
 
 @figure(
@@ -329,9 +327,7 @@ def selfsupervised_ncti(profile: str) -> Checked:
     claim="(ours) FaCe ranks self-supervised models, on which its paper does not test it: its mean lies above 0",
 )
 def selfsupervised_face(profile: str) -> Checked:
-    return _scatter(
-        profile, "face", "Do self-supervised models with a higher FaCe do better after fine-tuning?"
-    ), *_interval_above_0(profile, "face")
+    return _ranks(profile, "face")
 
 
 @figure(
