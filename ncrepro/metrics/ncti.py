@@ -101,9 +101,8 @@ def ncti(features: Array, labels: Array, variant: str = "released") -> NCTITerms
 def _projected_statistics(data: Samples) -> ClassStatistics:
     """Class statistics in the space of the principal components, in float64."""
     statistics = ClassStatistics("float64").start(np.zeros(data.components()[1].shape[1]), data.n_classes)
-    for k, parts in data.by_class():
-        for z, weights in parts:
-            statistics.add(as_float64(z), np.full(len(z), k), weights)
+    for part, z in data.projected():
+        statistics.add(as_float64(z), data.codes[part], data.weights_of(part))
     return statistics
 
 

@@ -21,13 +21,13 @@ from ._arrays import (
     what_is_not_finite,
     working_dtype,
 )
-from ._linalg import Tridiagonal, cholesky, mirror
+from ._linalg import Tridiagonal, cholesky, lanczos, mirror
 from ._row_space import RowSpace
 
 RESOLVED = {"float32": 3e-3, "float64": 1e-9}  # least share of a variance that products of a precision are trusted with
-MANY_FEATURES = 512  # from here on half the precision is worth half the time
+MANY_FEATURES, FEW = 512, 8  # from so many features on, a share of at most 1 / FEW is found without the others
 TINY = {"float32": 1e-30, "float64": 1e-140}  # mean squares below which products of a precision lose digits
-DERIVED = ("gram", "total_scatter", "within_scatter", "reduced")
+DERIVED = ("gram", "total_scatter", "within_scatter", "reduced", "factor", "deviations")
 
 
 class NotInRange(ValueError):
@@ -75,7 +75,9 @@ class ClassStatistics:
     [50, 50, 50]
     """
 
-    factor: np.ndarray | None = None  # the samples times the roots of their weights, where these are at hand
+    # samples times the roots of their weights where these are at hand: as they are, and minus the means of their classes
+    factor: np.ndarray | None = None
+    deviations: np.ndarray | None = None
 
     def __init__(self, dtype: str | None = None):
         if dtype is not None and dtype not in RESOLVED:
@@ -194,8 +196,7 @@ class ClassStatistics:
         self.cubes, self.fourths = counted @ z, float(counted @ squares)
         self.reduced = Tridiagonal.diagonal_of(space.variances)
         self._products = self.total_scatter = np.diag(space.variances)
-        within = weighted(z - (self.sums / self.class_counts[:, None])[codes], weights)
-        self.within_scatter = mirror(upper_gram(within))
+        self.deviations = weighted(z - (self.sums / self.class_counts[:, None])[codes], weights)
         self.factor = weighted(z + space.centre, weights)
         return self
 
@@ -290,6 +291,8 @@ class ClassStatistics:
     @cached_property
     def within_scatter(self) -> np.ndarray:
         """Sum over samples of (h - class mean)(h - class mean)', (d, d)."""
+        if self.deviations is not None:
+            return mirror(upper_gram(self.deviations))
         scaled = self.sums / np.sqrt(self.class_counts)[:, None]
         return mirror(self._products - upper_gram(scaled))
 
@@ -312,11 +315,12 @@ class ClassStatistics:
 
     def leading(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The largest eigenvalues of the total scatter, (count,), descending, and their eigenvectors as columns; in the
-        precision of the products where float64 would take long and is not there already.
+        precision of the products, and without all the others, where these would take long and are not there already.
         """
-        if "reduced" in self.__dict__ or len(self.shift) < MANY_FEATURES:
+        if "reduced" in self.__dict__ or len(self.shift) < MANY_FEATURES or count > len(self.shift) // FEW:
             return self.reduced.leading(count)
-        return Tridiagonal.of(self.total_scatter, self.dtype).leading(count)
+        scatter = self.total_scatter.astype(self.dtype, copy=False)
+        return lanczos(scatter, count) or Tridiagonal.of(scatter).leading(count)
 
     @property
     def raw_gram(self) -> np.ndarray:
