@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from bench import plain
 from ncrepro import metrics
 from ncrepro.metrics import ClassStatistics
 
@@ -150,3 +151,11 @@ def test_features_too_small_for_their_fourth_powers_are_said_to_be_so(shape):
     H = 1e-120 * np.random.default_rng(0).standard_normal(shape)
     with pytest.raises(ValueError, match="too small.*multiply"):
         metrics.regularized_h_score(H, np.arange(len(H)) % 3)
+
+
+@pytest.mark.parametrize("shape", [(120, 200), (300, 40)])
+@pytest.mark.parametrize("spread", [1e-1, 1e-3, 1e-6])
+def test_ncti_of_nearly_collapsed_features_keeps_their_spread(shape, spread):
+    rng, y = np.random.default_rng(0), np.arange(shape[0]) % 4
+    H = np.eye(4)[y] @ rng.standard_normal((4, shape[1])) + spread * rng.standard_normal(shape)
+    assert metrics.ncti(H, y) == pytest.approx(plain.ncti(H, y), rel=1e-8)

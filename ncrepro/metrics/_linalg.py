@@ -1,17 +1,17 @@
 """The few matrix routines that several metrics share; every matrix here is a small float64 NumPy array."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
-from scipy.sparse.linalg import ArpackError, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ._arrays import slices
 
 LANCZOS = {"float32": 1e-6, "float64": 1e-12}  # relative error of an eigenvalue at which the iteration ends
-MOST_RESTARTS = 100  # of it; features took 5 to 15
+MOST_RESTARTS = 100
 BELOW = np.tri(64, k=-1, dtype=bool)
 
 
@@ -84,9 +84,11 @@ def lanczos(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray] | N
     out of the matrix, what is left lies below the last of them, since a Cholesky factor of the difference exists.
     """
     rng, tolerance = np.random.default_rng(0), LANCZOS[matrix.dtype.name]
+    symv = linalg.get_blas_funcs("symv", (matrix,))  # reads half of the matrix
+    times = LinearOperator(matrix.shape, partial(symv, 1.0, matrix.T), dtype=matrix.dtype)
     start = rng.standard_normal(len(matrix)).astype(matrix.dtype)
     try:
-        values, vectors = eigsh(matrix, count, v0=start, tol=tolerance, maxiter=MOST_RESTARTS, rng=rng)
+        values, vectors = eigsh(times, count, v0=start, tol=tolerance, maxiter=MOST_RESTARTS, rng=rng)
     except ArpackError:
         return None
     slack = 10 * tolerance * values[-1]

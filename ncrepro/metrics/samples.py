@@ -146,10 +146,10 @@ class Samples:
         """
         q = min(n_components, self.n_samples, self.n_features)
         if q not in self._pca:
-            variances, directions = self.statistics.leading(min(q, self.features.shape[1]))
-            missing = q - len(variances)  # copies of samples span no more dimensions
-            variances = np.pad(variances.clip(0) / (self.n_samples - 1), (0, missing))
-            self._pca[q] = variances, np.pad(directions, ((0, 0), (0, missing)))
+            values, vectors = self.statistics.leading(min(q, self.features.shape[1]))
+            variances, directions = np.zeros(q), np.zeros((len(vectors), q))  # copies of samples span fewer dimensions
+            variances[: len(values)], directions[:, : len(values)] = values.clip(0) / (self.n_samples - 1), vectors
+            self._pca[q] = variances, directions
         return self._pca[q]
 
     def blocks(self, dtype: str | None = None, block_bytes: int = STREAM_BYTES) -> Iterator[tuple[slice, Array]]:

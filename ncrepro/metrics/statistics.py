@@ -25,7 +25,7 @@ from ._linalg import Tridiagonal, cholesky, lanczos, mirror
 from ._row_space import RowSpace
 
 RESOLVED = {"float32": 3e-3, "float64": 1e-9}  # least share of a variance that products of a precision are trusted with
-MANY_FEATURES, FEW = 512, 8  # from so many features on, a share of at most 1 / FEW is found without the others
+MANY_FEATURES, FEW = 1024, 8  # from so many features on, at most one in FEW components is found without the others
 TINY = {"float32": 1e-30, "float64": 1e-140}  # mean squares below which products of a precision lose digits
 DERIVED = ("gram", "total_scatter", "within_scatter", "reduced", "factor", "deviations")
 
@@ -75,7 +75,7 @@ class ClassStatistics:
     [50, 50, 50]
     """
 
-    # samples times the roots of their weights where these are at hand: as they are, and minus the means of their classes
+    # samples times the roots of their weights, where these are at hand: as they are, and minus their class's mean
     factor: np.ndarray | None = None
     deviations: np.ndarray | None = None
 
@@ -178,9 +178,17 @@ class ClassStatistics:
         for part, block in centred_blocks(features, self.shift, "float64", GRAM_BYTES):
             block -= like(means, block)[codes[part]]
             about_means.add(block, codes[part], None if weights is None else weights[part])
+        return self._with_within(about_means.within_scatter)
+
+    def apart(self, means: np.ndarray) -> Self:
+        """Move each class by a vector of its own, (K, d); the scatter within the classes stays as it is."""
+        within = self.within_scatter
+        self.sums = self.sums + self.class_counts[:, None] * means
+        return self._with_within(within)
+
+    def _with_within(self, within: np.ndarray) -> Self:
         self._forget()
-        self.within_scatter = about_means.within_scatter
-        self.total_scatter = self.within_scatter + self.between_scatter
+        self.within_scatter, self.total_scatter = within, within + self.between_scatter
         return self
 
     @classmethod
@@ -295,6 +303,12 @@ class ClassStatistics:
             return mirror(upper_gram(self.deviations))
         scaled = self.sums / np.sqrt(self.class_counts)[:, None]
         return mirror(self._products - upper_gram(scaled))
+
+    def within_squares(self, vectors: np.ndarray) -> np.ndarray:
+        """The squares v'Wv of the columns v, (d, m), with W the within-class scatter: (m,)."""
+        if self.deviations is not None:
+            return ((self.deviations @ vectors) ** 2).sum(axis=0)
+        return (vectors * (self.within_scatter @ vectors)).sum(axis=0)
 
     @property
     def resolved(self) -> bool:
