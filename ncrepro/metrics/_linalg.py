@@ -41,8 +41,10 @@ def mirror(matrix: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def log_det(matrix: np.ndarray) -> float:
-    """Natural logarithm of the determinant of a positive definite matrix, which is destroyed."""
+def log_det_above_one(matrix: np.ndarray, unit: float) -> float:
+    """log|I + M / unit| of a positive semi-definite matrix M."""
+    matrix = np.divide(matrix, unit, dtype=np.float64)
+    matrix.flat[:: len(matrix) + 1] += 1
     return 2 * float(np.log(np.diag(cholesky(matrix)[0])).sum())
 
 

@@ -21,7 +21,7 @@ from ._arrays import (
     what_is_not_finite,
     working_dtype,
 )
-from ._linalg import Tridiagonal, cholesky, lanczos, mirror
+from ._linalg import Tridiagonal, cholesky, lanczos, log_det_above_one, mirror, trace_of_ratio
 from ._row_space import RowSpace
 
 RESOLVED = {"float32": 3e-3, "float64": 1e-9}  # least share of a variance that products of a precision are trusted with
@@ -335,6 +335,21 @@ class ClassStatistics:
             return self.reduced.leading(count)
         scatter = self.total_scatter.astype(self.dtype, copy=False)
         return lanczos(scatter, count) or Tridiagonal.of(scatter).leading(count)
+
+    def log_det(self, unit: float) -> float:
+        """log|I + S / unit| with S the total scatter: from its eigenvalues where these are at hand."""
+        if "reduced" in self.__dict__:
+            return float(np.log1p(self.reduced.eigenvalues.clip(0) / unit).sum())
+        return log_det_above_one(self.total_scatter, unit)
+
+    def trace_of_ratio(self, factor: np.ndarray, shift: float = 0.0) -> float:
+        """tr((S + shift I)† A'A) for A (K, d), its rows in the range of S."""
+        if shift and "reduced" in self.__dict__:
+            rotated = self.reduced.rotate(factor.T)  # (d, K)
+            return float((rotated * self.reduced.solve(shift, rotated)).sum())
+        scatter = self.total_scatter.copy()
+        scatter.flat[:: len(scatter) + 1] += shift
+        return trace_of_ratio(factor, scatter)
 
     @property
     def raw_gram(self) -> np.ndarray:
