@@ -1,13 +1,18 @@
 """The few matrix routines that several metrics share; every matrix here is a small float64 NumPy array."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ._arrays import slices
+
+LANCZOS = {"float32": 1e-6, "float64": 1e-12}  # relative error of an eigenvalue at which the iteration ends
+MOST_RESTARTS = 100
+BELOW = np.tri(64, k=-1, dtype=bool)
 
 
 def cholesky(matrix: np.ndarray, variances: np.ndarray | None = None) -> tuple[np.ndarray, float]:
@@ -30,14 +35,16 @@ def mirror(matrix: np.ndarray) -> np.ndarray:
     cache.
     """
     for part in slices(len(matrix), 1, 64):
+        corner, size = matrix[part, part], part.stop - part.start
         np.copyto(matrix[part.stop :, part], matrix[part, part.stop :].T)
-        corner = matrix[part, part]
-        corner[:] = np.triu(corner) + np.triu(corner, 1).T
+        np.copyto(corner, corner.T.copy(), where=BELOW[:size, :size])
     return matrix
 
 
-def log_det(matrix: np.ndarray) -> float:
-    """Natural logarithm of the determinant of a positive definite matrix, which is destroyed."""
+def log_det_above_one(matrix: np.ndarray, unit: float) -> float:
+    """log|I + M / unit| of a positive semi-definite matrix M."""
+    matrix = np.divide(matrix, unit, dtype=np.float64)
+    matrix.flat[:: len(matrix) + 1] += 1
     return 2 * float(np.log(np.diag(cholesky(matrix)[0])).sum())
 
 
@@ -70,6 +77,31 @@ def trace_of_ratio(factor: np.ndarray, matrix: np.ndarray) -> float:
     return float((half**2).sum())
 
 
+def lanczos(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The largest eigenvalues (count,) of a positive semi-definite matrix, descending, and their eigenvectors as
+    columns (d, count), by ARPACK's restarted Lanczos iteration from a seeded start; None where they may be others.
+
+    They are believed only after two checks. All residuals ‖Mv - λv‖ are below 10 tolerances times the largest
+    eigenvalue. And no larger eigenvalue was passed over, such as the second of two equal ones: with those found taken
+    out of the matrix, what is left lies below the last of them, since a Cholesky factor of the difference exists.
+    """
+    rng, tolerance = np.random.default_rng(0), LANCZOS[matrix.dtype.name]
+    symv = linalg.get_blas_funcs("symv", (matrix,))  # reads half of the matrix
+    times = LinearOperator(matrix.shape, partial(symv, 1.0, matrix.T), dtype=matrix.dtype)
+    start = rng.standard_normal(len(matrix)).astype(matrix.dtype)
+    try:
+        values, vectors = eigsh(times, count, v0=start, tol=tolerance, maxiter=MOST_RESTARTS, rng=rng)
+    except ArpackError:
+        return None
+    slack = 10 * tolerance * values[-1]
+    if not np.linalg.norm(matrix @ vectors - vectors * values, axis=0).max() <= slack:
+        return None
+    rest = (vectors * values) @ vectors.T - matrix
+    rest.flat[:: len(rest) + 1] += values[0] + slack
+    alone = np.diag(rest).min() > 0 and cholesky(rest)[1] > 0
+    return (values[::-1].astype(float), vectors[:, ::-1]) if alone else None
+
+
 @dataclass(frozen=True)
 class Tridiagonal:
     """A symmetric matrix as Q T Q' with T tridiagonal: Householder's first half of an eigen-decomposition, a third of
@@ -82,10 +114,9 @@ class Tridiagonal:
     scales: np.ndarray | None  # (d - 1,)
 
     @classmethod
-    def of(cls, matrix: np.ndarray, dtype: str = "float64") -> "Tridiagonal":
+    def of(cls, matrix: np.ndarray) -> "Tridiagonal":
         if len(matrix) == 1:
             return cls.diagonal_of(matrix[0].copy())
-        matrix = matrix.astype(dtype, copy=False)
         sytrd = linalg.get_lapack_funcs("sytrd", (matrix,))
         reflectors, diagonal, off_diagonal, scales, _ = sytrd(matrix.T, lower=1, lwork=64 * len(matrix))
         return cls(diagonal.astype(float), off_diagonal.astype(float), reflectors, scales)

@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 
 from ._arrays import Array
-from ._linalg import trace_of_ratio
 from .samples import statistics_of
 from .statistics import ClassStatistics
 
@@ -53,7 +52,7 @@ def h_score(features: Array | ClassStatistics, labels: Array | None = None) -> f
     """
     statistics = statistics_of(features, labels)
     warn_if_wide(statistics, "h_score", "use regularized_h_score, more samples, or fewer features (PCA)")
-    return trace_of_ratio(_between_factor(statistics), statistics.total_scatter)
+    return statistics.trace_of_ratio(_between_factor(statistics))
 
 
 def regularized_h_score(features: Array | ClassStatistics, labels: Array | None = None) -> float:
@@ -90,10 +89,9 @@ def regularized_h_score(features: Array | ClassStatistics, labels: Array | None 
     delta = _ledoit_wolf(statistics)
     if delta >= 1:
         return 0.0
-    # (1 - δ) Σ_δ⁻¹ = n (S + t I)⁻¹ with S the scatter and t a shift, and S is at hand in tridiagonal form
+    # (1 - δ) Σ_δ⁻¹ = n (S + t I)⁻¹ with S the scatter and t a shift
     shift = (delta / (1 - delta) + np.finfo(float).eps) * np.trace(statistics.total_scatter) / d
-    between = statistics.reduced.rotate(_between_factor(statistics).T)  # (d, K)
-    return n / (n - 1) * float((between * statistics.reduced.solve(shift, between)).sum())
+    return n / (n - 1) * statistics.trace_of_ratio(_between_factor(statistics), shift)
 
 
 def warn_if_wide(statistics: ClassStatistics, metric: str, remedy: str) -> None:

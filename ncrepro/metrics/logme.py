@@ -2,7 +2,6 @@ r"""LogME, the logarithm of maximum evidence (You et al., ICML 2021)."""
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -89,8 +88,8 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     scatter, mean, class_sums, residual_of = _reduced(statistics)
     sigma = scatter.eigenvalues.clip(0)[:, None]  # eigenvalues of S, (r, 1)
     largest = sigma.max() + mean @ mean
-    rank = np.count_nonzero(sigma)
-    bounds = (largest * d if rank < d else sigma.min()) * EPSILON, largest / EPSILON  # on t
+    rank = len(sigma)
+    bounds = (largest * d if rank < d else sigma[sigma > 0].min()) * EPSILON, largest / EPSILON  # on t
 
     # t = α/β of each class, (K,); the release starts at 1, which is far off for features of another order of magnitude
     ratio = np.ones(len(counts)).clip(1e-12 * largest, largest)
@@ -123,9 +122,11 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
 def _solve(
     scatter: Tridiagonal, mean: np.ndarray, shifts: np.ndarray | float, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(F'F + tI)⁻¹ right, for each class its own t, or one for all; and what Sherman and Morrison's formula gives it
+    """(F'F + tI)⁻¹ right, for each class its own t, or 0 for all; and what Sherman and Morrison's formula gives it
     from: (S + tI)⁻¹ mean, and |F'F + tI| / |S + tI|.
     """
+    if scatter.reflectors is None:
+        return _solve_along_axes(scatter.diagonal[:, None], mean[:, None], shifts, right)
     if np.ndim(shifts):
         both = [scatter.solve(t, np.column_stack([y, mean])) for t, y in zip(shifts, right.T, strict=False)]
         first, correction = np.stack(both).T  # (r, K) each
@@ -136,38 +137,65 @@ def _solve(
     return first - correction * (mean @ first / growth), correction, growth
 
 
+def _solve_along_axes(
+    sigma: np.ndarray, mean: np.ndarray, shifts: np.ndarray | float, right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same where S is diagonal. If its last entry is 0, that unknown is eliminated by hand: t, which may be tiny or
+    0, is then no divisor of it.
+    """
+    if sigma[-1] > 0:
+        first, correction = right / (sigma + shifts), mean / (sigma + shifts)  # (r, K) each, or (r, 1) for one t
+        growth = 1 + (mean * correction).sum(axis=0)
+        return first - correction * ((mean * first).sum(axis=0) / growth), correction, growth
+    first, correction = right[:-1] / (sigma[:-1] + shifts), mean[:-1] / (sigma[:-1] + shifts)
+    growth, reached = 1 + (mean[:-1] * correction).sum(axis=0), (mean[:-1] * first).sum(axis=0)
+    edge = mean[-1]  # what the mean has outside the space of the differences
+    pivot = growth * shifts + edge**2
+    last = (growth * right[-1] - edge * reached) / pivot
+    m = np.vstack([first - correction * (reached * shifts + edge * right[-1]) / pivot, last])
+    with np.errstate(divide="ignore"):  # where t = 0 only m has a meaning
+        return m, np.vstack([correction, np.broadcast_to(edge / shifts, growth.shape)]), pivot / shifts
+
+
 def _reduced(statistics: ClassStatistics) -> tuple[Tridiagonal, np.ndarray, np.ndarray, Callable]:
     """A basis in which F'F is easy: ``(S, √n mean, F'y, residual)`` with F'F = S + mean mean', and ``residual(m, t,
     classes)`` = ‖Fm - y‖² for m = (F'F + tI)⁻¹F'y.
 
-    Where the centred scatter is well conditioned it is S, in the tridiagonal form that principal components use too. In
-    the samples' row space S is F'F itself and the mean is 0; so it is where it is nearly singular, in its eigenvectors
-    without those of zero eigenvalues.
+    S is the centred scatter in the form that principal components use too: tridiagonal, or along the axes of the
+    samples' row space. Where F'F is nearly singular S is F'F itself, along its eigenvectors without those of zero
+    eigenvalues, and the mean is 0.
     """
     counts, scatter = statistics.class_counts, statistics.reduced
     class_sums = (statistics.sums + counts[:, None] * statistics.shift).T  # (d, K)
     mean = np.sqrt(statistics.n_samples) * statistics.mean
 
-    if scatter.reflectors is None:  # the samples' row space, which they span with their mean and not without
-        scatter, mean = Tridiagonal.of(statistics.raw_gram), np.zeros_like(mean)
-    values, back = scatter.eigenvalues, partial(scatter.rotate, back=True)
-    if values[0] > 1e-8 * values[-1]:
-        rotated = scatter.rotate(np.column_stack([class_sums, mean]))
-        mean, rotated = rotated[:, -1], rotated[:, :-1]
+    rotated, centre = scatter.rotate(class_sums), scatter.rotate(mean[:, None])[:, 0]
+    seen = np.ones(len(mean), dtype=bool)
+    if scatter.reflectors is None:  # copies of samples leave axes empty
+        seen = (scatter.diagonal > 0) | ((centre != 0) & (np.arange(len(mean)) == len(mean) - 1))
+        scatter, centre, rotated = Tridiagonal.diagonal_of(scatter.diagonal[seen]), centre[seen], rotated[seen]
+    if _least(scatter, centre) > 1e-8 * scatter.eigenvalues[-1]:
+        m = np.zeros(class_sums.shape)
+        m[seen] = _solve(scatter, centre, 0.0, rotated)[0]
+        m = statistics.reduced.rotate(m, back=True)
     else:
         values, vectors = statistics.raw_axes
-        scatter, mean, rotated, back = (
-            Tridiagonal.diagonal_of(values),
-            np.zeros(len(values)),
-            vectors.T @ class_sums,
-            partial(np.matmul, vectors),
-        )
-    m = back(_solve(scatter, mean, 0.0, rotated)[0])
+        scatter, centre, rotated = Tridiagonal.diagonal_of(values), np.zeros(len(values)), vectors.T @ class_sums
+        m = vectors @ _solve(scatter, centre, 0.0, rotated)[0]
     fits = (class_sums / counts).T @ m - np.eye(len(counts))  # of the class means, (K, K)
-    outside = (m * (statistics.within_scatter @ m)).sum(axis=0) + counts @ fits**2  # of y, what no linear map reaches
+    outside = statistics.within_squares(m) + counts @ fits**2  # of y, what no linear map reaches
     outside[outside < EXACT * counts] = 0.0
 
     def residual(m: np.ndarray, t: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        return outside[classes] + t**2 * (m * _solve(scatter, mean, 0.0, m)[0]).sum(axis=0)
+        return outside[classes] + t**2 * (m * _solve(scatter, centre, 0.0, m)[0]).sum(axis=0)
 
-    return scatter, mean, rotated, residual
+    return scatter, centre, rotated, residual
+
+
+def _least(scatter: Tridiagonal, mean: np.ndarray) -> float:
+    """About the least eigenvalue of F'F: that of S, or where S lacks one dimension the pivot that the mean brings."""
+    values = scatter.eigenvalues
+    if values[0] > 0 or scatter.reflectors is not None:
+        return values[0]
+    inner = scatter.diagonal[:-1]
+    return min(inner.min(), mean[-1] ** 2 / (1 + (mean[:-1] ** 2 / inner).sum()))

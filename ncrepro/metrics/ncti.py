@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._arrays import Array, as_float64, host, namespace, weighted
+from ._arrays import Array, as_float64, host, like, namespace, weighted
 from ._discriminant import Discriminant, plain, shrunk
 from .samples import Samples, samples
 from .statistics import ClassStatistics
@@ -99,12 +99,15 @@ def ncti(features: Array, labels: Array, variant: str = "released") -> NCTITerms
 
 
 def _projected_statistics(data: Samples) -> ClassStatistics:
-    """Class statistics in the space of the principal components, in float64."""
-    statistics = ClassStatistics("float64").start(np.zeros(data.components()[1].shape[1]), data.n_classes)
-    for k, parts in data.by_class():
-        for z, weights in parts:
-            statistics.add(as_float64(z), np.full(len(z), k), weights)
-    return statistics
+    """Class statistics in the space of the principal components, in float64, with products taken about the class means:
+    classes far apart then hide no small variance.
+    """
+    means = data.statistics.centred_class_means @ data.components()[1]  # (K, q)
+    statistics = ClassStatistics("float64").start(np.zeros(means.shape[1]), data.n_classes)
+    for part, z in data.projected():
+        z = as_float64(z)
+        statistics.add(z - like(means, z)[data.codes[part]], data.codes[part], data.weights_of(part))
+    return statistics.apart(means)
 
 
 def _posterior_terms(data: Samples, posterior) -> tuple[float, float]:

@@ -146,10 +146,10 @@ class Samples:
         """
         q = min(n_components, self.n_samples, self.n_features)
         if q not in self._pca:
-            variances, directions = self.statistics.leading(min(q, self.features.shape[1]))
-            missing = q - len(variances)  # copies of samples span no more dimensions
-            variances = np.pad(variances.clip(0) / (self.n_samples - 1), (0, missing))
-            self._pca[q] = variances, np.pad(directions, ((0, 0), (0, missing)))
+            values, vectors = self.statistics.leading(min(q, self.features.shape[1]))
+            variances, directions = np.zeros(q), np.zeros((len(vectors), q))  # copies of samples span fewer dimensions
+            variances[: len(values)], directions[:, : len(values)] = values.clip(0) / (self.n_samples - 1), vectors
+            self._pca[q] = variances, directions
         return self._pca[q]
 
     def blocks(self, dtype: str | None = None, block_bytes: int = STREAM_BYTES) -> Iterator[tuple[slice, Array]]:
@@ -157,6 +157,14 @@ class Samples:
         another is asked for; each block is overwritten by the next.
         """
         return centred_blocks(self.features, self.statistics.mean, dtype or self.statistics.dtype, block_bytes)
+
+    def projected(self, n_components: int = PCA_DIMENSIONS) -> Iterator[tuple[slice, Array]]:
+        """:meth:`blocks` in coordinates along the first principal components."""
+        if self._keeps(n_components):
+            z = self._projection(n_components)
+            yield from ((part, z[part]) for part in slices(len(z), 8 * z.shape[1]))
+        else:
+            yield from self._project(n_components)
 
     def weights_of(self, index: slice | np.ndarray) -> np.ndarray | None:
         """How often some samples count; None where each counts once."""
@@ -176,7 +184,7 @@ class Samples:
         """
         index, dtype = self._members[k], self.statistics.dtype
         directions = None if n_components is None else self.components(n_components)[1]
-        keep = directions is not None and len(self.codes) * directions.shape[1] * 8 <= KEPT_BYTES
+        keep = directions is not None and self._keeps(n_components)
         row_bytes = 8 * (directions.shape[1] if keep else self.features.shape[1])
         for part in slices(len(index), row_bytes, block_bytes) if block_bytes else [slice(0, len(index))]:
             weights = self.weights_of(index[part])
@@ -215,10 +223,16 @@ class Samples:
 
     def _projection(self, n_components: int) -> Array:
         if n_components not in self._kept:
-            directions = self.components(n_components)[1]
-            blocks = [block @ like(directions, block) for _, block in self.blocks()]
+            blocks = [z for _, z in self._project(n_components)]
             self._kept[n_components] = namespace(blocks[0]).concatenate(blocks)  # (n, q)
         return self._kept[n_components]
+
+    def _project(self, n_components: int) -> Iterator[tuple[slice, Array]]:
+        directions = self.components(n_components)[1]
+        return ((part, block @ like(directions, block)) for part, block in self.blocks())
+
+    def _keeps(self, n_components: int) -> bool:
+        return len(self.codes) * len(self.components(n_components)[0]) * 8 <= KEPT_BYTES
 
 
 def samples(features: "Array | Samples", labels: Array | None) -> Samples:

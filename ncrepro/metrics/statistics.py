@@ -21,13 +21,13 @@ from ._arrays import (
     what_is_not_finite,
     working_dtype,
 )
-from ._linalg import Tridiagonal, cholesky, mirror
+from ._linalg import Tridiagonal, cholesky, lanczos, log_det_above_one, mirror, trace_of_ratio
 from ._row_space import RowSpace
 
 RESOLVED = {"float32": 3e-3, "float64": 1e-9}  # least share of a variance that products of a precision are trusted with
-MANY_FEATURES = 512  # from here on half the precision is worth half the time
+MANY_FEATURES, FEW = 1024, 8  # from so many features on, at most one in FEW components is found without the others
 TINY = {"float32": 1e-30, "float64": 1e-140}  # mean squares below which products of a precision lose digits
-DERIVED = ("gram", "total_scatter", "within_scatter", "reduced")
+DERIVED = ("gram", "total_scatter", "within_scatter", "reduced", "factor", "deviations")
 
 
 class NotInRange(ValueError):
@@ -75,7 +75,9 @@ class ClassStatistics:
     [50, 50, 50]
     """
 
-    factor: np.ndarray | None = None  # the samples times the roots of their weights, where these are at hand
+    # samples times the roots of their weights, where these are at hand: as they are, and minus their class's mean
+    factor: np.ndarray | None = None
+    deviations: np.ndarray | None = None
 
     def __init__(self, dtype: str | None = None):
         if dtype is not None and dtype not in RESOLVED:
@@ -176,9 +178,17 @@ class ClassStatistics:
         for part, block in centred_blocks(features, self.shift, "float64", GRAM_BYTES):
             block -= like(means, block)[codes[part]]
             about_means.add(block, codes[part], None if weights is None else weights[part])
+        return self._with_within(about_means.within_scatter)
+
+    def apart(self, means: np.ndarray) -> Self:
+        """Move each class by a vector of its own, (K, d); the scatter within the classes stays as it is."""
+        within = self.within_scatter
+        self.sums = self.sums + self.class_counts[:, None] * means
+        return self._with_within(within)
+
+    def _with_within(self, within: np.ndarray) -> Self:
         self._forget()
-        self.within_scatter = about_means.within_scatter
-        self.total_scatter = self.within_scatter + self.between_scatter
+        self.within_scatter, self.total_scatter = within, within + self.between_scatter
         return self
 
     @classmethod
@@ -194,8 +204,7 @@ class ClassStatistics:
         self.cubes, self.fourths = counted @ z, float(counted @ squares)
         self.reduced = Tridiagonal.diagonal_of(space.variances)
         self._products = self.total_scatter = np.diag(space.variances)
-        within = weighted(z - (self.sums / self.class_counts[:, None])[codes], weights)
-        self.within_scatter = mirror(upper_gram(within))
+        self.deviations = weighted(z - (self.sums / self.class_counts[:, None])[codes], weights)
         self.factor = weighted(z + space.centre, weights)
         return self
 
@@ -290,8 +299,16 @@ class ClassStatistics:
     @cached_property
     def within_scatter(self) -> np.ndarray:
         """Sum over samples of (h - class mean)(h - class mean)', (d, d)."""
+        if self.deviations is not None:
+            return mirror(upper_gram(self.deviations))
         scaled = self.sums / np.sqrt(self.class_counts)[:, None]
         return mirror(self._products - upper_gram(scaled))
+
+    def within_squares(self, vectors: np.ndarray) -> np.ndarray:
+        """The squares v'Wv of the columns v, (d, m), with W the within-class scatter: (m,)."""
+        if self.deviations is not None:
+            return ((self.deviations @ vectors) ** 2).sum(axis=0)
+        return (vectors * (self.within_scatter @ vectors)).sum(axis=0)
 
     @property
     def resolved(self) -> bool:
@@ -312,11 +329,27 @@ class ClassStatistics:
 
     def leading(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The largest eigenvalues of the total scatter, (count,), descending, and their eigenvectors as columns; in the
-        precision of the products where float64 would take long and is not there already.
+        precision of the products, and without all the others, where these would take long and are not there already.
         """
-        if "reduced" in self.__dict__ or len(self.shift) < MANY_FEATURES:
+        if "reduced" in self.__dict__ or len(self.shift) < MANY_FEATURES or count > len(self.shift) // FEW:
             return self.reduced.leading(count)
-        return Tridiagonal.of(self.total_scatter, self.dtype).leading(count)
+        scatter = self.total_scatter.astype(self.dtype, copy=False)
+        return lanczos(scatter, count) or Tridiagonal.of(scatter).leading(count)
+
+    def log_det(self, unit: float) -> float:
+        """log|I + S / unit| with S the total scatter: from its eigenvalues where these are at hand."""
+        if "reduced" in self.__dict__:
+            return float(np.log1p(self.reduced.eigenvalues.clip(0) / unit).sum())
+        return log_det_above_one(self.total_scatter, unit)
+
+    def trace_of_ratio(self, factor: np.ndarray, shift: float = 0.0) -> float:
+        """tr((S + shift I)† A'A) for A (K, d), its rows in the range of S."""
+        if shift and "reduced" in self.__dict__:
+            rotated = self.reduced.rotate(factor.T)  # (d, K)
+            return float((rotated * self.reduced.solve(shift, rotated)).sum())
+        scatter = self.total_scatter.copy()
+        scatter.flat[:: len(scatter) + 1] += shift
+        return trace_of_ratio(factor, scatter)
 
     @property
     def raw_gram(self) -> np.ndarray:
