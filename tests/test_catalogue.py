@@ -106,10 +106,12 @@ def test_costs_follow_from_images_and_published_multiply_adds(paper):
 def test_a_profile_that_draws_its_data_needs_nothing(monkeypatch, capsys, root):
     monkeypatch.setenv("NCREPRO_PROFILE", "smoke")
     assert cli.main(["data"]) == 0
-    assert capsys.readouterr().out == "This profile draws its data itself: nothing is downloaded.\n"
+    assert capsys.readouterr().out == (
+        "The data of this profile are drawn here or lie in this folder: nothing is downloaded.\n"
+    )
     assert cli.main(["plan"]) == 0
     said = capsys.readouterr().out
-    assert "nothing: the data are drawn on the spot" in said and "pre-train 5 networks; 0 done" in said
+    assert "nothing: the data are here, or drawn on the spot" in said and "pre-train 5 networks; 0 done" in said
 
 
 def test_nothing_is_downloaded_or_made(paper, root, monkeypatch):

@@ -28,6 +28,7 @@ NOT_FROM_TABLES = {
     "loss_functions_images",
     "segmentation_scenes",
     "text_examples",
+    "time_series_examples",
     "ncti_fig4",
 }
 

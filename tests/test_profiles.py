@@ -353,7 +353,7 @@ def test_every_verb_answers_a_broken_profile_with_one_line(verb, root, capsys):
     assert re.fullmatch("error: smoke.yaml: disk_gb is -1; allowed is [^\n]*\n", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("pool", ["supervised", "selfsupervised", "text", "segmentation"])
+@pytest.mark.parametrize("pool", ["supervised", "selfsupervised", "text", "time_series", "segmentation"])
 def test_check_looks_at_the_names_of_every_pool_before_anything_starts(pool, root, capsys):
     raw = yaml.safe_load((root / "notebooks/profiles/smoke.yaml").read_text())
     raw["pools"][pool]["architectures"] = ["resnet43"]
@@ -381,7 +381,7 @@ def test_profiles_are_read_without_torch():
 def test_a_task_can_be_judged_by_the_accuracies_that_it_gives(path):
     task = profiles.load(path.parts[-3]).pool(path.parts[-2]).task
     judged_by = set(pd.read_csv(path, nrows=0).columns[3:]) - {"standard_error"}  # of the accuracy, no truth of its own
-    assert judged_by <= set(recipes.TASKS[task].truths)
+    assert judged_by <= set(recipes.tasks()[task].truths)
 
 
 def test_every_task_has_its_recipes():
@@ -390,7 +390,7 @@ def test_every_task_has_its_recipes():
         "optimise",
         "recipes",
     }
-    assert recipes.TASKS.keys() == modules
+    assert recipes.tasks().keys() == modules
 
 
 # Repetitions ----------------------------------------------------------------------------------------------------------

@@ -281,6 +281,30 @@ def text(architecture: str) -> Iterable:
         return (*network.state_dict().values(), network.features(task._cut(tokens)))
 
 
+def time_series(architecture: str) -> Iterable:
+    """Two steps in the batches of the pre-training, two in those of the fine-tuning for speech, and the features."""
+    from ..extraction.samples import Series
+    from ..lab.models import time_series as networks
+    from ..lab.tasks import time_series as task
+    from ..lab.tasks.optimise import Recipe
+
+    rng = np.random.default_rng(0)
+
+    def noise(n: int, n_channels: int, longest: int, shortest: int) -> Series:
+        values = rng.standard_normal((n, n_channels, longest)).astype(np.float32)
+        lengths = rng.integers(shortest, longest + 1, n)
+        values[np.arange(longest) >= np.broadcast_to(lengths[:, None, None], values.shape)] = 0
+        return Series("noise", "train", values, lengths, np.arange(n) % N_CLASSES, tuple("abcdef"))
+
+    source, target = noise(32, 1, 64, 64), noise(36, 12, 26, 7)
+    network = networks.build(architecture, N_CLASSES, seed=0)
+    history = task.fit(network, source, Recipe(1, 16, 0.005), seed=0)
+    networks.replace_classifier(network, 12, N_CLASSES, seed=0)
+    history += task.fit(network, target, Recipe(1, 18, 0.005), seed=0)
+    features = [network.features(*part) for part in task._parts(target)]
+    return (*network.state_dict().values(), history, *features)
+
+
 # Scores ---------------------------------------------------------------------------------------------------------------
 
 
@@ -335,6 +359,7 @@ def names() -> dict[str, Callable[[], Iterable]]:
     from ..lab.datasets import builtin
     from ..lab.datasets import scenes as drawn
     from ..lab.models import text as networks
+    from ..lab.models import time_series as of_series
 
     small_texts = [name for name, variant in networks.ARCHITECTURES.items() if variant.checkpoint is None]
     return {
@@ -354,6 +379,7 @@ def names() -> dict[str, Callable[[], Iterable]]:
         "probe": linear_probe_of_a_network,
         "segmentation": segmentation,
         **{f"text {name}": partial(text, name) for name in small_texts},
+        **{f"time_series {name}": partial(time_series, name) for name in of_series.ARCHITECTURES},
     }
 
 

@@ -135,7 +135,7 @@ def _data_sets(profile: profiles.Profile) -> Iterator[str]:
 def as_text(table: pd.DataFrame) -> str:
     """The table of `data` to be read in a terminal."""
     if table.empty:
-        return "This profile draws its data itself: nothing is downloaded."
+        return "The data of this profile are drawn here or lie in this folder: nothing is downloaded."
     lines = [f"Everything lies in {paths.downloads()} (NCREPRO_DATA says otherwise); nothing was downloaded now."]
     for kind, group in table.groupby("kind", sort=False):
         lines += ["", f"{kind}s", ""]
@@ -257,7 +257,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         said = ", ".join(f"{len(sizes)} {state} ({sizes.sum() / 1000:.1f} GB)" for state, sizes in states)
         yield f"   {len(group)} {kind}s: {said}"
     if needed.empty:
-        yield "   nothing: the data are drawn on the spot"
+        yield "   nothing: the data are here, or drawn on the spot"
     for row in needed[needed["state"] == "by hand"].itertuples():
         without = "nothing starts without it" if row.name in by_hand.ENTRIES else "it is left out"
         yield from _wrapped(
@@ -342,7 +342,7 @@ def _line(letter: str, step: str, jobs: pd.DataFrame, task: str) -> str:
     if step == "pretrain" and trained and task == "imagenet":
         what += f", train {trained} of them on their source"
     cost = f", about {_duration(left['hours'].sum())}" if left["hours"].sum() else ""
-    kind = "texts" if task == "text" else "images"
+    kind = {"text": "texts", "time_series": "time series"}.get(task, "images")
     passes = f", {left['images'].sum() / 1e6:.1f} million {kind} through a network" if left["images"].sum() else ""
     disk = f", {left['gigabytes'].sum():.1f} GB" if left["gigabytes"].sum() else ""
     return f"   {letter}. {notebook}: {what}; {len(jobs) - len(left)} done{passes}{cost}{disk}"

@@ -1,4 +1,5 @@
-"""Labelled samples: what every data set whose samples have one label has in common, images in memory, and texts.
+"""Labelled samples: what every data set whose samples have one label has in common, images in memory,
+texts, and time series.
 
 Photographs on disk are `folders.Photos`.
 """
@@ -133,3 +134,48 @@ class Texts(Labelled):
     classes: tuple[str, ...]
 
     per_sample, noun = ("texts", "labels"), "text"
+
+
+@dataclass(frozen=True, eq=False)
+class Series(Labelled):
+    """Labelled time series of one split of a data set, shorter ones filled up with zeros at their end.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    split : {"train", "test"}
+    values : ndarray of shape (n, channels, length), float32
+        What was measured, a channel for each quantity.
+    lengths : ndarray of shape (n,), int64
+        How many points of each series were measured, 1 to ``length``.
+    labels : ndarray of shape (n,), int64
+        0 to K - 1, positions in ``classes``.
+    classes : tuple of K str
+
+    Raises
+    ------
+    ValueError
+        If the shapes, the types or the ranges are others than these.
+    """
+
+    name: str
+    split: str
+    values: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    per_sample, noun = ("values", "lengths", "labels"), "time series"
+
+    def __post_init__(self) -> None:
+        if self.values.dtype != np.float32 or self.values.ndim != 3:
+            raise ValueError(
+                f"{self._where}: values are {self.values.dtype} of shape {self.values.shape}; allowed is float32 of "
+                "shape (n, channels, length)"
+            )
+        n, _, longest = self.values.shape
+        whole = self.lengths.dtype == np.int64 and self.lengths.shape == (n,)
+        if not whole or (n and not 1 <= self.lengths.min() <= self.lengths.max() <= longest):
+            raise ValueError(f"{self._where}: lengths have to be {n} integers (int64) from 1 to {longest}")
+        super().__post_init__()

@@ -1,7 +1,7 @@
-"""What data look like: images, scenes with a label for every pixel, and texts, with their classes."""
+"""What data look like: images, scenes with a label for every pixel, texts, and time series, with their classes."""
 
 from collections.abc import Sequence
-from textwrap import shorten
+from textwrap import fill, shorten
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ def of_pool(study: Experiment) -> Figure:
         return scenes([study.task.load(name, "train") for name in names], title=title)
     if study.pool.task == "text":
         return texts([study.task.load(name, "train") for name in names if name != study.task.NOTHING], title)
+    if study.pool.task == "time_series":
+        return series([study.task.load(name, "train") for name in names if name != study.task.NOTHING], title)
     return images([datasets.load(name, "train") for name in names], title=title)
 
 
@@ -219,3 +221,31 @@ def _drawable(text: str, fonts: list[str]) -> str:
     """``text`` with a box for every character that none of the ``fonts`` has."""
     glyphs = [font_manager.get_font(font_manager.findfont(font)).get_charmap() for font in fonts]
     return "".join(c if any(ord(c) in of_font for of_font in glyphs) else "□" for c in text)
+
+
+# Time series ----------------------------------------------------------------------------------------------------------
+
+
+def series(datasets: Sequence, title: str, n: int = 4) -> Figure:
+    """Series of ``n`` classes of several data sets, one row per data set; every channel is a line.
+
+    Parameters
+    ----------
+    datasets : sequence of Series
+        Drawn from top to bottom; a set of fewer classes leaves places empty.
+    """
+    figure, axes = plt.subplots(len(datasets), n, figsize=(style.PAGE, 0.35 + 0.58 * len(datasets)), squeeze=False)
+    for row, data in zip(axes, datasets, strict=True):
+        classes = np.unique(np.linspace(0, data.n_classes - 1, n).round().astype(int))
+        for ax in row:
+            ax.set_axis_off()
+        for ax, k in zip(row, classes, strict=False):
+            i = np.flatnonzero(data.labels == k)[0]
+            ax.plot(data.values[i, :, : data.lengths[i]].T, lw=0.7, color=style.COLOURS[0], alpha=0.8)
+            ax.set_xlim(0, data.values.shape[2] - 1)
+            name = data.classes[k]
+            ax.set_title(f"class {name}" if name.isdigit() else name, size=7, pad=1)
+        said = f"{fill(data.name.replace('_', ' '), 12)}\n{len(data)} series,\n{data.n_classes} classes"
+        row[0].text(-0.08, 0.5, said, transform=row[0].transAxes, ha="right", va="center", size=6.5, linespacing=1.05)
+    figure.suptitle(title, size=9)
+    return figure

@@ -26,6 +26,7 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
     "loss_functions": "23_loss_functions",
     "segmentation": "24_segmentation",
     "text": "25_text",
+    "time_series": "26_time_series",
     "ablations": "30_ablations",
     "low_shot": "31_low_shot",
     "source_features": "32_source_features",

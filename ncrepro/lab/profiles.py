@@ -59,7 +59,7 @@ class Pool:
     targets: Names
     pretrain: Annotated[dict, schema.mapping()]  # the fields of a recipe of the task, see `recipes`
     finetune: Annotated[dict, schema.mapping()]
-    task: Annotated[str, schema.one_of(*recipes.TASKS)] = (
+    task: Annotated[str, schema.one_of(*recipes.tasks())] = (
         "classification"  # the module of ncrepro.lab.tasks that trains and extracts
     )
     losses: Names = ("cross_entropy",)  # of the pre-training
@@ -115,7 +115,7 @@ def _pool(where: str, given: Any) -> Pool:
         named += [
             (f"subsets.{name}.models", "model", part.models, pool.architectures),
             (f"subsets.{name}.targets", "target", part.targets, pool.targets),
-            (f"subsets.{name}.truth", "truth", [part.truth], recipes.TASKS[pool.task].truths),
+            (f"subsets.{name}.truth", "truth", [part.truth], recipes.tasks()[pool.task].truths),
         ]
     for key, kind, given_names, known in named:
         for name in given_names:

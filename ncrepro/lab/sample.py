@@ -21,6 +21,7 @@ CHOSEN = {
         "selfsupervised": ("fontid", ("byol",)),
         "segmentation": ("street", ("rooms",)),
         "text": ("parameters_scipy", ("roberta_rdrop@parameters_sklearn",)),
+        "time_series": ("arrow_head", ("resnet1d@signals",)),
     },
 }
 

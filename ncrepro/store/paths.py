@@ -44,6 +44,11 @@ def photographs() -> Path:
     return root() / "data" / "photographs"
 
 
+def time_series() -> Path:
+    """Time series of public archives. Committed; those of this checkout, wherever results go."""
+    return Path(__file__).resolve().parents[2] / "data" / "time_series"
+
+
 def downloads() -> Path:
     """Data sets and checkpoints that others published, for all profiles: ``NCREPRO_DATA`` if set."""
     return Path(os.environ.get("NCREPRO_DATA") or _caches() / "downloads")
