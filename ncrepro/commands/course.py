@@ -63,7 +63,8 @@ def student(solution: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             outputs = cell.outputs if "widget" in tags else []
             source = blank(cell.source) if "solution" in tags else cell.source
-            cell = NotebookNode({**cell, "source": source, "outputs": outputs, "execution_count": None})
+            count = cell.execution_count if outputs else None  # nbval refuses outputs of what was never run
+            cell = NotebookNode({**cell, "source": source, "outputs": outputs, "execution_count": count})
         else:
             cell = NotebookNode({**cell, "source": cell.source.replace("](../", "](")})  # a folder further up
         kept.append(cell)
