@@ -55,6 +55,13 @@ bench: | environment  ## time and memory of every metric and of feature extracti
 rank: | environment  ## rank MODELS="resnet50 ..." on IMAGES=folder, TEXT=file.csv or FEATURES="one.npz two.npz"
 	@NCREPRO_ARITHMETIC=native OMP_WAIT_POLICY=passive $(NCREPRO) rank
 
+##@ Teaching
+course: | environment  ## run the solutions of notebooks/course, and write the students' notebooks and quizzes anew
+	@$(NCREPRO) course
+
+slides: | environment  ## the slides of the course, as pages in build/slides that open without a network
+	@$(NCREPRO) slides
+
 ##@ Working with it
 lab: | environment  ## open JupyterLab on copies of the notebooks in build/lab; REFRESH="20_supervised" or all copies them anew
 	@$(NCREPRO) lab
@@ -71,7 +78,7 @@ format: | environment  ## format the code, and mend what ruff can mend
 test: | environment  ## the smoke profile, every test, then every notebook as pytest runs it
 	$(MAKE) PROFILE=smoke all
 	env -u MAKEFLAGS $(PYTHON) -m pytest tests
-	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env notebooks
+	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env --ignore=notebooks/course notebooks
 
 notebooks: all  ## put the executed notebooks of the demo, outputs and all, in place of the committed ones
 	test $(PROFILE) = demo
@@ -98,7 +105,7 @@ help: variables
 	@printf '\nOptions: PROFILE=%s  PYTHON=python (an environment of your own)\n' \
 	  "$$(cd notebooks/profiles; echo *.yaml | sed 's/\.yaml//g; s/ /|/g')"
 
-.PHONY: all features figures $(one_run) plan data verify noise faults bench rank lab check format test notebooks reference sample clean distclean help \
+.PHONY: all features figures $(one_run) plan data verify noise faults bench rank course slides lab check format test notebooks reference sample clean distclean help \
   variables environment
 
 # Before anything else: is Python recent, is every NAME=value known, is there such a PROFILE?

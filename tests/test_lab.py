@@ -58,3 +58,17 @@ def test_outputs_alone_are_no_difference(notebooks, capsys):
 def test_an_unknown_notebook_is_named(notebooks):
     with pytest.raises(ValueError, match="unknown notebook '01_on': choose one of .*did you mean '01_one'"):
         lab.working_copies(("01_on",))
+
+
+def test_the_course_lies_below_the_notebooks_and_its_pages_come_along(notebooks):
+    (notebooks / "course").mkdir()
+    (notebooks / "course" / "1_one.ipynb").write_text(notebook("link to ../01_one.ipynb and glossary.md"))
+    (notebooks / "course" / "glossary.md").write_text("words")
+    copies = lab.working_copies()
+    assert (copies / "course" / "glossary.md").read_text() == "words"
+    copy = copies / "course" / "1_one.ipynb"
+    copy.write_text(notebook("mine"))
+    lab.working_copies(("01_one",))
+    assert copy.read_text() == notebook("mine")
+    lab.working_copies(("course/1_one",))
+    assert copy.read_text() == (notebooks / "course" / "1_one.ipynb").read_text()

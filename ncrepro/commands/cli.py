@@ -63,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     opened.add_argument(
         "--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all"
     )
+    commands.add_parser(
+        "course", help="run the solutions of the course, and write the students' notebooks and quizzes anew"
+    )
+    commands.add_parser("slides", help="write the slides of the course to build/slides")
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
@@ -97,6 +101,10 @@ def _do(arguments: argparse.Namespace) -> int | None:
         from . import sample
 
         sample.remake(profile.name)
+    elif command in ("course", "slides"):
+        from . import course  # loads nbformat
+
+        course.make() if command == "course" else course.slides()
     elif command == "lab":
         folder = lab.working_copies(tuple(arguments.refresh))
         os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])

@@ -17,7 +17,7 @@ def working_copies(refresh: tuple[str, ...] = ()) -> Path:
 
     Parameters
     ----------
-    refresh : names of notebooks, or ``("all",)``
+    refresh : names of notebooks (``20_supervised``, ``course/1_what_a_score_sees``), or ``("all",)``
         Copies to be made anew; what was changed in them is lost.
 
     Raises
@@ -25,13 +25,15 @@ def working_copies(refresh: tuple[str, ...] = ()) -> Path:
     ValueError
         If there is no such notebook.
     """
-    notebooks = {path.stem: path for path in sorted(paths.notebooks().glob("*.ipynb"))}
+    notebooks = {_name(path): path for path in sorted(paths.notebooks().rglob("*.ipynb")) if ".ipynb_" not in str(path)}
     for name in refresh:
         if name not in (*notebooks, "all"):
             raise ValueError(unknown("notebook", name, [*notebooks, "all"]))
     folder = paths.build("lab")
+    for page in paths.notebooks().rglob("*.md"):  # that the notebooks link to
+        artifacts.write(folder / page.relative_to(paths.notebooks()), page.read_bytes())
     for name, notebook in notebooks.items():
-        copy = folder / notebook.name
+        copy = folder / notebook.relative_to(paths.notebooks())
         if not copy.exists() or name in refresh or "all" in refresh:
             artifacts.write(copy, notebook.read_bytes())
         elif _sources(copy) != _sources(notebook):
@@ -40,6 +42,10 @@ def working_copies(refresh: tuple[str, ...] = ()) -> Path:
                 "copies it anew"
             )
     return folder
+
+
+def _name(notebook: Path) -> str:
+    return notebook.relative_to(paths.notebooks()).with_suffix("").as_posix()
 
 
 def _sources(notebook: Path) -> list[str]:

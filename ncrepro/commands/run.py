@@ -134,7 +134,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
     failed = output.with_suffix(".failed.ipynb")
     for old in (failed, output):
         old.unlink(missing_ok=True)
-    with _folder_of_sockets() as folder:
+    with folder_of_sockets() as folder:
         partial = folder / "running.ipynb"
         private = Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})  # no open network ports
         try:
@@ -157,7 +157,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
 
 
 @contextmanager
-def _folder_of_sockets() -> Iterator[Path]:
+def folder_of_sockets() -> Iterator[Path]:
     """A folder for a kernel's sockets: their paths may be a hundred characters long, whatever TMPDIR says."""
     place = tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp"
     with tempfile.TemporaryDirectory(dir=place) as folder:
