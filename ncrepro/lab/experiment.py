@@ -167,20 +167,31 @@ class Experiment:
         ``correlations_<subset>``.
         """
         for subset in self.pool.subsets:
-            self.write(f"correlations_{subset}", correlations(*self.ranked(subset), self.noise(subset)))
-        return self.write("correlations", correlations(*self.ranked(), self.noise()))
+            self.write(f"correlations_{subset}", self._correlations(subset))
+        return self.write("correlations", self._correlations())
 
-    def ranked(self, subset: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _correlations(self, subset: str | None = None) -> pd.DataFrame:
+        """`correlations` of all metrics; those beside the others apart, since where repetitions do not have them they
+        would count for none.
+        """
+        scores, accuracies = self.ranked(subset, beside=True)
+        apart = scores["metric"].isin(registry.beside())
+        parts = (scores[~apart], scores[apart])
+        return pd.concat([correlations(s, accuracies, self.noise(subset)) for s in parts if len(s)])
+
+    def ranked(self, subset: str | None = None, beside: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
         """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x
         targets).
 
         Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
+        The scores are those of the `competitors`, or of all metrics with ``beside``.
         """
         accuracies = self._accuracies(subset)
         pretraining, scores = (
             t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores"))
         )
         whole = ranking.totals(scores[scores["target"].isin(accuracies.columns)])
+        whole = whole if beside else competitors(whole)
         return pd.concat([whole, baselines(pretraining, accuracies)]), accuracies
 
     def noise(self, subset: str | None = None, truth: str | None = None) -> Noise:
@@ -439,6 +450,13 @@ def _outline(arrays: Arrays) -> dict:
 def _by_metric(arrays: Arrays):
     """(metric, term) -> value, for every score of `metrics.all_scores`; a metric of one term has only its total."""
     return [(registry.split(name), value) for name, value in _measured(arrays).items()]
+
+
+def competitors(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table with a column ``metric``, without the metrics that stand beside the others:
+    `registry.Metric.beside`.
+    """
+    return table[~table["metric"].isin(registry.beside())]
 
 
 _ALWAYS = ("n_parameters", "n_features", "n_classes", "accuracy")  # what every pre-training gives
