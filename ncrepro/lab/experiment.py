@@ -280,9 +280,19 @@ class Experiment:
 
         The features are extracted when first asked for; the column ``target`` names the source.
         """
-        origins = [(model.name, model.source, self._source_extraction(model, per_class)) for model in self.pool.models]
-        self._run("extract the source", [job for _, _, job in origins])
-        return self._measure(step, settings, origins)
+        sources = self._sources(per_class)
+        return self._measure(step, settings, [(m.name, m.source, sources[m.name]) for m in self.pool.models])
+
+    def measure_both(self, step: scoring.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
+        """As `measure`, with ``source_features`` and ``source_labels`` among the arrays: those of `measure_source`."""
+        runs, sources = product(self.pool.models, self.pool.targets), self._sources(per_class)
+        return self._measure(step, settings, [(m.name, t, self._extraction(m, t), sources[m.name]) for m, t in runs])
+
+    def _sources(self, per_class: int) -> dict[str, Job]:
+        """The features of every model's source, extracted where they are missing."""
+        found = {model.name: self._source_extraction(model, per_class) for model in self.pool.models}
+        self._run("extract the source", list(found.values()))
+        return found
 
     @gives("embedding")
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
@@ -390,21 +400,24 @@ class Experiment:
         spec = {"features": artifacts.digest(origin.spec), "code": fingerprint.of(fingerprint.root(scoring.score))}
         return self._job("scores", f"{model.name}-{target}", spec, partial(scoring.score, origin.path, origin.spec))
 
-    def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple[str, str, Job]]) -> pd.DataFrame:
+    def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple]) -> pd.DataFrame:
+        """``origins``: (model, data set, features, and what features of its source go with them, if any)."""
         steps = []
-        for model, data, origin in origins:
+        for model, data, origin, *source in origins:
             spec = {
                 "features": artifacts.digest(origin.spec),
                 "step": step.__name__,
                 "settings": settings,
                 "code": fingerprint.of(fingerprint.root(step), fingerprint.root(scoring.take_step)),
+                **({"source": artifacts.digest(source[0].spec)} if source else {}),
             }
-            compute = partial(scoring.take_step, step, settings, origin.path, origin.spec)
+            files = [part for job in (origin, *source) for part in (job.path, job.spec)]
+            compute = partial(scoring.take_step, step, settings, *files)
             steps.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute))
         made = self._run(step.__name__.replace("_", " "), steps)
         rows = [
             {"model": model, "target": data, **setting, "term": term, "score": float(arrays[term][i])}
-            for (model, data, _), arrays in zip(origins, made, strict=True)
+            for (model, data, *_), arrays in zip(origins, made, strict=True)
             for i, setting in enumerate(settings)
             for term in arrays if arrays[term].ndim
         ]  # fmt: skip

@@ -25,9 +25,19 @@ def score(origin: Path, origin_spec: dict) -> Arrays:
     return {name: np.array(value) for name, value in scores.items()}
 
 
-def take_step(step: Step, settings: list[dict], origin: Path, origin_spec: dict) -> Arrays:
-    """What ``step`` finds under every setting, one array per term."""
+def take_step(
+    step: Step,
+    settings: list[dict],
+    origin: Path,
+    origin_spec: dict,
+    source: Path | None = None,
+    source_spec: dict | None = None,
+) -> Arrays:
+    """What ``step`` finds under every setting, one array per term; with a source, its features are among the arrays."""
     arrays = require(origin, origin_spec, origin.stem)
+    if source:
+        of_source = require(source, source_spec, source.stem)
+        arrays |= {f"source_{name}": of_source[name] for name in ("features", "labels")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: what some analyses are about
         found = step(arrays, settings)
