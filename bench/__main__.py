@@ -35,23 +35,25 @@ SIZES = {
     "smoke": dict(
         base=(400, 24, 4), n=(200, 400), d=(12, 24), K=(2, 4), corners=[(400, 24, 4)], plain=(300, 70, 3), pairs=(6, 4),
         wide=((20, 40), 64, 4), grid=[(20, 40, 2), (60, 30, 3)], rank=(30, 40, 3),
-        map=(1000, 2000, 16, 4), nleep=(200, 8, 2), repeats=1, extraction=(("squeezenet1_1",), 1, 4),
+        map=(1000, 2000, 16, 4), slow=(200, 8, 2), repeats=1, extraction=(("squeezenet1_1",), 1, 4),
     ),
     "quick": dict(
         base=(8000, 256, 40), n=(2000, 4000, 8000, 16000), d=(64, 128, 256, 512), K=(10, 20, 40, 80),
         corners=[(10000, 1024, 100)], plain=(5000, 512, 50), pairs=(150, 64),
         wide=((64, 128, 256), 256, 10), grid=[(200, 512, 10), (600, 1280, 10), (2000, 512, 10)], rank=(200, 512, 10),
-        map=(50000, 400000, 128, 20), nleep=(2000, 32, 5), repeats=2, extraction=(("mobilenet_v2",), 2),
+        map=(50000, 400000, 128, 20), slow=(2000, 32, 5), repeats=2, extraction=(("mobilenet_v2",), 2),
     ),
     "full": dict(
         base=(20000, 1024, 100), n=(5000, 10000, 20000, 50000), d=(256, 512, 1024, 2048), K=(10, 30, 100, 397),
         corners=[(50000, 2048, 100), (50000, 2048, 397)], plain=(50000, 2048, 100), pairs=(397, 64),
         wide=((128, 256, 512, 1024), 1024, 10), rank=(600, 1280, 10),
         grid=[(200, 512, 10), (600, 1280, 10), (1000, 2048, 100), (4000, 2048, 100), (10000, 2048, 100)],
-        map=(125000, 1000000, 2048, 100), nleep=(5000, 64, 10), repeats=3, extraction=(("resnet50", "mobilenet_v2"), 3),
+        map=(125000, 1000000, 2048, 100), slow=(5000, 64, 10), repeats=3, extraction=(("resnet50", "mobilenet_v2"), 3),
     ),
 }  # fmt: skip
-METRICS = [name for name, metric in registry.METRICS.items() if metric.needs == registry.FEATURES and name != "nleep"]
+OF_FEATURES = [name for name, metric in registry.METRICS.items() if metric.needs == registry.FEATURES]
+METRICS = [name for name in OF_FEATURES if not registry.METRICS[name].slow]
+SLOW = [name for name in OF_FEATURES if registry.METRICS[name].slow]
 WIDE = "n_samples, n <= d"
 PLAIN = [name for name in registry.METRICS if hasattr(plain, name)]
 
@@ -85,7 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def scaling(size: dict) -> Iterator[dict]:
-    """Every metric alone and all at once, along each axis about the base and at the corners."""
+    """Every metric alone and all at once, along each axis about the base and at the corners; the slow ones at one
+    size.
+    """
     n, d, n_classes = size["base"]
     cases = [("n_samples", (value, d, n_classes)) for value in size["n"]]
     cases += [("n_features", (n, value, n_classes)) for value in size["d"]]
@@ -96,8 +100,10 @@ def scaling(size: dict) -> Iterator[dict]:
     for axis, case in cases:
         features, labels = gaussian_features(*case)
         yield from _costs(axis, case, features, labels, size["repeats"])
-    features, labels = gaussian_features(*size["nleep"])
-    yield _row("nleep", size["nleep"], "nleep", cost(lambda: metrics.nleep(features, labels)), features)
+    features, labels = gaussian_features(*size["slow"])
+    for name in SLOW:
+        print(f"  {size['slow']} {name}", flush=True)
+        yield _row("slow", size["slow"], name, cost(partial(getattr(metrics, name), features, labels)), features)
 
 
 def _costs(axis: str, case: tuple, features: np.ndarray, labels: np.ndarray, repeats: int) -> Iterator[dict]:
@@ -156,7 +162,7 @@ def grid(size: dict) -> Iterator[dict]:
     for case in size["grid"]:
         features, labels = relu_features(*case)
         centred = features - features.mean(axis=0)
-        calls = {name: partial(getattr(metrics, name), features, labels) for name in METRICS}
+        calls = {name: partial(getattr(metrics, name), features, labels) for name in OF_FEATURES if name != "nleep"}
         calls["all_scores"] = partial(metrics.all_scores, features, labels, nleep=False)
         for name, call in calls.items():
             print(f"  {case} {name}", flush=True)

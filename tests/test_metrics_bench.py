@@ -39,7 +39,7 @@ def test_a_run_of_the_bench_writes_every_table_and_the_figure(tmp_path):
         "scaling", "against_plain", "grid", "resamples", "pairs", "out_of_core", "extraction", "goals", "exponents"
     }  # fmt: skip
     assert set(tables["extraction"]["loop"]) == {"network_alone", "ours", "released_way"}
-    assert set(tables["scaling"]["metric"]) == {*cli.METRICS, "all_scores", "nleep"}
+    assert set(tables["scaling"]["metric"]) == {*cli.METRICS, *cli.SLOW, "all_scores"}
     assert not tables["goals"].isna().any(axis=None) and len(tables["goals"]) >= 15
     grid = tables["grid"]
     assert (grid["svds"].notna() == (grid["n_samples"] <= grid["n_features"])).all() and (grid["grams"] > 0).all()

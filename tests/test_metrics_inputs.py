@@ -12,10 +12,19 @@ from scipy import sparse
 from ncrepro import metrics
 from ncrepro.metrics import ClassStatistics, collapse
 from ncrepro.metrics.leep import source_labels
-from ncrepro.metrics.registry import METRICS, of_statistics
+from ncrepro.metrics.registry import FEATURES, METRICS, of_statistics
+from ncrepro.metrics.scores import score
+
+
+def otce(features, labels):
+    """F-OTCE from 40 samples of a source with 10 features, or with as many as the target has."""
+    rng, d = np.random.default_rng(2), getattr(features, "shape", (0, 10))[-1]
+    return metrics.otce(metrics.Samples(rng.standard_normal((40, d or 10)), np.arange(40) % 3), features, labels)
+
 
 FEATURE_METRICS = [
-    *(getattr(metrics, name) for name, metric in METRICS.items() if not metric.needs_source_classifier),
+    *(getattr(metrics, name) for name, metric in METRICS.items() if metric.needs == FEATURES),
+    otce,
     metrics.all_scores,
     collapse.nc1,
     collapse.nc2,
@@ -263,6 +272,9 @@ def test_source_labels_of_no_probabilities_are_refused(labels, probs):
     probs[9, 2] = np.nan
     with pytest.raises(ValueError, match="source_probs|contain nan"):
         source_labels(probs)
+    for metric in ("leep", "nce"):
+        with pytest.raises(ValueError, match="source_probs|contain nan"):
+            score(metric, np.ones((160, 5)), labels, probs)
     with pytest.raises(ValueError, match="source_probs|contain nan"):
         metrics.all_scores(np.random.default_rng(0).standard_normal((160, 5)), labels, probs, nleep=False)
 

@@ -104,7 +104,7 @@ def test_a_record_says_what_its_function_takes_and_gives(name):
     metric, function = METRICS[name], FUNCTIONS[name]
     first = next(iter(inspect.signature(function).parameters.values()))
     assert (first.name, "ClassStatistics" in str(first.annotation)) == (metric.needs, metric.of_statistics)
-    value = scores.score(name, pool()["m1"], Y, np.eye(2)[Y % 2])
+    value = scores.score(name, pool()["m1"], Y, np.eye(2)[Y % 2], metrics.Samples(pool()["m2"], Y))
     assert getattr(value, "_fields", ()) == registry.term_names(name)
 
 
@@ -129,12 +129,38 @@ def test_no_term_has_two_signs():
 
 
 def test_the_documentation_names_every_metric():
-    listed = ", ".join(METRICS)
+    listed = ", ".join(name for name, metric in METRICS.items() if metric.needs != registry.SOURCE_SAMPLES)
     assert listed in " ".join(ncrepro.rank.__doc__.split())
     columns = [registry.joined(name, term) for name in METRICS for term in registry.term_names(name) or ["total"]]
     told = re.sub(r"[`\s]", "", metrics.all_scores.__doc__)
-    assert ",".join(columns).replace(",nleep", ",thennleep") in told
+    assert ",".join(columns).replace(",etran", ",thenetran", 1) in told
 
 
-def test_what_the_papers_compare_is_known():
+def test_what_the_papers_compare_is_known_and_competes_in_the_figures():
     assert all(name in METRICS for names in registry.COMPARED.values() for name in names)
+    assert not {name for names in registry.COMPARED.values() for name in names} & set(registry.beside())
+
+
+def test_all_scores_leave_out_what_they_are_not_given_and_what_is_slow_if_asked_to():
+    H, probs, source = pool()["m1"], np.eye(2)[Y % 2], metrics.Samples(pool()["m2"], Y)
+    asked = [((probs,), {"source_samples": source}), ((probs,), {}), ((), {}), ((), {"nleep": False})]
+    found = [metrics.all_scores(H, Y, *given, **options) for given, options in asked]
+    by_metric = [{registry.split(name)[0] for name in names} for names in found]
+    of_features = {name for name, metric in METRICS.items() if metric.needs == registry.FEATURES}
+    assert by_metric[0] == set(METRICS) and by_metric[0] - by_metric[1] == {"otce"}
+    assert by_metric[1] - by_metric[2] == {"leep", "nce"} and by_metric[2] == of_features
+    assert by_metric[2] - by_metric[3] == {"etran", "parc", "knn", "linear_probe", "nleep"}
+
+
+def test_a_reader_s_own_models_are_not_ranked_by_samples_of_a_source():
+    with pytest.raises(ValueError, match="'otce' needs labelled samples.*ncrepro.metrics.otce"):
+        ncrepro.rank(pool(), labels=Y, metrics=["otce"], progress=False)
+    table = ncrepro.rank(
+        pool(), labels=Y, metrics=["etran", "parc", "knn", "linear_probe"], n_bootstrap=3, progress=False
+    )
+    assert table["model"].iloc[-1] == "m0" and np.isfinite(table[["low", "high"]]).all(axis=None)  # m0: all alike
+
+
+def test_competitors_are_the_metrics_that_do_not_stand_beside():
+    table = pd.DataFrame({"metric": ["ncti", "knn", "toy", "static_baseline", "etran", "parc", "linear_probe"]})
+    assert experiment.competitors(table)["metric"].tolist() == ["ncti", "toy", "static_baseline", "linear_probe"]

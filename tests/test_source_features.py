@@ -30,6 +30,13 @@ def test_the_step_on_the_source_finds_what_the_metrics_find():
     assert set(found) == {*source_features.TERMS, "logme"}
 
 
+def test_samples_of_the_source_are_coupled_with_those_of_the_target():
+    rng = np.random.default_rng(0)
+    H, y = rng.normal(size=(30, 5)), np.repeat([0, 1, 2], 10)
+    arrays = {"features": H, "labels": y, "source_features": H[::-1], "source_labels": y[::-1]}
+    assert source_features.coupled(arrays, [{}])[0]["otce"] == pytest.approx(0, abs=1e-9)
+
+
 def test_a_score_on_the_source_is_compared_with_each_target():
     rows = [(model, target, "source", "ncti_ncc", score, accuracy)
             for target, accuracies in {"t": [3, 2, 1], "u": [1, 2, 3]}.items()

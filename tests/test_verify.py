@@ -173,6 +173,23 @@ def test_the_wrong_sign_of_one_metric_fails(few, metric):
     ]
 
 
+@pytest.mark.parametrize("table", ["supervised/scores.csv", "supervised/correlations.csv"])
+def test_a_metric_newer_than_the_repetitions_is_not_judged_which_is_said_and_the_others_are(few, table):
+    tables, limits = few
+    column = "score" if table.endswith("scores.csv") else "weighted_kendall"
+    newer = tables[table].query("metric == 'logme'").assign(metric="newer")
+    reference, mine = (pd.concat([run[table], newer], ignore_index=True) for run in (tables, again(tables, 204)))
+    apart = mine["metric"] == "newer"
+    mine.loc[apart, column] = [f"{-7 * float(value):.10g}" for value in mine.loc[apart, column]]  # whatever it may be
+    assert fails({table: reference}, {table: mine}, limits) == []
+    (said,) = verify.not_judged(table, reference, mine, limits)
+    assert f"{table}: {column} moved in {apart.sum()} rows of newer" in said and "make noise" in said
+    assert verify.not_judged(table, tables[table], again(tables, 204)[table], limits) == []
+    wrong = mine["metric"] == "logme"
+    mine.loc[wrong, column] = [f"{-float(value):.10g}" for value in mine.loc[wrong, column]]
+    assert fails({table: reference}, {table: mine}, limits)
+
+
 def test_the_wrong_sign_of_one_metrics_correlations_fails(few):
     tables, limits = few
     mine = again(tables, 203)

@@ -16,6 +16,8 @@ import pandas as pd
 from .. import metrics, ranking
 from ..extraction import last_layer
 from ..lab import models, training
+from ..metrics import registry
+from ..metrics.scores import score
 from ..store import paths
 from ..store.schema import unknown
 
@@ -319,15 +321,24 @@ def _features(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scores(n: int, d: int) -> Iterable:
-    """Every metric, FaCe's other reading and the linear probe; more samples than features, or fewer."""
-    from ..metrics.linear_probe import linear_probe
-
+    """The competitors, FaCe's other reading and the linear probe; more samples than features, or fewer."""
     H, y = _features(n, d)
     probs = H[:, :20] + 0.01
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features
         found = metrics.all_scores(H, y, probs / probs.sum(1, keepdims=True))
-        return (*found.values(), *metrics.face(H, y, include_self=True), linear_probe(H, y))
+    probe = found.pop("linear_probe")
+    competitors = (value for name, value in found.items() if registry.split(name)[0] not in registry.beside())
+    return (*competitors, *metrics.face(H, y, include_self=True), probe)
+
+
+def scores_beside(n: int, d: int) -> Iterable:
+    """The metrics that stand beside the competitors."""
+    H, y = _features(n, d)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no more samples than features
+        of_features = [name for name in registry.beside() if registry.METRICS[name].needs == registry.FEATURES]
+        return [score(name, H, y) for name in of_features]
 
 
 def tsne() -> Iterable:
@@ -371,6 +382,8 @@ def names() -> dict[str, Callable[[], Iterable]]:
         **{f"scenes {name}": partial(scenes, name) for name in drawn.NAMES},
         "scores 240x64": partial(scores, 240, 64),
         "scores 90x128": partial(scores, 90, 128),
+        "scores beside 240x64": partial(scores_beside, 240, 64),
+        "scores beside 90x128": partial(scores_beside, 90, 128),
         "tsne": tsne,
         "rankings": rankings,
         **{f"supervised {name}": partial(supervised, name) for name in models.names()},

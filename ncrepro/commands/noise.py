@@ -208,7 +208,7 @@ def _of_pool(profile: str, pool: str, repetition: int, folder: Path) -> pd.DataF
     experiment = Experiment(pool, profile)
     experiment.results = folder / pool
     if (folder / pool / "scores.csv").exists():
-        scores, accuracies = experiment.ranked()
+        scores, accuracies = experiment.ranked(beside=True)
         table = scores.pivot(index=["model", "target"], columns="metric", values="score")[
             list(dict.fromkeys(scores["metric"]))
         ]

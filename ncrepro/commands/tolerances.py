@@ -21,7 +21,7 @@ What cannot be seen: a mistake that moves the tables no further than other seeds
 exchanged for one target, and the sign of numbers that scatter around zero may be turned.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, combinations
 from pathlib import Path
@@ -242,6 +242,14 @@ class Limits:
         found = [of_unit.get(unit, (0.0, -np.inf, np.inf)) for unit in units]
         return np.array([(scale or largest, low, high) for scale, low, high in found])[codes].T
 
+    def unmeasured(self, table: str, channel: Channel) -> np.ndarray:
+        """Which rows are of a unit that no repetition has a number for, as those of a metric that is newer than these:
+        nothing is known of how far they may move.
+        """
+        codes, units = channel.units
+        known = self.units.get((table, channel.name), units)
+        return np.array([unit not in known for unit in units], bool)[codes]
+
     def times(self, finding: Finding) -> float:
         """A finding's excess in units of its family's bound; above 1 it fails."""
         return finding.excess / self.bounds.get(finding.family, 1.0)
@@ -293,7 +301,8 @@ def _usual(found: list[tuple[float, np.ndarray]]) -> tuple[float, float]:
 
 
 def compare(table: str, channel: Channel, limits: Limits, one: int = 0, other: int = 1) -> list[Finding]:
-    """What is to be said of the differences between two runs; nothing if nothing moved."""
+    """What is to be said of the differences between two runs; nothing if nothing moved that the limits know of."""
+    channel = replace(channel, values=np.where(limits.unmeasured(table, channel), np.nan, channel.values))
     apart, values = channel.differences(one, other), channel.values[other]
     if channel.text is None and len(values) > 1 and np.isnan(values).all() and not np.isnan(channel.values[one]).all():
         return [Finding(table, channel, LOST, np.inf, np.arange(len(values)), np.ones(len(values)))]

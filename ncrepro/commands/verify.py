@@ -173,7 +173,11 @@ def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFra
         )
     found = [finding for table, pair in changed.items() for finding in beyond(table, *pair, limits)]
     failing = [finding for finding in found if limits.times(finding) > 1]
-    print("\n".join(map(describe, failing)), end="\n" if failing else "")
+    lines = [
+        *map(describe, failing),
+        *(line for table, pair in changed.items() for line in not_judged(table, *pair, limits)),
+    ]
+    print("\n".join(lines), end="\n" if lines else "")
     largest = max(map(limits.times, found), default=0.0)
     apart = len({finding.table for finding in failing})
     return not failing, (
@@ -197,6 +201,21 @@ def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limi
         elif of_channel := tolerances.compare(table, channel, limits if may_move(table) else NO_LIMITS):
             found.append(max(of_channel, key=limits.times))
     return found
+
+
+def not_judged(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limits) -> list[str]:
+    """One line for each column that moved where no repetition has a number: how many, and of what."""
+    lines = []
+    for channel in tolerances.channels([reference, mine]):
+        moved = (channel.differences(0, 1) > 0) & limits.unmeasured(table, channel)
+        if may_move(table) and moved.any():
+            codes, units = channel.units
+            names = ", ".join(units[code] for code in np.unique(codes[moved]))
+            lines.append(
+                f"{table}: {channel.name} moved in {moved.sum()} rows of {names}, which is not judged: no repetition "
+                "has measured them; `make noise` does"
+            )
+    return lines
 
 
 def describe(finding: Finding) -> str:

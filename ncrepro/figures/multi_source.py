@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from .. import ranking
 from ..lab import published
-from ..lab.experiment import Experiment, baselines, correlations, seed_noise
+from ..lab.experiment import Experiment, baselines, competitors, correlations, seed_noise
 from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, positive, probability, some
@@ -49,7 +49,7 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
     """
 
     def answers() -> pd.DataFrame:
-        parts = {ALL: study.read("correlations")}
+        parts = {ALL: competitors(study.read("correlations"))}
         parts |= {
             question: correlations(*within(study, factor), noise_within(study, factor))
             for question, factor in factors.items()
@@ -66,7 +66,7 @@ def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     parts, rest = _parts(study, factor)
     _, accuracies = study.ranked()
-    terms, pretraining = study.read("scores"), study.read("pretraining")
+    terms, pretraining = competitors(study.read("scores")), study.read("pretraining")
     scores = []
     for value, group in parts.groupby(factor, sort=False):
         members = accuracies.loc[group.index]
@@ -117,7 +117,7 @@ def shade(column: pd.Series) -> pd.Series:
 def intervals(pool: str, profile: str) -> Figure:
     """Every ranking of a pool with its interval, as in `20_supervised`."""
     study = Experiment(pool, profile)
-    average = study.read("correlations").query("target == 'average'")
+    average = competitors(study.read("correlations")).query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = (
         f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, "

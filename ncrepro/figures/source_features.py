@@ -13,12 +13,14 @@ from .index import Checked, figure
 from .names import label
 
 ON_SOURCE, ON_TARGET, BLINDLY = "measured on the source", "measured on the target", "looks at no features"
+ON_BOTH = "on both"
 LOOKS = {
     ON_SOURCE: (style.COLOURS[2], "s"),
     ON_TARGET: charts.LOOKS["looks at the target"],
+    ON_BOTH: (style.COLOURS[3], "^"),
     BLINDLY: charts.LOOKS["never looks at the target"],
 }
-ROWS = [*source_features.TERMS, "ncti", "face", "logme", *registry.BLIND]
+ROWS = [*source_features.TERMS, "ncti", "face", "logme", "otce", *registry.BLIND]
 
 
 def _averages(profile: str) -> pd.DataFrame:
@@ -60,7 +62,9 @@ def ncti_fig7(profile: str) -> Checked:
         "pool", ascending=False, kind="stable"
     )
     series = np.where(
-        table["metric"].isin(registry.BLIND), BLINDLY, table["features"].map({"source": ON_SOURCE, "target": ON_TARGET})
+        table["metric"].isin(registry.BLIND),
+        BLINDLY,
+        table["features"].map({"source": ON_SOURCE, "target": ON_TARGET, "both": ON_BOTH}),
     )
     table = table.assign(panel=table["pool"].map(label), row=table["metric"].replace(names), series=series)
     below = (

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..lab import datasets, published
-from ..lab.experiment import Experiment, seed_noise, with_accuracies
+from ..lab.experiment import Experiment, competitors, seed_noise, with_accuracies
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, every
@@ -165,7 +165,7 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
 )
 def supervised_intervals(profile: str) -> Checked:
     study = Experiment("supervised", profile)
-    average = study.read("correlations").query("target == 'average'")
+    average = competitors(study.read("correlations")).query("target == 'average'")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = (
         f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, "

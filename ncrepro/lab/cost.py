@@ -83,7 +83,8 @@ def stages(study: Experiment) -> dict[str, float]:
 def _calls(arrays: Arrays, plain: Mapping[str, Callable]) -> dict[tuple[str, str], Callable[[], object]]:
     """(implementation, metric) -> a call without arguments."""
     H, y, probs = arrays["features"], arrays["labels"], arrays.get("source_probs")
-    known = [metric for metric in registry.METRICS.values() if probs is not None or not metric.needs_source_classifier]
+    given = {registry.FEATURES: H, registry.SOURCE_PROBS: probs, registry.SOURCE_LABELS: probs}
+    known = [metric for metric in registry.METRICS.values() if given.get(metric.needs) is not None]
     calls = {(OURS, metric.name): partial(scores.score, metric.name, H, y, probs) for metric in known}
     calls[OURS, TOGETHER] = partial(metrics.all_scores, H, y, probs)
     return calls | {(PLAIN, name): partial(function, H, y) for name, function in plain.items()}

@@ -167,20 +167,31 @@ class Experiment:
         ``correlations_<subset>``.
         """
         for subset in self.pool.subsets:
-            self.write(f"correlations_{subset}", correlations(*self.ranked(subset), self.noise(subset)))
-        return self.write("correlations", correlations(*self.ranked(), self.noise()))
+            self.write(f"correlations_{subset}", self._correlations(subset))
+        return self.write("correlations", self._correlations())
 
-    def ranked(self, subset: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _correlations(self, subset: str | None = None) -> pd.DataFrame:
+        """`correlations` of all metrics; those beside the others apart, since where repetitions do not have them they
+        would count for none.
+        """
+        scores, accuracies = self.ranked(subset, beside=True)
+        apart = scores["metric"].isin(registry.beside())
+        parts = (scores[~apart], scores[apart])
+        return pd.concat([correlations(s, accuracies, self.noise(subset)) for s in parts if len(s)])
+
+    def ranked(self, subset: str | None = None, beside: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
         """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x
         targets).
 
         Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
+        The scores are those of the `competitors`, or of all metrics with ``beside``.
         """
         accuracies = self._accuracies(subset)
         pretraining, scores = (
             t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores"))
         )
         whole = ranking.totals(scores[scores["target"].isin(accuracies.columns)])
+        whole = whole if beside else competitors(whole)
         return pd.concat([whole, baselines(pretraining, accuracies)]), accuracies
 
     def noise(self, subset: str | None = None, truth: str | None = None) -> Noise:
@@ -269,9 +280,19 @@ class Experiment:
 
         The features are extracted when first asked for; the column ``target`` names the source.
         """
-        origins = [(model.name, model.source, self._source_extraction(model, per_class)) for model in self.pool.models]
-        self._run("extract the source", [job for _, _, job in origins])
-        return self._measure(step, settings, origins)
+        sources = self._sources(per_class)
+        return self._measure(step, settings, [(m.name, m.source, sources[m.name]) for m in self.pool.models])
+
+    def measure_both(self, step: scoring.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
+        """As `measure`, with ``source_features`` and ``source_labels`` among the arrays: those of `measure_source`."""
+        runs, sources = product(self.pool.models, self.pool.targets), self._sources(per_class)
+        return self._measure(step, settings, [(m.name, t, self._extraction(m, t), sources[m.name]) for m, t in runs])
+
+    def _sources(self, per_class: int) -> dict[str, Job]:
+        """The features of every model's source, extracted where they are missing."""
+        found = {model.name: self._source_extraction(model, per_class) for model in self.pool.models}
+        self._run("extract the source", list(found.values()))
+        return found
 
     @gives("embedding")
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
@@ -379,21 +400,24 @@ class Experiment:
         spec = {"features": artifacts.digest(origin.spec), "code": fingerprint.of(fingerprint.root(scoring.score))}
         return self._job("scores", f"{model.name}-{target}", spec, partial(scoring.score, origin.path, origin.spec))
 
-    def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple[str, str, Job]]) -> pd.DataFrame:
+    def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple]) -> pd.DataFrame:
+        """``origins``: (model, data set, features, and what features of its source go with them, if any)."""
         steps = []
-        for model, data, origin in origins:
+        for model, data, origin, *source in origins:
             spec = {
                 "features": artifacts.digest(origin.spec),
                 "step": step.__name__,
                 "settings": settings,
                 "code": fingerprint.of(fingerprint.root(step), fingerprint.root(scoring.take_step)),
+                **({"source": artifacts.digest(source[0].spec)} if source else {}),
             }
-            compute = partial(scoring.take_step, step, settings, origin.path, origin.spec)
+            files = [part for job in (origin, *source) for part in (job.path, job.spec)]
+            compute = partial(scoring.take_step, step, settings, *files)
             steps.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute))
         made = self._run(step.__name__.replace("_", " "), steps)
         rows = [
             {"model": model, "target": data, **setting, "term": term, "score": float(arrays[term][i])}
-            for (model, data, _), arrays in zip(origins, made, strict=True)
+            for (model, data, *_), arrays in zip(origins, made, strict=True)
             for i, setting in enumerate(settings)
             for term in arrays if arrays[term].ndim
         ]  # fmt: skip
@@ -439,6 +463,13 @@ def _outline(arrays: Arrays) -> dict:
 def _by_metric(arrays: Arrays):
     """(metric, term) -> value, for every score of `metrics.all_scores`; a metric of one term has only its total."""
     return [(registry.split(name), value) for name, value in _measured(arrays).items()]
+
+
+def competitors(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table with a column ``metric``, without the metrics that stand beside the others:
+    `registry.Metric.beside`.
+    """
+    return table[~table["metric"].isin(registry.beside())]
 
 
 _ALWAYS = ("n_parameters", "n_features", "n_classes", "accuracy")  # what every pre-training gives

@@ -100,6 +100,11 @@ def nce(source_labels: Array, labels: Array) -> float:
     _check_two(classes)
     joint = np.zeros((len(classes), len(sources)))
     np.add.at(joint, (codes, source_codes), 1 / n)
+    return nce_of(joint)
+
+
+def nce_of(joint: np.ndarray) -> float:
+    """Minus the conditional entropy of the target label given the source label, of P(y, z) (K, K_s)."""
     mass = np.broadcast_to(joint.sum(axis=0), joint.shape)
     seen = joint > 0
     return float((joint[seen] * np.log(joint[seen] / mass[seen])).sum())

@@ -6,6 +6,7 @@ A metric is added by a function in this package, exported under its name, and a 
 from dataclasses import dataclass
 
 FEATURES, SOURCE_PROBS, SOURCE_LABELS = "features", "source_probs", "source_labels"
+SOURCE_SAMPLES = "source_samples"
 TOTAL = "total"  # what stands in the place of the term of a metric that is a single number
 
 
@@ -37,10 +38,18 @@ class Metric:
         Where it comes from, as the docstring of the function says.
     terms : tuple of Term
         In the order in which the function returns them; none for a metric that is a single number, higher is better.
-    needs : {"features", "source_probs", "source_labels"}
-        The first argument of the function; the last two take a model with a source classifier.
+    needs : {"features", "source_probs", "source_labels", "source_samples"}
+        The first argument of the function; the second and third take a model with a source classifier, the last takes
+        labelled samples of what the model was trained on.
     of_statistics : bool
         Whether `ncrepro.metrics.ClassStatistics` will do in the place of features.
+    slow : bool
+        Whether it looks at the samples in a way of its own (pairs, folds, mixtures), and takes long beside the metrics
+        that share their statistics: `ncrepro.metrics.all_scores` can leave these out.
+    beside : bool
+        Whether it is in the tables, and in `35_which_metric`, but not among the competitors in the figures of the other
+        notebooks: these are the metrics that the two papers compare or build on, and a claim about the best of them
+        must not change because one more is measured.
     """
 
     name: str
@@ -49,11 +58,13 @@ class Metric:
     terms: tuple[Term, ...] = ()
     needs: str = FEATURES
     of_statistics: bool = False
+    slow: bool = False
+    beside: bool = False
 
     @property
     def needs_source_classifier(self) -> bool:
-        """Whether features alone are not enough."""
-        return self.needs != FEATURES
+        """Whether it takes a model's probabilities of its source classes."""
+        return self.needs in (SOURCE_PROBS, SOURCE_LABELS)
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,7 @@ def _by_name(*records: Metric | Baseline) -> dict:
     return {record.name: record for record in records}
 
 
+_ETRAN = (Term("energy", "energy"), Term("classification", "LDA"))
 _FACE = (Term("variance_collapse", "VC"), Term("class_fairness", "CF"))
 
 METRICS: dict[str, Metric] = _by_name(  # in the order of `ncrepro.metrics.all_scores`
@@ -90,9 +102,23 @@ METRICS: dict[str, Metric] = _by_name(  # in the order of `ncrepro.metrics.all_s
     ),
     Metric("transrate", "TransRate", "Huang et al., ICML 2022, https://arxiv.org/abs/2106.09362"),
     Metric("gbc", "GBC", "Pándy et al., CVPR 2022, https://arxiv.org/abs/2111.12780"),
-    Metric("nleep", "NLEEP", "Li et al., CVPR 2021, https://arxiv.org/abs/2011.11200"),
+    Metric(
+        "etran", "ETran", "Gholami et al., ICCV 2023, https://arxiv.org/abs/2308.02027", _ETRAN, slow=True, beside=True
+    ),
+    Metric("parc", "PARC", "Bolya et al., NeurIPS 2021, https://arxiv.org/abs/2111.06977", slow=True, beside=True),
+    Metric("knn", "kNN", "Bolya et al., NeurIPS 2021, as a baseline", slow=True, beside=True),
+    Metric("linear_probe", "linear probe", "Alain and Bengio, 2016, https://arxiv.org/abs/1610.01644", slow=True),
+    Metric("nleep", "NLEEP", "Li et al., CVPR 2021, https://arxiv.org/abs/2011.11200", slow=True),
     Metric("leep", "LEEP", "Nguyen et al., ICML 2020, https://arxiv.org/abs/2002.12462", needs=SOURCE_PROBS),
     Metric("nce", "NCE", "Tran et al., ICCV 2019, https://arxiv.org/abs/1908.08142", needs=SOURCE_LABELS),
+    Metric(
+        "otce",
+        "F-OTCE",
+        "Tan et al., CVPR 2021, https://arxiv.org/abs/2103.13843",
+        needs=SOURCE_SAMPLES,
+        slow=True,
+        beside=True,
+    ),
 )
 
 # Metrics with other options than the default, which the experiments measure beside the others.
@@ -104,7 +130,7 @@ BASELINES: dict[str, Baseline] = _by_name(
     Baseline("static_baseline", "static baseline"),
     Baseline("source_accuracy", "source accuracy"),
     Baseline("n_parameters", "number of parameters"),
-    Baseline("linear_probe", "linear probe", blind=False),
+    Baseline("linear_probe", METRICS["linear_probe"].label, blind=False),
 )
 BLIND = tuple(baseline.name for baseline in BASELINES.values() if baseline.blind)
 
@@ -113,6 +139,11 @@ COMPARED = {
     "ncti": ("nce", "leep", "logme", "nleep", "sfda", "ncti"),
     "face": ("leep", "nce", "logme", "h_score", "gbc", "face"),
 }
+
+
+def beside() -> list[str]:
+    """The metrics that are in the tables, but no competitors in the figures."""
+    return [name for name, metric in METRICS.items() if metric.beside]
 
 
 def of_statistics() -> list[str]:

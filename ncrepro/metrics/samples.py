@@ -194,6 +194,12 @@ class Samples:
                 block = centred_rows(self.features, index[part], self.statistics.mean, self._room(len(index[part])))
                 yield (block if directions is None else block @ like(directions, block)), weights
 
+    @property
+    def as_given(self) -> Array:
+        """The different samples in the axes that the features came in, (m, d)."""
+        index = slice(None) if self._positions is None else self._positions
+        return rows(self._original, index, working_dtype(self._original))
+
     def axes_of_class(self, k: int) -> Iterator[tuple[Array, np.ndarray | None]]:
         """``(samples, weights)`` of class k in blocks, in float64 and in the axes that the features came in."""
         for part in slices(len(self._members[k]), 8 * self.n_features):

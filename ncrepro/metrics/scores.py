@@ -2,13 +2,18 @@
 
 from ._arrays import Array
 from .leep import source_labels
-from .registry import METRICS, SOURCE_LABELS, SOURCE_PROBS, flat
+from .registry import METRICS, SOURCE_LABELS, SOURCE_PROBS, SOURCE_SAMPLES, flat
 from .samples import Samples, samples
 from .statistics import ClassStatistics
 
 
 def all_scores(
-    features: Array | Samples, labels: Array | None, source_probs: Array | None = None, *, nleep: bool = True
+    features: Array | Samples,
+    labels: Array | None,
+    source_probs: Array | None = None,
+    *,
+    nleep: bool = True,
+    source_samples: Samples | None = None,
 ) -> dict[str, float]:
     """Every metric of the package on one model and one target, with one pass for the statistics that they share.
 
@@ -21,14 +26,19 @@ def all_scores(
     source_probs : array of shape (n, K_s), optional
         The model's probabilities of its source classes; only with them are ``leep`` and ``nce`` among the results.
     nleep : bool
-        False leaves out ``nleep``, whose mixture takes longer than all the rest.
+        False leaves out ``nleep``, whose mixture takes longer than all the rest, and with it the other metrics that
+        share no statistics: ``etran``, ``parc``, ``knn``, ``linear_probe``, ``otce``.
+    source_samples : Samples, optional
+        Labelled features of what the model was trained on, by the same model; only with them is ``otce`` among the
+        results.
 
     Returns
     -------
     dict of str to float
         ``ncti_seli, ncti_ncc, ncti_log_vc, face_variance_collapse, face_class_fairness, logme, sfda, h_score,
-        regularized_h_score, transrate, gbc``, then ``nleep``, ``leep``, ``nce``. For all but ``ncti_log_vc`` higher is
-        better; ranges are those of the single functions.
+        regularized_h_score, transrate, gbc``, then ``etran_energy, etran_classification, parc, knn, linear_probe,
+        nleep, leep, nce, otce``. For all but ``ncti_log_vc`` higher is better; ranges are those of the single
+        functions.
 
     Raises
     ------
@@ -44,10 +54,11 @@ def all_scores(
     """
     data = samples(features, labels)
     _ = data.statistics.reduced  # before the first score that needs but a part of it
+    given = {SOURCE_PROBS: source_probs, SOURCE_LABELS: source_probs, SOURCE_SAMPLES: source_samples}
     scores = {}
     for name, metric in METRICS.items():
-        if (nleep or name != "nleep") and (source_probs is not None or not metric.needs_source_classifier):
-            scores |= flat(name, score(name, data, labels, source_probs))
+        if (nleep or not metric.slow) and given.get(metric.needs, data) is not None:
+            scores |= flat(name, score(name, data, labels, source_probs, source_samples))
     return scores
 
 
@@ -56,11 +67,14 @@ def score(
     features: Array | Samples | ClassStatistics,
     labels: Array | None,
     source_probs: Array | None = None,
+    source_samples: Samples | None = None,
 ) -> float | tuple:
     """One metric by its name, with its default options: what its function returns for the inputs that it needs."""
     from .. import metrics  # by name, and when called: then only who calls this rests on the code of every metric
 
     known = METRICS[metric]
+    if known.needs == SOURCE_SAMPLES:
+        return getattr(metrics, metric)(source_samples, features, labels)
     if known.needs == SOURCE_PROBS:
         features = source_probs
     elif known.needs == SOURCE_LABELS:

@@ -83,9 +83,9 @@ def rank(
         (``resnet50=weights.pth``, or ``mine=resnet50:weights.safetensors``), `torch.nn.Module`, or a pair of a module
         and its transform. *Texts:* Hugging Face names and folders. *Features:* none.
     metrics : list of str
-        Of ``ncti, face, logme, sfda, h_score, regularized_h_score, transrate, gbc, nleep, leep, nce``; the last two
-        need models with a source classifier. Whether the last linear layer of a module or file of your own is one or an
-        embedding cannot be told: it is taken for one, and the table's caution says so.
+        Of ``ncti, face, logme, sfda, h_score, regularized_h_score, transrate, gbc, etran, parc, knn, linear_probe,
+        nleep, leep, nce``; the last two need models with a source classifier. Whether the last linear layer of a module
+        or file of your own is one or an embedding cannot be told: it is taken for one, and the table's caution says so.
     labels : array of n labels, optional
         Integers or strings, for data that carry none.
     text, label : str
@@ -189,11 +189,17 @@ class Settings:
 
 def _checked(metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batch_size: int | None) -> tuple[str, ...]:
     names = tuple(dict.fromkeys([metrics] if isinstance(metrics, str) else metrics))
+    offered = [name for name, metric in registry.METRICS.items() if metric.needs != registry.SOURCE_SAMPLES]
     for name in names:
-        if name not in registry.METRICS:
-            raise ValueError(unknown("metric", name, registry.METRICS))
+        if name in registry.METRICS and name not in offered:
+            raise ValueError(
+                f"metric {name!r} needs labelled samples of what a model was trained on, which are not among the data; "
+                f"call ncrepro.metrics.{name}"
+            )
+        if name not in offered:
+            raise ValueError(unknown("metric", name, offered))
     if not names:
-        raise ValueError(f"no metrics; choose some of {', '.join(registry.METRICS)}")
+        raise ValueError(f"no metrics; choose some of {', '.join(offered)}")
     if on_error not in ON_ERROR:
         raise ValueError(unknown("on_error", on_error, ON_ERROR))
     if n_bootstrap != 0 and n_bootstrap < 2:

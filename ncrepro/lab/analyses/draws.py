@@ -9,14 +9,18 @@ from ...store.artifacts import Arrays
 
 
 def scored(arrays: Arrays, settings: list[dict], nleep: bool = True) -> list[dict[str, float]]:
-    """`metrics.all_scores` of the samples that `drawn` picks under each setting; every model sees the same images."""
+    """`metrics.all_scores` of the samples that `drawn` picks under each setting, without the metrics that share no
+    statistics but for NLEEP; every model sees the same images.
+    """
     H, y, found = arrays["features"], arrays["labels"], []
     data = metrics.Samples(H, y)
     for setting in settings:
         kept = drawn(y, **setting)
-        part = data.resampled(kept) if setting["replace"] else H[kept]  # copies of samples share what they come from
+        part = data.resampled(kept) if setting["replace"] else metrics.Samples(H[kept], y[kept])  # copies share
         probs = arrays["source_probs"][kept] if "source_probs" in arrays else None
-        found.append(metrics.all_scores(part, y[kept], probs, nleep=nleep))
+        found.append(metrics.all_scores(part, y[kept], probs, nleep=False))
+        if nleep:
+            found[-1]["nleep"] = metrics.nleep(part, None)
     return found
 
 

@@ -2,6 +2,8 @@
 Fig. 7)
 """
 
+from importlib.util import find_spec
+
 import pandas as pd
 
 from ... import metrics, ranking
@@ -25,11 +27,18 @@ def source_terms(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]
     return [found | {"logme": metrics.logme(data, None)} for _ in settings]
 
 
+def coupled(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
+    """F-OTCE: the source's samples coupled with the target's."""
+    source = metrics.Samples(arrays["source_features"], arrays["source_labels"])
+    return [{"otce": metrics.otce(source, arrays["features"], arrays["labels"])} for _ in settings]
+
+
 def of_pool(study: Experiment) -> pd.DataFrame:
     """Each model's terms on its source, and on the targets: (model, target, features, metric, score, accuracy).
 
-    ``features``: "source" (the same score for every target) or "target". Of NCTI and FaCe also the totals; among the
-    source's metrics also `registry.BLIND`.
+    ``features``: "source" (the same score for every target), "target", or "both", which F-OTCE needs, and which are
+    left out without the package for it. Of NCTI and FaCe also the totals; among the source's metrics also
+    `registry.BLIND`.
     """
     scores, accuracies = study.ranked()
     measured = study.measure_source(source_terms, [{}], PER_CLASS)
@@ -41,6 +50,11 @@ def of_pool(study: Experiment) -> pd.DataFrame:
     terms = terms.assign(metric=[registry.joined(*name) for name in zip(terms["metric"], terms["term"], strict=True)])
     target = pd.concat([terms.drop(columns="term"), scores[scores["metric"].isin(["ncti", "face", "logme"])]])
     tables = [source.assign(features="source"), blind.assign(features="source"), target.assign(features="target")]
+    if find_spec("ot"):
+        both = study.measure_both(coupled, [{}], PER_CLASS).rename(columns={"term": "metric"})
+        tables.append(both.assign(features="both"))
+    else:
+        print("F-OTCE is left out, for it needs the package POT; to have it, `pip install pot`")
     return with_accuracies(pd.concat(tables), accuracies)[
         ["model", "target", "features", "metric", "score", "accuracy"]
     ]

@@ -15,11 +15,13 @@ from ...ranking.verdicts import probability
 from ...store import artifacts, paths
 from ...store.trace import is_there
 from .. import published
-from ..experiment import Experiment, correlations, seed_noise
+from ..experiment import Experiment, competitors, correlations, seed_noise
 from . import draws
 
 RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
-MIN_MAX = tuple(registry.several_terms())  # metrics whose total depends on which models are in the pool
+MIN_MAX = tuple(
+    name for name in registry.several_terms() if name not in registry.beside()
+)  # metrics whose total depends on which models are in the pool
 
 
 # Of one pool ----------------------------------------------------------------------------------------------------------
@@ -97,7 +99,7 @@ def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.Da
     ``models``: 95 % of draws of other models; ``left_out``, ``images``, ``seeds``: the range of what `left_out`,
     `other_images` and `other_seeds` found.
     """
-    average = study.read("correlations").query("target == 'average'")
+    average = competitors(study.read("correlations")).query("target == 'average'")
     average = average.assign(low=average["low_models"], high=average["high_models"])
     tables = [average[["metric", "weighted_kendall", "low", "high"]].assign(doubt="models")]
     for doubt, table in (("left_out", left[left["left_out"] != ""]), ("images", images), ("seeds", other_seeds(study))):
@@ -151,7 +153,7 @@ def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
         long = [
             table.melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(metric=name)
             for name, table in run.items()
-            if name != "accuracy"
+            if name in set(scores["metric"])
         ]
         tables.append(ranking.agreement(pd.concat(long), run["accuracy"]).assign(run=number))
     return ranking.mean_agreement(pd.concat(tables), ["run", "metric"])
