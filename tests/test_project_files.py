@@ -34,11 +34,9 @@ def requirements(lines) -> dict[str, Requirement]:
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name != "all"}
 DECLARED = requirements([*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)])
-CONDA = dict(
-    line.split(maxsplit=1)
-    for line in yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
-    if " " in line
-)
+OF_ENVIRONMENT = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+(OF_PIP,) = (entry["pip"] for entry in OF_ENVIRONMENT if isinstance(entry, dict))  # what conda-forge lacks
+CONDA = dict(line.split(maxsplit=1) for line in (*OF_ENVIRONMENT, *OF_PIP) if isinstance(line, str) and " " in line)
 LOCK = [line for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
 
 

@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     opened.add_argument(
         "--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all"
     )
+    commands.add_parser("book", help="make a site of the notebooks, the figures and the interface")
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
@@ -100,6 +101,10 @@ def _do(arguments: argparse.Namespace) -> int | None:
     elif command == "lab":
         folder = lab.working_copies(tuple(arguments.refresh))
         os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
+    elif command == "book":
+        from . import book
+
+        print(f"written: {paths.relative(book.build())}")
     elif command == "noise":
         from . import noise
 

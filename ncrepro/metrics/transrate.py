@@ -37,8 +37,8 @@ def transrate(features: Array, labels: Array) -> float:
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2106.09362. |I + Z'Z| = |I + ZZ'|, so a class with fewer samples than features costs
-    the smaller matrix.
+    Source: https://arxiv.org/abs/2106.09362. :math:`|I + Z^\top Z| = |I + ZZ^\top|`, so a class with fewer samples than
+    features costs the smaller matrix.
 
     Examples
     --------
