@@ -56,6 +56,7 @@ rank: | environment  ## rank MODELS="resnet50 ..." on IMAGES=folder, TEXT=file.c
 	@NCREPRO_ARITHMETIC=native OMP_WAIT_POLICY=passive $(NCREPRO) rank
 
 ##@ Working with it
+# LAB_OPTIONS are JupyterLab's own: LAB_OPTIONS="--no-browser --port=8890", or --allow-root in a container.
 lab: | environment  ## open JupyterLab on copies of the notebooks in build/lab; REFRESH="20_supervised" or all copies them anew
 	@$(NCREPRO) lab
 

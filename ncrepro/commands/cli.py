@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     opened.add_argument(
         "--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all"
     )
+    opened.add_argument(
+        "--options", type=shlex.split, default=os.environ.get("LAB_OPTIONS", ""), help="of JupyterLab: '--no-browser'"
+    )
     commands.add_parser("book", help="make a site of the notebooks, the figures and the interface")
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
@@ -100,7 +103,7 @@ def _do(arguments: argparse.Namespace) -> int | None:
         sample.remake(profile.name)
     elif command == "lab":
         folder = lab.working_copies(tuple(arguments.refresh))
-        os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
+        os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder), *arguments.options])
     elif command == "book":
         from . import book
 
