@@ -56,6 +56,7 @@ napoleon_use_rtype = False
 
 html_theme = "sphinx_book_theme"
 html_theme_options = {"home_page_in_toc": True, "show_toc_level": 2, "navbar_persistent": [], **book.launch_buttons()}
+html_context = {"default_mode": "auto"}  # light or dark, as the reader likes it
 html_static_path = ["static", str(book.mathjax())]
 html_css_files = ["book.css"]
 mathjax_path = book.mathjax().name
