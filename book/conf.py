@@ -39,7 +39,7 @@ exclude_patterns = [
 CONTENTS = {
     "Notebooks": ["notebooks/*"],
     "Course": ["notebooks/course/README", "notebooks/course/*", "notebooks/course/*/*"],
-    "Reference": ["figures/README", "book/api", "data/README", "CONTRIBUTING", "CHANGELOG"],
+    "Reference": ["figures/README", "book/api", "book/elsewhere", "data/README", "CONTRIBUTING", "CHANGELOG"],
 }
 
 nb_execution_mode = "off"  # the outputs are the committed ones
@@ -54,8 +54,10 @@ autodoc_typehints = "none"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
+launch = book.launch_buttons()  # without them there is nothing to say of running it elsewhere
+exclude_patterns += [] if launch else ["book/elsewhere.md"]
 html_theme = "sphinx_book_theme"
-html_theme_options = {"home_page_in_toc": True, "show_toc_level": 2, "navbar_persistent": [], **book.launch_buttons()}
+html_theme_options = {"home_page_in_toc": True, "show_toc_level": 2, "navbar_persistent": [], **launch}
 html_context = {"default_mode": "auto"}  # light or dark, as the reader likes it
 html_static_path = ["static", str(book.mathjax())]
 html_css_files = ["book.css"]
@@ -71,6 +73,8 @@ def setup(app: Sphinx) -> None:
 def _read(app: Sphinx, page: str, source: list[str]) -> None:
     if page == root_doc:
         source[0] += _contents(app.env.found_docs)
+    elif page == "book/elsewhere":
+        source[0] = source[0].replace("ADDRESS", launch["repository_url"])
     elif page == "figures/README":
         source[0] = _gallery(source[0])
     elif app.env.doc2path(page).suffix == ".ipynb":

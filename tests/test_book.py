@@ -3,9 +3,9 @@
 import doctest
 import json
 import re
+import shutil
 import subprocess
 import sys
-from functools import partial
 from html import unescape
 
 import pytest
@@ -73,9 +73,7 @@ def test_formulas_are_written_by_a_file_of_the_book(site):
 @pytest.fixture
 def small(root):
     """A compendium of one notebook."""
-    (root / "book").mkdir()
-    (root / "book" / "conf.py").write_bytes((REPOSITORY / "book" / "conf.py").read_bytes())
-    (root / "book" / "static").mkdir()
+    shutil.copytree(REPOSITORY / "book", root / "book", ignore=shutil.ignore_patterns("api.md", "__pycache__"))
     (root / "README.md").write_text("# One\n")
     cells = [{"cell_type": "markdown", "metadata": {}, "source": "# Two\n\n[there](../README.md)"}]
     notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
@@ -83,20 +81,38 @@ def small(root):
     return root
 
 
-def test_a_warning_is_an_error_and_the_last_site_stays(small):
-    """Sphinx changes the process that it runs in: each build has its own."""
+def make_small():
+    """In a process of its own, since Sphinx changes the one that it runs in."""
     command = [sys.executable, "-W", "ignore", "-m", "ncrepro", "book"]
-    run = partial(subprocess.run, command, cwd=REPOSITORY, capture_output=True, text=True)
-    first = run()
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def set_remote(root, remote):
+    subprocess.run(["git", "init", "-q", "-b", "trunk"], cwd=root, check=True)
+    subprocess.run(["git", "remote", "add", "origin", remote], cwd=root, check=True)
+
+
+def test_a_warning_is_an_error_and_the_last_site_stays(small):
+    first = make_small()
     assert first.returncode == 0 and first.stdout.endswith("written: build/book/index.html\n"), first.stderr
     assert "no launch buttons" in first.stdout
     before = {path: path.read_bytes() for path in (small / "build" / "book").rglob("*.html")}
     assert small / "build/book/notebooks/00_two.html" in before
     (small / "README.md").write_text("# One\n\n[nowhere](nowhere.md#there)\n")
-    second = run()
+    second = make_small()
     assert second.returncode == 1 and "error: the book has faults" in second.stderr and "nowhere.md" in second.stderr
     assert before == {path: path.read_bytes() for path in (small / "build" / "book").rglob("*.html")}
     assert [path.name for path in (small / "build").iterdir()] == ["book"]
+
+
+def test_a_notebooks_page_opens_it_on_binder_and_on_colab(small):
+    set_remote(small, "git@github.com:owner/name.git")
+    ran = make_small()
+    assert ran.returncode == 0 and "no launch buttons" not in ran.stdout, ran.stderr
+    page = unescape((small / "build/book/notebooks/00_two.html").read_text())
+    assert "https://mybinder.org/v2/gh/owner/name/trunk?urlpath=lab/tree/notebooks/00_two.ipynb" in page
+    assert "https://colab.research.google.com/github/owner/name/blob/trunk/notebooks/00_two.ipynb" in page
+    assert "git clone --quiet https://github.com/owner/name ncrepro" in text(small / "build/book/book/elsewhere.html")
 
 
 @pytest.mark.parametrize(
@@ -113,9 +129,8 @@ def test_a_warning_is_an_error_and_the_last_site_stays(small):
 )
 def test_launch_buttons_lead_to_the_repository_or_are_not_there(remote, page, root, capsys):
     assert book.repository(remote) == page
-    subprocess.run(["git", "init", "-q", "-b", "trunk"], cwd=root, check=True)
     if remote:
-        subprocess.run(["git", "remote", "add", "origin", remote], cwd=root, check=True)
+        set_remote(root, remote)
     options = book.launch_buttons()
     if page is None:
         assert options == {} and "no launch buttons" in capsys.readouterr().out
