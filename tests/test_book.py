@@ -139,6 +139,12 @@ def test_launch_buttons_lead_to_the_repository_or_are_not_there(remote, page, ro
         assert options["launch_buttons"].keys() == {"binderhub_url", "colab_url", "notebook_interface"}
 
 
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(book, "find_spec", lambda name: None if name == "myst_nb" else name)
+    with pytest.raises(ValueError, match=r"^the book needs myst_nb: pip install -e '\.\[book\]'$"):
+        book.build()
+
+
 def test_examples_run():
     assert doctest.testmod(book).failed == 0
 

@@ -11,15 +11,21 @@ from pathlib import Path
 
 from ..store import paths
 
+NEEDED = ("sphinx", "myst_nb", "sphinx_book_theme", "sphinx-mathjax-offline")  # as Python finds them
+
 
 def build() -> Path:
     """Build the site into ``build/book``, anew and whole, and return its first page.
 
     Raises
     ------
+    ValueError
+        If a package is missing.
     OSError
         If Sphinx warns of anything; its warnings are printed above.
     """
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise ValueError(f"the book needs {', '.join(missing)}: pip install -e '.[book]'")
     from sphinx.cmd.build import build_main  # only this command needs it
 
     site = paths.build("book")
