@@ -24,21 +24,14 @@ include_patterns = [
     "notebooks/*.ipynb",
     "notebooks/course/**",
 ]
-exclude_patterns = [
-    "**/.*",
-    "notebooks/course/solutions",
-    "build",
-    "data/cache",
-    "data/results",
-    "ncrepro",
-    "tests",
-    "bench",
-]
+exclude_patterns = ["**/.*", "build", "data/cache", "data/results", "ncrepro", "tests", "bench"]
 
 # The first page is README.md, as it is read in the repository; it is followed by these.
 CONTENTS = {
     "Notebooks": ["notebooks/*"],
-    "Course": ["notebooks/course/README", "notebooks/course/*", "notebooks/course/*/*"],
+    "Course": ["notebooks/course/README", "notebooks/course/*"],
+    "Course, quizzes": ["notebooks/course/quizzes/*"],
+    "Course, solutions": ["notebooks/course/*/*"],
     "Reference": ["figures/README", "book/api", "book/elsewhere", "data/README", "CONTRIBUTING", "CHANGELOG"],
 }
 
