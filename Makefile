@@ -63,8 +63,12 @@ slides: | environment  ## the slides of the course, as pages in build/slides tha
 	@$(NCREPRO) slides
 
 ##@ Working with it
+# LAB_OPTIONS are JupyterLab's own: LAB_OPTIONS="--no-browser --port=8890", or --allow-root in a container.
 lab: | environment  ## open JupyterLab on copies of the notebooks in build/lab; REFRESH="20_supervised" or all copies them anew
 	@$(NCREPRO) lab
+
+book: | environment  ## make a site of the notebooks, the figures and the interface, to be read without a network: build/book/index.html
+	@$(NCREPRO) book
 
 check: | environment  ## is there all that PROFILE needs, and is the code as ruff wants it?
 	@$(NCREPRO) check
@@ -105,7 +109,7 @@ help: variables
 	@printf '\nOptions: PROFILE=%s  PYTHON=python (an environment of your own)\n' \
 	  "$$(cd notebooks/profiles; echo *.yaml | sed 's/\.yaml//g; s/ /|/g')"
 
-.PHONY: all features figures $(one_run) plan data verify noise faults bench rank course slides lab check format test notebooks reference sample clean distclean help \
+.PHONY: all features figures $(one_run) plan data verify noise faults bench rank course slides book lab check format test notebooks reference sample clean distclean help \
   variables environment
 
 # Before anything else: is Python recent, is every NAME=value known, is there such a PROFILE?

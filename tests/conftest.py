@@ -41,3 +41,13 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setenv("NCREPRO_ROOT", str(tmp_path))
     monkeypatch.setenv("NCREPRO_PROFILE", "smoke")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The book, built once for all tests."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "ncrepro", "book"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    return REPOSITORY / "build" / "book"

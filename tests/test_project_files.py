@@ -34,11 +34,9 @@ def requirements(lines) -> dict[str, Requirement]:
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name != "all"}
 DECLARED = requirements([*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)])
-CONDA = dict(
-    line.split(maxsplit=1)
-    for line in yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
-    if " " in line
-)
+OF_ENVIRONMENT = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+(OF_PIP,) = (entry["pip"] for entry in OF_ENVIRONMENT if isinstance(entry, dict))  # what conda-forge lacks
+CONDA = dict(line.split(maxsplit=1) for line in (*OF_ENVIRONMENT, *OF_PIP) if isinstance(line, str) and " " in line)
 LOCK = [line for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
 
 
@@ -72,7 +70,7 @@ def test_the_lock_is_one_solution_of_the_ranges():
 
 
 def test_what_is_imported_is_declared():
-    files = [path for part in ("ncrepro", "bench", "tests") for path in (REPOSITORY / part).rglob("*.py")]
+    files = [path for part in ("ncrepro", "bench", "book", "tests") for path in (REPOSITORY / part).rglob("*.py")]
     ours = {"ncrepro", "bench", "mine0", *(path.stem for path in files)}  # a test writes mine0
     imported = set()
     for path in files:
@@ -108,6 +106,7 @@ def test_continuous_integration_runs_the_same_everywhere():
         "test",
         "all",
         "verify",
+        "book",
     ]
 
 

@@ -63,10 +63,14 @@ def _parser() -> argparse.ArgumentParser:
     opened.add_argument(
         "--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all"
     )
+    opened.add_argument(
+        "--options", type=shlex.split, default=os.environ.get("LAB_OPTIONS", ""), help="of JupyterLab: '--no-browser'"
+    )
     commands.add_parser(
         "course", help="run the solutions of the course, and write the students' notebooks and quizzes anew"
     )
     commands.add_parser("slides", help="write the slides of the course to build/slides")
+    commands.add_parser("book", help="make a site of the notebooks, the figures and the interface")
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
@@ -107,7 +111,11 @@ def _do(arguments: argparse.Namespace) -> int | None:
         course.make() if command == "course" else course.slides()
     elif command == "lab":
         folder = lab.working_copies(tuple(arguments.refresh))
-        os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
+        os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder), *arguments.options])
+    elif command == "book":
+        from . import book
+
+        print(f"written: {paths.relative(book.build())}")
     elif command == "noise":
         from . import noise
 

@@ -9,19 +9,24 @@ from matplotlib.figure import Figure
 from . import style
 
 
-def spaces(points: pd.DataFrame, captions: dict[str, str], title: str) -> Figure:
+def spaces(points: pd.DataFrame, captions: dict[str, str], title: str, reach: float | None = None) -> Figure:
     """Feature spaces side by side on one scale, with the centre of each class.
 
     Parameters
     ----------
     points : DataFrame (space, label, x, y)
     captions : dict space -> what is written below its panel, in the order of the panels
+    reach : float, optional
+        Every axis goes from -reach to reach, whatever the points are; None fits the axes to them.
     """
-    figure, axes = plt.subplots(1, len(captions), figsize=(style.PAGE, 2.6), sharex=True, sharey=True, squeeze=False)
+    width = style.PAGE if len(captions) > 1 else style.COLUMN
+    figure, axes = plt.subplots(1, len(captions), figsize=(width, 2.6), sharex=True, sharey=True, squeeze=False)
     for ax, (space, caption) in zip(axes[0], captions.items(), strict=True):
         draw_space(ax, points[points["space"] == space])
         ax.set_title(space, weight="bold")
         ax.set_xlabel(caption)
+        if reach is not None:
+            ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
     figure.suptitle(title, size=9)
     return figure
 

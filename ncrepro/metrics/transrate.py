@@ -37,9 +37,9 @@ def transrate(features: Array, labels: Array) -> float:
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2106.09362. |I + Z'Z| = |I + ZZ'|, so a class with fewer samples than features costs
-    the smaller matrix. Where no class has fewer, the products of all samples are the sum of those of the classes: the
-    difference of the two rates may be a small share of either, and the same rounding is then in both.
+    Source: https://arxiv.org/abs/2106.09362. :math:`|I + Z^\top Z| = |I + ZZ^\top|`, so a class with fewer samples than
+    features costs the smaller matrix. Where no class has fewer, the products of all samples are the sum of those of the
+    classes: the difference of the two rates may be a small share of either, and the same rounding is then in both.
 
     Examples
     --------

@@ -87,7 +87,7 @@ def agreement(
 
     Parameters
     ----------
-    scores : DataFrame (model, target, *by, score)
+    scores : DataFrame (model, target, those of by, score)
         Scores of other targets than those of ``accuracies`` are left out.
     accuracies : DataFrame, models x targets
         Decides which models are ranked.
@@ -97,7 +97,7 @@ def agreement(
 
     Returns
     -------
-    DataFrame (*by, target, one column per statistic, under its name)
+    DataFrame (those of by, target, one column per statistic, under its name)
         NaN where a model has no score, or where all models have the same score or the same accuracy.
     """
     rows = []
@@ -110,7 +110,9 @@ def agreement(
 
 
 def mean_agreement(found: pd.DataFrame, by: Sequence[str] = ("metric",)) -> pd.DataFrame:
-    """The weighted Kendall of `agreement` averaged over the targets on which it is defined: (*by, weighted_kendall)."""
+    """The weighted Kendall of `agreement` averaged over the targets on which it is defined: (those of by,
+    weighted_kendall).
+    """
     return found.groupby(list(by), sort=False, dropna=False)["weighted_kendall"].mean().reset_index()
 
 

@@ -74,7 +74,7 @@ def totals(
 
     Parameters
     ----------
-    terms : DataFrame (model, *by, term, score)
+    terms : DataFrame (model, those of by, term, score)
         A group whose only term is ``total`` is a metric that is a single number, which is its own total. In other
         groups the rows of that term are left out.
     by : names of columns
@@ -84,7 +84,7 @@ def totals(
 
     Returns
     -------
-    DataFrame (model, *by, score)
+    DataFrame (model, those of by, score)
         Models in the order in which a group names them. NaN where a term that counts is the same for all models of the
         group, so that its min-max is undefined.
     """
