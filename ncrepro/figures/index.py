@@ -32,6 +32,7 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
     "source_features": "32_source_features",
     "cost": "33_cost",
     "stability": "34_stability",
+    "which_metric": "35_which_metric",
     "rank_your_own": "40_rank_your_own",
 }
 

@@ -44,6 +44,20 @@ LABELS = {term.name: f"{term.label} alone" for term in registry.METRICS["face"].
     "face_table1": "FaCe Table 1",
     "face_table2": "FaCe Table 2",
     "face_table3": "FaCe Table 3",
+    "parc": "PARC",
+    "pactran": "PACTran",
+    "etran_energy": "ETran, energy term",
+    "tmi": "TMI",
+    "brain_tumor": "brain tumours",
+    "breakhis": "BreakHis",
+    "skin": "skin lesions",
+    "diabetic_retinopathy_detection": "retinopathy",
+    "eurosat": "EuroSAT",
+    "kitti": "KITTI",
+    "smallnorb_label_azimuth": "smallNORB azimuth",
+    "smallnorb_label_elevation": "smallNORB elevation",
+    "stanfordcars": "Cars",
+    "svhn": "SVHN",
 }  # names in the tables -> names on the page, beside those in the registry; other names are shown as they are
 
 

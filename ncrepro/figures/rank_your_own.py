@@ -12,7 +12,7 @@ from ..lab import analyses, datasets, sample
 from ..lab.experiment import Experiment
 from ..metrics import registry
 from ..rank_your_own.data import write
-from ..rank_your_own.rank import by_metric, rank
+from ..rank_your_own.rank import DEFAULT, by_metric, rank
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, every, positive
 from ..store import artifacts, paths
@@ -20,7 +20,7 @@ from . import style
 from .index import Checked, figure
 from .names import label
 
-ADVICE = ("total", "ncti", "face", "logme")  # what a ranking can be followed by: all metrics, or one
+ADVICE = ("total", *DEFAULT)  # what a ranking can be followed by: all metrics, or one
 FREE = "any model"
 
 

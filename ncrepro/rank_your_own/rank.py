@@ -33,6 +33,9 @@ from .models import Candidate, resolve
 
 RESAMPLED = 4000  # samples in a resample, at most: more would take longer and tell the same
 FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
+# The smallest set of metrics that no other set clearly outranks over the pools of `notebooks/35_which_metric`, among
+# those that need features and labels alone and are cheap enough to be scored on every resample.
+DEFAULT = ("ncti", "logme")
 LEVEL = 1.96  # standard errors on either side: 95 % of a normal distribution
 
 MEANING = (
@@ -42,12 +45,18 @@ MEANING = (
     "will change: "
     "fine-tune the first few and compare them, not the first one only."
 )
+EVIDENCE = (
+    "These metrics are the default since they are the smallest set whose mean weighted Kendall, over the pools of "
+    "small networks in notebooks/35_which_metric, is within one standard error of the best set's. They need features "
+    "and labels only."
+)
+CHOSEN = "These metrics are your choice; notebooks/35_which_metric shows how well each ranks pools of known truth."
 
 
 def rank(
     data: Any,
     models: Any = None,
-    metrics: str | Sequence[str] = ("ncti", "face", "logme"),
+    metrics: str | Sequence[str] = DEFAULT,
     *,
     labels: Any = None,
     text: str = "text",
@@ -83,6 +92,9 @@ def rank(
         (``resnet50=weights.pth``, or ``mine=resnet50:weights.safetensors``), `torch.nn.Module`, or a pair of a module
         and its transform. *Texts:* Hugging Face names and folders. *Features:* none.
     metrics : list of str
+        The default is what `notebooks/35_which_metric` supports: judged on pools whose accuracies after fine-tuning are
+        known, NCTI and LogME together are the smallest set within one standard error of the best one; adding FaCe makes
+        the ranking no better. It needs features and labels only, and no fitting by trial, so that resamples are cheap.
         Of ``ncti, face, logme, sfda, h_score, regularized_h_score, transrate, gbc, etran, parc, knn, linear_probe,
         nleep, leep, nce``; the last two need models with a source classifier. Whether the last linear layer of a module
         or file of your own is one or an embedding cannot be told: it is taken for one, and the table's caution says so.
@@ -118,8 +130,8 @@ def rank(
         of the total by bootstrap; ``agreement`` between metrics about this model (1: all give it the same rank, 0:
         first and last); ``n_samples``, ``n_features``; ``seconds`` and ``peak_mb`` (most memory held by the process,
         or by the GPU) it took to extract and score; ``caution``. ``table.attrs`` holds ``cautions`` (of the whole
-        pool), ``meaning``, ``agreement`` (mean weighted Kendall between metrics) and ``terms`` (models x terms, before
-        min-max).
+        pool), ``meaning``, ``evidence`` (why these metrics), ``agreement`` (mean weighted Kendall between metrics) and
+        ``terms`` (models x terms, before min-max).
 
     Raises
     ------
@@ -442,6 +454,7 @@ def _table(
     table.attrs = {
         "cautions": cautions + _cautions_of_data(pool[0].classes if target is None else target.data.classes, target),
         "meaning": MEANING,
+        "evidence": EVIDENCE if metrics == DEFAULT else CHOSEN,
         "agreement": agreement,
         "terms": {
             name: {".".join(dict.fromkeys(c)): v for c, v in row.items()} for name, row in terms.T.to_dict().items()

@@ -125,6 +125,13 @@ def tables(
     ]
 
 
+def write(profile: str, topic: str, **named: pd.DataFrame) -> list[pd.DataFrame]:
+    """Write tables that rest on nothing but tables, and return them; they are computed where the profile is cold,
+    too.
+    """
+    return [artifacts.write_table(_file(profile, topic, name), frame) for name, frame in named.items()]
+
+
 def table(profile: str, topic: str, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """`tables` of which there is one."""
     return artifacts.table(_file(profile, topic, name), compute)

@@ -44,7 +44,7 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
     noise, whole, tables = study.noise(subset), None, []
     for name in ("", *accuracies.index):
         rest = accuracies.drop(index=name or [])
-        of_rest = _among(rest.index, scores, terms)
+        of_rest = among(rest.index, scores, terms)
         drawn = resampling.draws(of_rest, accuracies, noise, components=("images", "training"), n=200, without=name)
         drawn = resampling.mean_over_targets(drawn)
         whole = drawn if whole is None else whole
@@ -55,7 +55,7 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[["left_out", "metric", "weighted_kendall", "error"]]
 
 
-def _among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
+def among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
     """The scores of some models of a pool; `MIN_MAX` are normalised again, since minima and maxima may be other
     models'.
     """
@@ -214,7 +214,7 @@ def source_groups(one: Experiment, several: Experiment) -> list[tuple[Experiment
         scores, accuracies = study.ranked()
         terms = study.read("scores").query("metric in @MIN_MAX")
         truth = accuracies.loc[accuracies.index.isin([model.name for model in models]), targets]
-        found.append((study, len({model.source for model in models}), _among(truth.index, scores, terms), truth))
+        found.append((study, len({model.source for model in models}), among(truth.index, scores, terms), truth))
     return found
 
 

@@ -1,0 +1,121 @@
+"""Real models and real data sets, by numbers that others published (`35_which_metric`): ten ImageNet networks with
+their scores, and a public hub's models with their accuracies.
+"""
+
+import pandas as pd
+
+from ... import ranking
+from ...ranking import resampling
+from ...store import artifacts, paths
+from ...store.trace import is_there
+from .. import published
+from ..experiment import correlations
+from .benchmarks import long
+from .which_metric import unit
+
+HUB_DRAWS = 500  # of 175 models; more would take a minute
+
+
+# Ten ImageNet networks ------------------------------------------------------------------------------------------------
+
+
+def imagenet(sets: tuple[str, ...] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The published scores and accuracies of ten ImageNet networks on eleven data sets.
+
+    Parameters
+    ----------
+    sets : names of sets of metrics, as ``"ncti logme"``
+        Whose totals are ranked as well.
+
+    Returns
+    -------
+    scores : DataFrame (model, target, metric, score)
+        Also the static baseline and the number of parameters.
+    accuracies : DataFrame, models x targets, per cent
+    """
+    table = published.load("imagenet_models").reset_index()
+    accuracies = table.pivot(index="model", columns="target", values="accuracy")[table["target"].unique()]
+    scores = table.drop(columns="accuracy").melt(["model", "target"], var_name="metric", value_name="score")
+    size = published.load("model_sizes")["n_parameters"].loc[accuracies.index].astype(float)
+    more = [
+        long(ranking.static_baseline(accuracies), "static_baseline"),
+        long(pd.DataFrame(dict.fromkeys(accuracies, size)), "n_parameters"),
+    ]
+    for chosen in sets:
+        wide = scores[scores["metric"].isin(chosen.split())].pivot(
+            index="model", columns=["target", "metric"], values="score"
+        )
+        more.append(long(pd.DataFrame({t: unit(wide[t]).sum(axis=1) for t in accuracies}), chosen))
+    return pd.concat([scores, *more], ignore_index=True), accuracies
+
+
+def imagenet_correlations(sets: tuple[str, ...] = ()) -> pd.DataFrame:
+    """`experiment.correlations` of `imagenet`."""
+    found = correlations(*imagenet(sets))
+    return found[["target", "metric", "weighted_kendall", "pearson", "low", "high"]]
+
+
+# A public hub ---------------------------------------------------------------------------------------------------------
+
+
+def hub_file():
+    """Where a reader puts ``doc/records.csv`` of Li et al.'s repository, see ``data/README.md``."""
+    return paths.downloads() / "transfergraph" / "records.csv"
+
+
+def hub_accuracies() -> pd.DataFrame | None:
+    """Test accuracies after fine-tuning, models x data sets, per cent: the models that have one on every data set; None
+    where the file is not there.
+
+    Food-101 is left out: a third of the models were not fine-tuned on it, and most of the others stayed near chance.
+    """
+    if not is_there(hub_file()):
+        return None
+    records = pd.read_csv(hub_file()).query("finetuned_dataset != 'food101'")
+    wide = records.pivot_table(index="model", columns="finetuned_dataset", values="test_accuracy", aggfunc="mean")
+    return 100 * wide.dropna().rename_axis(columns="target")
+
+
+def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
+    """What a list that looks at no target is worth on each data set of the hub.
+
+    Returns
+    -------
+    DataFrame (target, n_models, agreement, weighted_kendall, low, high, regret, random)
+        ``agreement``: mean Spearman correlation with the other data sets. ``weighted_kendall`` and ``regret`` (points)
+        of the static baseline; ``random``: the regret of a choice by lot.
+    """
+    static = ranking.static_baseline(accuracies)
+    drawn = resampling.draws(long(static, "static"), accuracies, n=HUB_DRAWS)["static"]
+    spearman = accuracies.corr("spearman")
+    rows = []
+    for target, truth in accuracies.items():
+        low, high = resampling.interval(drawn[target])
+        rows.append({
+            "target": target,
+            "n_models": len(truth),
+            "agreement": spearman[target].drop(target).mean(),
+            "weighted_kendall": ranking.weighted_kendall(static[target], truth),
+            "low": low,
+            "high": high,
+            "regret": ranking.regret(static[target], truth),
+            "random": truth.max() - truth.mean(),
+        })  # fmt: skip
+    return pd.DataFrame(rows).round(6)  # as it is committed
+
+
+def hub() -> pd.DataFrame:
+    """`of_hub` of the reader's file; where there is none, the committed table."""
+    accuracies = hub_accuracies()
+    return published.load("hub_targets") if accuracies is None else of_hub(accuracies)
+
+
+def write_hub() -> None:
+    """Write ``data/published/hub_targets.csv`` from the reader's file."""
+    accuracies = hub_accuracies()
+    if accuracies is None:
+        raise FileNotFoundError(f"{paths.relative(hub_file())} is missing; data/README.md says where it comes from")
+    table = of_hub(accuracies)
+    artifacts.write(
+        paths.published() / "hub_targets.csv", table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    )
