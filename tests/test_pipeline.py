@@ -123,7 +123,7 @@ def test_make_fails_when_a_notebook_fails_and_says_why_in_one_line(make, checkou
 def test_an_unknown_profile_is_one_clear_line(make):
     result = make("all", "PROFILE=dmo")
     assert result.returncode != 0
-    assert "error: unknown PROFILE 'dmo': choose one of demo" in result.stderr
+    assert "error: unknown PROFILE 'dmo': choose one of classroom, demo" in result.stderr
 
 
 @pytest.mark.parametrize("profile", ["", "..", "smoke/..", "dmo+1"])
