@@ -29,7 +29,7 @@ def run(notebook: Path) -> dict:
             texts += [output.data.get("text/markdown", "") for output in shown.outputs]
             if hasattr(result.result, "_repr_markdown_"):  # what a cell ends with
                 texts.append(result.result._repr_markdown_())
-            described += sum("image/png" in output.data for output in shown.outputs)
+            described += sum("<img alt=" in output.data.get("text/html", "") for output in shown.outputs)
             if not result.success:
                 failed = shown.stdout[-3000:]
                 break

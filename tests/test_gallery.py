@@ -2,6 +2,8 @@
 
 import ast
 import base64
+import html
+import re
 
 import matplotlib
 import numpy as np
@@ -55,11 +57,12 @@ def test_a_notebook_shows_a_figure_with_words_for_those_who_do_not_see_it(monkey
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, **options: shown.append((data, options)))
     figure, _ = plt.subplots()
-    style.Described(figure, "two lines that cross")._ipython_display_()
+    style.Described(figure, 'two lines that "cross"')._ipython_display_()
     (picture, options), (words, _) = shown
-    assert base64.b64decode(picture["image/png"]).startswith(b"\x89PNG")
-    assert options == {"metadata": {"image/png": {"alt": "two lines that cross"}}, "raw": True}
-    assert words.data == "*Figure: two lines that cross.*"
+    found = re.fullmatch('<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">', picture["text/html"])
+    assert html.unescape(found[1]) == 'two lines that "cross"' and options == {"raw": True}
+    assert base64.b64decode(found[2]).startswith(b"\x89PNG")
+    assert words.data == '*Figure: two lines that "cross".*'
     assert not plt.get_fignums()  # or the notebook would show it a second time
 
 

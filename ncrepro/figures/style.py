@@ -2,6 +2,7 @@
 by date.
 """
 
+import html
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -64,8 +65,8 @@ def save(figure: Figure, name: str, folder: Path) -> list[Path]:
 class Described:
     """A figure and what it shows in words, for readers who do not see it.
 
-    A notebook shows the words below the figure, and keeps them with the picture, as the alternative text of what is
-    exported from it (JupyterLab itself has no place for one).
+    A notebook shows the words below the figure, and keeps them as the alternative text of the picture. It is a tag of
+    HTML, because JupyterLab and nbconvert give other pictures no such text.
     """
 
     figure: Figure
@@ -82,6 +83,6 @@ class Described:
 
         png = print_figure(self.figure, "png", base64=True)
         plt.close(self.figure)
-        picture = {"image/png": png, "text/plain": f"Figure: {self.words}"}
-        display(picture, metadata={"image/png": {"alt": self.words}}, raw=True)
+        picture = f'<img alt="{html.escape(self.words)}" src="data:image/png;base64,{png}">'
+        display({"text/html": picture, "text/plain": f"Figure: {self.words}"}, raw=True)
         display(Markdown(self.caption))
