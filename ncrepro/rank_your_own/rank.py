@@ -559,7 +559,7 @@ def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str
 
 def _bars(progress: bool):
     """Wraps what is worked through in a bar: (iterable, title, length) -> iterable."""
-    return partial(bars.through, unit="samples", shown=progress)
+    return partial(bars.through, unit="samples", passing=True, shown=progress)
 
 
 def _say(table: pd.DataFrame) -> None:
