@@ -21,7 +21,7 @@ def run(notebook: Path) -> dict:
     matplotlib.use("agg")
     warnings.simplefilter("ignore", DeprecationWarning)
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    started, texts, failed = time.perf_counter(), [], None
+    started, texts, described, failed = time.perf_counter(), [], 0, None
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
             with capture_output() as shown:
@@ -29,13 +29,14 @@ def run(notebook: Path) -> dict:
             texts += [output.data.get("text/markdown", "") for output in shown.outputs]
             if hasattr(result.result, "_repr_markdown_"):  # what a cell ends with
                 texts.append(result.result._repr_markdown_())
+            described += sum("<img alt=" in output.data.get("text/html", "") for output in shown.outputs)
             if not result.success:
                 failed = shown.stdout[-3000:]
                 break
     from matplotlib import pyplot as plt
 
     seconds = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time()}
-    return {**seconds, "failed": failed, "texts": texts, "figures": len(plt.get_fignums())}
+    return {**seconds, "failed": failed, "texts": texts, "figures": described + len(plt.get_fignums())}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """The register of figures, and what every figure must be."""
 
 import ast
+import base64
+import html
+import re
 
 import matplotlib
 import numpy as np
@@ -36,6 +39,8 @@ def test_git_ignores_the_figures_that_show_photographs_and_no_others():
         line for line in (REPOSITORY / ".gitignore").read_text().splitlines() if line.startswith("figures/photos")
     ]
     assert ignored == [f"figures/photos*/{name}.*" for name in sorted(index.OF_IMAGES)]
+    lines = (REPOSITORY / ".gitignore").read_text().splitlines()
+    assert [f"figures/{name}/" in lines or f"figures/{name}/*" in lines for name in index.UNPUBLISHED] == [True] * 2
     assert set(index.OF_IMAGES) <= {entry.name for entry in index.everything()}
 
 
@@ -46,6 +51,19 @@ def test_a_saved_figure_has_the_same_bytes_every_time(tmp_path):
         return [path.read_bytes() for path in style.save(figure, "it", tmp_path / folder)]
 
     assert draw("first") == draw("second")
+
+
+def test_a_notebook_shows_a_figure_with_words_for_those_who_do_not_see_it(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: shown.append((data, options)))
+    figure, _ = plt.subplots()
+    style.Described(figure, 'two lines that "cross"')._ipython_display_()
+    (picture, options), (words, _) = shown
+    found = re.fullmatch('<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">', picture["text/html"])
+    assert html.unescape(found[1]) == 'two lines that "cross"' and options == {"raw": True}
+    assert base64.b64decode(found[2]).startswith(b"\x89PNG")
+    assert words.data == '*Figure: two lines that "cross".*'
+    assert not plt.get_fignums()  # or the notebook would show it a second time
 
 
 def test_the_table_of_rankings_keeps_the_order_asked_for():

@@ -112,4 +112,4 @@ def test_what_is_made_and_valid_is_not_made_again(tmp_path, capsys):
     artifacts.save(made[1].path, {"value": np.array(10.0)}, made[1].spec)
     assert [arrays["value"].item() for arrays in jobs.run("work", made, 2)] == [0.0, 10.0, 2.0]
     assert jobs.require(made[0].path, made[0].spec, "number").keys() == {"value", "seconds", "peak_mb"}
-    assert "1/3" in capsys.readouterr().out
+    assert capsys.readouterr().err.startswith("work: 1 of 3\nwork: 3 of 3")

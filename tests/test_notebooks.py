@@ -13,6 +13,7 @@ from ncrepro.commands.run import parameter_names
 from ncrepro.lab import profiles
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+LINK = r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)"  # of Markdown, without what follows #
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -52,7 +53,38 @@ def test_it_holds_no_path_of_a_machine(notebook):
 
 
 def test_its_cells_are_short(notebook):
-    assert max(len("".join(cell["source"]).splitlines()) for cell in code(notebook)) <= 25
+    seen = [cell for cell in code(notebook) if not cell["metadata"].get("jupyter", {}).get("source_hidden")]
+    assert max(len("".join(cell["source"]).splitlines()) for cell in seen) <= 25
+
+
+def test_no_line_is_wider_than_a_page(notebook):
+    lines = [line for cell in notebook["cells"] for line in "".join(cell["source"]).splitlines()]
+    assert [line for line in lines if len(line) > 100] == []
+
+
+def test_a_long_cell_that_tells_what_was_found_shows_its_text_alone(notebook):
+    found = [i for i, cell in enumerate(notebook["cells"]) if "".join(cell["source"]).startswith("## What was found")]
+    for cell in notebook["cells"][found[0] if found else -1 :]:
+        if cell["cell_type"] == "code" and len("".join(cell["source"]).splitlines()) > 12:
+            assert cell["metadata"]["jupyter"] == {"source_hidden": True}
+
+
+def test_its_links_lead_somewhere(notebook):
+    for cell in notebook["cells"]:
+        for target in re.findall(LINK, "".join(cell["source"])):
+            there = REPOSITORY / "notebooks" / target
+            assert "://" in target or "{" in target or there.exists(), target
+
+
+def test_other_notebooks_are_named_by_links(notebook):
+    names = "|".join(path.stem for path in NOTEBOOKS)
+    text = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    assert re.findall(f"`({names})`", text) == []
+
+
+def test_every_figure_comes_with_words(notebook):
+    """A cell that ends with a semicolon shows a picture alone; `style.Described` says what is on it."""
+    assert [cell["id"] for cell in code(notebook) if "".join(cell["source"]).rstrip().endswith(");")] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

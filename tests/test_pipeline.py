@@ -81,6 +81,24 @@ def test_of_a_progress_bar_only_the_last_state_is_kept(place):
     assert json.loads(output.read_text())["cells"][1]["outputs"][0]["text"] == "2/2\ndone\n"
 
 
+def test_what_is_folded_stays_folded(place):
+    source, output = place("profile = None", "1 + 1")
+    notebook = json.loads(source.read_text())
+    notebook["cells"][1]["metadata"] = {"jupyter": {"source_hidden": True}, "scrolled": True}
+    source.write_text(json.dumps(notebook))
+    run.run_notebook(source, output, {})
+    assert [c["metadata"] for c in json.loads(output.read_text())["cells"]] == [
+        {"tags": ["parameters"]}, {"jupyter": {"source_hidden": True}},
+    ]  # fmt: skip
+
+
+def test_the_end_of_a_notebook_is_no_error(place, capfd):
+    """Of a kernel that is interrupted between its last cell and its end."""
+    for _ in range(3):
+        run.run_notebook(*place("profile = None"), {})
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
+
+
 # Through make ---------------------------------------------------------------------------------------------------------
 
 
@@ -105,7 +123,7 @@ def test_make_fails_when_a_notebook_fails_and_says_why_in_one_line(make, checkou
 def test_an_unknown_profile_is_one_clear_line(make):
     result = make("all", "PROFILE=dmo")
     assert result.returncode != 0
-    assert "error: unknown PROFILE 'dmo': choose one of demo" in result.stderr
+    assert "error: unknown PROFILE 'dmo': choose one of classroom, demo" in result.stderr
 
 
 @pytest.mark.parametrize("profile", ["", "..", "smoke/..", "dmo+1"])

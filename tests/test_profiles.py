@@ -41,7 +41,7 @@ def test_the_profile_is_read_from_the_environment_and_is_demo_without_it(monkeyp
 
 
 def test_a_mistyped_profile_is_answered_with_the_nearest_name():
-    with pytest.raises(ValueError, match="unknown profile 'dmo': choose one of demo.*did you mean 'demo'"):
+    with pytest.raises(ValueError, match="unknown profile 'dmo': choose one of classroom, demo.*did you mean 'demo'"):
         profiles.load("dmo")
 
 

@@ -376,7 +376,6 @@ def test_every_claim_gets_one_of_three_words(tables):
 
 def test_the_notebooks_say_the_words(tables):
     shown = neural_collapse.face_fig3("demo")
-    assert shown._repr_markdown_().startswith(
-        "`face_fig3`, drawn by `ncrepro/figures/neural_collapse.py, face_fig3`. **Holds**: feature spaces"
-    )
+    assert shown.caption.startswith(f"*Figure: {shown.entry.shows}.* `face_fig3`, drawn by `ncrepro/figures/")
+    assert "`.\n\n**Holds**: feature spaces" in shown.caption
     assert f"- {shown.finding}" in index.findings().splitlines()

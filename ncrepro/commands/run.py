@@ -124,8 +124,16 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
         "rfc3987_syntax", None
     )  # jsonschema would compile a grammar of addresses, a second that nothing here needs
     import papermill  # takes half a second to import, and only this command needs it
+    from jupyter_client.manager import AsyncKernelManager
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
+
+    class Manager(AsyncKernelManager):
+        """Ends a kernel by asking it to, and not by interrupting it first, which an idle kernel tells as an error."""
+
+        async def _async_interrupt_kernel(self) -> None:
+            if not self.shutting_down:
+                await super()._async_interrupt_kernel()
 
     known = parameter_names(workflow.read_notebook(notebook), notebook.name)
     for name in parameters:
@@ -140,7 +148,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
         try:
             papermill.execute_notebook(
                 notebook, partial, parameters, cwd=cwd or notebook.parent, kernel_name="python3",
-                progress_bar=False, stdout_file=sys.stdout, config=private,
+                progress_bar=False, stdout_file=sys.stdout, config=private, kernel_manager_class=Manager,
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             artifacts.write(failed, partial.read_bytes())
@@ -179,11 +187,12 @@ def parameter_names(notebook: dict, name: str) -> list[str]:
 
 
 def tidy(notebook: dict) -> str:
-    """A notebook as its reader sees it: the last state of a progress bar, and no record of the run's paths."""
+    """A notebook as its reader sees it: the last state of a progress bar, what is folded, and no record of the run's
+    paths.
+    """
     notebook["metadata"] = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
     for cell in notebook["cells"]:
-        tags = cell["metadata"].get("tags")
-        cell["metadata"] = {"tags": tags} if tags else {}
+        cell["metadata"] = {key: cell["metadata"][key] for key in ("tags", "jupyter") if cell["metadata"].get(key)}
         if "outputs" in cell:
             cell["outputs"] = _join_streams(cell["outputs"])
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"

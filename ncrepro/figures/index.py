@@ -39,6 +39,7 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
 # Figures that show the data themselves. Photographs are not ours to publish: other profiles draw them, and git ignores
 # them.
 OF_IMAGES = ("data_gallery", "loss_functions_images", "selfsupervised_views")
+UNPUBLISHED = ("smoke", "classroom")  # profiles whose pictures git ignores, so that no page can show them
 
 
 Checked = tuple[Figure, str, Verdict]  # a figure, what is found of its claim, and whether the claim holds
@@ -66,17 +67,18 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Shown(style.Described):
     """A figure that was drawn, and what is found of its claim; a notebook shows the second below the first."""
 
     entry: Entry
-    figure: Figure
     found: str = ""
     verdict: Verdict | None = None
 
-    def _repr_markdown_(self) -> str:
-        drawn_by = f"`{self.entry.name}`, drawn by `ncrepro/{self.entry.drawn_by}`."
-        return f"{drawn_by} {self.finding}" if self.entry.claim else drawn_by
+    @property
+    def caption(self) -> str:
+        """What the figure shows, who draws it, and what is found of its claim."""
+        drawn_by = f"{super().caption} `{self.entry.name}`, drawn by `ncrepro/{self.entry.drawn_by}`."
+        return f"{drawn_by}\n\n{self.finding}" if self.entry.claim else drawn_by
 
     @property
     def finding(self) -> str:
@@ -99,7 +101,8 @@ def figure(shows: str, claim: str = "") -> Callable:
         @wraps(draw)
         def show(profile: str) -> Shown:
             drawn = draw(profile)
-            shown = Shown(entry, *(drawn if claim else (drawn,)))
+            drawn, *judged = drawn if claim else (drawn,)
+            shown = Shown(drawn, shows, entry, *judged)
             if claim:
                 _FINDINGS[entry.name] = shown.finding
             return shown
@@ -197,7 +200,7 @@ def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
 
 
 def _write_readme() -> None:
-    """``figures/README.md``, from the index of every profile whose numbers mean something."""
+    """``figures/README.md``, from the index of every profile whose pictures are committed."""
     parts = [
         "# Figures",
         "Written by `90_figures`; every number on this page was computed by the run that drew the figures.",
@@ -205,7 +208,7 @@ def _write_readme() -> None:
     ]
     for path in sorted(paths.figures("").glob("*/index.csv")):
         if (
-            path.parent.name != "smoke" and "+" not in path.parent.name
+            path.parent.name not in UNPUBLISHED and "+" not in path.parent.name
         ):  # repetitions of a profile have no page of their own
             table = pd.read_csv(path)
             shown = table if path.parent.name == "demo" else table[~table["figure"].isin(OF_IMAGES)]

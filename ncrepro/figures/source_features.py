@@ -57,7 +57,6 @@ def _fig7_holds(profile: str) -> tuple[str, Verdict]:
 )
 def ncti_fig7(profile: str) -> Checked:
     table = _averages(profile)
-    names = source_features.TERMS | {"ncti_log_vc": "log vc, variability"}
     table = pd.concat([table[table["metric"] == metric] for metric in ROWS]).sort_values(
         "pool", ascending=False, kind="stable"
     )
@@ -66,7 +65,9 @@ def ncti_fig7(profile: str) -> Checked:
         BLINDLY,
         table["features"].map({"source": ON_SOURCE, "target": ON_TARGET, "both": ON_BOTH}),
     )
-    table = table.assign(panel=table["pool"].map(label), row=table["metric"].replace(names), series=series)
+    table = table.assign(
+        panel=table["pool"].map(label), row=table["metric"].replace(source_features.TERMS), series=series
+    )
     below = (
         f"{charts.TAU} over targets; lines: {resampling.covers(resampling.NONE)}\n"
         "above 0: the higher the value, the better the transfer\n"

@@ -272,7 +272,8 @@ def stability_regret(profile: str) -> Checked:
     ), *_choices_hold(profile)
 
 
-NOT_METRICS = (*registry.BASELINES, "other_seed", "other_target")
+OTHERS = ("other_seed", "other_target")
+NOT_METRICS = (*registry.BASELINES, *OTHERS)
 OTHER_ACCURACIES = "other accuracies, as a ranking"
 
 
@@ -283,18 +284,15 @@ def _sources(profile: str) -> pd.DataFrame:
     return table.assign(panel=several + table["n_models"].astype(str) + " models")
 
 
-def better_than_static(profile: str) -> dict[str, tuple[float, list[str]]]:
-    """For each group of models: what the static baseline reaches, and the rankings by the target's features that do
-    better.
+def better_than_static(profile: str) -> dict[str, tuple[float, float, list[str]]]:
+    """For each group of models: what the static baseline reaches, what the linear probe, and the metrics that do better
+    than the first.
     """
     found = {}
     for panel, group in _sources(profile).groupby("panel", sort=False):
-        tau = group.set_index("metric")["weighted_kendall"].drop(["other_seed", "other_target"])
-        static = tau["static_baseline"]
-        found[panel] = (
-            static,
-            tau.drop(list(registry.BLIND), errors="ignore")[lambda t, static=static: t > static].index.tolist(),
-        )
+        tau = group.set_index("metric")["weighted_kendall"]
+        static, of_metrics = tau["static_baseline"], tau.drop(list(NOT_METRICS), errors="ignore")
+        found[panel] = static, tau["linear_probe"], of_metrics.index[of_metrics > static].tolist()
     return found
 
 
@@ -331,16 +329,17 @@ def stability_sources(profile: str) -> Checked:
         .tolist()
     )
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
-    accuracies = ["other_seed", "other_target"]
+    known = table.groupby("metric")["weighted_kendall"].count()
+    accuracies = [name for name in OTHERS if known[name]]  # perhaps no target of all groups was fine-tuned twice
     order = [
         *accuracies,
         *sorted(registry.BLIND, key=last.index),
-        *(name for name in last if name not in (*accuracies, *registry.BLIND)),
+        *(name for name in last if name not in (*OTHERS, *registry.BLIND)),
     ]
     table = pd.concat(
         [group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)]
     )
-    series = np.where(table["metric"].isin(accuracies), OTHER_ACCURACIES, charts.looks(table["metric"]))
+    series = np.where(table["metric"].isin(OTHERS), OTHER_ACCURACIES, charts.looks(table["metric"]))
     looks = {OTHER_ACCURACIES: (style.COLOURS[2], "^"), **charts.LOOKS}
     return charts.rows(
         table.assign(row=table["metric"], series=series),

@@ -2,11 +2,14 @@
 by date.
 """
 
+import html
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ..store import artifacts
@@ -56,3 +59,30 @@ def save(figure: Figure, name: str, folder: Path) -> list[Path]:
         figure.savefig(drawn, format=kind, metadata=metadata)
         artifacts.write(file, drawn.getvalue())
     return files
+
+
+@dataclass(frozen=True)
+class Described:
+    """A figure and what it shows in words, for readers who do not see it.
+
+    A notebook shows the words below the figure, and keeps them as the alternative text of the picture. It is a tag of
+    HTML, because JupyterLab and nbconvert give other pictures no such text.
+    """
+
+    figure: Figure
+    words: str  # one sentence without its full stop
+
+    @property
+    def caption(self) -> str:
+        """What stands below the figure, in Markdown."""
+        return f"*Figure: {self.words}.*"
+
+    def _ipython_display_(self) -> None:
+        from IPython.core.pylabtools import print_figure  # is there: who calls this is IPython
+        from IPython.display import Markdown, display
+
+        png = print_figure(self.figure, "png", base64=True)
+        plt.close(self.figure)
+        picture = f'<img alt="{html.escape(self.words)}" src="data:image/png;base64,{png}">'
+        display({"text/html": picture, "text/plain": f"Figure: {self.words}"}, raw=True)
+        display(Markdown(self.caption))

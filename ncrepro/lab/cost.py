@@ -9,10 +9,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from .. import metrics
 from ..metrics import registry, scores
+from ..store import progress
 from ..store.artifacts import Arrays
 from . import sample
 from .experiment import Experiment
@@ -52,7 +52,7 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: notebook 11 says for which models
         for call in _calls(study.features_of(*pairs[0]), plain).values():
             call()
-        for pair in tqdm(pairs, desc=f"{study.pool.name}: time the metrics", mininterval=1):
+        for pair in progress.through(pairs, f"{study.pool.name}: time the metrics", len(pairs)):
             values = {}
             for (implementation, metric), call in _calls(study.features_of(*pair), plain).items():
                 started, cpu_started = time.perf_counter(), time.process_time()

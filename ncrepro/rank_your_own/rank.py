@@ -5,18 +5,17 @@ this process, or wherever ``joblib.parallel_config`` says. What a model gave is 
 interrupted ranking goes on where it stopped.
 """
 
-import sys
 import time
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from .. import ranking
 from ..extraction import devices, folders
@@ -24,6 +23,7 @@ from ..extraction.features import extract
 from ..metrics import ClassStatistics, Samples, registry
 from ..metrics.scores import score
 from ..store import artifacts, fingerprint, memory, paths
+from ..store import progress as bars
 from ..store.artifacts import Arrays
 from ..store.schema import unknown
 from .data import ON_ERROR, Target, open_target
@@ -121,7 +121,7 @@ def rank(
         what cannot be told apart so, as of a lambda. (Code that these files import does not count: while you change it,
         use False.)
     progress : bool
-        Show a bar per model, with samples per second, and the cautions at the end, on standard error.
+        Show how far it is, and the cautions at the end: on standard error, in a notebook below the cell.
 
     Returns
     -------
@@ -257,15 +257,12 @@ def _run(settings: Settings, pool: list[Candidate | Features], target: Target | 
     alone = joblib.effective_n_jobs(None) == 1  # then the bars of the models themselves can be seen
     parallel = joblib.Parallel(return_as="generator_unordered")
     jobs = (joblib.delayed(_work)(i, settings, pool[i], target, progress and alone) for i in missing)
-    with tqdm(
-        total=len(pool), initial=len(pool) - len(missing), desc="rank", unit="model", disable=alone or not progress
-    ) as bar:
+    with bars.bar("rank", len(pool), done=len(pool) - len(missing), unit="models", shown=progress) as advance:
         for i, arrays in parallel(jobs):
             made[i] = arrays
             if files[i]:
                 artifacts.save(files[i][0], arrays, files[i][1])
-            bar.set_postfix_str(pool[i].name, refresh=False)
-            bar.update()
+            advance(note=pool[i].name)
     return made
 
 
@@ -316,13 +313,8 @@ def _work(
             shape = H.shape
             samples = Samples(H, y)
             terms = _terms(settings.metrics, samples, y, probs)
-            draws = tqdm(
-                _resamples(y, settings),
-                total=settings.n_bootstrap,
-                desc=f"{model.name}: resamples",
-                leave=False,
-                disable=not show,
-            )
+            title = f"{model.name}: resamples"
+            draws = bars.through(_resamples(y, settings), title, settings.n_bootstrap, passing=True, shown=show)
             resampled = [
                 _terms(settings.metrics, samples.resampled(d), y[d], None if probs is None else probs[d]) for d in draws
             ]
@@ -371,10 +363,9 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
     started, place = time.perf_counter(), devices.choose(settings.device)
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
-    unit = {"images": " images", "texts": " texts"}[target.kind]
-    with tqdm(total=len(target), desc=model.name, unit=unit, disable=not show) as bar:
+    with bars.bar(model.name, len(target), unit=target.kind, passing=True, shown=show) as advance:
         loaded = model.load()
-        H, probs = extract(loaded, target.data, place, settings.batch_size, bar.update)
+        H, probs = extract(loaded, target.data, place, settings.batch_size, advance)
     peak = torch.cuda.max_memory_allocated(place) / 1e6 if place.type == "cuda" else memory.peak_mb()
     arrays = {"features": H, "seconds": np.array(time.perf_counter() - started), "peak_mb": np.array(peak)}
     if probs is not None:
@@ -587,14 +578,14 @@ def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str
 
 def _bars(progress: bool):
     """Wraps what is worked through in a bar: (iterable, title, length) -> iterable."""
-    return lambda work, title, n: tqdm(work, desc=title, total=n, unit=" samples", disable=not progress)
+    return partial(bars.through, unit="samples", passing=True, shown=progress)
 
 
 def _say(table: pd.DataFrame) -> None:
     own_cautions = [f"{row.model}: {row.caution}" for row in table.itertuples() if row.caution]
     for line in (*table.attrs["cautions"], *own_cautions):
-        print(f"caution: {line}", file=sys.stderr)
-    print(MEANING, file=sys.stderr)
+        print(f"caution: {line}", file=bars.out())
+    print(MEANING, file=bars.out())
 
 
 def by_metric(table: pd.DataFrame) -> pd.DataFrame:

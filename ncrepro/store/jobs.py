@@ -18,9 +18,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from . import arithmetic, artifacts, cold, paths
+from . import arithmetic, artifacts, cold, paths, progress
 from .artifacts import Arrays
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
@@ -45,10 +44,9 @@ def run(
     arrays.
     """
     missing = [job for job in jobs if artifacts.load(job.path, job.spec) is None]
-    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, file=sys.stdout, mininterval=1) as bar:
+    with progress.bar(title, len(jobs), done=len(jobs) - len(missing)) as advance:
         for label in side_by_side(_make, missing, workers):
-            bar.set_postfix_str(label, refresh=False)
-            bar.update()
+            advance(note=label)
     return [keep(require(job.path, job.spec, job.label)) for job in jobs]
 
 

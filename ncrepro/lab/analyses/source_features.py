@@ -13,11 +13,11 @@ from ..experiment import Experiment, correlations, with_accuracies
 
 POOLS = ("supervised", "selfsupervised")  # one source for all models: only then are its terms comparable
 PER_CLASS = 20  # images of each source class
-TERMS = {  # names in the tables -> names on the page; log_vc is the variability itself, minus NCTI's S_vc (Eq. 5)
+TERMS = {  # names in the tables -> names on the page; log_vc is the variability itself, the paper's -S_vc (Eq. 5)
     registry.joined(metric, term.name): term.label
     for metric in ("ncti", "face")
     for term in registry.METRICS[metric].terms
-} | {"ncti_log_vc": "variability, −S_vc"}
+} | {"ncti_log_vc": "log vc, variability"}
 
 
 def source_terms(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
