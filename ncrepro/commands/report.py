@@ -37,9 +37,9 @@ def from_json(text: str) -> pd.DataFrame:
     """The ranking that `as_json` wrote."""
     content = json.loads(text)
     table = pd.DataFrame(content.pop("ranking"))
-    numbers = table.columns.difference(["model", "caution"])
-    table[numbers] = table[numbers].astype(float)
-    table["rank"] = table["rank"].astype(int)
+    for name in table.columns.difference(["model", "caution"]):
+        if table[name].dtype == object:  # with null
+            table[name] = table[name].astype(float)
     table.attrs = {key: value for key, value in content.items() if key != "ncrepro"}
     return table
 
@@ -93,7 +93,7 @@ def show(table: pd.DataFrame, stream: IO) -> None:
     for left_out in (None, *SPARE, *reversed(metrics), "95 %"):
         order = [name for name in order if name != left_out]
         drawn = _drawn(shown[order], first="bold green")
-        if to.measure(drawn).maximum <= to.width:
+        if _width(to, drawn) <= to.width:
             break
     to.print(drawn)
     hidden = [name for name in metrics if name not in order]
@@ -115,7 +115,7 @@ def show_scores(scores: pd.DataFrame, stream: IO) -> None:
             part = scores[models[start:stop]]
             part = part.set_axis(scores.index, axis=0).rename_axis("score").reset_index().assign(better=better)
             drawn = _drawn(part)
-            if to.measure(drawn).maximum <= to.width:
+            if _width(to, drawn) <= to.width:
                 break
         to.print(drawn)
         start = stop
@@ -139,6 +139,11 @@ def _drawn(table: pd.DataFrame, first: str = ""):
     for i, row in enumerate(table.itertuples(index=False)):
         drawn.add_row(*(Text(_cell(value)) for value in row), style=first if i == 0 else "")
     return drawn
+
+
+def _width(to, drawn) -> int:
+    """How wide a table would be if nothing of it were cut off."""
+    return to.measure(drawn, options=to.options.update(max_width=10_000)).maximum
 
 
 def _caution(to, caution: str) -> None:
@@ -169,7 +174,7 @@ def as_html(table: pd.DataFrame, title: str, command: Sequence[str] = ()) -> str
     agreement = table.attrs["agreement"]
     parts = [
         f"<p>Of {len(table)} models <strong>{_safe(best['model'])}</strong> is the most promising: "
-        f"total {best['total']:.2f} {_safe(_interval(best))}. "
+        f"total {best['total']:.2f} (95 %: {_safe(_interval(best)) or 'not known'}). "
         f"{'' if agreement is None or math.isnan(agreement) else _safe(_agree(agreement, metrics))}</p>",
         f"<figure>{_figure(table, metrics)}<figcaption>The total of each model with its 95 % interval (filled), and "
         "where each metric alone puts it (hollow): 0 is the last of these models, 1 the first.</figcaption></figure>",

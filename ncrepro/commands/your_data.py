@@ -48,7 +48,7 @@ def rank(arguments: argparse.Namespace) -> None:
             **{name: given.get(name) for name in ("on_error", "n_bootstrap", "seed")},
         }
         table = rank(data, **{name: value for name, value in options.items() if value is not None})
-    title = f"Which model to fine-tune on {_name_of(data)}?"
+    title = f"Which model to fine-tune on {'these data' if isinstance(data, list) else _name_of(data)}?"
     _put(arguments, lambda: report.show(table, sys.stdout), json=lambda: report.as_json(table),
          csv=lambda: report.as_csv(table), html=lambda: report.as_html(table, title, _typed()))  # fmt: skip
 
@@ -113,11 +113,13 @@ def _data(given: dict) -> str | list[str]:
     """The one data set that is named, as a path or several paths of features."""
     named = [given[kind] for kind in ("data", "images", "text", "features") if kind in given]
     if len(named) != 1:
-        raise ValueError(
-            f"{len(named)} data sets are named; name one, before the options: ncrepro rank photos/ --models resnet50 "
-            "mobilenet_v3_large; or make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv "
-            "MODELS='bert-base-uncased ...', or FEATURES='one.npz two.npz'"
+        how = (
+            "make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv MODELS='bert-base-uncased ...', or "
+            "FEATURES='one.npz two.npz'"
+            if given.get("notebook")
+            else "ncrepro rank photos/ --models resnet50 mobilenet_v3_large; it stands before the options"
         )
+        raise ValueError(f"{len(named)} data sets are named; name one: {how}")
     (data,) = named
     if isinstance(data, str):
         return data

@@ -32,6 +32,7 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
     "cost": "33_cost",
     "stability": "34_stability",
     "rank_your_own": "40_rank_your_own",
+    "imagenet_weights": "42_imagenet_weights",
 }
 
 # Figures that show the data themselves. Photographs are not ours to publish: other profiles draw them, and git ignores

@@ -2,7 +2,7 @@
 held-out samples.
 
 Needs two optional extras, ``imagenet-lite`` and ``minilm``, and the folders ``cifar10`` and ``cifar100`` of the
-``photos`` profile. Where they are not, the committed tables of ``data/reference/imagenet_weights`` are shown.
+``photos`` profile. Where they are not, the committed tables of ``data/published/imagenet_weights`` are shown.
 """
 
 import copy
@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from tqdm import tqdm
 
+from .. import ranking
 from ..extraction import devices, weights
 from ..extraction.features import Classifier, Model, extract
 from ..extraction.preprocessing import Transform
@@ -71,7 +72,7 @@ def why_not(profile: str) -> str:
 def table(name: str) -> pd.DataFrame:
     """One of `TABLES`: computed here, or else the committed one."""
     own = paths.cache(PLACE) / f"{name}.csv"
-    return pd.read_csv(own if own.is_file() else paths.reference(PLACE) / f"{name}.csv")
+    return pd.read_csv(own if own.is_file() else paths.published() / PLACE / f"{name}.csv")
 
 
 def compute(profile: str) -> None:
@@ -97,6 +98,23 @@ def compute(profile: str) -> None:
     for name, content in zip(TABLES, made, strict=True):
         text = content.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         artifacts.write(paths.cache(PLACE) / f"{name}.csv", text)
+
+
+def alone(scores: pd.DataFrame) -> list[str]:
+    """The metrics among the columns of the table of scores."""
+    return [name for name in registry.METRICS if name in scores]
+
+
+def agreement(scores: pd.DataFrame) -> pd.DataFrame:
+    """Weighted Kendall of totals and probes on each target: of all models, and of the three of ImageNet alone."""
+    rows = {}
+    for target, group in scores.groupby("target", sort=False):
+        three = group[group["family"] == "ImageNet"]
+        rows[target] = {
+            name: ranking.weighted_kendall(part["total"], part["probe"]) if len(part) else np.nan
+            for name, part in (("all models", group), ("three", three))
+        }
+    return pd.DataFrame(rows).T
 
 
 # Models ---------------------------------------------------------------------------------------------------------------
@@ -196,7 +214,7 @@ def _features(model: Model, target: str, data: Labelled) -> np.ndarray:
     spec = {
         "model": [model.name, hasher.hexdigest(), repr(getattr(model, "transform", ""))],
         "data": [target, data.split, hashlib.sha256(data.labels.tobytes()).hexdigest(), PER_CLASS[data.split]],
-        "code": fingerprint.of("ncrepro.extraction", stops=(*fingerprint.KEEPING, "ncrepro.extraction.weights")),
+        "code": fingerprint.of("ncrepro.extraction.features", "ncrepro.extraction.text_models"),
     }
     path = paths.cache(PLACE) / f"{artifacts.digest(spec)}.safetensors"
     compute = partial(extract, model, data, devices.choose(None))
