@@ -30,7 +30,7 @@ from ..extraction.preprocessing import Transform
 from ..extraction.samples import Labelled
 from ..extraction.text_models import TextModel
 from ..lab import datasets
-from ..lab.datasets import photographs, torchvision_datasets
+from ..lab.datasets import docstrings, photographs, torchvision_datasets
 from ..lab.experiment import Experiment
 from ..metrics import registry
 from ..store import artifacts, fingerprint, paths, trace
@@ -64,8 +64,10 @@ def why_not(profile: str) -> str:
     there = [trace.is_there(paths.downloads() / name / "train") for name in photographs.ARCHIVES]
     if not all(there):
         return "there are no folders cifar10 and cifar100 of photographs where NCREPRO_DATA says"
-    if missing := [name for name, file in _trained(profile).items() if not file.is_file()]:
-        return f"{missing[0]} of profile {profile} was not trained here: `make all PROFILE={profile}`"
+    try:
+        _trained(profile)
+    except FileNotFoundError as error:
+        return str(error)
     return ""
 
 
@@ -179,7 +181,7 @@ def _rankings(profile: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     with tqdm(total=len(TARGETS) * len(images) + len(texts), desc="features", unit=" models", mininterval=1) as bar:
         for target in TARGETS:
             yield _ranking(target, images, *(_photographs(target, split) for split in PER_CLASS), bar)
-        yield _ranking(TEXTS, texts, *(datasets.docstrings.load(TEXTS, split) for split in PER_CLASS), bar)
+        yield _ranking(TEXTS, texts, *(docstrings.load(TEXTS, split) for split in PER_CLASS), bar)
 
 
 def _ranking(
