@@ -51,6 +51,7 @@ TARGETS = (
 )  # of the ``photos`` profile: CIFAR-10 and its first three themes
 TEXTS = "parameters_scipy"
 PER_CLASS = {"train": 60, "test": 50}  # photographs
+TEXTS_PER_CLASS = 20  # scored, and as many held out
 OF_TOTAL = ("ncti", "logme")  # of which intervals are drawn; of all others the score alone, which is faster
 TABLES = ("scores", "terms", "provenance")
 PLACE = "imagenet_weights"
@@ -92,7 +93,7 @@ def compute(profile: str) -> None:
     said = {
         "date": datetime.date.today().isoformat(),
         "photographs": "CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), from folders of JPEG files",
-        "per class": f"{PER_CLASS['train']} scored, {PER_CLASS['test']} held out",
+        "per class": f"{PER_CLASS['train']} scored, {PER_CLASS['test']} held out; {TEXTS_PER_CLASS} texts each",
         "pixels": f"{SIDE} for ImageNet's networks, 32 for the demo's",
         **{f"version of {name}": metadata.version(name) for name in named},
     }
@@ -181,7 +182,9 @@ def _rankings(profile: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     with tqdm(total=len(TARGETS) * len(images) + len(texts), desc="features", unit=" models", mininterval=1) as bar:
         for target in TARGETS:
             yield _ranking(target, images, *(_photographs(target, split) for split in PER_CLASS), bar)
-        yield _ranking(TEXTS, texts, *(docstrings.load(TEXTS, split) for split in PER_CLASS), bar)
+        yield _ranking(
+            TEXTS, texts, *(docstrings.load(TEXTS, split).limited(TEXTS_PER_CLASS) for split in PER_CLASS), bar
+        )
 
 
 def _ranking(
