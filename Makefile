@@ -53,7 +53,7 @@ bench: | environment  ## time and memory of every metric and of feature extracti
 ##@ Your own data
 # As many threads as there are cores, since there is one process; but none that waits at full speed for its turn.
 rank: | environment  ## rank MODELS="resnet50 ..." on IMAGES=folder, TEXT=file.csv or FEATURES="one.npz two.npz"
-	@NCREPRO_ARITHMETIC=native OMP_WAIT_POLICY=passive $(NCREPRO) rank
+	@NCREPRO_ARITHMETIC=native OMP_WAIT_POLICY=passive $(NCREPRO) rank --notebook
 
 ##@ Teaching
 course: | environment  ## run the solutions of notebooks/course, and write the students' notebooks and quizzes anew

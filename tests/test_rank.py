@@ -20,7 +20,7 @@ from torch import nn
 import ncrepro
 from ncrepro import metrics, ranking
 from ncrepro.commands import cli as pipeline
-from ncrepro.commands import variables
+from ncrepro.commands import report, variables, your_data
 from ncrepro.extraction import last_layer, networks
 from ncrepro.extraction.features import BATCH, ImageModel, extract
 from ncrepro.extraction.preprocessing import IMAGENET, REDUCED
@@ -151,6 +151,8 @@ def test_it_says_when_the_evidence_is_thin():
     assert "there are 3 models only" in said and "the smallest class has 10 samples" in said
     assert f"{table['model'][0]} leads, but within the interval it is tied with" in said
     assert set(table["caution"]) == {"d >= n: 40 features of 30 samples"}
+    (wide,) = [line for line in table.attrs["cautions"] if "d >= n" in line]  # once, with all models and a remedy
+    assert all(model in wide for model in features) and "max_per_class" in wide
     assert "not an accuracy" in table.attrs["meaning"]
 
 
@@ -707,6 +709,7 @@ def test_make_rank_writes_notebook_table_and_figure(make, checkout, pool):
     assert re.fullmatch("data/results/rank/model0-[0-9a-f]{6}", place)
     table = pd.read_csv(checkout / place / "ranking.csv")
     assert table["model"].tolist() == ["model1", "model0"] and {"logme", "sfda"} < set(table.columns)
+    assert re.search("^1 +model1 ", result.stdout, re.MULTILINE) and "caution: there are 2 models" in result.stdout
     assert (checkout / figure).exists()
     assert json.loads((checkout / place / "rank.ipynb").read_text())["cells"]
 
@@ -720,22 +723,27 @@ def test_make_rank_answers_a_mistake_with_one_clear_line(make, pictures):
 
 
 @pytest.fixture
-def asked(monkeypatch, capsys):
+def asked(monkeypatch, capsys, pool):
     """What `make rank` would run 41_rank with, and the folder of its results."""
-    seen = []
-    monkeypatch.setattr(
-        pipeline, "run_notebook", lambda notebook, output, parameters, cwd: seen.append((parameters, output.parent))
-    )
+    seen, ranked = [], report.as_json(rank(pool[0], labels=pool[1], metrics="logme"))
+
+    def run(notebook, output, parameters, cwd):
+        seen.append((parameters, output.parent))
+        artifacts.write(output.parent / "ranking.json", ranked)
+
+    monkeypatch.setattr(your_data, "run_notebook", run)
 
     def ask(*arguments):
         seen.clear()
-        status = pipeline.main(["rank", *arguments])
-        return seen[0] if status == 0 else capsys.readouterr().err
+        status = pipeline.main(["rank", "--notebook", *arguments])
+        said = capsys.readouterr()
+        assert status == (0 if seen else 2)
+        return seen[0] if seen else said.err
 
     return ask
 
 
-def test_a_list_is_parted_by_blanks_unless_they_are_quoted_or_all_of_it_is_one_path(asked, tmp_path):
+def test_a_list_is_parted_by_blanks_unless_they_are_quoted_or_all_of_it_is_one_path(asked, root, tmp_path):
     for given, meant in (
         ("one.npz two.npz", ["one.npz", "two.npz"]), ("'my one.npz'  two.npz", ["my one.npz", "two.npz"]),
         ('"it\'s.npz" two.npz', ["it's.npz", "two.npz"]), ("one.npz", "one.npz"), ("'my one.npz'", "my one.npz"),
@@ -756,7 +764,7 @@ def test_a_list_is_parted_by_blanks_unless_they_are_quoted_or_all_of_it_is_one_p
     )
 
 
-def test_results_of_two_data_sets_never_share_a_folder(asked, tmp_path):
+def test_results_of_two_data_sets_never_share_a_folder(asked, root, tmp_path):
     places = ["my pets/cats", "my pets/dogs", "other/cats", "other/cats.v1", "other/cats.v2", "one/.", "two/."]
     for place in places:
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
@@ -783,7 +791,7 @@ def test_results_of_two_data_sets_never_share_a_folder(asked, tmp_path):
         (["--images=x", "--text=y"], "2 data sets are named; name one"),
     ],
 )
-def test_a_value_that_is_missing_is_one_clear_line(arguments, said, asked):
+def test_a_value_that_is_missing_is_one_clear_line(arguments, said, asked, root):
     assert re.fullmatch(f"error: {said}[^\n]*\n", asked(*arguments))
 
 

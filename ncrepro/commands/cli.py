@@ -1,4 +1,4 @@
-"""The command line, ``python -m ncrepro COMMAND``: every target of make that computes something is one of its commands.
+"""The command line, ``ncrepro COMMAND``: every target of make that computes something is one of its commands.
 
 Every failure is one clear line and a non-zero exit. A command imports what only it needs, so that none waits for torch
 in vain.
@@ -12,27 +12,68 @@ import sys
 from pathlib import Path
 
 from ..lab import profiles
+from ..metrics import registry
 from ..store import artifacts, paths
-from . import lab, variables, workflow
+from . import lab, report, variables, workflow, your_data
 from . import manual_data as by_hand
-from .run import NotebookFailed, end_on_sigterm, run, run_notebook
+from .run import NotebookFailed, end_on_sigterm, run
+
+ANYWHERE = ("rank", "score")  # commands that need no checkout of the compendium
+
+EXAMPLES = {
+    "": """examples:
+  ncrepro rank photos/ --models resnet50 mobilenet_v3_large timm/vit_small_patch16_224
+  ncrepro score features.npz
+  ncrepro COMMAND --help
+
+exit status: 0 done, 1 the work failed, 2 what was asked for cannot be""",
+    "rank": """examples:
+  ncrepro rank photos/ --models resnet50 mobilenet_v3_large
+      photos/ holds one folder of images per class; train/ is taken if there are train/ and test/
+  ncrepro rank photos/ --models resnet50 mine=resnet50:weights.pth --metrics ncti logme --html ranking.html
+  ncrepro rank tickets.csv --text-column body --label-column queue --models bert-base-uncased roberta-base
+  ncrepro rank one.npz two.npz --labels labels.csv --json
+
+Features and scores are kept where NCREPRO_CACHE says, by the content of the data: a second ranking is quick. Published
+weights are taken from the caches of torch (TORCH_HOME) and Hugging Face (HF_HOME) if they are there.
+
+exit status: 0 ranked, 1 the work failed, as where weights cannot be downloaded, 2 what was asked for cannot be""",
+    "score": """examples:
+  ncrepro score features.npz
+      the file holds features (n, d) and labels (n,), and source_probs (n, K_s) for LEEP and NCE
+  ncrepro score one.npz two.npz --labels labels.csv --metrics ncti logme
+
+exit status: 0 scored, 1 the work failed, 2 what was asked for cannot be""",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Do what the command line says; the status to exit with."""
+    """Do what the command line says; the status to exit with: 0 done, 1 the work failed, 2 wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = _parser().parse_args([*argv, *(variables.of_rank() if argv[:1] == ["rank"] else ())])
     end_on_sigterm()
     try:
+        if arguments.command not in ANYWHERE and not paths.is_checkout():
+            print(
+                f"error: ncrepro {arguments.command} needs a checkout of the compendium, with its notebooks and "
+                "profiles: run it there, or name the folder in NCREPRO_ROOT (rank and score work anywhere)",
+                file=sys.stderr,
+            )
+            return 2
         return _do(arguments) or 0
     except (ValueError, OSError, NotebookFailed) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if arguments.command in ANYWHERE and isinstance(error, ValueError) else 1
+    except KeyboardInterrupt:
+        print("error: interrupted; what was finished is kept", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="ncrepro", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = _Parser(prog="ncrepro", description="Which pre-trained model should I fine-tune?", **_with_examples(""))
+    parser.add_argument("--version", action="version", version=f"ncrepro {report.VERSION}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _of_your_data(commands)
     commands.add_parser("plan", help="say what a profile will run, in what order, how long it takes and how much disk")
     commands.add_parser(
         "data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them"
@@ -43,10 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     runs = commands.add_parser("run", help="make one run (20_supervised, 10_train_pool--text) unless it is up to date")
     runs.add_argument("name")
     commands.add_parser("verify", help="compare the results with the committed reference")
-    yours = commands.add_parser("rank", help="rank models on data of one's own")
-    for name, kind in variables.OF_RANK.items():
-        yours.add_argument(f"--{name}", type=kind)
-    yours.add_argument("--out")
     repeat = commands.add_parser("noise", help="run everything with other seeds, and measure how far it moves")
     repeat.add_argument("--repetitions", type=int, default=os.environ.get("REPETITIONS") or 5)
     repeat.add_argument(
@@ -76,19 +113,63 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _of_your_data(commands) -> None:
+    ranks = commands.add_parser("rank", help="rank models on data of your own", **_with_examples("rank"))
+    scores = commands.add_parser("score", help="score features that were taken elsewhere", **_with_examples("score"))
+    ranks.add_argument(
+        "data",
+        nargs="*",
+        metavar="DATA",
+        help="a folder of images, a .csv or .jsonl of texts, or .npz files of features",
+    )
+    ranks.add_argument(
+        "--models", nargs="+", metavar="MODEL", help="names (of torchvision, timm/..., Hugging Face) or weights"
+    )
+    scores.add_argument("data", nargs="+", metavar="FILE", help=".npz files, or a folder of them")
+    for parser in (ranks, scores):
+        option = parser.add_argument
+        option("--metrics", nargs="+", metavar="METRIC", help=f"of {', '.join(registry.METRICS)}")
+        option("--labels", metavar="FILE", help="a .csv or .jsonl with the labels of features that hold none")
+        _option(parser, "label_column", metavar="NAME", help="the column of labels (default: label)")
+        _option(parser, "max_per_class", type=int, metavar="N", help="take at most so many samples of each class")
+        option("--seed", type=int, metavar="N", help="draws these samples, and the resamples (default: 0)")
+        option("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to standard output without FILE")
+        option("--csv", nargs="?", const="-", metavar="FILE", help="write CSV, to standard output without FILE")
+    option = ranks.add_argument
+    option("--html", nargs="?", const="-", metavar="FILE", help="write one page with figure, evidence and cautions")
+    _option(ranks, "text_column", metavar="NAME", help="the column of texts (default: text)")
+    _option(ranks, "batch_size", type=int, metavar="N", help="samples in one forward pass")
+    option("--device", choices=("cuda", "mps", "cpu"), help="default: the first of these that is there")
+    _option(ranks, "n_bootstrap", type=int, metavar="N", help="resamples for the intervals; 0 for none (default: 50)")
+    _option(ranks, "on_error", metavar="raise|skip", help="what to do with an image that cannot be read")
+    option("--quiet", action="store_true", help="show no progress")
+    option("--notebook", action="store_true", help="in a checkout: execute 41_rank, with its figure; so does make rank")
+    option("--out", metavar="FOLDER", help="with --notebook: where to write; default data/results/rank/NAME")
+    for name, kind in (("images", None), ("text", None), ("features", 1)):  # as make names DATA
+        option(f"--{name}", nargs=kind, help=argparse.SUPPRESS)
+
+
+def _option(parser: argparse.ArgumentParser, name: str, **said) -> None:
+    """An option of several words, spelt with dashes as usual, or with underscores as in Python and from make."""
+    parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **said)
+    parser.add_argument(f"--{name}", dest=name, **said | {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+
+
+def _with_examples(command: str) -> dict:
+    return {"epilog": EXAMPLES[command], "formatter_class": argparse.RawDescriptionHelpFormatter}
+
+
 def _do(arguments: argparse.Namespace) -> int | None:
-    command, profile = arguments.command, profiles.load()
+    command = arguments.command
+    if command in ANYWHERE:
+        return getattr(your_data, command)(arguments)
+    profile = profiles.load()
     if command == "check":
         check(profile)
     elif command == "run":
         run(arguments.name, profile)
     elif command == "rules":
         artifacts.write(arguments.file, workflow.rules(profile))
-    elif command == "rank":
-        rank(
-            {name: getattr(arguments, name) for name in variables.OF_RANK if getattr(arguments, name) is not None},
-            arguments.out,
-        )
     elif command == "verify":
         from . import verify  # loads SciPy
 
@@ -164,69 +245,3 @@ def check(profile: profiles.Profile) -> None:
                 f"profile {profile.name!r} needs data that cannot be downloaded for you: {', '.join(absent)}; "
                 f"`make data PROFILE={profile.name}` says what to put where"
             )
-
-
-# A ranking on one's own data ------------------------------------------------------------------------------------------
-
-
-def rank(parameters: dict[str, str | int], out: str | Path | None = None) -> None:
-    """Execute 41_rank on data of one's own: notebook and table into ``out`` or ``data/results/rank/NAME``, and the
-    figure.
-
-    Paths are those of the folder that this is called in. NAME is that of the data, and a digest of where they lie.
-
-    Raises
-    ------
-    ValueError
-        If not exactly one of ``images``, ``text`` and ``features`` is given, or something is given empty.
-    NotebookFailed
-        If it cannot be done: the message says why.
-    """
-    for name, value in (parameters | {"out": out}).items():
-        if value is not None and not str(value).strip():
-            raise ValueError(f"{name.upper()} is empty; give it a value, or leave it out")
-    lists = {name: listed(name, parameters[name]) for name in ("features", "models") if name in parameters}
-    parameters = parameters | {
-        name: value[0] if name == "features" and len(value) == 1 else value for name, value in lists.items()
-    }
-    data = [parameters[kind] for kind in ("images", "text", "features") if kind in parameters]
-    if len(data) != 1:
-        raise ValueError(
-            f"{len(data)} data sets are named; name one: make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv "
-            "MODELS='bert-base-uncased ...', or FEATURES='one.npz two.npz'"
-        )
-    results, figures = (out, out) if out else (paths.results("rank", _name_of(data[0])), paths.figures("rank"))
-    places = {"results": str(Path(results).resolve()), "figures": str(Path(figures).resolve())}
-    run_notebook(
-        paths.root() / "notebooks" / "41_rank.ipynb",
-        Path(results).resolve() / "rank.ipynb",
-        parameters | places,
-        Path.cwd(),
-    )
-    print(
-        f"written: {paths.relative(results)}/ranking.csv, rank.ipynb; "
-        f"{paths.relative(figures)}/{Path(results).resolve().name}.png, .pdf"
-    )
-
-
-def listed(name: str, value: str) -> list[str]:
-    """The names and paths of a list: one that exists as it is, or several, parted by blanks and quoted as in a
-    shell.
-    """
-    if os.path.exists(value):  # unlike Path.exists, also of what is too long to be a path
-        return [value]
-    try:
-        return shlex.split(value)
-    except ValueError:
-        raise ValueError(
-            f"{name.upper()} is {value}: a quote in it does not end; put a path with a blank or a quote into quotes, "
-            "as in "
-            f"{name.upper()}=\"'my files/one' 'my files/two'\""
-        ) from None
-
-
-def _name_of(data: str | list[str]) -> str:
-    """A name for the results on these data, which others of the same name elsewhere do not have."""
-    places = [Path(place).expanduser().resolve() for place in ([data] if isinstance(data, str) else data)]
-    name = places[0].name if places[0].is_dir() else places[0].stem
-    return f"{name[:60]}-{artifacts.digest(list(map(str, places)))[:6]}"

@@ -28,6 +28,7 @@ WEIGHTS = (
     "IMAGENET1K_V1"  # torchvision's first weights for ImageNet-1k, those that existed when the papers were written
 )
 ALIASES = {"mobilenet_v1": f"{TIMM}mobilenetv1_100.ra4_e3600_r224_in1k", "mobilenet_v3": "mobilenet_v3_large"}
+FILE = "model.safetensors"  # of a model of timm's, at Hugging Face
 N_IMAGENET = 1000  # classes of ImageNet-1k
 
 # GoogLeNet and Inception without their auxiliary classifiers, which only their own pre-training used.
@@ -208,7 +209,7 @@ def _of_torchvision(name: str, weights: str) -> Checkpoint:
 
 
 def _of_timm(name: str) -> Checkpoint:
-    """The file lies in a cache of Hugging Face's own layout, which calls each file by its SHA-256."""
+    """The file lies in a cache of Hugging Face's own layout, which mostly calls a file by its SHA-256."""
     timm = _timm_knowing(name)
     import huggingface_hub  # timm brings it along
 
@@ -220,14 +221,17 @@ def _of_timm(name: str) -> Checkpoint:
     if not config or not config.hf_hub_id:
         raise ValueError(f"timm has no published weights for {short!r}: name them, as in {ALIASES['mobilenet_v1']}")
     transform = preprocessing.of_timm(config.to_dict(), name)
-    cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, "model.safetensors", cache_dir=_folder() / "hub")
-    file = Path(cached).resolve() if isinstance(cached, str) else _folder() / "hub" / short
+    # In our folder, or in Hugging Face's own if another program has put them there.
+    places = (_folder() / "hub", huggingface_hub.constants.HF_HUB_CACHE)
+    kept = [huggingface_hub.try_to_load_from_cache(config.hf_hub_id, FILE, cache_dir=place) for place in places]
+    cached = next((path for path in kept if isinstance(path, str)), None)
+    file = Path(cached).resolve() if cached else _folder() / "hub" / short
     return Checkpoint(
         name=name,
         weights=config.tag or "",
         url=f"https://huggingface.co/{config.hf_hub_id}",
         file=file,
-        sha256=file.name if isinstance(cached, str) else "",
+        sha256=file.name if re.fullmatch("[0-9a-f]{64}", file.name) else "",  # a copy has the name of the link
         transform=transform,
         licence=config.license or "see its page",
         **_TIMM_FACTS.get(name, {}),
@@ -307,7 +311,7 @@ def _fetch_from_hub(found: Checkpoint) -> Checkpoint:
 
     repository = found.url.removeprefix("https://huggingface.co/")
     try:
-        hub.hf_hub_download(repository, "model.safetensors", cache_dir=_folder() / "hub")
+        hub.hf_hub_download(repository, FILE, cache_dir=_folder() / "hub")
     except (OSError, hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError) as error:
         raise OSError(f"could not download {found.url}: {str(error).splitlines()[0]}") from None
     return replace(_of_timm(ALIASES.get(found.name, found.name)), name=found.name)

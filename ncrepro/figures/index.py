@@ -34,6 +34,7 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
     "stability": "34_stability",
     "which_metric": "35_which_metric",
     "rank_your_own": "40_rank_your_own",
+    "imagenet_weights": "42_imagenet_weights",
 }
 
 # Figures that show the data themselves. Photographs are not ours to publish: other profiles draw them, and git ignores

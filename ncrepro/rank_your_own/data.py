@@ -194,7 +194,7 @@ def _find(data: Any, labels: Any, text: str, label: str, progress: Callable) -> 
     if isinstance(data, Images):
         return Photos(data.name, data.split, data.images.transpose(0, 2, 3, 1), data.labels, data.classes, "all")
     if isinstance(data, pd.DataFrame):
-        tables.check_columns(data.columns, text, label)
+        tables.check_columns(data.columns, {"text": text, "label": label})
         return _of_texts(data[text].tolist(), data[label], "rows of the table", "the table")
     if isinstance(data, np.ndarray) and data.ndim == 4:
         return _of_arrays(data, labels)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -36,6 +36,7 @@ FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
 # The smallest set of metrics that no other set clearly outranks over the pools of `notebooks/35_which_metric`, among
 # those that need features and labels alone and are cheap enough to be scored on every resample.
 DEFAULT = ("ncti", "logme")
+NAMED = 8  # models in one caution, at most
 LEVEL = 1.96  # standard errors on either side: 95 % of a normal distribution
 
 MEANING = (
@@ -68,7 +69,7 @@ def rank(
     n_bootstrap: int = 50,
     seed: int = 0,
     cache: str | Path | bool = True,
-    progress: bool = True,
+    progress: bool | str = True,
 ) -> pd.DataFrame:
     r"""Rank pre-trained models by how promising they are to fine-tune on your data.
 
@@ -120,8 +121,8 @@ def rank(
         weights, and of modules and transforms by all that they hold and the files of their classes. Nothing is kept of
         what cannot be told apart so, as of a lambda. (Code that these files import does not count: while you change it,
         use False.)
-    progress : bool
-        Show how far it is, and the cautions at the end: on standard error, in a notebook below the cell.
+    progress : bool or "bars"
+        Show how far it is, and the cautions at the end: on standard error, in a notebook below the cell; or bars only.
 
     Returns
     -------
@@ -129,9 +130,9 @@ def rank(
         ``rank``; ``model``; one column per metric, higher is better; ``total`` in [0, 1]; ``low`` and ``high``, 95 %
         of the total by bootstrap; ``agreement`` between metrics about this model (1: all give it the same rank, 0:
         first and last); ``n_samples``, ``n_features``; ``seconds`` and ``peak_mb`` (most memory held by the process,
-        or by the GPU) it took to extract and score; ``caution``. ``table.attrs`` holds ``cautions`` (of the whole
-        pool), ``meaning``, ``evidence`` (why these metrics), ``agreement`` (mean weighted Kendall between metrics) and
-        ``terms`` (models x terms, before min-max).
+        or by the GPU) it took to extract and score; ``caution``. ``table.attrs`` holds ``cautions`` (all of them, a
+        sentence for each kind, with its models and what to do), ``meaning``, ``evidence`` (why these metrics),
+        ``agreement`` (mean weighted Kendall between metrics) and ``terms`` (models x terms, before min-max).
 
     Raises
     ------
@@ -170,7 +171,7 @@ def rank(
             )
     else:
         target = open_target(
-            data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=_bars(progress)
+            data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=_bars(bool(progress))
         )
         if target.kind == "texts" and (of_source := _of_source(names)):
             raise ValueError(f"metric {of_source[0]!r} needs a source classifier, which models of texts do not have")
@@ -178,11 +179,11 @@ def rank(
         pool = resolve(models, target.kind)
         _check_pool(len(pool))
         _check_folder(folder)
-        target = target.checked(on_error, folder, _bars(progress))
+        target = target.checked(on_error, folder, _bars(bool(progress)))
         counts = target.counts.to_numpy()
-    made = _run(settings, pool, target, progress)
+    made = _run(settings, pool, target, bool(progress))
     table = _table(made, pool, names, counts, target)
-    if progress:
+    if progress is True:
         _say(table)
     return table
 
@@ -421,6 +422,7 @@ def _table(
     slopes = slopes / len(ordered)
     error, tied = _errors(made, total, slopes.to_numpy())
     agreement = ranking.mutual_agreement(scores[ordered])
+    own = {model.name: _own_cautions(model, arrays, metrics) for model, arrays in zip(pool, made, strict=True)}
     table = pd.DataFrame(
         {
             "model": names,
@@ -433,7 +435,7 @@ def _table(
                 column: [arrays[column].item() for arrays in made]
                 for column in ("n_samples", "n_features", "seconds", "peak_mb")
             },
-            "caution": [_caution(model, arrays, metrics) for model, arrays in zip(pool, made, strict=True)],
+            "caution": ["; ".join(caution.row for caution in found) for found in own.values()],
         }
     )
     table = table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
@@ -442,6 +444,7 @@ def _table(
     cautions = _cautions(
         table["model"].tolist(), counts, agreement, tied, constant, opposed, error.index[error.isna()].tolist()
     )
+    cautions += _of_kinds({model: own[model] for model in table["model"]})
     table.attrs = {
         "cautions": cautions + _cautions_of_data(pool[0].classes if target is None else target.data.classes, target),
         "meaning": MEANING,
@@ -503,17 +506,45 @@ def _agreement(scores: pd.DataFrame) -> pd.Series:
     return 1 - (ranks.max(axis=1) - ranks.min(axis=1)) / (len(scores) - 1)
 
 
-def _caution(model: Candidate | Features, arrays: Arrays, metrics: tuple[str, ...]) -> str:
+class _Own(NamedTuple):
+    """A caution about one model: in its row, and what the models of this kind have in common, and what to do."""
+
+    row: str
+    kind: str
+    remedy: str = ""
+
+
+def _own_cautions(model: Candidate | Features, arrays: Arrays, metrics: tuple[str, ...]) -> list[_Own]:
     n, d = int(arrays["n_samples"]), int(arrays["n_features"])
-    wide = f"d >= n: {d} features of {n} samples" if d >= n else ""
     cut, length = arrays["cut"].tolist()
-    short = f"{cut} of {n} texts were cut, as it reads {length} tokens at most" if cut else ""
     of_source = _of_source(metrics)
-    assumed = "its outputs were taken for source classes: if they are an embedding, leave out " + " and ".join(
-        of_source
-    )
-    assumed = assumed if of_source and not getattr(model, "is_classifier", True) else ""
-    return "; ".join(filter(None, (wide, short, assumed, getattr(model, "caution", ""))))
+    found = []
+    if d >= n:
+        more = "rank on more samples, with a larger max_per_class if you gave one"
+        found.append(_Own(f"d >= n: {d} features of {n} samples", "no more samples than features (d >= n)", more))
+    if cut:
+        row = f"{cut} of {n} texts were cut, as it reads {length} tokens at most"
+        found.append(_Own(row, "texts were cut, and their ends are not read", "shorten them, or take other models"))
+    if of_source and not getattr(model, "is_classifier", True):
+        taken, remedy = "outputs were taken for source classes", "if they are an embedding, leave out "
+        remedy += " and ".join(of_source)
+        found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
+    if said := getattr(model, "caution", ""):
+        found.append(_Own(said, said))
+    return found
+
+
+def _of_kinds(own: dict[str, list[_Own]]) -> list[str]:
+    """A sentence for each kind of caution: of which models, best first, and what to do."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for model, found in own.items():
+        for caution in found:
+            kinds.setdefault((caution.kind, caution.remedy), []).append(model)
+    said = []
+    for (kind, remedy), models in kinds.items():
+        more = f" and {len(models) - NAMED} more" if len(models) > NAMED else ""
+        said.append(f"{kind}: {', '.join(models[:NAMED])}{more}{remedy and '; ' + remedy}")
+    return said
 
 
 def _cautions(
@@ -582,8 +613,7 @@ def _bars(progress: bool):
 
 
 def _say(table: pd.DataFrame) -> None:
-    own_cautions = [f"{row.model}: {row.caution}" for row in table.itertuples() if row.caution]
-    for line in (*table.attrs["cautions"], *own_cautions):
+    for line in table.attrs["cautions"]:
         print(f"caution: {line}", file=bars.out())
     print(MEANING, file=bars.out())
 

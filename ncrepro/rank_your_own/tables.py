@@ -28,25 +28,35 @@ def read(path: Path, text: str, label: str) -> tuple[list, list]:
         If there is no such file or column, it cannot be read as its suffix says, or a row has more fields than the
         header.
     """
+    found = _rows(path, {"text": text, "label": label})
+    return [row[0] for row in found], [row[1] for row in found]
+
+
+def labels(path: Path, label: str) -> list:
+    """The labels of samples whose features lie elsewhere, one in each row; errors as those of `read`."""
+    return [row[0] for row in _rows(path, {"label": label})]
+
+
+def _rows(path: Path, named: dict[str, str]) -> list[tuple]:
+    """The columns ``named`` (kind -> name) of every row."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     rows = _csv if path.suffix.lower() == ".csv" else _json_lines
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            found = list(rows(file, text, label))
+            return list(rows(file, named))
     except (csv.Error, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(
             f"{path} cannot be read as {path.suffix[1:]} ({error}): save it as UTF-8, one row or line per text"
         ) from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return [row[0] for row in found], [row[1] for row in found]
 
 
-def check_columns(columns, text: str, label: str) -> None:
-    """Refuse columns that are not there, or there twice."""
+def check_columns(columns, named: dict[str, str]) -> None:
+    """Refuse columns (kind -> name) that are not there, or there twice."""
     columns = list(columns)
-    for kind, name in (("text", text), ("label", label)):
+    for kind, name in named.items():
         if name not in columns:
             shown = [str(column)[:SHOWN] for column in columns[:SHOWN]]
             more = f" (and {len(columns) - SHOWN} more columns)" if len(columns) > SHOWN else ""
@@ -55,12 +65,12 @@ def check_columns(columns, text: str, label: str) -> None:
             raise ValueError(f"{columns.count(name)} columns are called {name!r}; give each a name of its own")
 
 
-def _csv(file, text: str, label: str) -> Iterator[tuple[str, str]]:
+def _csv(file, named: dict[str, str]) -> Iterator[tuple[str, ...]]:
     with _fields_of_any_length():
         rows = csv.reader(file, strict=True)
         header = next((row for row in rows if row), [])
-        check_columns(header, text, label)
-        places = header.index(text), header.index(label)
+        check_columns(header, named)
+        places = [header.index(name) for name in named.values()]
         for row in rows:
             if any(field.strip() for field in row[len(header) :]):
                 raise ValueError(
@@ -81,12 +91,12 @@ def _fields_of_any_length():
         csv.field_size_limit(before)
 
 
-def _json_lines(file, text: str, label: str) -> Iterator[tuple]:
+def _json_lines(file, named: dict[str, str]) -> Iterator[tuple]:
     lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
     for i, (number, line) in enumerate(lines):
         record = json.loads(line)
         if not isinstance(record, dict):
             raise ValueError(f"line {number} holds a {type(record).__name__}; allowed is one JSON object per line")
         if i == 0:
-            check_columns(record, text, label)
-        yield record.get(text), record.get(label)
+            check_columns(record, named)
+        yield tuple(map(record.get, named.values()))

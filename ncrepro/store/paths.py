@@ -9,6 +9,11 @@ def root() -> Path:
     return Path(os.environ.get("NCREPRO_ROOT") or Path(__file__).resolve().parents[2])
 
 
+def is_checkout() -> bool:
+    """Whether there is a compendium around this package, with notebooks and profiles; an installed one has none."""
+    return bool(os.environ.get("NCREPRO_ROOT")) or profiles().is_dir()
+
+
 def notebooks() -> Path:
     """The notebooks."""
     return root() / "notebooks"
@@ -51,12 +56,22 @@ def time_series() -> Path:
 
 def downloads() -> Path:
     """Data sets and checkpoints that others published, for all profiles: ``NCREPRO_DATA`` if set."""
-    return Path(os.environ.get("NCREPRO_DATA") or _caches() / "downloads")
+    chosen = os.environ.get("NCREPRO_DATA")
+    return Path(chosen).expanduser() if chosen else _caches() / "downloads"
 
 
 def _caches() -> Path:
-    """``NCREPRO_CACHE`` if set: a checkout may be read-only, or its disk small."""
-    return Path(os.environ.get("NCREPRO_CACHE") or root() / "data" / "cache")
+    """``NCREPRO_CACHE`` if set, as a checkout may be read-only, or its disk small; else ``data/cache`` of the checkout.
+
+    A package that was installed elsewhere keeps nothing beside its code, but in the system's folder for caches.
+    """
+    if chosen := os.environ.get("NCREPRO_CACHE"):
+        return Path(chosen).expanduser()
+    if is_checkout():
+        return root() / "data" / "cache"
+    from platformdirs import user_cache_path  # here: make asks for places before there is an environment
+
+    return user_cache_path("ncrepro", appauthor=False)
 
 
 def results(profile: str, pool: str = "") -> Path:

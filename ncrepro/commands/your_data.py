@@ -1,0 +1,217 @@
+"""``ncrepro rank`` and ``ncrepro score``: what is typed -> a ranking or scores -> the terminal and files."""
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from ..metrics import registry
+from ..store import artifacts, paths
+from ..store.schema import unknown
+from . import report, variables
+from .run import run_notebook
+
+FORMATS = ("json", "csv", "html")
+OF_NOTEBOOK = tuple(variables.OF_RANK)  # the options that 41_rank knows
+
+
+def rank(arguments: argparse.Namespace) -> None:
+    """Rank models on the data that were named, and print or write the table.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one data set is named, something is given empty, or what is given cannot be ranked.
+    OSError
+        If weights are missing and cannot be downloaded.
+    NotebookFailed
+        If 41_rank cannot be executed.
+    """
+    given = _given(arguments)
+    data = _data(given)
+    if arguments.notebook or "out" in given:
+        if not arguments.notebook:
+            raise ValueError("--out is for the notebook, its table and its figure: add --notebook, or name a --csv")
+        table = _by_notebook(given, data)
+    else:
+        from ..rank_your_own.rank import rank  # loads torch
+
+        options = {
+            "text": given.get("text_column"),
+            "label": given.get("label_column"),
+            "labels": _labels(given),
+            "progress": not arguments.quiet and "bars",
+            **{name: given.get(name) for name in ("metrics", "models", "max_per_class", "batch_size", "device")},
+            **{name: given.get(name) for name in ("on_error", "n_bootstrap", "seed")},
+        }
+        table = rank(data, **{name: value for name, value in options.items() if value is not None})
+    title = f"Which model to fine-tune on {'these data' if isinstance(data, list) else _name_of(data)}?"
+    _put(arguments, lambda: report.show(table, sys.stdout), json=lambda: report.as_json(table),
+         csv=lambda: report.as_csv(table), html=lambda: report.as_html(table, title, _typed()))  # fmt: skip
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """Score features that were taken elsewhere, each metric and each of its terms, and print or write the scores.
+
+    Raises
+    ------
+    ValueError
+        If there are no such files, no labels, or a metric needs what the files do not hold.
+    """
+    given = _given(arguments)
+    from ..metrics import Samples, scores
+    from ..rank_your_own.features import open_features
+
+    files = [Path(file) for file in given["data"]]
+    options = {"max_per_class": given.get("max_per_class"), "seed": given.get("seed", 0)}
+    pool = open_features(files[0] if len(files) == 1 else files, _labels(given), **options)
+    found = {}
+    for model in pool:
+        able = [m for m in registry.METRICS if model.source_probs is not None or not _of_source(m)]
+        for metric in given.get("metrics", able):
+            if metric not in able:
+                raise ValueError(f"{metric} needs source_probs, which the file of {model.name} does not hold")
+        samples = Samples(model.features, model.labels)
+        found[model.name] = {}
+        for metric in given.get("metrics", able):
+            value = scores.score(metric, samples, model.labels, model.source_probs)
+            found[model.name] |= registry.flat(metric, value)
+    table = pd.DataFrame(found)  # terms x models
+    _put(arguments, lambda: report.show_scores(table, sys.stdout),
+         json=lambda: report.scores_as_json(table),
+         csv=lambda: report.as_csv(table.T.rename_axis("model").reset_index()))  # fmt: skip
+
+
+def _of_source(metric: str) -> bool:
+    return registry.METRICS[metric].needs_source_classifier
+
+
+# What was typed -------------------------------------------------------------------------------------------------------
+
+
+def _given(arguments: argparse.Namespace) -> dict:
+    """The options that were given, lists as lists; each metric is one that there is."""
+    given = {name: x for name, x in vars(arguments).items() if x is not None and x is not False and x != []}
+    for name, value in given.items():
+        if not str(value if isinstance(value, (str, int)) else " ".join(value)).strip():
+            raise ValueError(f"{name.upper()} is empty; give it a value, or leave it out")
+    for name in ("features", "models", "metrics"):
+        if name in given:
+            given[name] = listed(name, given[name])
+    for metric in given.get("metrics", ()):
+        if metric not in registry.METRICS:
+            raise ValueError(unknown("metric", metric, registry.METRICS))
+    if [given.get(name) for name in FORMATS].count(report.STDOUT) > 1:
+        raise ValueError("standard output takes one of --json, --csv and --html; name files for the others")
+    return given
+
+
+def _data(given: dict) -> str | list[str]:
+    """The one data set that is named, as a path or several paths of features."""
+    named = [given[kind] for kind in ("data", "images", "text", "features") if kind in given]
+    if len(named) != 1:
+        how = (
+            "make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv MODELS='bert-base-uncased ...', or "
+            "FEATURES='one.npz two.npz'"
+            if given.get("notebook")
+            else "ncrepro rank photos/ --models resnet50 mobilenet_v3_large; it stands before the options"
+        )
+        raise ValueError(f"{len(named)} data sets are named; name one: {how}")
+    (data,) = named
+    if isinstance(data, str):
+        return data
+    if len(data) > 1 and not all(file.endswith(".npz") for file in data):
+        raise ValueError(f"{len(data)} data sets are named ({', '.join(data)}); only .npz files are ranked together")
+    return data[0] if len(data) == 1 else data
+
+
+def listed(name: str, words: list[str]) -> list[str]:
+    """The names and paths of a list. A single word may be one that exists as it is, or hold several, parted by blanks
+    and quoted as in a shell: so they come from make.
+    """
+    if len(words) > 1 or os.path.exists(words[0]):  # unlike Path.exists, also of what is too long to be a path
+        return words
+    try:
+        return shlex.split(words[0])
+    except ValueError:
+        raise ValueError(
+            f"{name.upper()} is {words[0]}: a quote in it does not end; put a path with a blank or a quote into "
+            f"quotes, as in {name.upper()}=\"'my files/one' 'my files/two'\""
+        ) from None
+
+
+def _labels(given: dict) -> list | None:
+    """The labels in a table beside the features."""
+    if "labels" not in given:
+        return None
+    from ..rank_your_own import tables
+
+    return tables.labels(Path(given["labels"]).expanduser(), given.get("label_column", "label"))
+
+
+def _typed() -> list[str]:
+    return ["ncrepro", *sys.argv[1:]]
+
+
+# What is made of it ---------------------------------------------------------------------------------------------------
+
+
+def _put(arguments: argparse.Namespace, show, **formats) -> None:
+    """Write each format that was asked for; print the table unless one of them goes to standard output."""
+    asked = {name: getattr(arguments, name, None) for name in formats}
+    for name, place in asked.items():
+        if place:
+            report.put(formats[name](), place)
+    if report.STDOUT not in asked.values():
+        show()
+        written = [place for place in asked.values() if place]
+        if written:
+            print(f"written: {', '.join(written)}")
+
+
+def _by_notebook(given: dict, data: str | list[str]) -> pd.DataFrame:
+    """Execute 41_rank on the data: notebook and tables into ``out`` or ``data/results/rank/NAME``, and the figure.
+
+    Paths are those of the folder that this is called in. NAME is that of the data, and a digest of where they lie.
+    """
+    for name in ("labels", "device", "seed"):
+        if name in given:
+            raise ValueError(f"--{name} is not among the parameters of 41_rank: leave out --notebook")
+    parameters = {name: given[name] for name in OF_NOTEBOOK if name in given}
+    if "data" in given:
+        parameters[_kind_of(data)] = data
+    elif "features" in parameters:
+        parameters["features"] = data
+    if "metrics" in parameters:
+        parameters["metrics"] = " ".join(parameters["metrics"])
+    out = given.get("out")
+    results, figures = (out, out) if out else (paths.results("rank", _name_of(data, True)), paths.figures("rank"))
+    results, figures = Path(results).resolve(), Path(figures).resolve()
+    run_notebook(
+        paths.root() / "notebooks" / "41_rank.ipynb",
+        results / "rank.ipynb",
+        parameters | {"results": str(results), "figures": str(figures)},
+        Path.cwd(),
+    )
+    print(f"written: {paths.relative(results)}/ranking.csv, rank.ipynb; "
+          f"{paths.relative(figures)}/{results.name}.png, .pdf")  # fmt: skip
+    return report.from_json((results / "ranking.json").read_text(encoding="utf-8"))
+
+
+def _kind_of(data: str | list[str]) -> str:
+    from ..rank_your_own import tables
+    from ..rank_your_own.features import are_features
+
+    if are_features(data):
+        return "features"
+    return "text" if Path(data).suffix.lower() in tables.SUFFIXES else "images"
+
+
+def _name_of(data: str | list[str], with_digest: bool = False) -> str:
+    """A name for these data; with a digest of where they lie, so that others of the same name have another one."""
+    places = [Path(place).expanduser().resolve() for place in ([data] if isinstance(data, str) else data)]
+    name = (places[0].name if places[0].is_dir() else places[0].stem)[:60]
+    return f"{name}-{artifacts.digest(list(map(str, places)))[:6]}" if with_digest else name

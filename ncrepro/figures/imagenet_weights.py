@@ -1,0 +1,127 @@
+"""The figures of `42_imagenet_weights`."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..rank_your_own.imagenet_weights import IMAGENET, TEXTS, table
+from ..ranking.verdicts import Verdict, every, positive
+from . import style
+from .index import Checked, figure
+from .names import label
+
+LOOKS = {  # family -> colour and marker
+    "ImageNet": (style.COLOURS[0], "o"),
+    "MiniLM": (style.COLOURS[0], "o"),
+    "untrained": (style.COLOURS[6], "X"),
+    "demo": (style.COLOURS[1], "s"),
+}
+INTERVAL = 1.96  # standard errors on either side of a total
+
+
+def apart(scores: pd.DataFrame, first: str) -> pd.DataFrame:
+    """Per target, by how much the lowest total of the family ``first`` is above the highest of all others: (difference,
+    error).
+    """
+    rows = {}
+    for target, group in scores.groupby("target", sort=False):
+        ours, others = group[group["family"] == first], group[group["family"] != first]
+        low, high = ours.loc[ours["total"].idxmin()], others.loc[others["total"].idxmax()]
+        errors = [(row["high"] - row["low"]) / 2 / INTERVAL for row in (low, high)]
+        rows[target] = {"difference": low["total"] - high["total"], "error": float(np.hypot(*errors))}
+    return pd.DataFrame(rows).T
+
+
+def _stands_apart(profile: str) -> tuple[str, Verdict]:
+    scores = table("scores")
+    found = apart(scores[scores["target"] != TEXTS], "ImageNet")
+    text = f"on {(found['difference'] > 0).sum()} of {len(found)} targets, by {found['difference'].min():.2f} at least"
+    return text, every(*positive(found["difference"], found["error"]))
+
+
+@figure(
+    shows="totals of ImageNet's networks, an untrained one and the demo's on photographs, and of MiniLM with fewer and "
+    "fewer layers on texts, against the accuracy of a linear probe on held-out samples",
+    claim="(ours) on photographs every network that was trained on ImageNet has a higher total than any other network",
+)
+def imagenet_weights_ranking(profile: str) -> Checked:
+    return against_probe(table("scores"), "What the ranking says, and what a linear probe reaches"), *_stands_apart(
+        profile
+    )
+
+
+@figure(shows="the terms of NCTI for real ImageNet weights at d = 1,280 beside those of small and untrained networks")
+def imagenet_weights_terms(profile: str) -> Figure:
+    terms = table("terms").query("target != @TEXTS")
+    families = table("scores").drop_duplicates("model").set_index("model")["family"]
+    return term_values(terms.assign(family=terms["model"].map(families)), "NCTI's terms with real weights")
+
+
+# Drawing --------------------------------------------------------------------------------------------------------------
+
+
+def against_probe(scores: pd.DataFrame, title: str) -> Figure:
+    """Totals with their intervals over the accuracy of a probe, one panel per target.
+
+    Parameters
+    ----------
+    scores : DataFrame (target, family, total, low, high, probe)
+    """
+    targets = list(dict.fromkeys(scores["target"]))
+    rows = -(-len(targets) // 3)
+    drawn, axes = plt.subplots(rows, 3, figsize=(style.PAGE, 0.6 + 2.0 * rows), sharey=True, squeeze=False)
+    for ax, target in zip(axes.flat, targets, strict=False):
+        for family, group in scores[scores["target"] == target].groupby("family", sort=False):
+            colour, marker = LOOKS[family]
+            low, high = (group[end].clip(0, 1) for end in ("low", "high"))
+            ax.vlines(group["probe"], low, high, color=colour, lw=1.2, alpha=0.5)
+            ax.plot(group["probe"], group["total"], marker, ls="", ms=4.5, color=colour, label=_named(family))
+        ax.set_title(label(target).replace("_", " "))
+        ax.set_xlabel("held-out accuracy of the probe (%)")
+        ax.margins(x=0.1)
+    for ax in axes.flat[len(targets) :]:
+        ax.set_visible(False)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("total")
+    handles = dict(pair for ax in axes.flat for pair in zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    drawn.suptitle(title, size=9)
+    drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    return drawn
+
+
+def _named(family: str) -> str:
+    shown = {"ImageNet": "ImageNet or MiniLM", "MiniLM": "ImageNet or MiniLM", "demo": "of the demo, 32 pixels"}
+    return shown.get(family, family)
+
+
+def term_values(terms: pd.DataFrame, title: str) -> Figure:
+    """Each term of each model, one panel per term and one mark per target.
+
+    Parameters
+    ----------
+    terms : DataFrame (target, model, family, term, value)
+    """
+    names, models = list(dict.fromkeys(terms["term"])), list(dict.fromkeys(_sorted(terms)["model"]))
+    targets = list(dict.fromkeys(terms["target"]))
+    size = (style.PAGE, 1.0 + 0.2 * len(models))
+    drawn, axes = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False)
+    for ax, name in zip(axes[0], names, strict=True):
+        for k, target in enumerate(targets):
+            part = terms[(terms["term"] == name) & (terms["target"] == target)]
+            at = part["model"].map(models.index)
+            mark, colour = style.MARKERS[k], style.COLOURS[k]
+            ax.plot(
+                part["value"], at, mark, ls="", ms=4, mfc="none", color=colour, label=label(target).replace("_", " ")
+            )
+        ax.set_yticks(range(len(models)), models)
+        ax.set_xlabel(name.replace("_", " "))
+    axes[0, 0].invert_yaxis()
+    drawn.suptitle(title, size=9)
+    drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return drawn
+
+
+def _sorted(terms: pd.DataFrame) -> pd.DataFrame:
+    order = [*IMAGENET, *dict.fromkeys(terms.sort_values("family", ascending=False, kind="stable")["model"])]
+    return terms.sort_values("model", key=lambda names: names.map(order.index), kind="stable")

@@ -1,0 +1,164 @@
+"""`ncrepro rank` and `ncrepro score`: what they print, write and return, and where weights are looked for."""
+
+import json
+from io import StringIO
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+
+import ncrepro
+from ncrepro.commands import cli, report
+from ncrepro.extraction import networks
+from ncrepro.store import paths
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Features of four models, the later the better, with labels and without, and the labels in a table."""
+    monkeypatch.chdir(tmp_path)
+    rng, y = np.random.default_rng(0), np.arange(60) % 3
+    for i in range(4):
+        H = rng.standard_normal((60, 8)) + 2 * i * rng.standard_normal((3, 8))[y]
+        np.savez(f"model{i}.npz", features=H, labels=y)
+        np.savez(f"bare{i}.npz", features=H)
+    (tmp_path / "labels.csv").write_text("kind\n" + "".join(f"{'abc'[k]}\n" for k in y))
+    return [f"model{i}.npz" for i in range(4)]
+
+
+QUICK = ["--metrics", "logme", "h_score", "--n-bootstrap", "3", "--quiet"]
+
+
+def test_the_table_is_best_first_and_the_cautions_are_below_it_once(files, capsys):
+    assert cli.main(["rank", *files, *QUICK]) == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert [line.split()[1] for line in lines[1:5]] == ["model3", "model2", "model1", "model0"]
+    assert said.out.count("caution: there are 4 models only") == 1 and lines.index("") == 5
+    assert "\x1b" not in said.out and said.err == ""
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_table_fits_the_terminal(files, width, monkeypatch):
+    table = ncrepro.rank(files, metrics=["ncti", "logme", "sfda", "h_score", "gbc"], n_bootstrap=2, progress=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = Terminal()
+    report.show(table, shown)
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= width and "\x1b" not in shown.getvalue()
+    assert {"#", "model", "total"} <= set(lines[0].split()) and "model3" in lines[1]
+    assert ("gbc" in lines[0]) == (width >= 80)  # what there is no room for is said below
+    assert width >= 80 or "gbc: in a wider terminal" in " ".join(shown.getvalue().split())
+
+
+def test_colour_is_for_terminals_that_want_it(files, monkeypatch):
+    table = ncrepro.rank(files, metrics="logme", n_bootstrap=0, progress=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for stream, coloured in ((Terminal(), True), (StringIO(), False)):
+        report.show(table, stream)
+        assert ("\x1b" in stream.getvalue()) == coloured
+
+
+def test_json_and_csv_hold_the_whole_table_and_nothing_else_is_printed(files, capsys, tmp_path):
+    assert cli.main(["rank", *files, *QUICK, "--json", "--csv", "table.csv"]) == 0
+    said = capsys.readouterr().out
+    table = report.from_json(said)
+    assert table["model"].tolist() == ["model3", "model2", "model1", "model0"] and table.attrs["cautions"]
+    assert report.as_json(table) == said
+    assert (tmp_path / "table.csv").read_text() == report.as_csv(table)
+    assert json.loads(said)["terms"]["model0"].keys() == {"logme", "h_score"}
+    unknown = ncrepro.rank(files, metrics="logme", n_bootstrap=0, progress=False)
+    assert json.loads(report.as_json(unknown))["ranking"][0]["low"] is None  # NaN is no JSON
+
+
+def test_the_page_needs_nothing_beside_it_and_shows_what_is_given_as_text(files):
+    features = {"<b>one</b>": np.eye(6, 3), "two & three": np.arange(18.0).reshape(6, 3) % 5}
+    table = ncrepro.rank(features, metrics="h_score", labels=[0, 1] * 3, n_bootstrap=0, progress=False)
+    page = report.as_html(table, "<script>", ["ncrepro", "rank", "<i>"])
+    assert "&lt;b&gt;one" in page and "<b>" not in page and "<script" not in page and "<i>" not in page
+    assert page.count("<svg") == 1 and not any(word in page for word in ("src=", "href=", "url(", "@import"))
+    assert all(caution.replace(">", "&gt;") in page for caution in table.attrs["cautions"])
+
+
+def test_scores_need_one_model_only_and_take_labels_from_a_table(files, capsys):
+    assert cli.main(["score", "bare1.npz", "--labels", "labels.csv", "--label-column", "kind", "--json"]) == 0
+    mine = json.loads(capsys.readouterr().out)["scores"]["bare1"]
+    assert cli.main(["score", "model1.npz", "--json"]) == 0
+    assert mine == json.loads(capsys.readouterr().out)["scores"]["model1"]
+    arrays = np.load("model1.npz")
+    assert mine == pytest.approx(ncrepro.metrics.all_scores(arrays["features"], arrays["labels"]))
+    assert cli.main(["score", *files, "--metrics", "ncti"]) == 0
+    assert "ncti_log_vc" in (said := capsys.readouterr().out) and said.count("lower") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["rank"], 2, "0 data sets are named"),
+        (["rank", "model0.npz", "photos"], 2, "2 data sets are named (model0.npz, photos)"),
+        (["rank", "nowhere", "--models", "resnet18", "vgg11"], 2, "there is no folder nowhere"),
+        (["rank", "model0.npz", "model1.npz", "--metrics", "logmee"], 2, "did you mean 'logme'"),
+        (["rank", "model0.npz", "model1.npz", "--n-bootstrap", "1"], 2, "n_bootstrap is 1"),
+        (["rank", "model0.npz", "model1.npz", "--json", "--csv"], 2, "standard output takes one of"),
+        (["rank", "model0.npz", "model1.npz", "--out", "here"], 2, "add --notebook"),
+        (["rank", "model0.npz", "model1.npz", "--quiet", "--csv", "labels.csv/x.csv"], 1, "labels.csv"),
+        (["score", "bare0.npz"], 2, "labels are missing"),
+        (["score", "bare0.npz", "--labels", "labels.csv"], 2, "choose one of kind"),
+        (["score", "model0.npz", "--metrics", "leep"], 2, "leep needs source_probs"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_its_kind_the_exit_status(arguments, status, said, files, capsys):
+    assert cli.main(arguments) == status
+    shown = capsys.readouterr()
+    assert said in shown.err and shown.err.startswith("error: ") and shown.err.count("\n") == 1
+
+
+def test_resamples_may_be_none(files, capsys):
+    assert cli.main(["rank", *files, "--metrics", "logme", "--n-bootstrap", "0", "--quiet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ranking"][0]["low"] is None
+
+
+# Where things lie -----------------------------------------------------------------------------------------------------
+
+
+def test_caches_lie_in_the_checkout_or_where_the_reader_or_the_system_says(tmp_path, monkeypatch):
+    for name in ("NCREPRO_CACHE", "NCREPRO_ROOT", "NCREPRO_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    assert paths.cache("rank") == REPOSITORY / "data" / "cache" / "rank"
+    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site-packages" / "ncrepro" / "store" / "paths.py"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = paths.cache("rank")
+    assert place.parent.name == "ncrepro" and "site-packages" not in place.parts and place.is_relative_to(tmp_path)
+    assert paths.downloads().parent == place.parent
+    monkeypatch.setenv("NCREPRO_CACHE", "~/elsewhere")
+    assert paths.cache("rank") == tmp_path / "elsewhere" / "rank"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_weights_of_timm_are_found_where_hugging_face_keeps_them(links, root, monkeypatch):
+    timm, hub = pytest.importorskip("timm"), pytest.importorskip("huggingface_hub")
+    name = "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    repository = timm.get_pretrained_cfg(name.removeprefix("timm/")).hf_hub_id
+    assert not networks.checkpoint(name).present
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(root / "hub"))
+    folder = root / "hub" / f"models--{repository.replace('/', '--')}"
+    file, blob = folder / "snapshots" / "1" / "model.safetensors", folder / "blobs" / ("0123456789abcdef" * 4)
+    for place in (file, blob, folder / "refs" / "main"):
+        place.parent.mkdir(parents=True)
+    (folder / "refs" / "main").write_text("1")
+    if links:
+        blob.write_bytes(b"weights")
+        file.symlink_to(blob)
+    else:  # as on a system without links
+        file.write_bytes(b"weights")
+    found = networks.checkpoint(name)
+    assert found.present and found.file == (blob if links else file).resolve()
+    assert found.sha256 == (blob.name if links else "")
