@@ -11,10 +11,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from ..lab import manual_data as by_hand
 from ..lab import profiles
-from ..store import artifacts, paths
+from ..store import artifacts, cluster, paths
 from . import lab, variables, workflow
-from . import manual_data as by_hand
 from .run import NotebookFailed, end_on_sigterm, run, run_notebook
 
 
@@ -63,13 +63,21 @@ def _parser() -> argparse.ArgumentParser:
     opened.add_argument(
         "--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all"
     )
+    worker = commands.add_parser("worker", help="work for a Dask scheduler, with the same arithmetic, until stopped")
+    worker.add_argument("scheduler", help="tcp://host:8786")
+    worker.add_argument(
+        "--number", type=int, help="workers without a GPU; default: the cores, none where there is a GPU"
+    )
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
 
 
 def _do(arguments: argparse.Namespace) -> int | None:
-    command, profile = arguments.command, profiles.load()
+    command = arguments.command
+    if command == "worker":  # what it works on comes with the work
+        return cluster.start_workers(arguments.scheduler, arguments.number)
+    profile = profiles.load()
     if command == "check":
         check(profile)
     elif command == "run":

@@ -31,12 +31,12 @@ def published() -> Path:
 
 def cache(profile: str) -> Path:
     """Models and features of one profile: large, remade at need, never committed."""
-    return _caches() / profile
+    return caches() / profile
 
 
 def datasets() -> Path:
     """Generated data sets, shared by all profiles."""
-    return _caches() / "datasets"
+    return caches() / "datasets"
 
 
 def photographs() -> Path:
@@ -46,10 +46,10 @@ def photographs() -> Path:
 
 def downloads() -> Path:
     """Data sets and checkpoints that others published, for all profiles: ``NCREPRO_DATA`` if set."""
-    return Path(os.environ.get("NCREPRO_DATA") or _caches() / "downloads")
+    return Path(os.environ.get("NCREPRO_DATA") or caches() / "downloads")
 
 
-def _caches() -> Path:
+def caches() -> Path:
     """``NCREPRO_CACHE`` if set: a checkout may be read-only, or its disk small."""
     return Path(os.environ.get("NCREPRO_CACHE") or root() / "data" / "cache")
 
