@@ -205,21 +205,28 @@ def test_work_that_no_worker_has_room_for_is_refused(shared):
         done_by(partial(square, shared), [1], asks=lambda i: cluster.Work("big", gigabytes=999_999))
 
 
-def test_machines_that_share_nothing_give_the_same_tables(machines, tmp_path, monkeypatch):
-    shutil.copytree(REPOSITORY / "notebooks" / "profiles", tmp_path / "there/notebooks/profiles")
+def make_tables():
+    study = Experiment("multi_source", "smoke")
+    for verb in ("pretrain", "finetune", "extract", "score", "correlate"):
+        getattr(study, verb)()
+
+
+def tables(root):
+    found = (root / "data/results/smoke/multi_source").glob("*.csv")
+    return {file.name: file.read_bytes() for file in found if not file.name.startswith("seconds_")}
+
+
+def test_machines_that_share_nothing_give_the_same_tables(machines, tmp_path):
+    for root in ("there", "alone"):
+        shutil.copytree(REPOSITORY / "notebooks" / "profiles", tmp_path / root / "notebooks/profiles")
     machines.work(2, NCREPRO_ROOT=str(tmp_path / "there"))
-
-    def tables(root):
-        monkeypatch.setenv("NCREPRO_ROOT", str(root))
-        study = Experiment("multi_source", "smoke")
-        for verb in ("pretrain", "finetune", "extract", "score", "correlate"):
-            getattr(study, verb)()
-        return {f.name: f.read_bytes() for f in study.results.glob("*.csv") if not f.name.startswith("seconds_")}
-
-    found = tables(tmp_path / "root")
+    make_tables()
     assert list((tmp_path / "there/data/cache/smoke/pretrained").iterdir())  # they were trained there
-    monkeypatch.delenv("NCREPRO_CLUSTER")
-    shutil.copytree(REPOSITORY / "notebooks" / "profiles", tmp_path / "alone/notebooks/profiles")
+    given = {"NCREPRO_ROOT": str(tmp_path / "alone"), "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
+    code = "import ncrepro, test_cluster; test_cluster.make_tables()"
+    alone = {name: value for name, value in os.environ.items() if name != "NCREPRO_CLUSTER"} | given
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=alone, check=True, stdout=subprocess.DEVNULL)
+    found = tables(tmp_path / "root")
     assert len(found) == 5 and found == tables(tmp_path / "alone")
 
 
@@ -272,6 +279,7 @@ def test_what_kills_every_worker_is_an_error_in_words(shared, monkeypatch):
 
 def test_what_hangs_is_done_by_another(shared, monkeypatch, capsys):
     monkeypatch.setattr(cluster, "SLOW_S", 10)
+    monkeypatch.setattr(cluster, "SLOW", 1)
     assert done_by(partial(once_for_ever, shared), range(6)) == {i: i for i in range(6)}
     assert times(shared)["0"] == 2 and "0 hangs on" in capsys.readouterr().out
 

@@ -50,7 +50,7 @@ def run(
     """
     missing = [job for job in jobs if artifacts.load(job.path, job.spec) is None]
     with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=title, file=sys.stdout, mininterval=1) as bar:
-        for label in _on_cluster(missing) if cluster.address() else side_by_side(_make, missing, workers):
+        for label in _on_cluster(missing) if cluster.address() else side_by_side(_make, map(_alone, missing), workers):
             bar.set_postfix_str(label, refresh=False)
             bar.update()
     return [keep(require(job.path, job.spec, job.label)) for job in jobs]
@@ -59,8 +59,9 @@ def run(
 def _on_cluster(jobs: list[Job]) -> Iterator[str]:
     """Make ``jobs`` on the cluster, and say in the end what each host did."""
     seconds, number = Counter(), Counter()
-    asks = {id(job): job.asks()._replace(label=job.label) for job in jobs}
-    for job, done in cluster.side_by_side(_make, jobs, lambda job: asks[id(job)], lambda job: (job.path,)):
+    asks = {job.path: job.asks()._replace(label=job.label) for job in jobs}
+    made = cluster.side_by_side(_make, map(_alone, jobs), lambda job: asks[job.path], lambda job: (job.path,))
+    for job, done in made:
         seconds[done.host] += done.seconds
         number[done.host] += 1
         yield f"{job.label} on {done.host}"
@@ -121,6 +122,11 @@ def from_pretrained(
 ) -> Arrays:
     """What ``step(spec, origin_spec, arrays)`` makes of a pre-trained model's arrays."""
     return step(spec, origin_spec, require(origin, origin_spec, origin.stem))
+
+
+def _alone(job: Job) -> Job:
+    """A job as it goes to another process: what it asks for is known by then, and may hold more than can go there."""
+    return job._replace(asks=Work)
 
 
 def _make(job: Job) -> str:
