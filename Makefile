@@ -13,6 +13,7 @@ export override NCREPRO_ROOT := $(value NCREPRO_ROOT)
 export override NCREPRO_DATA := $(value NCREPRO_DATA)
 export override NCREPRO_LOADERS := $(value NCREPRO_LOADERS)
 export override NCREPRO_ARITHMETIC := $(value NCREPRO_ARITHMETIC)
+export override NCREPRO_CLUSTER := $(value NCREPRO_CLUSTER)
 # The options of `make rank` are not, since OUT or TEXT may mean something to others: ncrepro/commands/variables.py reads them.
 unexport IMAGES TEXT FEATURES MODELS METRICS TEXT_COLUMN LABEL_COLUMN MAX_PER_CLASS BATCH_SIZE N_BOOTSTRAP ON_ERROR OUT
 

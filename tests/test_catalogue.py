@@ -5,9 +5,9 @@ import yaml
 from conftest import REPOSITORY
 
 from ncrepro.commands import cli
-from ncrepro.commands import manual_data as by_hand
 from ncrepro.commands import plan as catalogue
 from ncrepro.extraction import networks
+from ncrepro.lab import manual_data as by_hand
 from ncrepro.lab import profiles
 from ncrepro.lab.datasets import torchvision_datasets as datasets
 from ncrepro.lab.experiment import Experiment

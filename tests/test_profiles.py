@@ -233,7 +233,11 @@ BROKEN = [  # smoke.yaml with the first ``old`` replaced by ``new``, and the wor
     ),
     ("power: 1.0}", "power: 0}", "pools.text.pretrain.power is 0; allowed is a number more than 0"),
     ("power: 1.0}", "power: 1.0, momentum: 0.9}", "pools.text.pretrain: unknown key 'momentum'"),
-    ("batch_size: 64, learning_rate: 0.005}", "batch_size: 64, learning_rate: 0.005, warmup: 2}", "pools.selfsupervised.pretrain.warmup is 2"),
+    (
+        "batch_size: 64, learning_rate: 0.005}",
+        "batch_size: 64, learning_rate: 0.005, warmup: 2}",
+        "pools.selfsupervised.pretrain.warmup is 2",
+    ),
     (
         "batch_size: 64, learning_rate: 0.005}",
         "batch_size: 64, learning_rate: 0.005, momentum: 0.9}",

@@ -11,11 +11,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from ..lab import manual_data as by_hand
 from ..lab import profiles
 from ..metrics import registry
-from ..store import artifacts, paths
+from ..store import artifacts, cluster, paths
 from . import lab, report, variables, workflow, your_data
-from . import manual_data as by_hand
 from .run import NotebookFailed, end_on_sigterm, run
 
 ANYWHERE = ("rank", "score")  # commands that need no checkout of the compendium
@@ -108,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("slides", help="write the slides of the course to build/slides")
     commands.add_parser("book", help="make a site of the notebooks, the figures and the interface")
+    worker = commands.add_parser("worker", help="work for a Dask scheduler, with the same arithmetic, until stopped")
+    worker.add_argument("scheduler", help="tcp://host:8786")
+    worker.add_argument(
+        "--number", type=int, help="workers without a GPU; default: the cores, none where there is a GPU"
+    )
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
@@ -163,6 +168,8 @@ def _do(arguments: argparse.Namespace) -> int | None:
     command = arguments.command
     if command in ANYWHERE:
         return getattr(your_data, command)(arguments)
+    if command == "worker":  # what it works on comes with the work
+        return cluster.start_workers(arguments.scheduler, arguments.number)
     profile = profiles.load()
     if command == "check":
         check(profile)

@@ -4,10 +4,11 @@
 will run, in what order, how long and how much disk that takes. Nothing is downloaded or computed by either.
 """
 
+import heapq
 import os
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import huggingface_hub
@@ -16,7 +17,8 @@ import torch
 from segmentation_models_pytorch.encoders import encoders
 
 from ..extraction import networks
-from ..lab import profiles
+from ..lab import estimates, profiles
+from ..lab import manual_data as by_hand
 from ..lab.datasets import clue, photographs, segmentation_folders
 from ..lab.datasets import torchvision_datasets as datasets
 from ..lab.experiment import Experiment
@@ -25,21 +27,6 @@ from ..lab.models import selfsupervised as releases
 from ..lab.models import text as readers
 from ..lab.tasks import imagenet
 from ..store import paths
-from . import manual_data as by_hand
-
-# What the estimates rest on: a machine with one GPU. A network's published multiply-adds give its seconds per image.
-GIGAFLOPS_PER_S = 8_000.0  # of the GPU: ResNet-50 on 2,000 images/s
-TRAINING = 3  # a training step costs as much as so many forward passes
-DECODED_PER_S = 120  # photographs that one CPU core decodes and resizes in a second
-SCORED_PER_S = 400  # images per second and core that all metrics together get through
-CORES = 16
-N_FEATURES = 1_750  # of a network, on average over the papers' nineteen
-N_SOURCE_CLASSES = 1_000
-# Multiply-adds of one image of 480 pixels, of one text of 128 tokens, and the size of the weights: counted, not
-# published.
-GIGAFLOPS = {"pspnet_resnet50": 95.5} | {name: 11.2 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
-MEGABYTES = {"pspnet_resnet50": 120} | {name: 407 for name in readers.ARCHITECTURES if name.startswith("chinese_")}
-
 
 # What is needed -------------------------------------------------------------------------------------------------------
 
@@ -99,7 +86,7 @@ def _of_hub(pool: profiles.Pool) -> Iterator[tuple]:
             size = 102
         elif pool.task == "text" and readers.ARCHITECTURES[name].checkpoint:
             repository, revision = readers.ARCHITECTURES[name].checkpoint, None
-            licence, size = "see its page", MEGABYTES[name]
+            licence, size = "see its page", estimates.counted(name)[1]
             what = "Chinese encoder, trained to fill in masked words"
         else:
             continue
@@ -173,59 +160,33 @@ def work(study: Experiment) -> pd.DataFrame:
     rows = []
     for step, jobs in study.jobs().items():
         for model, data_set, job in jobs:
-            images, hours, gigabytes = _cost(study.pool, step, model, data_set)
+            images, hours, gigabytes = estimates.of(study.pool, step, model, data_set)
             rows.append((step, model.name, data_set, job.path.exists(), images, hours, gigabytes))
     return pd.DataFrame(rows, columns=["step", "model", "data", "done", "images", "hours", "gigabytes"])
 
 
-def _cost(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
-    if pool.task != "imagenet" or data_set not in datasets.ENTRIES:
-        return _cost_by_hand(pool, step, model, data_set)
-    entry, network = (
-        datasets.ENTRIES[data_set],
-        networks.checkpoint(model.architecture, imagenet.weights_of(pool), "own"),
-    )
-    wide = 224 if pool.pretrain["transform"] == "released" else network.transform.crop
-    gigaflops = network.gigaflops * (wide / network.transform.crop) ** 2
-    n_train = _n_train(pool, data_set)
-    if step == "extract":
-        return n_train, _seconds(n_train, gigaflops) / 3600, 4e-9 * n_train * (N_FEATURES + N_SOURCE_CLASSES)
-    if step == "score":
-        return 0, n_train / SCORED_PER_S / 3600 / 2, 0.0  # two at a time
-    recipe = pool.pretrain if step == "pretrain" else pool.finetune_of.get(data_set, pool.finetune)
-    if "epochs" not in recipe:
-        return 0, 0.0, 0.0
-    seen = recipe["epochs"] * (n_train if pool.max_per_class else entry.n_train)
-    seconds = _seconds(seen, TRAINING * gigaflops) + _seconds(entry.n_test, gigaflops)
-    return seen + entry.n_test, seconds / 3600, network.megabytes / 1000 if step == "pretrain" else 0.0
+def schedule(table: pd.DataFrame, gpus: Sequence[int]) -> pd.DataFrame:
+    """How long the jobs of `work` take on so many GPUs: pools and steps one after another, the longest job first.
 
-
-def _cost_by_hand(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
-    if pool.task == "imagenet" or model.architecture not in GIGAFLOPS:
-        return 0, 0.0, 0.0
-    stored = MEGABYTES[model.architecture] / 1000 if step == "pretrain" else 0.0
-    if step == "score" or data_set not in by_hand.ENTRIES:
-        return 0, 0.0, stored
-    entry, gigaflops = by_hand.ENTRIES[data_set], GIGAFLOPS[model.architecture]
-    if step == "extract":
-        return entry.n_train, _seconds(entry.n_train, gigaflops) / 3600, 0.0
-    recipe = pool.pretrain if step == "pretrain" else pool.finetune
-    seen = recipe["epochs"] * entry.n_train
-    seconds = _seconds(seen, TRAINING * gigaflops) + _seconds(entry.n_test, gigaflops)
-    return seen + entry.n_test, seconds / 3600, stored
-
-
-def _n_train(pool: profiles.Pool, data_set: str) -> int:
-    """Images of a target that are scored on."""
-    entry = datasets.ENTRIES[data_set]
-    released = data_set in datasets.NINE_TENTHS and pool.extract["split"] == "released"
-    lent = entry.n_train * 9 // 10 if released else entry.n_train
-    return min(lent, pool.max_per_class * entry.n_classes) if pool.max_per_class else lent
-
-
-def _seconds(images: float, gigaflops: float) -> float:
-    """Decoding on the CPU and the network on the GPU go on side by side."""
-    return images * max(1 / (DECODED_PER_S * CORES), gigaflops / GIGAFLOPS_PER_S)
+    Returns
+    -------
+    DataFrame (gpus, hours, gpu_hours, efficiency, limit)
+        ``efficiency``: the share of the GPU hours held in which a job runs; ``limit``: the step that wastes most.
+    """
+    rows = []
+    for n in gpus:
+        wasted, hours = {}, 0.0
+        for (pool, step), jobs in table.groupby(["pool", "step"], sort=False):
+            ends = [0.0] * n  # of each GPU, a heap
+            for spent in sorted(jobs["hours"], reverse=True):
+                heapq.heapreplace(ends, ends[0] + spent)
+            hours += max(ends)
+            wasted[f"{pool}: {step}"] = n * max(ends) - jobs["hours"].sum()
+        worst = max(wasted, key=wasted.get, default="")
+        limit = f"most is lost in {worst}" if wasted.get(worst, 0) > 0.01 * n * hours else "nothing is lost"
+        total = table["hours"].sum()
+        rows.append((n, hours, n * hours, total / (n * hours) if hours else 1.0, limit))
+    return pd.DataFrame(rows, columns=["gpus", "hours", "gpu_hours", "efficiency", "limit"])
 
 
 def plan(profile: profiles.Profile) -> str:
@@ -267,7 +228,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
     for number, pool in enumerate(profile.pools.values(), start=2):
         study = Experiment(pool.name, profile.name)
         table = work(study)
-        totals.append(table)
+        totals.append(table.assign(pool=pool.name))
         yield ""
         yield f"{number}. Pool {pool.name}: {len(study.pool.models)} models, {len(study.pool.targets)} targets"
         yield from _about(study)
@@ -286,15 +247,20 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         yield "How long it takes is in the README."
         return
     yield from _wrapped(
-        f"About {_duration(left['hours'].sum())} on one GPU and {CORES} cores. An estimate, good to a factor of two "
-        "or three, from "
-        f"{GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the GPU, training at {TRAINING} forward passes, "
-        f"{DECODED_PER_S} photographs decoded and {SCORED_PER_S} images scored per core and second. An archive needs "
-        "its size once "
-        "more while it is unpacked. A run may be stopped at any time and goes on where it stopped.",
+        f"About {_duration(left['hours'].sum())} on one GPU and {estimates.CORES} cores. An estimate, good to a factor "
+        f"of two or three, from {estimates.GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the GPU, training "
+        f"at {estimates.TRAINING} forward passes, {estimates.DECODED_PER_S} photographs decoded and "
+        f"{estimates.SCORED_PER_S} images scored per core and second. An archive needs its size once more while it is "
+        "unpacked. A run may be stopped at any time and goes on where it stopped.",
         "",
         "",
     )
+    yield "On a cluster (NCREPRO_CLUSTER), each GPU in a machine like that one:"
+    for row in schedule(left, (1, 4, 16, 64)).itertuples():
+        yield (
+            f"   {row.gpus:3d} GPUs: {_duration(row.hours):>10}, {row.gpu_hours:6.0f} GPU hours held, "
+            f"{row.efficiency:4.0%} of them at work; {row.limit}"
+        )
     if not torch.cuda.is_available():
         yield "This machine has no GPU: for a try, give the pool a max_per_class, fewer models, fewer targets."
 
@@ -319,7 +285,9 @@ def _about(study: Experiment) -> Iterator[str]:
         f"{pool.extract['precision']}"
     )
     lent = [
-        f"{t} {_n_train(pool, t):,} + {datasets.ENTRIES[t].n_test:,}" for t in pool.targets if t in datasets.ENTRIES
+        f"{t} {estimates.n_scored_on(pool, t):,} + {datasets.ENTRIES[t].n_test:,}"
+        for t in pool.targets
+        if t in datasets.ENTRIES
     ]
     yield from _wrapped("images to score on + to judge by: " + ", ".join(lent), "   ", "   ")
     for name, subset in pool.subsets.items():

@@ -19,10 +19,11 @@ from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..store import artifacts, cold, fingerprint, jobs, paths
 from ..store.artifacts import Arrays
+from ..store.cluster import Work
 from ..store.jobs import Job
 from ..store.schema import unknown
 from ..store.trace import is_there
-from . import profiles, sample, scoring
+from . import estimates, profiles, sample, scoring
 from .profiles import Model
 
 CORRELATIONS = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
@@ -360,7 +361,8 @@ class Experiment:
             **self._rests_on("pretrain", model.source),
         }
         label = "-".join((model.architecture, model.source, model.loss))
-        return self._job("pretrained", label, spec, partial(self.task.pretrain, spec))
+        asks = partial(self._asks, "pretrain", model, model.source, spec)
+        return self._job("pretrained", label, spec, partial(self.task.pretrain, spec), asks)
 
     def _finetuning(self, model: Model, target: str, seed: int) -> Job:
         origin = self._pretraining(model)
@@ -373,7 +375,8 @@ class Experiment:
             **self._rests_on("finetune", target),
         }
         step = partial(jobs.from_pretrained, self.task.finetune, spec, origin.path, origin.spec)
-        return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step)
+        asks = partial(self._asks, "finetune", model, target, spec, origin)
+        return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step, asks)
 
     def _extraction(self, model: Model, target: str) -> Job:
         origin = self._pretraining(model)
@@ -386,19 +389,28 @@ class Experiment:
             **self._rests_on("extract", target),
         }
         step = partial(jobs.from_pretrained, self.task.extract, spec, origin.path, origin.spec)
-        return self._job("features", f"{model.name}-{target}", spec, step)
+        return self._job(
+            "features",
+            f"{model.name}-{target}",
+            spec,
+            step,
+            partial(self._asks, "extract", model, target, spec, origin),
+        )
 
     def _source_extraction(self, model: Model, per_class: int) -> Job:
         origin = self._extraction(model, model.source)
         spec = origin.spec | {"max_per_class": min(per_class, self.pool.max_per_class or per_class)}
         pretrained = self._pretraining(model)
         step = partial(jobs.from_pretrained, self.task.extract, spec, pretrained.path, pretrained.spec)
-        return self._job("features", f"{model.name}-{model.source}", spec, step)
+        asks = partial(self._asks, "extract", model, model.source, spec, pretrained)
+        return self._job("features", f"{model.name}-{model.source}", spec, step, asks)
 
     def _scoring(self, model: Model, target: str) -> Job:
         origin = self._extraction(model, target)
         spec = {"features": artifacts.digest(origin.spec), "code": fingerprint.of(fingerprint.root(scoring.score))}
-        return self._job("scores", f"{model.name}-{target}", spec, partial(scoring.score, origin.path, origin.spec))
+        step = partial(scoring.score, origin.path, origin.spec)
+        asks = partial(self._asks, "score", model, target, {}, origin)
+        return self._job("scores", f"{model.name}-{target}", spec, step, asks)
 
     def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple]) -> pd.DataFrame:
         """``origins``: (model, data set, features, and what features of its source go with them, if any)."""
@@ -411,9 +423,10 @@ class Experiment:
                 "code": fingerprint.of(fingerprint.root(step), fingerprint.root(scoring.take_step)),
                 **({"source": artifacts.digest(source[0].spec)} if source else {}),
             }
-            files = [part for job in (origin, *source) for part in (job.path, job.spec)]
-            compute = partial(scoring.take_step, step, settings, *files)
-            steps.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute))
+            made_of = (origin, *source)
+            compute = partial(scoring.take_step, step, settings, *(part for job in made_of for part in job[1:3]))
+            asks = partial(self._asks, "score", self._model(model), data, {}, *made_of)
+            steps.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute, asks))
         made = self._run(step.__name__.replace("_", " "), steps)
         rows = [
             {"model": model, "target": data, **setting, "term": term, "score": float(arrays[term][i])}
@@ -430,9 +443,21 @@ class Experiment:
         code = fingerprint.of(f"{self.task.__name__}:{step}", stops=(*fingerprint.KEEPING, datasets.__name__))
         return {"code": code, "data": datasets.provenance(self.task.reader(data), data)}
 
-    def _job(self, kind: str, label: str, spec: dict, compute: Callable[[], Arrays]) -> Job:
+    def _asks(self, step: str, model: Model, data: str, spec: dict, *made_of: Job) -> Work:
+        """What a job needs of the machine that does it."""
+        _, hours, _ = estimates.of(self.pool, step, model, data)
+        return Work(
+            reads=tuple(job.path for job in made_of),
+            data=data if "data" in spec else "",
+            lacks=partial(lacks, self.task.__name__, data, spec["data"]) if spec.get("data") else None,
+            hours=hours,
+            gigabytes=estimates.memory(self.pool, step, model, data),
+            gpu=step != "score",
+        )
+
+    def _job(self, kind: str, label: str, spec: dict, compute: Callable[[], Arrays], asks: Callable[[], Work]) -> Job:
         name = f"{label}-{artifacts.digest(spec)}.safetensors"
-        return Job(label, paths.cache(self.profile.name) / kind / name, spec, compute)
+        return Job(label, paths.cache(self.profile.name) / kind / name, spec, compute, asks)
 
     def _run(self, title: str, made_by: list[Job], **kept) -> list[Arrays]:
         if self.is_cold:
@@ -448,6 +473,17 @@ class Experiment:
             for key, a in zip(keys, made, strict=True)
         ]
         self.write(f"seconds_{stage}", rows)
+
+
+def lacks(task: str, data: str, expected: dict) -> str:
+    """What this machine lacks to read a data set as the machine that asks does; empty if nothing."""
+    from . import datasets
+
+    try:
+        found = datasets.provenance(importlib.import_module(task).reader(data), data)
+    except (OSError, ValueError) as error:
+        return f"{data}: {str(error).splitlines()[0]}"
+    return "" if found == expected else f"{data}: its files here are others"
 
 
 def _outline(arrays: Arrays) -> dict:

@@ -1,8 +1,8 @@
 """Which of my models should I fine-tune on my data? One call, `rank`, and the table that answers.
 
-The work is a list of models. Each one's features are taken, scored, and scored again on resamples, by ``joblib``: in
-this process, or wherever ``joblib.parallel_config`` says. What a model gave is kept as soon as it is there, so an
-interrupted ranking goes on where it stopped.
+The work is a list of models. Each one's features are taken, scored, and scored again on resamples: in this process,
+wherever ``joblib.parallel_config`` says, or on the cluster of ``NCREPRO_CLUSTER``. What a model gave is kept as soon as
+it is there, so an interrupted ranking goes on where it stopped.
 """
 
 import time
@@ -22,7 +22,7 @@ from ..extraction import devices, folders
 from ..extraction.features import extract
 from ..metrics import ClassStatistics, Samples, registry
 from ..metrics.scores import score
-from ..store import artifacts, fingerprint, memory, paths
+from ..store import artifacts, cluster, fingerprint, memory, paths
 from ..store import progress as bars
 from ..store.artifacts import Arrays
 from ..store.schema import unknown
@@ -255,11 +255,17 @@ def _run(settings: Settings, pool: list[Candidate | Features], target: Target | 
     files = [_scores_file(settings, model, target) for model in pool]
     made = [artifacts.load(*file) if file else None for file in files]
     missing = [i for i, arrays in enumerate(made) if arrays is None]
-    alone = joblib.effective_n_jobs(None) == 1  # then the bars of the models themselves can be seen
-    parallel = joblib.Parallel(return_as="generator_unordered")
-    jobs = (joblib.delayed(_work)(i, settings, pool[i], target, progress and alone) for i in missing)
+    if cluster.address():
+        work = partial(_work, settings=settings, target=target, show=False)
+        asks = {i: cluster.Work(pool[i].name, gpu=isinstance(pool[i], Candidate)) for i in missing}
+        pairs = ((i, pool[i]) for i in missing)
+        done = (one.result for _, one in cluster.side_by_side(work, pairs, lambda pair: asks[pair[0]]))
+    else:
+        alone = joblib.effective_n_jobs(None) == 1  # then the bars of the models themselves can be seen
+        jobs = (joblib.delayed(_work)((i, pool[i]), settings, target, progress and alone) for i in missing)
+        done = joblib.Parallel(return_as="generator_unordered")(jobs)
     with bars.bar("rank", len(pool), done=len(pool) - len(missing), unit="models", shown=progress) as advance:
-        for i, arrays in parallel(jobs):
+        for i, arrays in done:
             made[i] = arrays
             if files[i]:
                 artifacts.save(files[i][0], arrays, files[i][1])
@@ -287,9 +293,10 @@ def _scores_file(settings: Settings, model: Candidate | Features, target: Target
 
 
 def _work(
-    i: int, settings: Settings, model: Candidate | Features, target: Target | None, show: bool
+    numbered: tuple[int, Candidate | Features], settings: Settings, target: Target | None, show: bool
 ) -> tuple[int, Arrays]:
     """One model's terms, those of its resamples, and what they cost."""
+    i, model = numbered
     memory.reset_peak()
     started, cut = time.perf_counter(), np.zeros(2, int)
     if isinstance(model, Features):

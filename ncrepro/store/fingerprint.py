@@ -29,6 +29,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 # What the fingerprint of a *result* does not look into, and why; `make` looks into all of it.
 KEEPING = {
     "ncrepro.store.artifacts": "keeps results; computes none",
+    "ncrepro.store.cluster": "says on which machine a result is computed; that it computes alike is checked there",
     "ncrepro.store.cold": "says which tables a reader's notebook shows; never so where a result is computed",
     "ncrepro.store.content": "says what data hold; computes no result",
     "ncrepro.store.fingerprint": "says what a result rests on",

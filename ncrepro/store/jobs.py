@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -19,8 +20,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from . import arithmetic, artifacts, cold, paths, progress
+from . import arithmetic, artifacts, cluster, cold, paths, progress
 from .artifacts import Arrays
+from .cluster import Work
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -29,25 +31,41 @@ START = "fork" if sys.platform == "linux" and not Path("/dev/nvidiactl").exists(
 
 
 class Job(NamedTuple):
-    """One artefact to be made: ``compute()`` gives its arrays, ``spec`` says from what."""
+    """One artefact to be made: ``compute()`` gives its arrays, ``spec`` says from what, ``asks()`` what it needs."""
 
     label: str
     path: Path
     spec: dict
     compute: Callable[[], Arrays]
+    asks: Callable[[], Work] = Work  # only a cluster wants to know
 
 
 def run(
     title: str, jobs: list[Job], workers: int, keep: Callable[[Arrays], Arrays] = lambda arrays: arrays
 ) -> list[Arrays]:
-    """Make what is missing on ``workers`` processes of one thread each, and return what to ``keep`` of every job's
-    arrays.
+    """Make what is missing, and return what to ``keep`` of every job's arrays.
+
+    It is made on ``workers`` processes of one thread each or, if ``NCREPRO_CLUSTER`` names one, on a cluster.
     """
     missing = [job for job in jobs if artifacts.load(job.path, job.spec) is None]
+    made = _on_cluster(missing) if cluster.address() else side_by_side(_make, map(_alone, missing), workers)
     with progress.bar(title, len(jobs), done=len(jobs) - len(missing)) as advance:
-        for label in side_by_side(_make, missing, workers):
+        for label in made:
             advance(note=label)
     return [keep(require(job.path, job.spec, job.label)) for job in jobs]
+
+
+def _on_cluster(jobs: list[Job]) -> Iterator[str]:
+    """Make ``jobs`` on the cluster, and say in the end what each host did."""
+    seconds, number = Counter(), Counter()
+    asks = {job.path: job.asks()._replace(label=job.label) for job in jobs}
+    made = cluster.side_by_side(_make, map(_alone, jobs), lambda job: asks[job.path], lambda job: (job.path,))
+    for job, done in made:
+        seconds[done.host] += done.seconds
+        number[done.host] += 1
+        yield f"{job.label} on {done.host}"
+    for host in sorted(number):
+        print(f"{host}: {number[host]} jobs, {seconds[host] / 3600:.3f} processor hours")
 
 
 def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
@@ -103,6 +121,11 @@ def from_pretrained(
 ) -> Arrays:
     """What ``step(spec, origin_spec, arrays)`` makes of a pre-trained model's arrays."""
     return step(spec, origin_spec, require(origin, origin_spec, origin.stem))
+
+
+def _alone(job: Job) -> Job:
+    """A job as it goes to another process: what it asks for is known by then, and may hold more than can go there."""
+    return job._replace(asks=Work)
 
 
 def _make(job: Job) -> str:

@@ -36,12 +36,12 @@ def published() -> Path:
 
 def cache(profile: str) -> Path:
     """Models and features of one profile: large, remade at need, never committed."""
-    return _caches() / profile
+    return caches() / profile
 
 
 def datasets() -> Path:
     """Generated data sets, shared by all profiles."""
-    return _caches() / "datasets"
+    return caches() / "datasets"
 
 
 def photographs() -> Path:
@@ -57,10 +57,10 @@ def time_series() -> Path:
 def downloads() -> Path:
     """Data sets and checkpoints that others published, for all profiles: ``NCREPRO_DATA`` if set."""
     chosen = os.environ.get("NCREPRO_DATA")
-    return Path(chosen).expanduser() if chosen else _caches() / "downloads"
+    return Path(chosen).expanduser() if chosen else caches() / "downloads"
 
 
-def _caches() -> Path:
+def caches() -> Path:
     """``NCREPRO_CACHE`` if set, as a checkout may be read-only, or its disk small; else ``data/cache`` of the checkout.
 
     A package that was installed elsewhere keeps nothing beside its code, but in the system's folder for caches.

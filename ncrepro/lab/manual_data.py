@@ -7,7 +7,7 @@ that `make` can look before anything starts.
 
 from typing import NamedTuple
 
-from ..lab.profiles import Profile
+from .profiles import Profile
 
 
 class Entry(NamedTuple):

@@ -1,0 +1,103 @@
+"""Several hosts for real: network namespaces with workers in them, folders of their own, and a link that is cut."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+import test_cluster
+from conftest import REPOSITORY
+
+from ncrepro.store import cluster
+
+pytest.importorskip("distributed")
+
+
+def _can():
+    if os.geteuid() or not shutil.which("ip"):
+        return False
+    made = subprocess.run(["ip", "netns", "add", "ncrepro-try"], capture_output=True).returncode == 0
+    if made:
+        subprocess.run(["ip", "netns", "del", "ncrepro-try"])
+    return made
+
+
+pytestmark = [
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.skipif(not _can(), reason="network namespaces need root and iproute2"),
+]
+
+
+def ip(*words, inside=None):
+    subprocess.run(["ip", *(["-n", inside] if inside else []), *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def hosts(tmp_path, monkeypatch):
+    """A bridge on this machine, and two hosts at it with folders of their own: (name -> process of its worker)."""
+    ip("link", "add", "ncrepro-br", "type", "bridge")
+    ip("addr", "add", "10.99.0.1/24", "dev", "ncrepro-br")
+    ip("link", "set", "ncrepro-br", "up")
+    names, processes = ["ncrepro-a", "ncrepro-b"], []
+    monkeypatch.setenv("NCREPRO_ROOT", str(tmp_path / "client"))
+    shutil.copytree(REPOSITORY / "notebooks" / "profiles", tmp_path / "client/notebooks/profiles")
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
+    environment |= {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s", "DASK_DISTRIBUTED__WORKER__LIFETIME__DURATION": ""}
+    with open(tmp_path / "log", "w") as log:
+        start = partial(subprocess.Popen, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)
+        command = [sys.executable, "-W", "ignore", "-m"]
+        scheduler = ["distributed.cli.dask_scheduler", "--host", "10.99.0.1", "--port", "8786", "--no-dashboard"]
+        processes.append(start([*command, *scheduler], env=environment))
+        for i, name in enumerate(names):
+            ip("netns", "add", name)
+            ip("link", "add", f"{name}-v", "type", "veth", "peer", "name", "eth0", "netns", name)
+            ip("link", "set", f"{name}-v", "master", "ncrepro-br", "up")
+            ip("addr", "add", f"10.99.0.{i + 2}/24", "dev", "eth0", inside=name)
+            ip("link", "set", "eth0", "up", inside=name)
+            ip("link", "set", "lo", "up", inside=name)
+            within = ["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", f'hostname {name}; exec "$@"', "sh"]
+            worker = [*within, *command, "ncrepro", "worker", "tcp://10.99.0.1:8786", "--number", "1"]
+            processes.append(start(worker, env=environment | {"NCREPRO_ROOT": str(tmp_path / name)}))
+    monkeypatch.setenv("NCREPRO_CLUSTER", "tcp://10.99.0.1:8786")
+    try:
+        yield names
+    finally:
+        cluster.leave()
+        for process in processes:
+            os.killpg(process.pid, 9)
+            process.wait()
+        for name in names:
+            ip("netns", "del", name)
+        ip("link", "del", "ncrepro-br")
+
+
+def test_a_link_that_is_cut_costs_only_what_was_done_behind_it(hosts, tmp_path):
+    ran, cut, log = {}, False, tmp_path / "done"
+    for i, done in cluster.side_by_side(partial(test_cluster.square, log), range(60)):
+        ran[i] = done.host
+        if len(set(ran.values())) == 2 and not cut:
+            ip("link", "set", "ncrepro-b-v", "down")
+            cut, since = True, time.monotonic()
+    assert sorted(ran) == list(range(60)) and set(ran.values()) == set(hosts)
+    assert sum(test_cluster.times(log).values()) <= 62 and time.monotonic() - since < 60
+    ip("link", "set", "ncrepro-b-v", "up")
+    deadline = time.monotonic() + 60  # the host comes back by itself
+    while {done.host for _, done in cluster.side_by_side(partial(test_cluster.square, log), range(6))} != set(hosts):
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def test_a_host_with_a_full_disk_does_no_more(hosts, tmp_path, capsys):
+    small = tmp_path / "ncrepro-b/data/cache"
+    small.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=True)
+    try:
+        made = [test_cluster.numbers_job(i, 20_000) for i in range(6)]
+        found = test_cluster.jobs.run("work", made, 1)
+        assert [arrays["value"][0] for arrays in found] == list(range(6))
+        assert "ncrepro-b: No space left on device; its work goes to others" in capsys.readouterr().out
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
