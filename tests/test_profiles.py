@@ -350,7 +350,7 @@ def test_a_file_saved_on_windows_and_text_beyond_ascii_are_read(root):
     assert profiles.load().description.startswith("Caf\u00e9")
 
 
-@pytest.mark.parametrize("verb", ["check", "verify", "rank"])
+@pytest.mark.parametrize("verb", ["check", "verify", "data"])
 def test_every_verb_answers_a_broken_profile_with_one_line(verb, root, capsys):
     rewrite(root, "disk_gb: 0.2", "disk_gb: -1")
     assert pipeline.main([verb]) == 1

@@ -449,7 +449,7 @@ class Experiment:
         return Work(
             reads=tuple(job.path for job in made_of),
             data=data if "data" in spec else "",
-            lacks=partial(lacks, self.task.__name__, data, spec["data"]) if spec.get("data") else None,
+            lacks=partial(lacks, self.pool.task, data, spec["data"]) if spec.get("data") else None,
             hours=hours,
             gigabytes=estimates.memory(self.pool, step, model, data),
             gpu=step != "score",
@@ -480,7 +480,8 @@ def lacks(task: str, data: str, expected: dict) -> str:
     from . import datasets
 
     try:
-        found = datasets.provenance(importlib.import_module(task).reader(data), data)
+        reader = importlib.import_module(f"ncrepro.lab.tasks.{task}").reader(data)
+        found = datasets.provenance(reader, data)
     except (OSError, ValueError) as error:
         return f"{data}: {str(error).splitlines()[0]}"
     return "" if found == expected else f"{data}: its files here are others"

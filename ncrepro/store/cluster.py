@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import platform
+import pydoc
 import secrets
 import subprocess
 import sys
@@ -146,13 +147,10 @@ def _described(file: Path):
     workers = said.get("workers", 1)
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise ValueError(f"{file}: workers is {workers!r}; it is a number from 1 on")
-    module, _, name = str(said["cluster"]).rpartition(".")
-    try:
-        make = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        raise ValueError(f"{file}: there is no {said['cluster']} here; is its package installed?") from None
+    if (make := pydoc.locate(str(said["cluster"]))) is None:
+        raise ValueError(f"{file}: there is no {said['cluster']} here; is its package installed?")
     options = dict(said.get("options") or {})
-    if "job_script_prologue" in make.__init__.__code__.co_varnames or module.startswith("dask_jobqueue"):
+    if make.__module__.startswith("dask_jobqueue"):
         pins = [f"export {name}={value}" for name, value in arithmetic.PINS.items() if arithmetic.wanted()]
         options["job_script_prologue"] = [*pins, *options.get("job_script_prologue", ())]
     cluster = make(**options)
