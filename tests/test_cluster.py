@@ -375,9 +375,7 @@ def test_an_address_that_means_nothing_is_refused(monkeypatch, address, expected
 
 def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
     monkeypatch.setenv("NCREPRO_CLUSTER", "tcp://127.0.0.1:1")
-    import distributed
-
-    monkeypatch.setattr(distributed, "Client", partial(distributed.Client, timeout=0.5))
+    monkeypatch.setattr(cluster, "ANSWER_S", 0.5)
     with pytest.raises(OSError, match="no Dask scheduler answers at tcp://127.0.0.1:1"):
         cluster.client()
 

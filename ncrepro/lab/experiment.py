@@ -455,7 +455,9 @@ class Experiment:
             gpu=step != "score",
         )
 
-    def _job(self, kind: str, label: str, spec: dict, compute: Callable[[], Arrays], asks: Callable[[], Work]) -> Job:
+    def _job(
+        self, kind: str, label: str, spec: dict, compute: Callable[[], Arrays], asks: Callable[[], Work] = Work
+    ) -> Job:
         name = f"{label}-{artifacts.digest(spec)}.safetensors"
         return Job(label, paths.cache(self.profile.name) / kind / name, spec, compute, asks)
 

@@ -28,6 +28,7 @@ from . import arithmetic, artifacts, paths
 from .schema import unknown
 
 LOOK_S = 1.0  # how often the team is looked at
+ANSWER_S = 15.0  # how long a scheduler may take to answer
 PATIENCE_S = 600.0  # how long a scheduler or the last worker may be away
 SLOW = 20  # work that takes so many times as long as the longest before it, or as was estimated, hangs
 SLOW_S = 1800.0  # but nothing hangs sooner
@@ -109,7 +110,7 @@ def client():
             "names a Dask cluster"
         )
     try:
-        found = distributed.Client(cluster, timeout=15, name="ncrepro")
+        found = distributed.Client(cluster, timeout=ANSWER_S, name="ncrepro")
     except (OSError, TimeoutError):
         raise OSError(f"no Dask scheduler answers at {where} (NCREPRO_CLUSTER)") from None
     if importlib.util.find_spec("bokeh"):  # which draws it
