@@ -45,7 +45,7 @@ def hosts(tmp_path, monkeypatch):
     monkeypatch.setenv("NCREPRO_ROOT", str(tmp_path / "client"))
     shutil.copytree(REPOSITORY / "notebooks" / "profiles", tmp_path / "client/notebooks/profiles")
     environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
-    environment |= {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s", "DASK_DISTRIBUTED__WORKER__LIFETIME__DURATION": ""}
+    environment |= {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s"}  # how long a silent worker counts as there
     with open(tmp_path / "log", "w") as log:
         start = partial(subprocess.Popen, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)
         command = [sys.executable, "-W", "ignore", "-m"]
@@ -70,6 +70,7 @@ def hosts(tmp_path, monkeypatch):
             os.killpg(process.pid, 9)
             process.wait()
         for name in names:
+            ip("link", "del", f"{name}-v")  # a namespace goes only when the last process in it has ended
             ip("netns", "del", name)
         ip("link", "del", "ncrepro-br")
 

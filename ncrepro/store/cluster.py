@@ -206,6 +206,8 @@ class Team:
             finally:
                 (paths.caches() / token).unlink(missing_ok=True)
             for at in new:
+                if isinstance(greetings.get(at), OSError):
+                    continue  # gone again, or not quite there: asked once more at the next look
                 if why := self._unfit(greetings.get(at), there[at]):
                     if first:
                         raise ValueError(why)
