@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -37,11 +38,17 @@ def ip(*words, inside=None):
 
 @pytest.fixture
 def hosts(tmp_path, monkeypatch):
-    """A bridge on this machine, and two hosts at it with folders of their own: (name -> process of its worker)."""
+    """A bridge on this machine, and two hosts at it with folders of their own; the second has room for 64 kB."""
+    small = tmp_path / "ncrepro-b/data/cache"
+    small.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=True)
     ip("link", "add", "ncrepro-br", "type", "bridge")
     ip("addr", "add", "10.99.0.1/24", "dev", "ncrepro-br")
     ip("link", "set", "ncrepro-br", "up")
     names, processes = ["ncrepro-a", "ncrepro-b"], []
+    with socket.socket() as free:
+        free.bind(("10.99.0.1", 0))
+        port = str(free.getsockname()[1])
     monkeypatch.setenv("NCREPRO_ROOT", str(tmp_path / "client"))
     shutil.copytree(REPOSITORY / "notebooks" / "profiles", tmp_path / "client/notebooks/profiles")
     environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
@@ -49,7 +56,7 @@ def hosts(tmp_path, monkeypatch):
     with open(tmp_path / "log", "w") as log:
         start = partial(subprocess.Popen, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)
         command = [sys.executable, "-W", "ignore", "-m"]
-        scheduler = ["distributed.cli.dask_scheduler", "--host", "10.99.0.1", "--port", "8786", "--no-dashboard"]
+        scheduler = ["distributed.cli.dask_scheduler", "--host", "10.99.0.1", "--port", port, "--no-dashboard"]
         processes.append(start([*command, *scheduler], env=environment))
         for i, name in enumerate(names):
             ip("netns", "add", name)
@@ -59,9 +66,9 @@ def hosts(tmp_path, monkeypatch):
             ip("link", "set", "eth0", "up", inside=name)
             ip("link", "set", "lo", "up", inside=name)
             within = ["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", f'hostname {name}; exec "$@"', "sh"]
-            worker = [*within, *command, "ncrepro", "worker", "tcp://10.99.0.1:8786", "--number", "1"]
+            worker = [*within, *command, "ncrepro", "worker", f"tcp://10.99.0.1:{port}", "--number", "1"]
             processes.append(start(worker, env=environment | {"NCREPRO_ROOT": str(tmp_path / name)}))
-    monkeypatch.setenv("NCREPRO_CLUSTER", "tcp://10.99.0.1:8786")
+    monkeypatch.setenv("NCREPRO_CLUSTER", f"tcp://10.99.0.1:{port}")
     try:
         yield names
     finally:
@@ -73,6 +80,7 @@ def hosts(tmp_path, monkeypatch):
             ip("link", "del", f"{name}-v")  # a namespace goes only when the last process in it has ended
             ip("netns", "del", name)
         ip("link", "del", "ncrepro-br")
+        subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 def test_a_link_that_is_cut_costs_only_what_was_done_behind_it(hosts, tmp_path):
@@ -91,14 +99,9 @@ def test_a_link_that_is_cut_costs_only_what_was_done_behind_it(hosts, tmp_path):
         time.sleep(1)
 
 
-def test_a_host_with_a_full_disk_does_no_more(hosts, tmp_path, capsys):
-    small = tmp_path / "ncrepro-b/data/cache"
-    small.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=True)
-    try:
-        made = [test_cluster.numbers_job(i, 20_000) for i in range(6)]
-        found = test_cluster.jobs.run("work", made, 1)
-        assert [arrays["value"][0] for arrays in found] == list(range(6))
-        assert "ncrepro-b: No space left on device; its work goes to others" in capsys.readouterr().out
-    finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)
+def test_a_host_with_a_full_disk_does_no_more(hosts, capsys):
+    made = [test_cluster.numbers_job(i, 20_000) for i in range(6)]
+    found = test_cluster.jobs.run("work", made, 1)
+    assert [arrays["value"][0] for arrays in found] == list(range(6))
+    said = capsys.readouterr().out
+    assert "No space left on device; its work goes to others" in said and "ncrepro-a: 6 jobs" in said
