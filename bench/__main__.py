@@ -233,8 +233,9 @@ def imagenet_size(size: dict) -> Iterator[dict]:
 
 
 def extrapolated(few: dict, many: dict, n_samples: int) -> dict:
-    """A row of `_of_maps` for ``n_samples``, from two that were measured: a fixed cost and one per sample. No wall-clock
-    time: company spoils it.
+    """A row of `_of_maps` for ``n_samples``, from two that were measured: a fixed cost and one per sample.
+
+    No wall-clock time, which company spoils.
     """
     more = (n_samples - many["n_samples"]) / (many["n_samples"] - few["n_samples"])
     line = {key: many[key] + (many[key] - few[key]) * more for key in ("cpu_seconds", "file_mb")}
