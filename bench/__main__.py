@@ -224,22 +224,23 @@ def out_of_core(size: dict) -> Iterator[dict]:
 
 def imagenet_size(size: dict) -> Iterator[dict]:
     """All scores of as many features as ImageNet gives a ResNet-50, 9.8 GB on disk; or of fewer, and then what follows
-    for all: processor time by the line through both sizes, memory that does not grow.
+    for all.
     """
     measured = [row | {"measured": True} for row in _of_maps(*size["imagenet"])]
     yield from measured
     if measured and measured[-1]["n_samples"] < IMAGENET:
-        yield extrapolated(*measured, IMAGENET)
+        yield extrapolated(measured[-1], IMAGENET)
 
 
-def extrapolated(few: dict, many: dict, n_samples: int) -> dict:
-    """A row of `_of_maps` for ``n_samples``, from two that were measured: a fixed cost and one per sample.
+def extrapolated(row: dict, n_samples: int) -> dict:
+    """At most what ``n_samples`` take, from a row of `_of_maps`: processor time in proportion.
 
-    No wall-clock time, which company spoils.
+    Every pass over the samples is linear in their number, and what is done once (matrices of the features, pairs of
+    classes) is counted as if it grew, too. No wall-clock time and no memory: the one is spoilt by company, the other
+    `out_of_core` measures.
     """
-    more = (n_samples - many["n_samples"]) / (many["n_samples"] - few["n_samples"])
-    line = {key: many[key] + (many[key] - few[key]) * more for key in ("cpu_seconds", "file_mb")}
-    return {**many, **line, "n_samples": n_samples, "seconds": np.nan, "measured": False}
+    more = {key: row[key] * n_samples / row["n_samples"] for key in ("cpu_seconds", "file_mb")}
+    return {**row, **more, "n_samples": n_samples, "seconds": np.nan, "peak_mb": np.nan, "measured": False}
 
 
 def _of_maps(few: int, many: int, d: int, n_classes: int) -> Iterator[dict]:

@@ -61,12 +61,9 @@ def test_exponents_are_the_slopes_of_a_power_law():
     assert fitted["axis"].tolist() == [cli.WIDE] and fitted["exponent"].tolist() == pytest.approx([1.5])
 
 
-def test_what_was_not_measured_lies_on_the_line_through_what_was():
-    few, many = (
-        {"n_samples": n, "n_features": 5, "seconds": 9.0, "cpu_seconds": 3 + n / 10, "file_mb": n / 4, "peak_mb": 9.0}
-        for n in (10, 20)
-    )
-    found = cli.extrapolated(few, many, 400)
-    assert found["cpu_seconds"] == pytest.approx(43) and found["file_mb"] == pytest.approx(100)
-    assert found["n_samples"] == 400 and found["peak_mb"] == 9 and found["measured"] is False
-    assert np.isnan(found["seconds"])
+def test_what_was_not_measured_is_in_proportion_to_what_was():
+    row = {"n_samples": 20, "n_features": 5, "seconds": 9.0, "cpu_seconds": 5.0, "file_mb": 4.0, "peak_mb": 9.0}
+    found = cli.extrapolated(row, 400)
+    assert found["cpu_seconds"] == pytest.approx(100) and found["file_mb"] == pytest.approx(80)
+    assert found["n_samples"] == 400 and found["n_features"] == 5 and found["measured"] is False
+    assert np.isnan(found["seconds"]) and np.isnan(found["peak_mb"])
