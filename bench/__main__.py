@@ -29,19 +29,23 @@ from ncrepro.metrics import registry
 from ncrepro.metrics._gaussians import bhattacharyya
 from ncrepro.store import paths
 
+IMAGENET = 1_200_000  # images in the size of its training split
+
 # sweeps along each axis about a base; the largest cases; what the plain evaluation, the pairs, the sweep with no more
-# samples than features, the sizes that people rank with, the resamples and the memory map run on
+# samples than features, the sizes that people rank with, the resamples and the memory maps run on
 SIZES = {
     "smoke": dict(
         base=(400, 24, 4), n=(200, 400), d=(12, 24), K=(2, 4), corners=[(400, 24, 4)], plain=(300, 70, 3), pairs=(6, 4),
         wide=((20, 40), 64, 4), grid=[(20, 40, 2), (60, 30, 3)], rank=(30, 40, 3),
         map=(1000, 2000, 16, 4), slow=(200, 8, 2), repeats=1, extraction=(("squeezenet1_1",), 1, 4),
+        imagenet=(1000, 2000, 16, 10),
     ),
     "quick": dict(
         base=(8000, 256, 40), n=(2000, 4000, 8000, 16000), d=(64, 128, 256, 512), K=(10, 20, 40, 80),
         corners=[(10000, 1024, 100)], plain=(5000, 512, 50), pairs=(150, 64),
         wide=((64, 128, 256), 256, 10), grid=[(200, 512, 10), (600, 1280, 10), (2000, 512, 10)], rank=(200, 512, 10),
         map=(50000, 400000, 128, 20), slow=(2000, 32, 5), repeats=2, extraction=(("mobilenet_v2",), 2),
+        imagenet=(15000, 60000, 2048, 1000),
     ),
     "full": dict(
         base=(20000, 1024, 100), n=(5000, 10000, 20000, 50000), d=(256, 512, 1024, 2048), K=(10, 30, 100, 397),
@@ -49,6 +53,7 @@ SIZES = {
         wide=((128, 256, 512, 1024), 1024, 10), rank=(600, 1280, 10),
         grid=[(200, 512, 10), (600, 1280, 10), (1000, 2048, 100), (4000, 2048, 100), (10000, 2048, 100)],
         map=(125000, 1000000, 2048, 100), slow=(5000, 64, 10), repeats=3, extraction=(("resnet50", "mobilenet_v2"), 3),
+        imagenet=(15000, IMAGENET, 2048, 1000),
     ),
 }  # fmt: skip
 OF_FEATURES = [name for name, metric in registry.METRICS.items() if metric.needs == registry.FEATURES]
@@ -214,7 +219,32 @@ def pairs(size: dict) -> Iterator[dict]:
 
 def out_of_core(size: dict) -> Iterator[dict]:
     """All scores of a memory map, small and large: the memory they take and how the time grows."""
-    few, many, d, n_classes = size["map"]
+    yield from _of_maps(*size["map"])
+
+
+def imagenet_size(size: dict) -> Iterator[dict]:
+    """All scores of as many features as ImageNet gives a ResNet-50, 9.8 GB on disk; or of fewer, and then what follows
+    for all.
+    """
+    measured = [row | {"measured": True} for row in _of_maps(*size["imagenet"])]
+    yield from measured
+    if measured and measured[-1]["n_samples"] < IMAGENET:
+        yield extrapolated(measured[-1], IMAGENET)
+
+
+def extrapolated(row: dict, n_samples: int) -> dict:
+    """At most what ``n_samples`` take, from a row of `_of_maps`: processor time in proportion.
+
+    Every pass over the samples is linear in their number, and what is done once (matrices of the features, pairs of
+    classes) is counted as if it grew, too. No wall-clock time and no memory: the one is spoilt by company, the other
+    `out_of_core` measures.
+    """
+    more = {key: row[key] * n_samples / row["n_samples"] for key in ("cpu_seconds", "file_mb")}
+    return {**row, **more, "n_samples": n_samples, "seconds": np.nan, "peak_mb": np.nan, "measured": False}
+
+
+def _of_maps(few: int, many: int, d: int, n_classes: int) -> Iterator[dict]:
+    """All scores of the first few and of all samples of one memory map, each in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         if shutil.disk_usage(folder).free < 1.1 * many * d * 4:
             print(f"  skipped: {folder} has no room for {many * d * 4 / 1e9:.1f} GB")
@@ -269,6 +299,7 @@ SECTIONS = {
     "resamples": resamples,
     "pairs": pairs,
     "out_of_core": out_of_core,
+    "imagenet_size": imagenet_size,
     "on_the_gpu": on_the_gpu,
     "extraction": feature_extraction,
 }

@@ -36,13 +36,16 @@ def test_a_run_of_the_bench_writes_every_table_and_the_figure(tmp_path):
     cli.main(["--size", "smoke", "--results", str(tmp_path), "--figures", str(tmp_path)])
     tables = {path.stem: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
     assert set(tables) - {"on_the_gpu"} == {
-        "scaling", "against_plain", "grid", "resamples", "pairs", "out_of_core", "extraction", "goals", "exponents"
+        "scaling", "against_plain", "grid", "resamples", "pairs", "out_of_core", "imagenet_size", "extraction",
+        "goals", "exponents"
     }  # fmt: skip
     assert set(tables["extraction"]["loop"]) == {"network_alone", "ours", "released_way"}
     assert set(tables["scaling"]["metric"]) == {*cli.METRICS, *cli.SLOW, "all_scores"}
     assert not tables["goals"].isna().any(axis=None) and len(tables["goals"]) >= 15
     grid = tables["grid"]
     assert (grid["svds"].notna() == (grid["n_samples"] <= grid["n_features"])).all() and (grid["grams"] > 0).all()
+    imagenet = tables["imagenet_size"]
+    assert imagenet["measured"].tolist() == [True, True, False] and imagenet["n_samples"].iloc[-1] == cli.IMAGENET
     assert tables["resamples"]["n_bootstrap"].tolist() == [0, 50]
     assert set(tables["exponents"]["axis"]) == {"n_samples", "n_features", "n_classes", cli.WIDE}
     assert (tables["scaling"][["seconds", "gram_seconds"]] > 0).all(axis=None)
@@ -56,3 +59,11 @@ def test_exponents_are_the_slopes_of_a_power_law():
     assert fitted["exponent"].tolist() == pytest.approx([1.5])
     fitted = cli.exponents(pd.DataFrame(rows | {"axis": cli.WIDE}))
     assert fitted["axis"].tolist() == [cli.WIDE] and fitted["exponent"].tolist() == pytest.approx([1.5])
+
+
+def test_what_was_not_measured_is_in_proportion_to_what_was():
+    row = {"n_samples": 20, "n_features": 5, "seconds": 9.0, "cpu_seconds": 5.0, "file_mb": 4.0, "peak_mb": 9.0}
+    found = cli.extrapolated(row, 400)
+    assert found["cpu_seconds"] == pytest.approx(100) and found["file_mb"] == pytest.approx(80)
+    assert found["n_samples"] == 400 and found["n_features"] == 5 and found["measured"] is False
+    assert np.isnan(found["seconds"]) and np.isnan(found["peak_mb"])

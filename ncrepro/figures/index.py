@@ -33,6 +33,7 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
     "cost": "33_cost",
     "stability": "34_stability",
     "which_metric": "35_which_metric",
+    "large_pools": "36_large_pools",
     "rank_your_own": "40_rank_your_own",
     "imagenet_weights": "42_imagenet_weights",
 }

@@ -1,0 +1,172 @@
+"""The figures of `36_large_pools`."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from ..lab.analyses import large_pools as measured
+from ..lab.analyses import read
+from ..ranking.verdicts import Verdict, above, every, positive
+from . import charts, style
+from .index import Checked, figure
+from .names import label
+
+QUALITY = 0.6  # weighted Kendall of which the claim speaks
+TENTH = 0.1
+WHAT = {"best": "to have the best model", "near": "to have one within a point of it"}
+
+
+def _table(profile: str, name: str) -> pd.DataFrame:
+    return read(profile, "large_pools", name)
+
+
+# The hub --------------------------------------------------------------------------------------------------------------
+
+
+def _hub_holds(profile: str) -> tuple[str, Verdict]:
+    table = _table(profile, "hub").query("ranking == 'simulated' and weighted_kendall == @QUALITY")
+    spare = TENTH * table["n_models"] - table["best"]
+    text = (
+        f"with τ_w {QUALITY:g}, {table['best'].min()} to {table['best'].max()} of {table['n_models'].iloc[0]} models "
+        f"to have the best one (mean {table['best'].mean():.0f}), {table['near'].min()} to {table['near'].max()} to "
+        f"have one within a point (mean {table['near'].mean():.0f})"
+    )
+    return text, every(*positive(spare.mean(), spare.sem(), len(spare) - 1))
+
+
+@figure(
+    shows="how many of the first models of a ranking must be fine-tuned to have the best one, or one within a point, "
+    "with 95 %, by the quality of the ranking: simulated scores, real accuracies of 175 models of a hub",
+    claim=f"(ours) with a ranking of τ_w {QUALITY:g}, a tenth of the models is enough to have the best one with 95 %, "
+    "on average over data sets",
+)
+def hub_shortlist(profile: str) -> Checked:
+    table = _table(profile, "hub").query("ranking == 'simulated'")
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 2.8), sharey=True)
+    for ax, (what, title) in zip(axes, WHAT.items(), strict=True):
+        for _, one in table.groupby("target", sort=False):
+            ax.plot(one["weighted_kendall"], one[what], color="0.75", lw=0.8, label="a data set")
+        mean = table.groupby("weighted_kendall")[what].mean()
+        ax.plot(
+            mean, "o-", color=style.COLOURS[0], ms=3.5, lw=1.4, label=f"mean of {table['target'].nunique()} data sets"
+        )
+        ax.axhline(TENTH * table["n_models"].iloc[0], color="0.4", lw=0.9, ls="--", label="a tenth of the models")
+        ax.set_title(title)
+        ax.set_xlabel(r"quality, weighted Kendall $\tau_w$ (0: by lot)")
+        ax.set_yscale("log")
+        ax.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
+        ax.minorticks_off()
+    axes[0].set_ylabel(f"models to fine-tune, of {table['n_models'].iloc[0]}")
+    handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
+    figure.suptitle("How many models must be fine-tuned, with 95 %?", size=9)
+    return figure, *_hub_holds(profile)
+
+
+@figure(
+    shows="where the static baseline has the best of 175 hub models on each data set, and one within a point of it, "
+    "beside what simulated scores of the same quality need with 95 %"
+)
+def hub_static_shortlist(profile: str) -> Figure:
+    table = _table(profile, "hub").query("ranking == 'static'").sort_values("weighted_kendall", ascending=False)
+    y = np.arange(len(table))
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 1.35 + 0.19 * len(table)), sharey=True, sharex=True)
+    for ax, (what, title) in zip(axes, WHAT.items(), strict=True):
+        ax.plot(table[f"promised_{what}"], y, "|", color="0.4", ms=9, mew=1.4, label="simulated scores, 95 %")
+        ax.plot(table[what], y, "D", color=style.COLOURS[1], ms=4, label="the static baseline")
+        ax.set_title(title)
+        ax.set_xlabel(r"place (in brackets: $\tau_w$ of the ranking)")
+        ax.set_xscale("log")
+        ax.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
+        ax.minorticks_off()
+    names = [f"{label(row.target)} ({row.weighted_kendall:.2f})" for row in table.itertuples()]
+    axes[0].set_yticks(y, names)
+    axes[0].set_ylim(len(table) - 0.5, -0.5)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.suptitle("A list that looks at no target: how far down is the best model?", size=9)
+    return figure
+
+
+# Made candidates ------------------------------------------------------------------------------------------------------
+
+
+def of_size(draws: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A column of `large_pools.drawn` for the smallest pools, which share few candidates: draws x (target, total)."""
+    few = draws[draws["n_models"] == draws["n_models"].min()]
+    return few.pivot(index="draw", columns=["target", "total"], values=column)
+
+
+def _shortlist_holds(profile: str) -> tuple[str, Verdict]:
+    draws = _table(profile, "draws")
+    place = of_size(draws, "best").xs("min-max", axis=1, level="total")
+    shares = ", ".join(f"{label(target)} {share:.0%}" for target, share in (place <= measured.FIRST).mean().items())
+    needed = ", ".join(f"{label(target)} {measured.enough(place[target].to_numpy())}" for target in place)
+    text = (
+        f"pools of {draws['n_models'].min()} whose best candidate is among the first {measured.FIRST}: {shares}; to "
+        f"have it in 95 % of them, fine-tune {needed}"
+    )
+    return text, every(*(above(measured.FIRST + 0.5 - place[target]) for target in place))
+
+
+@figure(
+    shows="how often the best of many made candidates is among the first that NCTI ranks, with three ways to add its "
+    "terms",
+    claim=f"(ours) the best of {min(measured.SIZES)} candidates is among the {measured.FIRST} that NCTI ranks first",
+)
+def large_pool_shortlist(profile: str) -> Checked:
+    draws = _table(profile, "draws")
+    first = (1, 2, 3, 5, 10, 20, 50, 100)
+    parts = [
+        (f"{label(target)}, {n} candidates", total, k, 100 * (group["best"] <= k).mean())
+        for (target, n, total), group in draws.groupby(["target", "n_models", "total"], sort=False)
+        for k in first
+    ]
+    return charts.curves(
+        pd.DataFrame(parts, columns=["panel", "line", "x", "y"]),
+        f"Is the best candidate among the first? (dashed: {measured.FIRST})",
+        "candidates that are fine-tuned, from the first on",
+        "pools (%)",
+        columns=2,
+        log=True,
+        mark=measured.FIRST,
+        names="terms added as",
+    ), *_shortlist_holds(profile)
+
+
+def _outlier_holds(profile: str) -> tuple[str, Verdict]:
+    draws, worst = _table(profile, "draws"), list(measured.OUTLIERS)[-1]
+    moved = 100 * of_size(draws, worst).T.groupby(level="total").mean().T
+    means = ", ".join(f"{name} {moved[name].mean():.2f} %" for name in measured.TOTALS)
+    return f"pairs whose order changes in pools of {draws['n_models'].min()}: {means}", above(
+        moved["min-max"], moved["ranks"]
+    )
+
+
+@figure(
+    shows="how many pairs of candidates change their order when one outlier joins the pool, by what it is and by how "
+    "NCTI's terms are added",
+    claim="(ours) one candidate that was trained on the target's own images changes the order of the others more if "
+    "terms are min-max normalised than if they are ranks",
+)
+def large_pool_outlier(profile: str) -> Checked:
+    draws = _table(profile, "draws")
+    sizes = sorted(draws["n_models"].unique())
+    figure, axes = plt.subplots(1, len(measured.OUTLIERS), figsize=(style.PAGE, 2.3), sharey=True, sharex=True)
+    y = np.arange(len(measured.TOTALS))
+    for ax, what in zip(axes, measured.OUTLIERS, strict=True):
+        for i, (size, colour, marker) in enumerate(zip(sizes, style.COLOURS, style.MARKERS, strict=False)):
+            part = 100 * draws[draws["n_models"] == size].groupby("total")[what].agg(["mean", "min", "max"])
+            part, at = part.loc[list(measured.TOTALS)], y + 0.3 * (i - (len(sizes) - 1) / 2)
+            ax.hlines(at, part["min"], part["max"], color=colour, lw=4, alpha=0.3)
+            ax.plot(part["mean"], at, marker, color=colour, ms=4, label=f"{size} candidates")
+        ax.set_title(what)
+        ax.set_xlabel("pairs that change their order (%)\nmark: mean, band: range over pools")
+        ax.set_xscale("symlog", linthresh=0.1)
+        ax.set_xticks([0, 0.1, 1, 10], ["0", "0.1", "1", "10"])
+        ax.minorticks_off()
+    axes[0].set_yticks(y, list(measured.TOTALS))
+    axes[0].set_ylim(len(y) - 0.5, -0.5)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(sizes))
+    figure.suptitle("One outlier joins the pool: does the order of the others change?", size=9)
+    return figure, *_outlier_holds(profile)
