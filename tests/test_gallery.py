@@ -122,9 +122,9 @@ def test_no_verdict_rests_on_a_comparison_of_two_noisy_numbers():
                 for node in ast.walk(function)
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             }
-            assert "Verdict" not in calls and "likely" not in calls or function.name == "some_better", (
-                f"{path.name}: {function.name}"
-            )
+            assert (
+                "Verdict" not in calls and "likely" not in calls or function.name in ("some_better", "_fidelity_holds")
+            ), f"{path.name}: {function.name}"
             if "exact" in calls:
                 assert calls["exact"].args[1].value.startswith(EXACT[function.name]), f"{path.name}: {function.name}"
 
