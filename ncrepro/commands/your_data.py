@@ -15,6 +15,7 @@ from . import report, variables
 from .run import run_notebook
 
 FORMATS = ("json", "csv", "html")
+OF_A_FILE = (registry.FEATURES, registry.SOURCE_PROBS, registry.SOURCE_LABELS)  # what metrics need and a file may hold
 OF_NOTEBOOK = tuple(variables.OF_RANK)  # the options that 41_rank knows
 
 
@@ -70,10 +71,11 @@ def score(arguments: argparse.Namespace) -> None:
     pool = open_features(files[0] if len(files) == 1 else files, _labels(given), **options)
     found = {}
     for model in pool:
-        able = [m for m in registry.METRICS if model.source_probs is not None or not _of_source(m)]
+        held = {registry.FEATURES} if model.source_probs is None else set(OF_A_FILE)
+        able = [name for name, metric in registry.METRICS.items() if metric.needs in held]
         for metric in given.get("metrics", able):
             if metric not in able:
-                raise ValueError(f"{metric} needs source_probs, which the file of {model.name} does not hold")
+                raise ValueError(f"{metric} needs {_needed(metric)}, which the file of {model.name} does not hold")
         samples = Samples(model.features, model.labels)
         found[model.name] = {}
         for metric in given.get("metrics", able):
@@ -85,8 +87,8 @@ def score(arguments: argparse.Namespace) -> None:
          csv=lambda: report.as_csv(table.T.rename_axis("model").reset_index()))  # fmt: skip
 
 
-def _of_source(metric: str) -> bool:
-    return registry.METRICS[metric].needs_source_classifier
+def _needed(metric: str) -> str:
+    return "source_probs" if registry.METRICS[metric].needs in OF_A_FILE else "labelled samples of the source"
 
 
 # What was typed -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import copy
 import datetime
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +21,6 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from tqdm import tqdm
 
 from .. import ranking
 from ..extraction import devices, weights
@@ -33,7 +32,7 @@ from ..lab import datasets
 from ..lab.datasets import docstrings, photographs, torchvision_datasets
 from ..lab.experiment import Experiment
 from ..metrics import registry
-from ..store import artifacts, fingerprint, paths, trace
+from ..store import artifacts, fingerprint, paths, progress, trace
 from .models import resolve
 from .rank import rank
 
@@ -179,25 +178,24 @@ def _photographs(target: str, split: str) -> Labelled:
 def _rankings(profile: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Scores with the accuracies of probes, and the terms of NCTI, one pair of tables per target."""
     images, texts = list(_of_images(profile)), list(_of_texts())
-    with tqdm(total=len(TARGETS) * len(images) + len(texts), desc="features", unit=" models", mininterval=1) as bar:
+    with progress.bar("features", len(TARGETS) * len(images) + len(texts), unit="models") as advance:
         for target in TARGETS:
-            yield _ranking(target, images, *(_photographs(target, split) for split in PER_CLASS), bar)
+            yield _ranking(target, images, *(_photographs(target, split) for split in PER_CLASS), advance)
         yield _ranking(
-            TEXTS, texts, *(docstrings.load(TEXTS, split).limited(TEXTS_PER_CLASS) for split in PER_CLASS), bar
+            TEXTS, texts, *(docstrings.load(TEXTS, split).limited(TEXTS_PER_CLASS) for split in PER_CLASS), advance
         )
 
 
 def _ranking(
-    target: str, models: list[tuple[str, Model]], train: Labelled, test: Labelled, bar: tqdm
+    target: str, models: list[tuple[str, Model]], train: Labelled, test: Labelled, advance: Callable
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     features, probes = {}, {}
     for _, model in models:
         H, held_out = (_features(model, target, data) for data in (train, test))
         features[model.name] = (H, train.labels)
         probes[model.name] = probe_accuracy(H, train.labels, held_out, test.labels)
-        bar.set_postfix_str(f"{model.name} on {target}", refresh=False)
-        bar.update()
-    alone = [name for name, metric in registry.METRICS.items() if not metric.needs_source_classifier]
+        advance(note=f"{model.name} on {target}")
+    alone = [name for name, metric in registry.METRICS.items() if metric.needs == registry.FEATURES]
     judged = rank(features, metrics=OF_TOTAL, n_bootstrap=20, progress=False).set_index("model")
     each = rank(features, metrics=alone, n_bootstrap=0, progress=False).set_index("model")
     found = judged[["total", "low", "high", "n_samples", "n_features"]].join(each[alone])
