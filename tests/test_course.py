@@ -129,7 +129,7 @@ def test_a_session_is_what_a_lecturer_expects(path):
     assert 27 <= sum(int(minutes) for minutes in re.findall(r"### .*\((\d+) minutes\)", text)) <= 35
     assert sum("slide" in tags(cell) for cell in cells) >= 7 and "## Discussion (15 minutes)" in text
     assert sum("widget" in tags(cell) for cell in cells) == 1
-    assert max(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code") <= 13
+    assert max(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code") <= 14
     shown = [o.data for cell in code(NotebookNode(cells=cells)) for o in cell.outputs if "data" in o]
     assert all("image/png" in data for data in shown if data["text/plain"].startswith(("<Figure", "<Picture")))
     (widget,) = [cell for cell in cells if "widget" in tags(cell)]

@@ -76,6 +76,8 @@ def copy(recorded, tmp_path_factory):
     data = (
         "published",
         "photographs",
+        "time_series",
+        "sample",
         "reference",
         "results/smoke",
         "results/rank",
