@@ -288,7 +288,7 @@ def test_a_full_disk_sends_the_work_to_others(shared, tmp_path, capsys):
     assert "No space left on device; its work goes to others" in capsys.readouterr().out
 
 
-def test_a_scheduler_may_be_away(machines, tmp_path, capsys):
+def test_a_scheduler_may_be_away(machines, tmp_path):
     machines.work(1)
     log, killed = tmp_path / "log", False
     for _ in cluster.side_by_side(partial(square, log), range(40)):
@@ -298,7 +298,6 @@ def test_a_scheduler_may_be_away(machines, tmp_path, capsys):
             machines.schedule()
             killed = True
     assert len(times(log)) == 40 and sum(times(log).values()) <= 42
-    assert "the scheduler at tcp" in capsys.readouterr().out
 
 
 def test_a_client_that_was_killed_goes_on_where_it_was(two, shared, tmp_path):
