@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from errno import ENOSPC
@@ -245,9 +246,13 @@ def test_rank_of_twenty_models_with_a_worker_killed(two, shared, monkeypatch):
     rng = np.random.default_rng(0)
     y = np.repeat(range(4), 30)
     models = {f"model{i}": rng.normal(size=(120, 16)) + i / 10 * np.eye(4, 16)[y] for i in range(20)}
-    table = rank(models, labels=y, n_bootstrap=10, progress=False)
+    _until(lambda: len(_workers()) == 2)
+    first = min(_workers())
+    threading.Timer(1, os.kill, (first, signal.SIGKILL)).start()
+    table = rank(models, labels=y, n_bootstrap=50, progress=False)
+    assert first not in _workers()
     monkeypatch.delenv("NCREPRO_CLUSTER")
-    expected = rank(models, labels=y, n_bootstrap=10, progress=False)
+    expected = rank(models, labels=y, n_bootstrap=50, progress=False)
     measured = ["seconds", "peak_mb"]
     assert table.drop(columns=measured).equals(expected.drop(columns=measured))
 
