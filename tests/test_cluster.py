@@ -147,6 +147,7 @@ def shared(two, monkeypatch, tmp_path):
     """This process as a client of `two`; a new log."""
     monkeypatch.setenv("NCREPRO_ROOT", str(two.root))
     monkeypatch.setenv("NCREPRO_CLUSTER", two.address)
+    _until(lambda: len(_workers()) == 2)  # a test before may have killed one
     yield tmp_path / "log"
     cluster.leave()
 
@@ -246,7 +247,6 @@ def test_rank_of_twenty_models_with_a_worker_killed(two, shared, monkeypatch):
     rng = np.random.default_rng(0)
     y = np.repeat(range(4), 30)
     models = {f"model{i}": rng.normal(size=(120, 16)) + i / 10 * np.eye(4, 16)[y] for i in range(20)}
-    _until(lambda: len(_workers()) == 2)
     first = min(_workers())
     threading.Timer(1, os.kill, (first, signal.SIGKILL)).start()
     table = rank(models, labels=y, n_bootstrap=50, progress=False)
