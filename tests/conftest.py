@@ -1,3 +1,4 @@
+import gc
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,13 @@ import pytest
 import ncrepro as _  # noqa: F401, first of all, which settles how NumPy and torch compute before any test loads them
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def collected():
+    """What a test leaves open is collected with the test, whose warnings it is, and not with a later one."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

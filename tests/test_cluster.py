@@ -23,7 +23,10 @@ from ncrepro.lab.experiment import Experiment
 from ncrepro.store import cluster, jobs, paths
 
 pytest.importorskip("distributed")
-pytestmark = pytest.mark.filterwarnings("default")  # those of dask are not ours
+pytestmark = [
+    pytest.mark.filterwarnings("default"),  # those of dask are not ours
+    pytest.mark.usefixtures("collected"),  # nor are the connections that it leaves to the collector
+]
 
 
 # What workers do; the file that they write into says how often --------------------------------------------------------

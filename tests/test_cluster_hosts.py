@@ -28,6 +28,7 @@ def _can():
 
 pytestmark = [
     pytest.mark.filterwarnings("default"),
+    pytest.mark.usefixtures("collected"),
     pytest.mark.skipif(not _can(), reason="network namespaces need root and iproute2"),
 ]
 
