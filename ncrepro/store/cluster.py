@@ -159,6 +159,7 @@ def _described(file: Path):
     return cluster
 
 
+@cache
 def versions() -> dict[str, str]:
     """What decides numbers and must not differ between the machines: Python, the libraries, and this package's code."""
     package = Path(__file__).resolve().parents[1]
@@ -188,8 +189,9 @@ class Team:
     """The workers, and what is known of them."""
 
     def __init__(self):
-        self.client, self.workers, self.lacking = client(), {}, Counter()
-        self.told: set[str] = set()
+        self.client = client()
+        self.workers: dict[str, Worker] = {}  # by address
+        self.told: set[str] = set()  # addresses of those that are left out
 
     def look(self, first: bool = False) -> None:
         """Who has come, and who is gone. Who computes otherwise stops the work at its beginning, and is left out
