@@ -37,7 +37,7 @@ def test_a_run_of_the_bench_writes_every_table_and_the_figure(tmp_path):
     tables = {path.stem: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
     assert set(tables) - {"on_the_gpu"} == {
         "scaling", "against_plain", "grid", "resamples", "pairs", "out_of_core", "imagenet_size", "extraction",
-        "goals", "exponents"
+        "cluster", "cluster_schedule", "goals", "exponents"
     }  # fmt: skip
     assert set(tables["extraction"]["loop"]) == {"network_alone", "ours", "released_way"}
     assert set(tables["scaling"]["metric"]) == {*cli.METRICS, *cli.SLOW, "all_scores"}
@@ -46,6 +46,9 @@ def test_a_run_of_the_bench_writes_every_table_and_the_figure(tmp_path):
     assert (grid["svds"].notna() == (grid["n_samples"] <= grid["n_features"])).all() and (grid["grams"] > 0).all()
     imagenet = tables["imagenet_size"]
     assert imagenet["measured"].tolist() == [True, True, False] and imagenet["n_samples"].iloc[-1] == cli.IMAGENET
+    assert (tables["cluster"]["measured"] > 0).all() and tables["cluster"]["unit"].tolist() == ["s", "ms"]
+    hours = tables["cluster_schedule"]["hours"]
+    assert hours.is_monotonic_decreasing and tables["cluster_schedule"]["efficiency"].between(0, 1).all()
     assert tables["resamples"]["n_bootstrap"].tolist() == [0, 50]
     assert set(tables["exponents"]["axis"]) == {"n_samples", "n_features", "n_classes", cli.WIDE}
     assert (tables["scaling"][["seconds", "gram_seconds"]] > 0).all(axis=None)

@@ -230,8 +230,7 @@ def check(profile: profiles.Profile) -> None:
     """
     for folder in (paths.cache(profile.name), paths.results(profile.name), paths.figures(profile.name)):
         try:
-            artifacts.write(folder / ".writable", b"")
-            (folder / ".writable").unlink()
+            artifacts.check_folder(folder)
         except OSError as error:
             raise OSError(f"{paths.relative(folder)} cannot be written: {error.strerror}") from None
     free_gb = shutil.disk_usage(paths.root()).free / 1e9

@@ -147,6 +147,8 @@ def _state(present: bool) -> str:
     return "present" if present else "missing"
 
 
+GPUS = (1, 4, 16, 64)  # of a cluster
+
 # What will run --------------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +258,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         "",
     )
     yield "On a cluster (NCREPRO_CLUSTER), each GPU in a machine like that one:"
-    for row in schedule(left, (1, 4, 16, 64)).itertuples():
+    for row in schedule(left, GPUS).itertuples():
         yield (
             f"   {row.gpus:3d} GPUs: {_duration(row.hours):>10}, {row.gpu_hours:6.0f} GPU hours held, "
             f"{row.efficiency:4.0%} of them at work; {row.limit}"

@@ -237,8 +237,7 @@ def _check_folder(folder: Path | None) -> None:
     if folder is None:
         return
     try:
-        artifacts.write(folder / ".writable", b"")
-        (folder / ".writable").unlink(missing_ok=True)
+        artifacts.check_folder(folder)
     except OSError as error:
         raise OSError(
             f"features cannot be kept in {folder} ({error.strerror}): name another folder with cache=FOLDER, or with "

@@ -114,6 +114,12 @@ def write(path: Path, content: bytes | str) -> None:
         ) from None
 
 
+def check_folder(folder: Path) -> None:
+    """Whether files can be kept in a folder, asked before there are any: an ``OSError`` if not."""
+    write(folder / ".writable", b"")
+    (folder / ".writable").unlink(missing_ok=True)  # another process may have asked the same
+
+
 def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
     """Write a results table, the same bytes on every system for the same numbers, and return it; see `cold` where
     nothing has run.

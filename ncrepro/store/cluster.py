@@ -12,6 +12,8 @@ import pickle
 import platform
 import pydoc
 import secrets
+import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -148,15 +150,54 @@ def _described(file: Path):
     workers = said.get("workers", 1)
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise ValueError(f"{file}: workers is {workers!r}; it is a number from 1 on")
-    if (make := pydoc.locate(str(said["cluster"]))) is None:
+    if (make := _located(str(said["cluster"]))) is None:
         raise ValueError(f"{file}: there is no {said['cluster']} here; is its package installed?")
-    options = dict(said.get("options") or {})
-    if make.__module__.startswith("dask_jobqueue"):
-        pins = [f"export {name}={value}" for name, value in arithmetic.PINS.items() if arithmetic.wanted()]
-        options["job_script_prologue"] = [*pins, *options.get("job_script_prologue", ())]
-    cluster = make(**options)
-    cluster.scale(workers)
+    options = said.get("options") or {}
+    if not isinstance(options, dict):
+        raise ValueError(f"{file}: options are {options!r}; they are names with values, as in queue: gpu")
+    if getattr(getattr(make, "job_cls", None), "submit_command", None):  # what no queue starts has this environment
+        pins = [f"export {name}={shlex.quote(value)}" for name, value in arithmetic.PINS.items() if arithmetic.wanted()]
+        options = options | {"job_script_prologue": [*pins, *options.get("job_script_prologue", ())]}
+    try:
+        cluster = make(**options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file}: options: {str(error).splitlines()[0]}") from None
+    if not hasattr(cluster, "_correct_state"):
+        cluster.scale(workers)
+        return cluster
+    try:
+        cluster.sync(_scale, cluster, workers)
+    except (OSError, RuntimeError) as error:
+        cluster.close(timeout=5)
+        raise OSError(f"{said['cluster']} starts no workers: {' '.join(str(error).split())} ({file})") from None
     return cluster
+
+
+async def _scale(cluster: Any, workers: int) -> None:
+    """Ask for workers, and hear it if the queue takes none: `scale` alone keeps that to itself."""
+    from distributed import Status
+
+    cluster.scale(workers)
+    try:
+        await cluster._correct_state()
+    except BaseException:
+        for job in cluster.workers.values():
+            if job.status == Status.created:  # it was never there, and cannot be closed otherwise
+                job.status = Status.failed
+        raise
+
+
+def _located(name: str) -> Callable | None:
+    """What ``name`` means; None if there is no such thing. Importing dask-jobqueue changes what Ctrl-C does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return pydoc.locate(name)
+    except pydoc.ErrorDuringImport:
+        return None
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 @cache
