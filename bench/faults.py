@@ -744,7 +744,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=os.environ.get("SEED") or 0, help="other faults, at other times")
     parser.add_argument("--kinds", default=",".join(FAULTS), help="only these, of the faults that are drawn: a,b")
-    parser.add_argument("--folder", type=Path, default=paths.root() / "build" / "faults")
+    parser.add_argument("--folder", type=lambda name: Path(name).resolve(), default=paths.root() / "build" / "faults")
     options = parser.parse_args()
     if unknown := set(options.kinds.split(",")) - set(FAULTS):
         parser.error(f"unknown kind {sorted(unknown)[0]!r}: choose of {', '.join(FAULTS)}")
