@@ -45,7 +45,7 @@ verify: | environment  ## compare this machine's tables with the committed ones
 noise: | environment  ## train PROFILE again from other random seeds, REPETITIONS times (hours), and say what that moves
 	@$(NCREPRO) noise
 
-faults: | environment  ## damage, kill and crowd runs of the smoke profile, FAULTS times (minutes to hours), and say what came out
+faults: | environment  ## damage, kill and crowd runs of the smoke profile, FAULTS of them, drawn from SEED (minutes to hours), and say what came out
 	$(PYTHON) -m bench.faults
 
 bench: | environment  ## time and memory of every metric and of feature extraction, beside plain ways to do the same

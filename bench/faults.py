@@ -1,10 +1,13 @@
 """What a run survives: ``python -m bench.faults`` damages, deletes, edits, kills and crowds runs of the smoke profile
 in a copy.
 
-After every fault ``make all`` runs again in the copy. Right is either the bytes of an undisturbed run in every table
-and figure, or a refusal in one line without a traceback, after which the mended copy gives those bytes. The faults
-follow from ``--seed``; a run that was stopped goes on where it was, and the table goes to
-``data/reference/faults/faults.csv``.
+Faults that cannot hide each other are put into one copy together: each file fault in what another notebook made, and a
+few runs that are killed, crowded or short of disk one after the other. Then ``make all`` runs once more. Right is the
+bytes of an undisturbed run in every table, figure and artefact, or a refusal in one line that names the fault, after
+which the mended copy gives those bytes. A group that is not right is halved until the guilty fault stands alone.
+
+The faults follow from ``--seed``; a campaign that was stopped goes on where it was, and the table, one row for each
+fault, goes to ``data/reference/faults/faults.csv``.
 """
 
 import argparse
@@ -15,42 +18,55 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from safetensors import SafetensorError, safe_open
 
 from ncrepro.store import artifacts, paths
 
-LIMIT_S = 900  # a run that takes longer hangs
+FIRST_LIMIT_S = 4 * 3600  # of the first run, which is cold; it measures how long a later one may take
+PARTS = ("ncrepro", "bench", "notebooks", "data", "Makefile", "requirements.txt")
+NOT_COPIED = ("cache", "results", "faults", "__pycache__", ".ipynb_checkpoints", "smoke")
 TIMED = ("seconds_", "ncti_fig4", "cost")  # what holds times differs from run to run
+TIMED_ARRAYS = ("seconds", "peak_mb")
+FOREIGN = "foreign"  # files of this name are ours, and of no run
+RIGHT = ("same bytes", "refused in one line")
 
 
 class Copy:
     """A copy of the sources in which the smoke profile has run."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, limit_s: float = FIRST_LIMIT_S):
+        self.folder, self.limit_s = folder, limit_s
         self.environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(folder)}
         self.command = ["make", "all", "PROFILE=smoke", f"PYTHON={sys.executable}"]
 
     def make(self, **options) -> tuple[int, str]:
         """Exit status and output of ``make all``; 124 if it hangs."""
-        process = self.start(**options)
+        return self.end(self.start(**options))
+
+    def end(self, process: subprocess.Popen, limit_s: float | None = None) -> tuple[int, str]:
+        """Exit status and output of a process that was started; 124 if it had to be killed."""
         try:
-            output, _ = process.communicate(timeout=LIMIT_S)
+            output, _ = process.communicate(timeout=limit_s or self.limit_s)
             return process.returncode, output
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             return 124, process.communicate()[0]
 
-    def start(self, **options) -> subprocess.Popen:
+    def start(self, command: list[str] | None = None, **options) -> subprocess.Popen:
         return subprocess.Popen(
-            self.command,
+            command or self.command,
             cwd=self.folder,
-            env=self.environment,
+            env=self.environment | options.pop("variables", {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -59,25 +75,75 @@ class Copy:
             **options,
         )
 
-    def outputs(self) -> dict[str, str]:
-        """Every table and figure of the profile, and a digest of its bytes."""
-        files = [
-            p
-            for place in ("data/results/smoke", "figures/smoke")
-            for p in sorted((self.folder / place).rglob("*"))
-            if p.is_file()
-        ]
-        return {
-            str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-            for p in files
-            if not p.name.startswith(TIMED)
-        }
+    def state(self) -> dict[str, str]:
+        """Every table, figure and artefact, and a digest of what it holds, and every run whose record does not hold."""
+        found = {}
+        for place in ("data/results/smoke", "figures/smoke", "data/cache/smoke", "data/cache/datasets"):
+            for path in sorted((self.folder / place).rglob("*")):
+                if path.is_file() and not path.name.startswith((*TIMED, FOREIGN)) and path.suffix != ".tmp":
+                    found[self.name(path)] = _digest(path)
+        for run in self.manifests():
+            for file, digest in run["write"].items():
+                path = self.folder / file
+                if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest()[:16] != digest:
+                    found[file] = "not what its run wrote"
+            found[run["name"]] = "has run"
+        return found
+
+    def manifests(self) -> list[dict]:
+        """What every run noted, and its name; a damaged one is left out."""
+        found = []
+        for path in sorted((self.folder / "build/smoke").glob("*.json")):
+            try:
+                found.append(json.loads(path.read_text()) | {"name": path.stem})
+            except (ValueError, TypeError):
+                continue
+        return found
 
     def files(self, *patterns: str) -> list[Path]:
-        return [p for pattern in patterns for p in sorted(self.folder.glob(pattern)) if p.is_file()]
+        found = [p for pattern in patterns for p in sorted(self.folder.glob(pattern)) if p.is_file()]
+        return [p for p in found if not p.name.startswith(FOREIGN)]
+
+    def name(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
 
-# Faults: (copy, random numbers) -> what was done; they may run make themselves ----------------------------------------
+def _digest(path: Path) -> str:
+    if path.suffix != ".safetensors":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        with safe_open(path, framework="numpy") as file:
+            hasher = hashlib.sha256((file.metadata() or {}).get("spec", "").encode())
+            for key in sorted(file.keys()):
+                array = file.get_tensor(key)
+                hasher.update(f"{key} {array.dtype} {array.shape}".encode())
+                hasher.update(b"" if key in TIMED_ARRAYS else array.tobytes())
+        return hasher.hexdigest()
+    except (OSError, SafetensorError):
+        return "damaged"
+
+
+# Faults ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Fault:
+    """One fault, as it is drawn: nothing has been done yet."""
+
+    number: int
+    kind: str
+    what: str  # in words
+    strike: Callable[[Copy], None]  # the damage, before make
+    owners: frozenset = frozenset()  # the runs that it makes necessary again
+    disturb: Callable[[Copy], str] | None = None  # a run of make that goes wrong; what was not clear about it
+    mend: Callable[[Copy], None] | None = None  # of a fault that make may refuse: what its reader would do
+    refusal: tuple[str, ...] = ()  # names, one of which such a refusal says
+    check: Callable[[Copy], tuple[str, str]] | None = None  # outcome, of a fault that is judged by itself
+
+    def is_named(self, line: str) -> bool:
+        """Does a line say which file is in the way?"""
+        return any(name in line for name in self.refusal)
+
 
 KEPT = {
     "a table": ("data/results/smoke/*/*.csv",),
@@ -103,105 +169,217 @@ def _one_bit(content: bytes, place: int) -> bytes:
     return bytes(turned)
 
 
-def damage(copy: Copy, chance: Random) -> str:
-    kind, how = chance.choice(list(KEPT)), chance.choice(list(DAMAGE))
-    path = chance.choice(copy.files(*KEPT[kind]))
-    path.write_bytes(DAMAGE[how](path.read_bytes(), chance))
-    return f"{kind} {how}: {path.relative_to(copy.folder)}"
+class Drawn(NamedTuple):
+    """What is known of the undisturbed copy, and the random numbers of one fault."""
+
+    copy: Copy
+    runs: list[dict]
+    chance: Random
+
+    def file(self, kinds: tuple[str, ...] = tuple(KEPT)) -> tuple[str, str]:
+        kind = self.chance.choice(kinds)
+        return kind, self.copy.name(self.chance.choice(self.copy.files(*KEPT[kind])))
+
+    def owners(self, *files: str) -> frozenset:
+        """Who has to run again for a file, or for a folder of them; the file itself where no run notes it."""
+        found = set()
+        for run in self.runs:
+            noted = [*run["write"], *run["artefact"], f"build/smoke/{run['name']}.json"]
+            if any(one == file or one.startswith(f"{file}/") for file in files for one in noted):
+                found.add(run["name"])
+        return frozenset(found or files)
 
 
-def delete(copy: Copy, chance: Random) -> str:
-    kind = chance.choice([*KEPT, "a folder"])
-    if kind == "a folder":
-        folders = [p for p in copy.folder.glob("data/*/smoke/*") if p.is_dir()]
-        folders += [
-            copy.folder / place
-            for place in ("data/results", "data/cache", "figures/smoke", "build/smoke", "data/cache/datasets")
+def damage(drawn: Drawn) -> dict:
+    kind, file = drawn.file()
+    how, seed = drawn.chance.choice(list(DAMAGE)), drawn.chance.random()
+
+    def strike(copy: Copy) -> None:
+        path = copy.folder / file
+        path.write_bytes(DAMAGE[how](path.read_bytes(), Random(seed)))
+
+    return {"what": f"{kind} {how}: {file}", "strike": strike, "owners": drawn.owners(file)}
+
+
+def delete(drawn: Drawn) -> dict:
+    if drawn.chance.random() < 0.15:
+        folders = [
+            p for place in ("data/results/smoke", "data/cache/smoke") for p in (drawn.copy.folder / place).iterdir()
         ]
-        path = chance.choice([p for p in folders if p.is_dir()])
-        shutil.rmtree(path)
-    else:
-        path = chance.choice(copy.files(*KEPT[kind]))
-        path.unlink()
-    return f"{kind} deleted: {path.relative_to(copy.folder)}"
+        folders += [drawn.copy.folder / place for place in ("data/results", "figures/smoke", "build/smoke")]
+        file = drawn.copy.name(drawn.chance.choice(sorted(p for p in folders if p.is_dir())))
+        return {
+            "what": f"a folder deleted: {file}",
+            "strike": lambda copy: shutil.rmtree(copy.folder / file, ignore_errors=True),
+            "owners": drawn.owners(file),
+        }
+    kind, file = drawn.file()
+    return {
+        "what": f"{kind} deleted: {file}",
+        "strike": lambda copy: (copy.folder / file).unlink(missing_ok=True),
+        "owners": drawn.owners(file),
+    }
 
 
-def in_the_way(copy: Copy, chance: Random) -> str:
-    path = chance.choice(
-        copy.files(*KEPT[chance.choice(["a table", "a figure", "an artefact", "an executed notebook"])])
+def edit(drawn: Drawn) -> dict:
+    _, file = drawn.file(("a table",))
+    how = drawn.chance.choice(["a row doubled", "a row lost", "a number changed", "rows in another order"])
+    place = drawn.chance.random()
+
+    def strike(copy: Copy) -> None:
+        lines = (copy.folder / file).read_text().splitlines()
+        row = min(1 + int(place * (len(lines) - 1)), len(lines) - 1)
+        if how == "a row doubled":
+            lines.insert(row, lines[row])
+        elif how == "a row lost":
+            del lines[row]
+        elif how == "a number changed" or len(lines) < 3:
+            lines[row] = lines[row][:-1] + ("7" if lines[row][-1:] != "7" else "3")
+        else:
+            lines[1:] = lines[:0:-1]
+        (copy.folder / file).write_text("\n".join(lines) + "\n")
+
+    return {"what": f"{how}: {file}", "strike": strike, "owners": drawn.owners(file)}
+
+
+def in_the_way(drawn: Drawn) -> dict:
+    """Make may take the folder away or refuse; nothing else may have to be mended by hand."""
+    _, file = drawn.file(("a table", "a figure", "an artefact", "an executed notebook"))
+
+    def strike(copy: Copy) -> None:
+        (copy.folder / file).unlink(missing_ok=True)
+        (copy.folder / file).mkdir(parents=True)
+
+    def mend(copy: Copy) -> None:
+        if (copy.folder / file).is_dir():
+            (copy.folder / file).rmdir()
+
+    what = f"a folder in the place of {file}"
+    return {"what": what, "strike": strike, "owners": drawn.owners(file), "mend": mend, "refusal": (Path(file).name,)}
+
+
+def not_writable(drawn: Drawn) -> dict:
+    """A folder of results that cannot be written; for root, whom no permission stops, it is a file."""
+    pool = drawn.chance.choice(
+        sorted(p.name for p in (drawn.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
     )
-    path.unlink()
-    path.mkdir()
-    return f"a folder in the place of {path.relative_to(copy.folder)}"
+    file = f"data/results/smoke/{pool}"
+
+    def strike(copy: Copy) -> None:
+        shutil.rmtree(copy.folder / file, ignore_errors=True)
+        if os.geteuid():
+            (copy.folder / file).mkdir(mode=0o555)
+        else:
+            (copy.folder / file).write_text("")
+
+    def mend(copy: Copy) -> None:
+        path = copy.folder / file
+        path.chmod(0o755) if path.is_dir() else path.unlink(missing_ok=True)
+
+    what = f"{file} cannot be written"
+    names = (file, *sorted(p.name for p in (drawn.copy.folder / file).iterdir()))
+    return {"what": what, "strike": strike, "owners": drawn.owners(file), "mend": mend, "refusal": names}
 
 
-def edit(copy: Copy, chance: Random) -> str:
-    path = chance.choice(copy.files(*KEPT["a table"]))
-    lines = path.read_text().splitlines()
-    row = chance.randrange(1, len(lines)) if len(lines) > 1 else 0
-    how = chance.choice(["a row doubled", "a row lost", "a number changed", "rows in another order"])
-    if how == "a row doubled":
-        lines.insert(row, lines[row])
-    elif how == "a row lost":
-        del lines[row]
-    elif how == "a number changed":
-        lines[row] = lines[row][:-1] + ("7" if lines[row][-1:] != "7" else "3")
-    else:
-        lines[1:] = lines[:0:-1]
-    path.write_text("\n".join(lines) + "\n")
-    return f"{how}: {path.relative_to(copy.folder)}"
-
-
-def times_only(copy: Copy, chance: Random) -> str:
-    then = chance.choice([1, time.time() + 1e6])
-    for path in copy.folder.rglob("*"):
-        os.utime(path, (then, then))
-    return "every file's time changed"
-
-
-def _something_to_do(copy: Copy, chance: Random) -> str:
-    pools = [p for p in (copy.folder / "data/results/smoke").iterdir() if p.is_dir()]
-    chosen = chance.choice(pools)
-    shutil.rmtree(chosen)
-    for path in copy.files(
-        f"data/cache/smoke/*/*{chance.choice(['signs', 'digits', 'textures', 'street', 'parameters'])}*"
-    ):
-        path.unlink()
-    return chosen.name
-
-
-def kill(copy: Copy, chance: Random) -> str:
-    what, after = _something_to_do(copy, chance), chance.uniform(1, 40)
-    number = chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-    process = copy.start()
-    try:
-        process.communicate(timeout=after)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, number)
-        process.communicate()
-    return f"{number.name} after {after:.0f} s, while {what} was made again"
-
-
-def kill_one_process(copy: Copy, chance: Random) -> str:
-    """A worker or a kernel, as the system does when memory runs out; make then fails in one line."""
-    what = _something_to_do(copy, chance)
-    process = copy.start()
-    after = chance.uniform(5, 30)
-    try:
-        process.communicate(timeout=after)
-        return f"nothing was left to kill after {after:.0f} s"
-    except subprocess.TimeoutExpired:
-        listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
-        kernels = [
-            int(line.split()[0])
-            for line in listed
-            if "ipykernel" in line and _is_below(int(line.split()[0]), process.pid)
+def leftover(drawn: Drawn) -> dict:
+    """What an interrupted run or a reader leaves beside the results."""
+    run = drawn.chance.choice(drawn.runs)["name"]
+    pool = drawn.chance.choice(
+        sorted(p.name for p in (drawn.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
+    )
+    file = drawn.chance.choice(
+        [
+            f"build/smoke/{run}.running.ipynb",
+            f"build/smoke/{run}.failed.ipynb",
+            f"data/results/smoke/{pool}/.scores.csv.0badcafe.tmp",
+            f"data/results/smoke/{pool}/{FOREIGN}.csv",
+            f"figures/smoke/{FOREIGN}.png",
+            f"data/cache/smoke/finetuned/{FOREIGN}.safetensors",
         ]
-        if kernels:
-            os.kill(chance.choice(kernels), signal.SIGKILL)
-        output, _ = process.communicate(timeout=LIMIT_S)
-        clear = process.returncode == 0 or ("error: " in output and "Traceback" not in output)
-        return f"a kernel or worker killed while {what} was made again" + ("" if clear else " (UNCLEAR)")
+    )
+    content = drawn.chance.randbytes(drawn.chance.randrange(2000))
+
+    def strike(copy: Copy) -> None:
+        (copy.folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (copy.folder / file).write_bytes(content)
+
+    return {"what": f"a file left behind: {file}", "strike": strike}
+
+
+def times_only(drawn: Drawn) -> dict:
+    then = drawn.chance.choice([1, time.time() + 1e6])
+
+    def strike(copy: Copy) -> None:
+        for path in copy.folder.rglob("*"):
+            os.utime(path, (then, then))
+
+    return {"what": f"every file's time changed to {'1970' if then == 1 else 'the future'}", "strike": strike}
+
+
+# Runs that go wrong. Each brings work of its own, so that there is something to disturb.
+
+
+def _with_work(drawn: Drawn, what: str, disturb: Callable[[Copy], str], trained: float = 0.5) -> dict:
+    pools = sorted(p.name for p in (drawn.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
+    pool = drawn.chance.choice(pools)
+    models = [
+        f for run in drawn.runs for f in run["artefact"] if run["name"].endswith(f"--{pool}") and "finetuned" in f
+    ]
+    lost = [drawn.chance.choice(sorted(models))] if models and drawn.chance.random() < trained else []
+
+    def strike(copy: Copy) -> None:
+        shutil.rmtree(copy.folder / "data/results/smoke" / pool, ignore_errors=True)
+        for file in lost:
+            (copy.folder / file).unlink(missing_ok=True)
+
+    owners = drawn.owners(f"data/results/smoke/{pool}", *lost)
+    again = f"{what}, while {pool} was made again" + (" with a model of it" if lost else "")
+    return {"what": again, "strike": strike, "owners": owners, "disturb": disturb}
+
+
+def _unclear(status: int, output: str) -> str:
+    """What is wrong with how a run failed: nothing, if it failed in a line."""
+    if status == 124:
+        return "hangs"
+    return "a traceback: " + output[-300:] if "Traceback" in output else ""
+
+
+def kill(drawn: Drawn) -> dict:
+    after = drawn.chance.uniform(1, 40)
+    number = drawn.chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+
+    def disturb(copy: Copy) -> str:
+        process = copy.start()
+        try:
+            output, _ = process.communicate(timeout=after)
+            return _unclear(process.returncode, output)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, number)
+            return _unclear(*copy.end(process))
+
+    return _with_work(drawn, f"{number.name} of all processes after {after:.0f} s", disturb)
+
+
+def kill_one_process(drawn: Drawn) -> dict:
+    """A worker, a kernel or make, as the system does when memory runs out; make then fails in one line."""
+    after, which = drawn.chance.uniform(5, 30), drawn.chance.random()
+    whose = drawn.chance.choice(["ipykernel", "ipykernel", "ncrepro run"])
+    number = drawn.chance.choice([signal.SIGKILL, signal.SIGTERM])
+
+    def disturb(copy: Copy) -> str:
+        process = copy.start()
+        try:
+            process.communicate(timeout=after)
+            return ""
+        except subprocess.TimeoutExpired:
+            listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()[1:]
+            named = [int(line.split()[0]) for line in listed if whose in line]
+            chosen = [pid for pid in named if _is_below(pid, process.pid)]
+            if chosen:
+                os.kill(chosen[int(which * len(chosen))], number)
+            return _unclear(*copy.end(process))
+
+    return _with_work(drawn, f"{number.name} of one process ({whose}) after {after:.0f} s", disturb)
 
 
 def _is_below(pid: int, above: int) -> bool:
@@ -215,116 +393,415 @@ def _is_below(pid: int, above: int) -> bool:
     return False
 
 
-def crowd(copy: Copy, chance: Random) -> str:
-    what = _something_to_do(copy, chance)
-    both = [copy.start() for _ in range(2)]
-    for process in both:
-        process.communicate(timeout=LIMIT_S)
-    return f"two makes at once, of {what}" + ("" if [p.returncode for p in both] == [0, 0] else " (ONE FAILED)")
+def two_makes(drawn: Drawn) -> dict:
+    pause = drawn.chance.choice([0, 0, drawn.chance.uniform(0, 10)])
+
+    def disturb(copy: Copy) -> str:
+        first = copy.start()
+        with tempfile.TemporaryFile("w+") as said:  # the second one's pipe is not read meanwhile
+            time.sleep(pause)
+            second = subprocess.Popen(
+                copy.command, cwd=copy.folder, env=copy.environment, stdout=said, stderr=said, start_new_session=True
+            )
+            status, output = copy.end(first)
+            copy.end(second)
+            said.seek(0)
+            output += said.read()
+        if [status, second.returncode] != [0, 0]:
+            return "one of the two failed: " + output[-300:]
+        return _unclear(status, output)
+
+    return _with_work(drawn, f"two makes, {pause:.0f} s apart", disturb)
 
 
-def disk_full(copy: Copy, chance: Random) -> str:
+def disk_full(drawn: Drawn) -> dict:
     """No file may grow beyond a few kilobytes, as if the disk were full; make fails, and no half file stays."""
     import resource
 
-    what, limit = _something_to_do(copy, chance), chance.choice([0, 1_000, 20_000])
-    signal_ignored = (
+    limit = drawn.chance.choice([0, 1_000, 20_000])
+    ignored = (
         "import signal, os, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
     )
-    narrow = Copy(copy.folder)
-    narrow.command = [sys.executable, "-c", signal_ignored, *copy.command]
-    status, output = narrow.make(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
-    clear = status == 0 or "Traceback" not in output
-    return f"files limited to {limit} bytes while {what} was made again" + ("" if clear else " (UNCLEAR)")
+
+    def disturb(copy: Copy) -> str:
+        narrow = [sys.executable, "-c", ignored, *copy.command]
+        bound = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # noqa: E731
+        return _unclear(*copy.end(copy.start(narrow, preexec_fn=bound)))
+
+    return _with_work(drawn, f"files limited to {limit} bytes", disturb)
 
 
-FAULTS = {  # name -> (fault, its share of all)
-    "damage": (damage, 30),
-    "delete": (delete, 20),
-    "edit": (edit, 15),
+def long_path(drawn: Drawn) -> dict:
+    """A folder for temporary files whose path is longer than that of a socket may be."""
+    name = "x" * drawn.chance.randrange(90, 200)
+
+    def disturb(copy: Copy) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / name).mkdir()
+            status, output = copy.end(copy.start(variables={"TMPDIR": f"{folder}/{name}"}))
+        return _unclear(status, output) or ("failed: " + output[-300:] if status and "error: " not in output else "")
+
+    return _with_work(drawn, f"TMPDIR of {len(name)} characters", disturb)
+
+
+# Faults that are judged by themselves.
+
+
+def source(drawn: Drawn) -> dict:
+    """A module, a committed table, a notebook or the profile changes: whatever was seen to import or read it is made
+    again, and nothing once it is as it was.
+    """
+    modules = sorted({m.replace(".", "/") for run in drawn.runs for m in run["module"]})
+    modules = [m for m in (f"{m}.py" for m in modules) if (drawn.copy.folder / m).is_file()]
+    read = sorted({f for run in drawn.runs for f in run["read"] if f.startswith("data/") and "/results/" not in f})
+    read = [f for f in read if f.endswith(".csv") and (drawn.copy.folder / f).is_file()]
+    notebooks = [drawn.copy.name(p) for p in drawn.copy.files("notebooks/[0-9]*.ipynb")]
+    file = drawn.chance.choice(
+        drawn.chance.choice([modules, modules, read or modules, notebooks, ["notebooks/profiles/smoke.yaml"]])
+    )
+
+    def rests_on_it(run: dict) -> bool:
+        module = file.removesuffix(".py").replace("/", ".")
+        return module in run["module"] or file in run["read"] or run["name"].partition("--")[0] == Path(file).stem
+
+    wanted = {run["name"] for run in drawn.runs if rests_on_it(run)}
+
+    def check(copy: Copy) -> tuple[str, str]:
+        path = copy.folder / file
+        before = path.read_bytes()
+        if path.suffix == ".ipynb":
+            content = json.loads(before)
+            content["cells"][-1]["source"] = [*content["cells"][-1]["source"], "\n"]
+            path.write_text(json.dumps(content))
+        else:
+            added = {".py": "\n_edited = 1\n", ".yaml": "\nexpected_minutes: 7\n", ".csv": "edited\n"}[path.suffix]
+            if path.suffix == ".yaml":
+                added = ""
+                path.write_bytes(before.replace(b"workers: 2", b"workers: 1"))
+            else:
+                path.write_bytes(before + added.encode())
+        planned, said = _planned(copy)
+        path.write_bytes(before)
+        after, _ = _planned(copy)
+        if planned is None or after is None:
+            refused = "error: " in said and "Traceback" not in said
+            return ("refused in one line" if refused and after == set() else "unclear"), said[-200:]
+        if not wanted <= planned:
+            return "stale", "not made again: " + ", ".join(sorted(wanted - planned))
+        return ("wrong", f"still to be made once undone: {sorted(after)}") if after else ("same bytes", "")
+
+    return {"what": f"edited and put back: {file}", "strike": lambda copy: None, "check": check}
+
+
+def _planned(copy: Copy) -> tuple[set[str] | None, str]:
+    """The runs that make would make, as it wrote them down."""
+    command = [sys.executable, "-W", "ignore", "-m", "ncrepro", "rules", "build/smoke/rules.mk"]
+    status, output = copy.end(copy.start(command, variables={"NCREPRO_PROFILE": "smoke"}))
+    if status:
+        return None, output
+    rules = (copy.folder / "build/smoke/rules.mk").read_text().splitlines()
+    return {line.split()[-1] for line in rules if line.startswith("\t@$(NCREPRO) run ")}, output
+
+
+def hostile_data(drawn: Drawn) -> dict:
+    """A reader's own data that are none: `rank` or `score` refuse them in one line, soon."""
+    how, seed = drawn.chance.choice(sorted(HOSTILE)), drawn.chance.random()
+
+    def check(copy: Copy) -> tuple[str, str]:
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = HOSTILE[how](Path(folder), Random(seed))
+            process = copy.start([sys.executable, "-W", "ignore", "-m", "ncrepro", *arguments])
+            status, output = copy.end(process, limit_s=min(copy.limit_s, 900))
+        said = [line for line in output.splitlines() if line.startswith("error: ")]
+        if status == 124:
+            return "hangs", ""
+        clear = status in (1, 2) and len(said) == 1 and "Traceback" not in output
+        return ("refused in one line" if clear else "unclear"), (said or [output[-200:]])[0]
+
+    return {"what": f"{how} for rank", "strike": lambda copy: None, "check": check}
+
+
+def _images(spoil: Callable[[Path, Random], None]) -> Callable[[Path, Random], list[str]]:
+    """A folder of two classes, the images of which ``spoil`` writes."""
+
+    def arguments(folder: Path, chance: Random) -> list[str]:
+        for name in ("cats", "dogs"):
+            (folder / "photos" / name).mkdir(parents=True)
+            for i in range(3):
+                spoil(folder / "photos" / name / f"{i}.png", chance)
+        return ["rank", str(folder / "photos"), "--models", "resnet18", "--metrics", "ncti"]
+
+    return arguments
+
+
+def _features(spoil: Callable[[Path, Random], None]) -> Callable[[Path, Random], list[str]]:
+    def arguments(folder: Path, chance: Random) -> list[str]:
+        spoil(folder / "features.npz", chance)
+        return ["score", str(folder / "features.npz"), "--metrics", "ncti"]
+
+    return arguments
+
+
+def _eps(path: Path, chance: Random) -> None:
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+
+
+def _weights(content: Callable[[Random], bytes]) -> Callable[[Path, Random], list[str]]:
+    def arguments(folder: Path, chance: Random) -> list[str]:
+        from PIL import Image
+
+        _images(lambda path, chance: Image.new("RGB", (32, 32), chance.randrange(1 << 24)).save(path))(folder, chance)
+        (folder / "weights.pth").write_bytes(content(chance))
+        return ["rank", str(folder / "photos"), "--models", f"mine=resnet18:{folder / 'weights.pth'}"]
+
+    return arguments
+
+
+HOSTILE: dict[str, Callable[[Path, Random], list[str]]] = {
+    "a folder of empty images": _images(lambda path, chance: path.write_bytes(b"")),
+    "a folder of noise named .png": _images(lambda path, chance: path.write_bytes(chance.randbytes(500))),
+    "a folder of EPS named .png": _images(_eps),
+    "a folder of pipes": _images(lambda path, chance: os.mkfifo(path)),
+    "a folder of links to itself": _images(lambda path, chance: path.symlink_to(".")),
+    "a folder of links to nowhere": _images(lambda path, chance: path.symlink_to("nowhere.png")),
+    "an empty weights file": _weights(lambda chance: b""),
+    "a weights file of text": _weights(lambda chance: b"these are no weights\n" * chance.randrange(1, 99)),
+    "a weights file of noise": _weights(lambda chance: chance.randbytes(5000)),
+    "features of a torn file": _features(lambda path, chance: path.write_bytes(b"PK\x03\x04" + chance.randbytes(99))),
+    "features without labels": _features(lambda path, chance: np.savez(path, features=np.ones((9, 3)))),
+    "features of NaN": _features(
+        lambda path, chance: np.savez(path, features=np.full((9, 3), np.nan), labels=np.arange(9) % 3)
+    ),
+    "features of absurd shapes": _features(
+        lambda path, chance: np.savez(path, features=np.ones((2,) * chance.randrange(3, 9)), labels=np.arange(9))
+    ),
+}
+
+FAULTS: dict[str, tuple[Callable[[Drawn], dict], int]] = {  # kind -> (how one is drawn, its share)
+    "damage": (damage, 25),
+    "delete": (delete, 15),
+    "edit": (edit, 12),
     "folder in the way": (in_the_way, 5),
-    "times": (times_only, 2),
-    "kill": (kill, 15),
+    "folder not writable": (not_writable, 2),
+    "left behind": (leftover, 3),
+    "times": (times_only, 1),
+    "kill": (kill, 12),
     "kill one process": (kill_one_process, 5),
-    "two makes": (crowd, 4),
-    "disk full": (disk_full, 4),
+    "two makes": (two_makes, 3),
+    "disk full": (disk_full, 3),
+    "long path": (long_path, 1),
+    "source": (source, 8),
+    "hostile data": (hostile_data, 5),
 }
 
 
-def judge(copy: Copy, expected: dict[str, str]) -> tuple[str, str]:
-    """Outcome of ``make all`` after a fault, and what it said."""
-    status, output = copy.make()
-    said = [line for line in output.splitlines() if line.startswith("error: ")]
+def draw(copy: Copy, seed: int, n: int) -> list[Fault]:
+    """The faults that follow from a seed."""
+    runs, faults = copy.manifests(), []
+    for number in range(n):
+        chance = Random(f"{seed} {number}")
+        kind = chance.choices(list(FAULTS), [share for _, share in FAULTS.values()])[0]
+        faults.append(Fault(number, kind, **FAULTS[kind][0](Drawn(copy, runs, chance))))
+    return faults
+
+
+# Groups ---------------------------------------------------------------------------------------------------------------
+
+SIZE, DISTURBED = 24, 5  # faults in one group, and how many of them disturb a run
+
+
+def fits(fault: Fault, group: list[Fault]) -> bool:
+    """Can a fault join a group, and no other hide it, nor it another one?
+
+    File faults whose files come of the same run hide each other: one that is seen mends both. Two makes at once have to
+    succeed, so nothing in their group may be refused.
+    """
+    if fault.check or any(other.check for other in group) or len(group) == SIZE:
+        return False
+    if sum(other.disturb is not None for other in [*group, fault]) > DISTURBED:
+        return False
+    for other in group:
+        if {fault.kind, other.kind} & {"two makes"} and (fault.mend or other.mend):
+            return False
+        if fault.owners & other.owners and not (fault.disturb and other.disturb):
+            return False
+    return True
+
+
+def grouped(faults: list[Fault]) -> list[list[Fault]]:
+    """Every fault in the first group that it fits into."""
+    groups: list[list[Fault]] = []
+    for fault in faults:
+        place = next((group for group in groups if fits(fault, group)), None)
+        place.append(fault) if place is not None else groups.append([fault])
+    return groups
+
+
+class Outcome(NamedTuple):
+    outcome: str
+    said: str = ""
+
+
+Runner = Callable[[list[Fault]], dict[Fault, Outcome]]
+
+
+def settle(group: list[Fault], run: Runner) -> Iterator[tuple[Fault, Outcome]]:
+    """The outcome of every fault of a group; where the group is not right, of each half, until one stands alone.
+
+    If both halves are right, the faults are wrong only together, and all are reported so.
+    """
+    outcomes = run(group)
+    if len(group) == 1 or all(one.outcome in RIGHT for one in outcomes.values()):
+        yield from outcomes.items()
+        return
+    middle = len(group) // 2
+    halves = [*settle(group[:middle], run), *settle(group[middle:], run)]
+    if all(one.outcome in RIGHT for _, one in halves):
+        first = next(one for one in outcomes.values() if one.outcome not in RIGHT)
+        halves = [(fault, Outcome("wrong together", f"{first.outcome}: {first.said}")) for fault, _ in halves]
+    yield from halves
+
+
+def run_group(group: list[Fault], copy: Copy, expected: dict[str, str]) -> dict[Fault, Outcome]:
+    """Do all faults of a group to the copy, run make until it neither fails nor refuses, and judge what is there."""
+    if group[0].check:
+        return {group[0]: Outcome(*group[0].check(copy))}
+
+    def all_are(outcome: str, said: str) -> dict[Fault, Outcome]:
+        return dict.fromkeys(group, Outcome(outcome, said.strip()))
+
+    for fault in sorted(group, key=lambda fault: (fault.kind == "times", fault.number)):  # the times are touched last
+        fault.strike(copy)
+    for fault in group:
+        if fault.disturb and (unclear := fault.disturb(copy)):
+            return all_are("hangs" if unclear == "hangs" else "unclear", f"fault {fault.number}: {unclear}")
+    refused: dict[Fault, Outcome] = {}
+    while True:
+        status, output = copy.make()
+        said = [line for line in output.splitlines() if line.startswith("error: ")]
+        if status in (0, 124):
+            break
+        blocking = {f: line for f in group if f.mend and f not in refused for line in said if f.is_named(line)}
+        if not blocking or not said or "Traceback" in output:
+            return all_are("unclear", (said or [output[-300:]])[0])
+        for fault, line in blocking.items():
+            refused[fault] = Outcome("refused in one line", line)
+            fault.mend(copy)
     if status == 124:
-        return "hangs", ""
-    if status:
-        return ("refused in one line" if said and "Traceback" not in output else "unclear"), (said or [output[-200:]])[
-            0
-        ]
-    found = copy.outputs()
+        return all_are("hangs", output[-200:])
+    found = copy.state()
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    return ("wrong", ", ".join(wrong)[:200]) if wrong else ("same bytes", "")
+    if wrong:
+        return all_are("wrong", ", ".join(f"{name} ({found.get(name, 'lost')[:12]})" for name in wrong)[:300])
+    return {fault: refused.get(fault, Outcome("same bytes")) for fault in group}
+
+
+# The campaign ---------------------------------------------------------------------------------------------------------
+
+
+def sources() -> str:
+    """A digest of what is copied."""
+    hasher = hashlib.sha256()
+    for part in PARTS:
+        path = paths.root() / part
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if file.is_file() and not set(NOT_COPIED) & set(file.relative_to(paths.root()).parts):
+                hasher.update(
+                    f"{file.relative_to(paths.root())} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode()
+                )
+    return hasher.hexdigest()
+
+
+def undisturbed(folder: Path) -> Copy | None:
+    """The copy that every fault begins with; made, and timed, unless it is there and of these sources."""
+    done, now = folder / "done.json", sources()
+    if not done.exists() or json.loads(done.read_text())["sources"] != now:
+        print("the smoke profile runs once, undisturbed", flush=True)
+        whole = Copy(folder / "whole")
+        shutil.rmtree(whole.folder, ignore_errors=True)
+        (folder / "rows.json").unlink(missing_ok=True)
+        for part in PARTS:
+            source, ignored = paths.root() / part, shutil.ignore_patterns(*NOT_COPIED)
+            whole.folder.mkdir(parents=True, exist_ok=True)
+            copy = (
+                shutil.copy if source.is_file() else lambda a, b, ignored=ignored: shutil.copytree(a, b, ignore=ignored)
+            )
+            copy(source, whole.folder / part)
+        started = time.monotonic()
+        status, output = whole.make()
+        if status:
+            print(output[-2000:], file=sys.stderr)
+            return None
+        artifacts.write(done, json.dumps({"sources": now, "seconds": time.monotonic() - started}))
+    # A group runs what a cold run runs at most, but on a machine that may be busier by then.
+    return Copy(folder / "whole", limit_s=max(1200, 10 * json.loads(done.read_text())["seconds"]))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
     parser.add_argument(
-        "--n", type=int, default=os.environ.get("FAULTS") or 60, help="faults in all (340 take some hours)"
+        "--n", type=int, default=os.environ.get("FAULTS") or 60, help="faults in all; 340 are a campaign"
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=paths.root() / "build" / "faults")
+    parser.add_argument("--seed", type=int, default=os.environ.get("SEED") or 0, help="other faults, at other times")
+    parser.add_argument("--kinds", default=",".join(FAULTS), help="only these, of the faults that are drawn: a,b")
+    parser.add_argument("--folder", type=lambda name: Path(name).resolve(), default=paths.root() / "build" / "faults")
     options = parser.parse_args()
-    whole, copy = Copy(options.folder / "whole"), Copy(options.folder / "copy")
-    if not (whole.folder / "done").exists():
-        shutil.rmtree(whole.folder, ignore_errors=True)
-        ignored = shutil.ignore_patterns("cache", "results", "__pycache__", ".ipynb_checkpoints", "smoke")
-        for part in ("ncrepro", "bench", "notebooks", "data", "Makefile", "requirements.txt"):
-            source = paths.root() / part
-            (
-                shutil.copytree(source, whole.folder / part, ignore=ignored)
-                if source.is_dir()
-                else shutil.copy(source, whole.folder / part)
-            )
-        status, output = whole.make()
-        if status:
-            print(output[-2000:], file=sys.stderr)
-            return 1
-        (whole.folder / "done").touch()
-    expected = whole.outputs()
-    table = paths.reference("faults") / "faults.csv"
-    rows = pd.read_csv(table).to_dict("records") if table.exists() else []
-    for i in range(options.n):
-        if any(row["seed"] == options.seed and row["fault"] == i for row in rows):
-            continue
-        chance = Random(f"{options.seed} {i}")
-        fault = chance.choices([f for f, _ in FAULTS.values()], [share for _, share in FAULTS.values()])[0]
-        shutil.rmtree(copy.folder, ignore_errors=True)
-        shutil.copytree(whole.folder, copy.folder, symlinks=True)
+    if unknown := set(options.kinds.split(",")) - set(FAULTS):
+        parser.error(f"unknown kind {sorted(unknown)[0]!r}: choose of {', '.join(FAULTS)}")
+    whole = undisturbed(options.folder)
+    if whole is None:
+        return 1
+    expected, copy = whole.state(), Copy(options.folder / "copy", whole.limit_s)
+    record = options.folder / "rows.json"  # beside the copy that they are about
+    rows = json.loads(record.read_text()) if record.exists() else []
+    known = {row["fault"] for row in rows if row["seed"] == options.seed}
+    faults = [fault for fault in draw(whole, options.seed, options.n) if fault.kind in options.kinds.split(",")]
+    left = [fault for fault in faults if fault.number not in known]
+    groups, count, begun, runs = grouped(left), 0, time.monotonic(), 1 + max((row["run"] for row in rows), default=0)
+    last: dict[Fault, tuple[int, float]] = {}  # the run that a fault was last in, and its seconds
+
+    def run(group: list[Fault]) -> dict[Fault, Outcome]:
+        nonlocal runs
         started = time.monotonic()
-        done = fault(copy, chance)
-        outcome, said = judge(copy, expected)
-        if outcome == "refused in one line" and fault is in_the_way:  # nothing else may be mended by hand
-            for path in [p for p in copy.folder.glob("*/*/**/*.*") if p.is_dir() and not any(p.iterdir())]:
-                path.rmdir()
-            again, said_again = judge(copy, expected)
-            outcome, said = (outcome, said) if again == "same bytes" else (again, said_again)
-        unclear = "UNCLEAR" in done or "FAILED" in done
-        rows.append(
-            {
-                "seed": options.seed,
-                "fault": i,
-                "kind": fault.__name__,
-                "what": done,
-                "outcome": "unclear" if unclear else outcome,
-                "said": said,
-                "seconds": round(time.monotonic() - started),
-            }
+        if "hostile data" != group[0].kind:
+            shutil.rmtree(copy.folder, ignore_errors=True)
+            shutil.copytree(whole.folder, copy.folder, symlinks=True)
+            copy.environment["PYTHONPATH"] = str(copy.folder)
+        elif not copy.folder.exists():
+            shutil.copytree(whole.folder, copy.folder, symlinks=True)
+        outcomes = run_group(group, copy, expected)
+        seconds = time.monotonic() - started
+        last.update(dict.fromkeys(group, (runs, round(seconds))))
+        bad = [one for one in outcomes.values() if one.outcome not in RIGHT]
+        news = f"{bad[0].outcome}: {bad[0].said}" if bad else "right"
+        print(
+            f"run {runs}: {len(group)} faults in {seconds:.0f} s, {news} ({count + len(group)} of {len(left)}, "
+            f"{(time.monotonic() - begun) / 60:.0f} min)",
+            flush=True,
         )
-        print(json.dumps(rows[-1]), flush=True)
-        artifacts.write_table(table, pd.DataFrame(rows))
+        runs += 1
+        return outcomes
+
+    for group in groups:
+        for fault, outcome in settle(group, run):
+            number, seconds = last[fault]
+            rows.append(
+                {
+                    "seed": options.seed, "fault": fault.number, "kind": fault.kind, "what": fault.what,
+                    "outcome": outcome.outcome, "said": outcome.said.replace(str(options.folder), ""),
+                    "run": number, "seconds_of_run": seconds,
+                }
+            )  # fmt: skip
+        count += len(group)
+        artifacts.write(record, json.dumps(rows, indent=1))
     frame = pd.DataFrame(rows)
+    if frame.empty:
+        print("no fault was asked for")
+        return 0
+    frame = frame.sort_values(["seed", "fault"])
+    artifacts.write_table(paths.reference("faults") / "faults.csv", frame)
     print(frame.groupby(["kind", "outcome"]).size().unstack(fill_value=0).to_string())
-    return int(frame["outcome"].isin(["wrong", "hangs", "unclear"]).any())
+    return int(not frame["outcome"].isin(RIGHT).all())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ OF_RANK = dict.fromkeys(
     "n_bootstrap": int,
 }
 KNOWN = (
-    *("PROFILE", "PYTHON", "BASE_PYTHON", "REPETITIONS", "FAULTS", "REFRESH", "LAB_OPTIONS"),
+    *("PROFILE", "PYTHON", "BASE_PYTHON", "REPETITIONS", "FAULTS", "SEED", "REFRESH", "LAB_OPTIONS"),
     *("NCREPRO_DATA", "NCREPRO_LOADERS", "NCREPRO_ROOT", "NCREPRO_ARITHMETIC", "NCREPRO_CLUSTER"),
     *(name.upper() for name in (*OF_RANK, "out")),
 )
