@@ -129,7 +129,13 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
     from traitlets.config import Config
 
     class Manager(AsyncKernelManager):
-        """Ends a kernel by asking it to, and not by interrupting it first, which an idle kernel tells as an error."""
+        """Ends a kernel by asking it to, and not by interrupting it first, which an idle kernel tells as an error; what
+        a kernel prints of its own end stands in a file beside its sockets.
+        """
+
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **options) -> None:
+            with open(folder / "kernel.txt", "w") as said:
+                await super()._async_launch_kernel(kernel_cmd, **{**options, "stderr": said})
 
         async def _async_interrupt_kernel(self) -> None:
             if not self.shutting_down:
@@ -155,13 +161,21 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
             raise NotebookFailed(
                 f"{notebook.name}: {error.ename}: {error.evalue} (traceback in {paths.relative(failed)})"
             ) from None
-        except DeadKernelError:
+        except RuntimeError as error:
+            if not isinstance(error, DeadKernelError) and "Kernel died" not in str(error):  # the second as it starts
+                raise
             raise NotebookFailed(
                 f"{notebook.name}: its process was killed, most often for lack of memory; what it finished is kept: "
-                "free some memory, "
-                "and run make again"
+                f"free some memory, and run make again{_last_words(folder / 'kernel.txt')}"
             ) from None
         artifacts.write(output, tidy(json.loads(partial.read_text(encoding="utf-8"))))
+
+
+def _last_words(said: Path) -> str:
+    """The last line that a kernel has printed, in brackets; empty if it printed nothing."""
+    lines = said.read_text(encoding="utf-8", errors="replace").split("\n") if said.exists() else []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f" (it said: {last[:200]})" if last else ""
 
 
 @contextmanager
