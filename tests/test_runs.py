@@ -193,6 +193,16 @@ def test_a_process_that_is_killed_is_one_clear_line_and_leaves_nothing_behind(ma
     assert not list((made / "build/smoke").glob("08_dies*.ipynb"))
 
 
+def test_a_process_that_dies_as_it_starts_is_one_clear_line_with_its_last_words(made, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nsys.stderr.write('no room left')\nsys.stderr.flush()\nos._exit(1)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (made / "notebooks" / "08_dies.ipynb").write_text(notebook("profile = None", "1 + 1"))
+    with pytest.raises(runs.NotebookFailed, match="08_dies.ipynb: its process was killed.*it said: no room left"):
+        runs.run("08_dies", profiles.load())
+
+
 def test_two_processes_make_a_run_once(made):
     (made / "notebooks" / "09_slow.ipynb").write_text(notebook("profile = None", "import time; time.sleep(2)"))
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
