@@ -23,7 +23,7 @@ from ...extraction.devices import cuda_or_cpu
 from ...extraction.samples import Captioned
 from ...store.artifacts import Arrays
 from .. import features, models, training
-from ..datasets import characters
+from ..datasets import captioned
 from ..models import text as text_models
 from ..recipes import PAIR
 from . import classification, standard_error, text
@@ -32,17 +32,17 @@ from .optimise import Recipe, descend
 PARTS = ("images", "texts")
 ARCHITECTURES = tuple(map(PAIR.join, product(classification.ARCHITECTURES, text.ARCHITECTURES)))
 LOSSES = ("cross_entropy",)  # of the encoders' pre-training
-DATASETS = (*characters.NAMES, *map(PAIR.join, product(classification.DATASETS, text.DATASETS)))
+DATASETS = (*captioned.NAMES, *map(PAIR.join, product(classification.DATASETS, text.DATASETS)))
 
 
 def reader(name: str) -> ModuleType | None:
     """The module that draws a target; sources are read where the encoders are trained."""
-    return None if PAIR in name else characters
+    return None if PAIR in name else captioned
 
 
 def load(name: str, split: str, max_per_class: int | None = None) -> Captioned:
     """A target's split ("train" or "test"), with at most ``max_per_class`` items of each class."""
-    data = characters.load(name, split)
+    data = captioned.load(name, split)
     return data if max_per_class is None else data.limited(max_per_class)
 
 
