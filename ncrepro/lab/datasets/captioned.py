@@ -26,7 +26,7 @@ from .builtin import real
 from .builtin.glyphs import Glyphs, characters_of
 from .builtin.scene import generator, sensor
 
-# Digits, and facts about numbers ---------------------------------------------------------------------------------------
+# Digits, and facts about numbers --------------------------------------------------------------------------------------
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _KINDS = {
@@ -45,7 +45,7 @@ FACTS = {  # what is said -> the numbers of which it is true, three or more
 
 
 def _numbers(split: str) -> Captioned:
-    digits, rng = real.digits(split).limited(8 if split == "train" else 30), generator("numbers", split)
+    digits, rng = real.digits(split).limited(12 if split == "train" else 30), generator("numbers", split)
     texts = []
     for k in digits.labels:
         true = [fact for fact, numbers in FACTS.items() if k in numbers]
