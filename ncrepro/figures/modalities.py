@@ -1,5 +1,7 @@
 """The figures of `27_modalities`."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -12,6 +14,7 @@ from ..lab.experiment import Experiment
 from ..lab.recipes import PAIR
 from ..lab.tasks import modalities
 from ..ranking import resampling
+from ..ranking.normalised import varies
 from ..ranking.verdicts import Verdict, above, every, exact, positive
 from . import charts, examples, multi_source, style
 from .findings import FACE_METHODS, beats, ranking_table, told_on_targets
@@ -22,6 +25,7 @@ ASKED = ["ncti", "face"]  # what this compendium is about
 RIVALS = ["static_baseline", "linear_probe"]
 SHOWN = [*FACE_METHODS, "ncti", "linear_probe", "alone", "static_baseline", "source_accuracy", "n_parameters"]
 COLUMNS = {"accuracy": "side by side", "late": "late"}  # of accuracies.csv -> way of fusing
+_COLOURS = dict(zip(("images", "texts", *COLUMNS, "without_images", "without_texts"), style.COLOURS, strict=False))
 LACKING = {"without_texts": "images", "without_images": "texts"}  # tested without one -> the modality that is left
 
 
@@ -96,15 +100,15 @@ def modalities_accuracies(profile: str) -> Checked:
 
 
 def _strips(profile: str, columns: list[str], title: str) -> Figure:
-    """Accuracies of all pairs, a panel for each target and a strip for each column; the lines join the means."""
+    """Accuracies of all pairs, a panel for each target and a strip for each column."""
     table, targets = accuracies(profile), Experiment(POOL, profile).pool.targets
     drawn, axes = plt.subplots(1, len(targets), figsize=(style.PAGE, 2.3), squeeze=False, sharey=True)
     for ax, target in zip(axes[0], targets, strict=True):
         part = table.xs(target, level="target")[columns]
         shift = np.linspace(-0.18, 0.18, len(part))
         for x, column in enumerate(columns):
-            ax.plot(x + shift, part[column], "o", ms=3.5, alpha=0.75, color=style.COLOURS[x % 4], mec="none")
-        ax.plot(part.mean(), "D-", color="0.25", ms=4, lw=0.9, label="mean over pairs")
+            ax.plot(x + shift, part[column], "o", ms=3.5, alpha=0.75, color=_COLOURS[column], mec="none")
+        ax.plot(part.mean().to_numpy(), "D", color="0.25", ms=4, label="mean over pairs")
         n_classes = modalities.load(target, "test").n_classes
         ax.axhline(100 / n_classes, color="0.6", lw=0.9, ls=":", label="by chance")
         ax.set_xticks(range(len(columns)), [_said(column).replace(" ", "\n", 1) for column in columns])
@@ -192,7 +196,8 @@ def by_features(profile: str | None) -> dict[str, pd.DataFrame]:
 
 
 def _together(profile: str) -> tuple[str, Verdict]:
-    study, table = Experiment(POOL, profile), measured.measure(profile).query("metric in @ASKED")
+    study = Experiment(POOL, profile)
+    table = study.read("by_features").query("metric in @ASKED")
     table = table[table["features"].isin([SIDE_BY_SIDE, measured.ADDED])]
     named = table.assign(metric=table["metric"] + "|" + table["features"]).drop(columns="features")
     found, verdicts = [], []
@@ -217,7 +222,10 @@ def _together(profile: str) -> tuple[str, Verdict]:
     "and of the texts alone, added",
 )
 def modalities_features(profile: str) -> Checked:
-    panels = {f"judged by pairs that are fused {truth}": table for truth, table in by_features(profile).items()}
+    panels = {
+        f"judged by pairs that are fused {truth}": table.rename(columns=lambda name: fill(name, 11))
+        for truth, table in by_features(profile).items()
+    }
     title = "Of which features should a score be computed?"
     return charts.correlation_heatmap(panels, title), *_together(profile)
 
@@ -227,22 +235,22 @@ def order_kept(profile: str | None) -> pd.DataFrame:
 
     Weighted Kendall between the scores at a scale and those at scale 1, mean over targets.
     """
-    scores = measured.measure(profile).query("metric in @SCORED").set_index(["features", "metric", "target", "model"])
-    rows = {}
-    for metric in SCORED:
-        usual = scores.loc[SIDE_BY_SIDE, "score"][metric].unstack("target")
+    study = Experiment(POOL, profile)
+    scores, rows = study.read("by_features").query("metric in @SCORED"), {}
+    for metric, group in scores.groupby("metric"):
+        by_scale = {name: part.pivot(index="model", columns="target", values="score")
+                    for name, part in group.groupby("features")}  # fmt: skip
+        usual = by_scale[SIDE_BY_SIDE]
         rows[metric] = {
-            scale: ranking.agreement(
-                scores.loc[name, "score"][metric].rename("score").reset_index().assign(metric=metric), usual
-            )["weighted_kendall"].mean()
+            scale: np.mean([ranking.weighted_kendall(by_scale[name][t], usual[t]) for t in usual if varies(usual[t])])
             for scale, name in SCALED.items()
         }
-    return pd.DataFrame(rows).T
+    return pd.DataFrame(rows).T.loc[list(SCORED)]
 
 
 def alphas(profile: str | None) -> pd.DataFrame:
     """NCTI's shrinkage of each pair on each target (rows), by the scale of the text features (columns)."""
-    table = measured.measure(profile).query("metric == 'alpha'")
+    table = Experiment(POOL, profile).read("by_features").query("metric == 'alpha'")
     return table.pivot(index=["model", "target"], columns="features", values="score")[list(SCALED.values())].set_axis(
         list(SCALED), axis=1
     )
@@ -273,7 +281,7 @@ def modalities_scale(profile: str) -> Checked:
         y = part.to_numpy()
         x = np.arange(y.shape[1])[None] + np.linspace(-0.12, 0.12, len(y))[:, None]
         right.plot(x.ravel(), y.ravel(), "o", ms=3, alpha=0.7, mec="none", label=target)
-    right.set(yscale="log", ylabel="NCTI's shrinkage $\\alpha$", title="How much NCTI shrinks, a dot per pair")
+    right.set(yscale="log", ylabel="shrinkage $\\alpha$", title="NCTI, a dot for each pair")
     for ax in (left, right):
         ax.set_xticks(range(len(SCALED)), [f"× {scale:g}" for scale in SCALED])
         ax.set_xlabel("scale of the text features")

@@ -66,13 +66,13 @@ def terms(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
 
 
 def shrinkage(data: metrics.Samples) -> float:
-    r""":math:`\alpha = \max(\exp(-\sum_{i \le 32} \lambda_i), 10^{-10})`, NCTI Eq. 13 as released: see `metrics.ncti`."""
+    r"""NCTI's :math:`\alpha = \max(\exp(-\sum_{i \le 32} \lambda_i), 10^{-10})`, Eq. 13 as released."""
     variances, _ = data.components()
     return float(max(np.exp(-variances[:SHRINKAGE_EIGENVALUES].sum()), SHRINKAGE_FLOOR))
 
 
 def measure(profile: str | None) -> pd.DataFrame:
-    """Scores of all pairs under ``FEATURES``, also added: (features, model, target, metric, score). Written.
+    """Scores of all pairs under ``FEATURES``, also added: (features, model, target, metric, score), written.
 
     A metric's score is its total over the pool. ``alpha`` stands among the metrics. In `ADDED` the scores of the images
     alone and of the texts alone are min-max normalised over the pool, and added.
@@ -94,11 +94,12 @@ def _measured(study: Experiment) -> pd.DataFrame:
 
 
 def judged(profile: str | None) -> pd.DataFrame:
-    """How well the scores of `measure` rank the pairs: (truth, features, metric, target, weighted_kendall).
+    """How well the scores that `measure` wrote rank the pairs: (truth, features, metric, target, weighted_kendall).
 
     ``truth``: by which accuracies they are judged, those of pairs that were fine-tuned ``side by side`` or ``late``.
     """
-    study, scores = Experiment(POOL, profile), measure(profile).query("metric != 'alpha'")
+    study = Experiment(POOL, profile)
+    scores = study.read("by_features").query("metric != 'alpha'")
     tables = [
         ranking.agreement(scores, study.ranked(subset)[1], by=("features", "metric")).assign(truth=truth)
         for truth, subset in TRUTHS.items()

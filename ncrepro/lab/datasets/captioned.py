@@ -45,7 +45,7 @@ FACTS = {  # what is said -> the numbers of which it is true, three or more
 
 
 def _numbers(split: str) -> Captioned:
-    digits, rng = real.digits(split).limited(12 if split == "train" else 30), generator("numbers", split)
+    digits, rng = real.digits(split).limited(12 if split == "train" else 60), generator("numbers", split)
     texts = []
     for k in digits.labels:
         true = [fact for fact, numbers in FACTS.items() if k in numbers]
