@@ -223,7 +223,7 @@ def _together(profile: str) -> tuple[str, Verdict]:
 )
 def modalities_features(profile: str) -> Checked:
     panels = {
-        f"judged by pairs that are fused {truth}": table.rename(columns=lambda name: fill(name, 11))
+        f"judged by pairs that are fused {truth}": table.rename(columns=lambda name: fill(name, 9))
         for truth, table in by_features(profile).items()
     }
     title = "Of which features should a score be computed?"
