@@ -1,7 +1,7 @@
 """Pictures with a text each, offline: items of two modalities, in which neither says everything.
 
 ======= ======= ======================================================================================================
-numbers 10      a handwritten digit (scikit-learn's), and two facts about the number that are true of others, too
+numbers 10      a handwritten digit (scikit-learn's), and two facts about the number, each true of three or more
 symbols 5       which kind of symbol: arrow, box drawing, operator, shape, sign; a character, and one word of its
                 Unicode name, none of those that say the kind
 ======= ======= ======================================================================================================
