@@ -277,7 +277,7 @@ def test_every_objective_trains_its_encoder(name):
     before = [p.clone() for p in objective.encoder.parameters()]
     history = objectives.fit(objective, images(), objectives.Recipe(epochs=2, batch_size=8, learning_rate=0.01), seed=0)
     assert all(not torch.equal(p, old) for p, old in zip(objective.encoder.parameters(), before, strict=True))
-    assert [epoch["epoch"] for epoch in history] == [1, 2]
+    assert len(history) == 2 and all(map(math.isfinite, history))
     assert not objective.training
 
 

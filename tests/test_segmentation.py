@@ -22,11 +22,11 @@ from ncrepro.commands import cli as pipeline
 from ncrepro.extraction import last_layer
 from ncrepro.figures import index
 from ncrepro.figures import segmentation as gallery
-from ncrepro.lab import profiles, recipes
+from ncrepro.lab import optimise, profiles, recipes
 from ncrepro.lab.datasets import local, scenes, segmentation_folders
 from ncrepro.lab.experiment import Experiment
 from ncrepro.lab.models import segmentation as models
-from ncrepro.lab.tasks import optimise, segmentation
+from ncrepro.lab.tasks import segmentation, steps
 from ncrepro.store import paths
 
 matplotlib.use("agg")
@@ -221,8 +221,8 @@ def test_what_cannot_be_built_is_refused(name, n_classes, message):
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_by_a_power():
-    recipe = optimise.Recipe(epochs=1, batch_size=1, learning_rate=0.5, warmup=0.2, power=0.9)
-    rates = optimise.learning_rates(recipe, 10)
+    recipe = recipes.Polynomial(epochs=1, batch_size=1, learning_rate=0.5, warmup=0.2, power=0.9)
+    rates = optimise.learning_rates(recipe, 10, optimise.polynomial(recipe.power))
     np.testing.assert_allclose(rates, [0.25, 0.5] + [0.5 * (1 - t / 8) ** 0.9 for t in range(8)])
 
 
@@ -232,13 +232,13 @@ def test_steps_go_down_and_the_next_loss_is_asked_for_after_the_step(optimiser):
     nn.init.ones_(line.weight)
     seen = []
 
-    def losses():
-        for _ in range(8):
+    def losses(epoch):
+        for _ in range(4):
             seen.append(line.weight.item())
             yield (line.weight**2).sum()
 
-    recipe = optimise.Recipe(epochs=2, batch_size=1, learning_rate=0.05, optimiser=optimiser)
-    history = optimise.descend(line, losses(), 8, recipe)
+    recipe = recipes.Polynomial(epochs=2, batch_size=1, learning_rate=0.05, optimiser=optimiser)
+    history = steps.descend(line, recipe, 0, 4, losses)
     assert seen == sorted(seen, reverse=True) and len(set(seen)) == 8
     assert history == pytest.approx([np.mean(np.square(seen[:4])), np.mean(np.square(seen[4:]))], rel=1e-5)
     assert not line.training
@@ -247,15 +247,15 @@ def test_steps_go_down_and_the_next_loss_is_asked_for_after_the_step(optimiser):
 def test_gradients_are_clipped():
     line = nn.Linear(1, 1, bias=False)
     before = line.weight.item()
-    recipe = optimise.Recipe(1, 1, learning_rate=1.0, optimiser="sgd", weight_decay=0, warmup=0, clip=0.25)
-    optimise.descend(line, [1000 * line.weight.sum()], 1, recipe)
+    recipe = recipes.Polynomial(1, 1, learning_rate=1.0, optimiser="sgd", weight_decay=0, warmup=0, clip=0.25)
+    steps.descend(line, recipe, 0, 1, lambda epoch: [1000 * line.weight.sum()])
     assert before - line.weight.item() == pytest.approx(0.25, rel=1e-4)
 
 
 def test_a_loss_that_is_not_finite_is_reported():
     line = nn.Linear(1, 1)
     with pytest.raises(FloatingPointError, match="lower the learning rate or clip"):
-        optimise.descend(line, [line.weight.sum() * float("nan")], 1, optimise.Recipe(1, 1, 0.1))
+        steps.descend(line, recipes.Polynomial(1, 1, 0.1), 0, 1, lambda epoch: [line.weight.sum() * float("nan")])
 
 
 @pytest.mark.parametrize(
@@ -266,14 +266,14 @@ def test_a_loss_that_is_not_finite_is_reported():
 )  # fmt: skip
 def test_a_recipe_that_makes_no_sense_is_refused(field, value, message):
     with pytest.raises(ValueError, match=message):
-        optimise.Recipe(**RECIPE | {field: value})
+        recipes.Polynomial(**RECIPE | {field: value})
 
 
 def test_training_learns_and_is_the_same_twice(street):
     states, histories = [], []
     for _ in range(2):
         network = models.build("pspnet_resnet18", 7, seed=0)
-        histories.append(segmentation.fit(network, street, optimise.Recipe(**RECIPE | {"epochs": 4}), seed=0))
+        histories.append(segmentation.fit(network, street, recipes.Polynomial(**RECIPE | {"epochs": 4}), seed=0))
         states.append(network.state_dict())
     assert histories[0] == histories[1] and histories[0][-1] < 0.8 * histories[0][0]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -530,7 +530,7 @@ def test_a_network_is_trained_from_the_folders(place, monkeypatch):
     monkeypatch.setattr(segmentation_folders.Folder, "loaders", 0)
     data = segmentation_folders.load("sbu_shadow", "train")
     network = models.build("pspnet_resnet18", 2, seed=0)
-    history = segmentation.fit(network, data, optimise.Recipe(1, 1, 1e-3, optimiser="sgd"), seed=0)
+    history = segmentation.fit(network, data, recipes.Polynomial(1, 1, 1e-3, optimiser="sgd"), seed=0)
     assert np.isfinite(history).all()
     assert 0 <= segmentation.evaluate(network, data)["accuracy"] <= 100
 

@@ -104,7 +104,7 @@ def runs_named(*starts: str) -> set[str]:
 
 CHANGES = {
     "nothing": ("README.md", "", "", set(), {""}),
-    "a comment": ("ncrepro/lab/training.py", "model.train()", "model.train()  # weights move", set(), {""}),
+    "a comment": ("ncrepro/lab/training.py", "draws = torch", "# in order\n    draws = torch", set(), {""}),
     "a docstring": ("ncrepro/lab/losses.py", '"""', '"""Words. ', set(), {""}),
     "one figure": (
         "ncrepro/figures/supervised.py",
@@ -122,8 +122,8 @@ CHANGES = {
     ),
     "what trains images": (
         "ncrepro/lab/training.py",
-        "model.train()",
-        "model.train(True)",
+        'mode="reflect"',
+        'mode="replicate"',
         {"10_train_pool--supervised", "10_train_pool--selfsupervised"},
         {"10_train_pool--text", "10_train_pool--segmentation", "03"},
     ),

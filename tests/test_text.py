@@ -395,7 +395,7 @@ def test_every_variant_learns_and_is_the_same_twice(name, small):
     data, states = docstrings.load("sections_numpy", "train"), []
     for _ in range(2):
         network = models.build(name, data.n_classes, seed=0)
-        history = text.fit(network, name, data, text.Recipe(**RECIPE | {"epochs": 8}), seed=0)
+        history = text.fit(network, data, text.Recipe(**RECIPE | {"epochs": 8}), seed=0)
         states.append(network.state_dict())
     assert history[-1] < 0.9 * history[0]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -406,7 +406,7 @@ def test_a_pretrained_network_comes_back_as_it_was(name, small):
     arrays = text.pretrain(spec(name))
     assert arrays["n_classes"] == 7 and arrays["n_features"] == 64 and 0 <= arrays["accuracy"] <= 100
     network = text.restore(spec(name), arrays)
-    assert text.accuracy(network, name, docstrings.load("sections_numpy", "test")) == arrays["accuracy"]
+    assert text.evaluate(network, docstrings.load("sections_numpy", "test"))["accuracy"] == arrays["accuracy"]
 
 
 def test_what_the_metrics_see_are_the_inputs_of_the_classifier(small):
@@ -611,8 +611,8 @@ def test_a_network_is_fine_tuned_from_a_checkpoint(tmp_path, monkeypatch):
     data = Texts("t", "train", texts, labels, ("a", "b"))
     assert models.tokenize("chinese_nezha", data.texts).shape == (16, 128)
     network = models.build("chinese_nezha", 2, seed=0)
-    history = text.fit(network, "chinese_nezha", data, text.Recipe(epochs=2, batch_size=4, learning_rate=1e-3), seed=0)
-    assert np.isfinite(history).all() and 0 <= text.accuracy(network, "chinese_nezha", data) <= 100
+    history = text.fit(network, data, text.Recipe(epochs=2, batch_size=4, learning_rate=1e-3), seed=0)
+    assert np.isfinite(history).all() and 0 <= text.evaluate(network, data)["accuracy"] <= 100
 
 
 def test_the_papers_profile_runs_on_small_stand_ins_for_its_data_and_checkpoints(place, root, tmp_path, monkeypatch):

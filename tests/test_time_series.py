@@ -249,7 +249,7 @@ def test_training_takes_the_loss_down_and_is_the_same_every_time():
     networks = [models.build("fcn", 24, seed=0) for _ in range(2)]
     history, again = (task.fit(network, data, recipe, seed=0) for network in networks)
     assert history == again and history[-1] < 0.8 * history[0]
-    assert task.accuracy(networks[0], data) > 100 / 12  # twice what guessing reaches
+    assert task.evaluate(networks[0], data)["accuracy"] > 100 / 12  # twice what guessing reaches
 
 
 def test_a_network_of_one_channel_is_fine_tuned_for_twelve():
@@ -271,7 +271,7 @@ def test_without_a_source_the_first_weights_stay():
 
 
 def test_a_source_of_several_channels_is_refused():
-    with pytest.raises(ValueError, match="japanese_vowels has 12 channels; allowed is a source with one"):
+    with pytest.raises(ValueError, match="japanese_vowels has 12 channels; allowed is 1: a source has one"):
         task.pretrain(spec(source=datasets.SPEECH))
 
 

@@ -208,7 +208,7 @@ def loss(name: str) -> Iterable:
     network = models.build("resnet50", N_CLASSES, seed=0)
     history = training.fit(network, x, y, training.Recipe(2, 24, 0.1), seed=0, loss=name)
     extracted = features.extract(losses.adapt(network, name), x)
-    return (*network.state_dict().values(), *extracted, [epoch["loss"] for epoch in history])
+    return (*network.state_dict().values(), *extracted, history)
 
 
 def selfsupervised(objective: str) -> Iterable:
@@ -241,8 +241,8 @@ def segmentation() -> Iterable:
     """Training on scenes, pixels as samples, and what is measured."""
     from ..lab.datasets.scenes import Scenes
     from ..lab.models import segmentation as networks
+    from ..lab.recipes import Polynomial as Recipe
     from ..lab.tasks import segmentation as task
-    from ..lab.tasks.optimise import Recipe
 
     rng = np.random.default_rng(0)
     masks = np.kron(rng.integers(0, 4, (16, 6, 6)), np.ones((8, 8), int)).astype(np.uint8)  # (16, 48, 48)
@@ -261,9 +261,10 @@ def text(architecture: str) -> Iterable:
     """Two steps in the batches of the pre-training, two in those of the fine-tuning, and the features."""
     import torch
 
+    from ..lab import optimise
     from ..lab.models import text as networks
+    from ..lab.recipes import Polynomial as Recipe
     from ..lab.tasks import text as task
-    from ..lab.tasks.optimise import Recipe, descend
 
     rng = np.random.default_rng(0)
     tokens = torch.from_numpy(rng.integers(3, networks.VOCABULARY, (64, networks.ARCHITECTURES[architecture].length)))
@@ -276,8 +277,9 @@ def text(architecture: str) -> Iterable:
         torch.manual_seed(0)
         for size, rate in ((32, 0.003), (16, 0.002)):
             batches = zip(tokens.split(size)[:2], labels.split(size)[:2], strict=True)
-            steps = (objective(network, task._cut(batch), truth) for batch, truth in batches)
-            descend(network, steps, 2, Recipe(1, size, rate, weight_decay=0.01, power=1.0))
+            losses = (objective(network, task._cut(batch), truth) for batch, truth in batches)
+            recipe = Recipe(1, size, rate, weight_decay=0.01, power=1.0)
+            optimise.descend(network, recipe, 2, [losses].__getitem__, torch.optim.AdamW, optimise.polynomial(1.0))
             last_layer.replace(network, N_CLASSES, seed=0)
     with torch.inference_mode():
         return (*network.state_dict().values(), network.features(task._cut(tokens)))
@@ -287,8 +289,8 @@ def time_series(architecture: str) -> Iterable:
     """Two steps in the batches of the pre-training, two in those of the fine-tuning for speech, and the features."""
     from ..extraction.samples import Series
     from ..lab.models import time_series as networks
+    from ..lab.recipes import Polynomial as Recipe
     from ..lab.tasks import time_series as task
-    from ..lab.tasks.optimise import Recipe
 
     rng = np.random.default_rng(0)
 

@@ -19,7 +19,6 @@ AFTER = {
     "01_neural_collapse": ("10_train_pool--supervised",),  # follows models of that pool
     "21_selfsupervised": ("20_supervised",),  # compares with that pool's scores
 }
-TIMED = "33_cost"  # runs when nothing else does
 
 
 class Run(NamedTuple):
@@ -71,9 +70,8 @@ def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
     for name, others in AFTER.items():
         if named.get(name) in before:
             before[named[name]] += tuple(named[other] for other in others if named.get(other) in before)
-    for name in (TIMED, *(name for name in names if name[0] == "9")):
-        if name in names:
-            before.pop(Run(name), None)
+    for name in names:
+        if name[0] == "9":
             before[Run(name)] = tuple(before)  # last of all
     return before
 

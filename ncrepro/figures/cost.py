@@ -101,7 +101,7 @@ def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -
                 line.what, (line.seconds, 0.01), (away, 0), va="bottom", rotation=90, size=6.5, color="0.35", **where
             )
             before = line.seconds
-        ax.set(xscale="log", xlabel="seconds to score the pool, one thread", title=f"{label(pool)} pool")
+        ax.set(xscale="log", xlabel="processor seconds to score the pool", title=f"{label(pool)} pool")
     axes[0, 0].set_ylabel("mean weighted Kendall $\\tau_w$ over targets")
     handles = [plt.Line2D([], [], color=colour, marker=marker, ls="", ms=6) for colour, marker in looks.values()]
     fills = [plt.Line2D([], [], color="0.3", mfc=face, marker="o", ls="", ms=6) for face in ("0.3", "white")]

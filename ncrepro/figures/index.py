@@ -84,6 +84,11 @@ class Shown(style.Described):
         return f"{drawn_by}\n\n{self.finding}" if self.entry.claim else drawn_by
 
     @property
+    def result(self) -> tuple[str, str]:
+        """What is found of the claim, and the verdict; both empty where there is no claim."""
+        return self.found, "" if self.verdict is None else str(self.verdict)
+
+    @property
     def finding(self) -> str:
         """Verdict, claim and what is found, in Markdown."""
         return f"**{self.verdict.word.capitalize()}**: {self.entry.claim}. Found: {self.found}."
@@ -103,9 +108,14 @@ def figure(shows: str, claim: str = "") -> Callable:
     def enter(draw: Callable) -> Callable[[str], Shown]:
         @wraps(draw)
         def show(profile: str) -> Shown:
-            drawn = draw(profile)
-            drawn, *judged = drawn if claim else (drawn,)
-            shown = Shown(drawn, shows, entry, *judged)
+            with trace.watching() as facts:
+                drawn = draw(profile)
+                drawn, *judged = drawn if claim else (drawn,)
+                shown = Shown(drawn, shows, entry, *judged)
+                if trace.is_on():  # a run keeps what it draws, so that no figure is drawn twice
+                    style.save(drawn, entry.name, paths.figures(profile))
+            if trace.is_on():
+                manifest.save(*_record(entry, profile), facts, result=shown.result)
             if claim:
                 _FINDINGS[entry.name] = shown.finding
             return shown
@@ -165,22 +175,20 @@ def _save(profile: str, name: str) -> tuple[str, tuple[str, str]]:
     style.use()
     everything()
     entry = _ENTRIES[name]
-    record = paths.build(profile) / "figures" / f"{name}.json"
-    asked = {"code": fingerprint.of(fingerprint.root(entry.draw), fingerprint.root(_draw), stops=())}
+    record, asked = _record(entry, profile)
     if trace.is_on() and manifest.why_again(record, asked) is None:
         return name, tuple(manifest.load(record)["result"])
-    with trace.watching() as facts:
-        found = _draw(entry, profile)
-    if trace.is_on():
-        manifest.save(record, asked, facts, result=found)
-    return name, found
-
-
-def _draw(entry: Entry, profile: str) -> tuple[str, str]:
     shown = entry.draw(profile)
-    style.save(shown.figure, entry.name, paths.figures(profile))
+    if not trace.is_on():
+        style.save(shown.figure, name, paths.figures(profile))
     plt.close(shown.figure)
-    return shown.found, "" if shown.verdict is None else str(shown.verdict)
+    return name, shown.result
+
+
+def _record(entry: Entry, profile: str) -> tuple[Path, dict]:
+    """The file that says what a figure rests on, and the code that draws it."""
+    code = fingerprint.of(fingerprint.root(entry.draw), fingerprint.root(style.save), stops=())
+    return paths.build(profile) / "figures" / f"{entry.name}.json", {"code": code}
 
 
 def as_markdown(index: pd.DataFrame, folder: str = "") -> str:

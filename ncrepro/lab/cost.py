@@ -37,8 +37,8 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
 
     Returns
     -------
-    DataFrame (implementation, metric, runs, seconds, cpu_seconds, difference, error, weighted_kendall)
-        ``runs``: feature sets that were timed; ``seconds``: wall-clock time of all models and targets, as many times
+    DataFrame (implementation, metric, runs, seconds, difference, error, weighted_kendall)
+        ``runs``: feature sets that were timed; ``seconds``: processor time of all models and targets, as many times
         the mean over runs; ``error``: its standard error, as a share; ``difference``: largest relative difference of a
         plain score from this package's; ``weighted_kendall``: mean over targets, NaN for ``all_scores``, which is all
         metrics at once with their statistics shared.
@@ -55,16 +55,16 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
         for pair in progress.through(pairs, f"{study.pool.name}: time the metrics", len(pairs)):
             values = {}
             for (implementation, metric), call in _calls(study.features_of(*pair), plain).items():
-                started, cpu_started = time.perf_counter(), time.process_time()
+                started = time.process_time()
                 values[implementation, metric] = call()
-                spent = {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - cpu_started}
-                rows.append({"implementation": implementation, "metric": metric, "runs": 1, **spent})
+                spent = time.process_time() - started
+                rows.append({"implementation": implementation, "metric": metric, "runs": 1, "seconds": spent})
                 if implementation == PLAIN:
                     rows[-1]["difference"] = relative_difference(values[PLAIN, metric], values[OURS, metric])
-    columns = {"runs": "sum", "seconds": "mean", "cpu_seconds": "mean", "difference": "max"}
+    columns = {"runs": "sum", "seconds": "mean", "difference": "max"}
     by_call = pd.DataFrame(rows).groupby(["implementation", "metric"], sort=False)
     table = by_call.agg(columns).assign(error=by_call["seconds"].sem() / by_call["seconds"].mean()).reset_index()
-    table[["seconds", "cpu_seconds"]] *= len(everything)
+    table["seconds"] *= len(everything)
     average = study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
     table["weighted_kendall"] = table["metric"].map(average)
     return study.write("seconds_cost", table)

@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -233,6 +234,11 @@ def _read(path: Path) -> Any:
         raise ValueError(f"byte {error.start + 1} is not UTF-8; save the file as UTF-8 text") from None
     except OSError as error:
         raise OSError(f"{path.name} cannot be read: {error.strerror}") from None
+    return _parse(text)
+
+
+@cache  # a notebook asks for its profile dozens of times
+def _parse(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:

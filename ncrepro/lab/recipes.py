@@ -31,7 +31,7 @@ class Momentum(_Checked):
     epochs, batch_size : int
         Passes over the images; images per step. What does not fill a batch at an epoch's end is left out.
     learning_rate : float
-        The peak of the schedule, see `ncrepro.lab.training.learning_rates`.
+        The peak of the schedule, see `ncrepro.lab.optimise.learning_rates`.
     momentum, weight_decay : float
     warmup : float
         Share of all steps over which the learning rate rises.
@@ -60,7 +60,7 @@ class Unlabelled(_Checked):
     epochs, batch_size : int
         Passes over the images; images per step. What does not fill a batch at an epoch's end is left out.
     learning_rate : float
-        The peak of the schedule, see `ncrepro.lab.training.learning_rates`.
+        The peak of the schedule, see `ncrepro.lab.optimise.learning_rates`.
     weight_decay : float
     warmup : float
         Share of all steps over which the learning rate rises.
@@ -85,7 +85,7 @@ class Polynomial(_Checked):
     epochs, batch_size : int
         Passes over the data; examples per step. What does not fill a batch at an epoch's end is left out.
     learning_rate : float
-        The peak of the schedule, see `ncrepro.lab.tasks.optimise.learning_rates`.
+        The peak of the schedule, see `ncrepro.lab.optimise.learning_rates`.
     optimiser : {"adamw", "sgd"}
         AdamW (Loshchilov & Hutter, 2019), or gradient descent with momentum 0.9.
     weight_decay : float

@@ -1,25 +1,16 @@
 """Pre-train a network on a source, fine-tune it on a target: the ground truth that the metrics try to foresee."""
 
-import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..extraction import last_layer
-from . import losses
+from . import losses, optimise
 from .recipes import SIZE
 from .recipes import Momentum as Recipe
-
-
-def learning_rates(recipe: Recipe, n_steps: int) -> list[float]:
-    """The learning rate of each step: a line up to the peak over the warm-up, then half a cosine down towards 0."""
-    n_warmup = math.ceil(recipe.warmup * n_steps)
-    rising = [(step + 1) / n_warmup for step in range(n_warmup)]
-    falling = [(1 + math.cos(math.pi * step / (n_steps - n_warmup))) / 2 for step in range(n_steps - n_warmup)]
-    return [recipe.learning_rate * factor for factor in rising + falling]
 
 
 def fit(
@@ -28,9 +19,9 @@ def fit(
     labels: np.ndarray | Tensor,
     recipe: Recipe,
     seed: int,
-    on_epoch: Callable[[dict], None] | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
     loss: str = "cross_entropy",
-) -> list[dict]:
+) -> list[float]:
     """Train all weights of ``model`` in place, by one of `losses.LOSSES`, and leave it in evaluation mode.
 
     Parameters
@@ -44,16 +35,15 @@ def fit(
     seed : int
         Orders and moves the images, and mixes or hides parts of them where the loss does. The same model, data, recipe
         and seed give the same bits on one thread. The global random state is left as it was.
-    on_epoch : callable, optional
-        Called with each epoch's entry of the history as soon as the epoch is over.
+    on_epoch : function (epoch, loss), optional
+        Called as soon as an epoch is over, counted from 1, with its mean loss.
     loss : str
         A name in `losses.LOSSES`.
 
     Returns
     -------
-    list of dict
-        One entry per epoch: ``epoch`` from 1, mean ``loss``, ``accuracy`` on the training images as they were seen
-        (per cent), ``seconds``.
+    list of float
+        The mean loss of each epoch.
 
     Raises
     ------
@@ -64,51 +54,22 @@ def fit(
         If the loss of an epoch is not finite.
     """
     x, y = _check(model, images, labels)
-    batch_size = min(recipe.batch_size, len(x))
-    n_batches = len(x) // batch_size
-    n_steps = recipe.epochs * n_batches
-    rates = enumerate(learning_rates(recipe, n_steps))
+    n_batches = max(1, len(x) // recipe.batch_size)
     objective = losses.get(loss)
-    weights = list(model.parameters())
-    optimiser = torch.optim.SGD(
-        weights, recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True, fused=True
-    )
     draws = torch.Generator().manual_seed(seed)
     padded = nn.functional.pad(x, (recipe.shift,) * 4, mode="reflect")  # (n, 3, 32 + 2 shift, 32 + 2 shift)
-    history = []
-    model.train()
+
+    def losses_of(epoch: int) -> Iterator[Tensor]:
+        order = optimise.batches(len(x), recipe.batch_size, draws).to(x.device)
+        for step, batch in enumerate(order, epoch * n_batches):
+            top, left = torch.randint(2 * recipe.shift + 1, (2,), generator=draws).tolist()
+            seen = padded[batch, :, top : top + SIZE, left : left + SIZE]  # (batch_size, 3, 32, 32)
+            yield objective(model, seen, y[batch], step / (recipe.epochs * n_batches))[0]
+
+    nesterov = partial(torch.optim.SGD, momentum=recipe.momentum, nesterov=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # some losses draw from the global random state
-        for epoch in range(1, recipe.epochs + 1):
-            started = time.perf_counter()
-            order = torch.randperm(len(x), generator=draws)[: n_batches * batch_size].to(x.device)
-            loss_sum = torch.zeros((), device=x.device)
-            n_right = torch.zeros((), dtype=torch.int64, device=x.device)
-            for batch in order.view(n_batches, batch_size):
-                step, optimiser.param_groups[0]["lr"] = next(rates)
-                top, left = torch.randint(2 * recipe.shift + 1, (2,), generator=draws).tolist()
-                seen = padded[batch, :, top : top + SIZE, left : left + SIZE]  # (batch_size, 3, 32, 32)
-                value, logits = objective(model, seen, y[batch], step / n_steps)
-                optimiser.zero_grad()
-                value.backward()
-                nn.utils.clip_grad_norm_(weights, recipe.clip)
-                optimiser.step()
-                loss_sum += value.detach()
-                n_right += (logits.detach().argmax(1) == y[batch]).sum()
-            history.append(
-                {
-                    "epoch": epoch,
-                    "loss": loss_sum.item() / n_batches,
-                    "accuracy": 100 * n_right.item() / len(order),
-                    "seconds": time.perf_counter() - started,
-                }
-            )
-            if not math.isfinite(history[-1]["loss"]):
-                raise FloatingPointError(f"loss is {history[-1]['loss']} in epoch {epoch}: lower the learning rate")
-            if on_epoch is not None:
-                on_epoch(history[-1])
-    model.eval()
-    return history
+        return optimise.descend(model, recipe, n_batches, losses_of, nesterov, optimise.cosine, on_epoch)
 
 
 def accuracy(model: nn.Module, images: np.ndarray | Tensor, labels: np.ndarray | Tensor) -> float:

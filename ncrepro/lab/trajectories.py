@@ -208,13 +208,14 @@ def _train(spec: dict) -> Arrays:
     network = models.build(spec["architecture"], data.n_classes, spec["seed"])
     history, snapshots = [], {"labels": data.labels}
 
-    def look(epoch: dict) -> None:
+    def look(epoch: int, loss: float) -> None:
         H, probs = features.extract(network, data.images)
         weights, predictions = last_layer.find(network).weight.detach().numpy().copy(), probs.argmax(axis=1)
         accuracy = 100 * (predictions == data.labels).mean()
-        history.append({**epoch, "accuracy": accuracy, **collapse_of(H, data.labels, weights, predictions)})
-        if epoch["epoch"] in spec["snapshots"]:
-            snapshots.update({f"features.{epoch['epoch']}": H, f"weights.{epoch['epoch']}": weights})
+        collapse = collapse_of(H, data.labels, weights, predictions)
+        history.append({"epoch": epoch, "loss": loss, "accuracy": accuracy, **collapse})
+        if epoch in spec["snapshots"]:
+            snapshots.update({f"features.{epoch}": H, f"weights.{epoch}": weights})
 
     training.fit(network, data.images, data.labels, training.Recipe(**spec["recipe"]), spec["seed"], look)
     return snapshots | {name: np.array([epoch[name] for epoch in history]) for name in history[0]}
@@ -227,7 +228,7 @@ def _follow(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     last_layer.replace(network, train.n_classes, spec["seed"])
     terms = []
 
-    def look(epoch: dict | None = None) -> None:
+    def look(*_: float) -> None:
         terms.append(metrics.face(features.extract(network, train.images).features, train.labels))
 
     look()

@@ -92,15 +92,38 @@ def totals(
     for keys, group in terms.groupby(list(by), sort=False, dropna=False):
         parts = group[group["term"] != registry.TOTAL]
         if parts.empty:
-            score = group.set_index("model")["score"]
+            models, score = group["model"], group["score"].to_numpy()
         else:
-            by_model = parts.pivot(index="model", columns="term", values="score").loc[parts["model"].unique()]
-            counts = [term for term in by_model if (weights or {}).get(term, 1) != 0]
-            defined = varies(by_model[counts]).all()
-            score = total(by_model, weights) if defined else pd.Series(np.nan, index=by_model.index)
+            models, score = _added_up(parts["model"], parts["term"], parts["score"], weights)
         group_of = dict(zip(by, keys, strict=True))
-        tables.append(pd.DataFrame({"model": score.index, **group_of, "score": score.to_numpy()}))
+        tables.append(pd.DataFrame({"model": models.to_numpy(), **group_of, "score": score}))
     return pd.concat(tables, ignore_index=True)
+
+
+def _added_up(
+    models: pd.Series, terms: pd.Series, scores: pd.Series, weights: Mapping[str, float] | None
+) -> tuple[pd.Index, np.ndarray]:
+    """`total` of a table with one row per model and term, NaN where it is undefined.
+
+    Ablations ask for thousands of small tables, so what `total` computes stands here in NumPy; what it would refuse is
+    left to it.
+    """
+    row, names = pd.factorize(models)
+    column, used = pd.factorize(terms, sort=True)
+    table = np.full((len(names), len(used)), np.nan)
+    table[row, column] = scores
+    weight = np.array([(weights or {}).get(term, registry.sign(term)) for term in used], float)
+    refused = len(names) < 2 or not weight.any() or set(weights or ()) - set(used)
+    if refused or len(scores) != table.size or not np.isfinite(table).all():
+        by_model = pd.DataFrame({"model": models, "term": terms, "score": scores}).pivot(
+            index="model", columns="term", values="score"
+        )
+        return names, total(by_model.loc[names], weights).to_numpy()
+    table, weight = table[:, weight != 0], weight[weight != 0]
+    low, high = table.min(axis=0), table.max(axis=0)
+    if not (high - low > ROUNDING * np.abs(table).max(axis=0)).all():
+        return names, np.full(len(names), np.nan)
+    return names, ((table - low) / (high - low) * weight).sum(axis=1)
 
 
 def varies(values: pd.DataFrame | pd.Series):

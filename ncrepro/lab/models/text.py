@@ -177,7 +177,9 @@ def build(name: str, n_classes: int, seed: int) -> TextClassifier:
         encoder = from_checkpoint(variant.checkpoint) if variant.checkpoint else _small_encoder()
         if variant.is_relative:
             _make_relative(encoder)
-        return TextClassifier(encoder, variant.has_highway, n_classes)
+        network = TextClassifier(encoder, variant.has_highway, n_classes)
+    network.name = name
+    return network
 
 
 def _small_encoder() -> RobertaModel:

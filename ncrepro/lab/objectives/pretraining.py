@@ -1,18 +1,17 @@
-"""The training loop that all objectives share."""
+"""How every objective is trained."""
 
-import math
-import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .. import training
+from .. import optimise, training
 from ..recipes import Unlabelled as Recipe
 from .base import Objective
 
 
-def fit(objective: Objective, images: np.ndarray | Tensor, recipe: Recipe, seed: int) -> list[dict]:
+def fit(objective: Objective, images: np.ndarray | Tensor, recipe: Recipe, seed: int) -> list[float]:
     """Train ``objective``, and with it its encoder, in place; no label is seen.
 
     Parameters
@@ -28,8 +27,8 @@ def fit(objective: Objective, images: np.ndarray | Tensor, recipe: Recipe, seed:
 
     Returns
     -------
-    list of dict
-        One entry per epoch: ``epoch`` from 1, mean ``loss``, ``seconds``.
+    list of float
+        The mean loss of each epoch.
 
     Raises
     ------
@@ -40,34 +39,15 @@ def fit(objective: Objective, images: np.ndarray | Tensor, recipe: Recipe, seed:
     """
     if len(images) != objective.n_images:
         raise ValueError(f"{len(images)} images, but the objective was built for {objective.n_images}; build it anew")
-    weights = [p for p in objective.parameters() if p.requires_grad]
-    x = training.prepare(images).to(weights[0].device)
-    batch_size = min(recipe.batch_size, len(x))
-    n_batches = len(x) // batch_size
-    rates = training.learning_rates(recipe, recipe.epochs * n_batches)
-    optimiser = torch.optim.AdamW(weights, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    x = training.prepare(images).to(next(objective.parameters()).device)
+    n_batches = max(1, len(x) // recipe.batch_size)
     draws = torch.Generator().manual_seed(seed)
-    history = []
-    objective.train()
-    for epoch in range(recipe.epochs):
-        started = time.perf_counter()
+
+    def losses(epoch: int) -> Iterator[Tensor]:
         objective.start_epoch(epoch, x, draws)
-        order = torch.randperm(len(x), generator=draws)[: n_batches * batch_size].to(x.device)
-        loss_sum = torch.zeros((), device=x.device)
-        for batch, indices in enumerate(order.view(n_batches, batch_size)):
-            step = epoch * n_batches + batch
-            optimiser.param_groups[0]["lr"] = rates[step]
-            views = [view(x[indices], draws) for view in objective.views]  # each (batch_size, 3, 32, 32)
-            loss = objective(views, indices)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(weights, recipe.clip)
-            optimiser.step()
-            objective.after_step((step + 1) / len(rates))
-            loss_sum += loss.detach()
-        loss = loss_sum.item() / n_batches
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"loss is {loss} in epoch {epoch + 1}: lower the learning rate or clip")
-        history.append({"epoch": epoch + 1, "loss": loss, "seconds": time.perf_counter() - started})
-    objective.eval()
-    return history
+        order = optimise.batches(len(x), recipe.batch_size, draws).to(x.device)
+        for step, indices in enumerate(order, epoch * n_batches):
+            yield objective([view(x[indices], draws) for view in objective.views], indices)
+            objective.after_step((step + 1) / (recipe.epochs * n_batches))
+
+    return optimise.descend(objective, recipe, n_batches, losses, torch.optim.AdamW, optimise.cosine)

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ...extraction import last_layer, weights
+from ...extraction import last_layer
 from ...store.artifacts import Arrays
 from .. import datasets, features, losses, models, training
-from . import standard_error
+from ..training import Recipe
+from . import standard_error, steps
 
 ARCHITECTURES = models.names()
 LOSSES = tuple(losses.LOSSES)
@@ -26,17 +27,9 @@ def pretrain(spec: dict, build: Build = models.build) -> Arrays:
     """A network trained on its source: its weights, sizes, and accuracy on the source's test split."""
     train, test = (datasets.load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = build(spec["architecture"], train.n_classes, spec["seed"])
-    training.fit(
-        network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"], loss=spec["loss"]
-    )
+    training.fit(network, train.images, train.labels, Recipe(**spec["recipe"]), spec["seed"], loss=spec["loss"])
     losses.adapt(network, spec["loss"])
-    return {
-        "accuracy": np.array(training.accuracy(network, test.images, test.labels)),
-        "n_parameters": np.array(sum(p.numel() for p in network.parameters())),
-        "n_features": np.array(last_layer.width(network)),
-        "n_classes": np.array(train.n_classes),
-        **weights.arrays(network),
-    }
+    return {"accuracy": np.array(training.accuracy(network, test.images, test.labels)), **steps.kept(network)}
 
 
 def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build = models.build) -> Arrays:
@@ -44,12 +37,12 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build
     train, test = (datasets.load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = restore(pretrained_spec, pretrained, build)
     last_layer.replace(network, train.n_classes, spec["seed"])
-    history = training.fit(network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"])
+    history = training.fit(network, train.images, train.labels, Recipe(**spec["recipe"]), spec["seed"])
     accuracy = training.accuracy(network, test.images, test.labels)
     return {
         "accuracy": np.array(accuracy),
         "standard_error": np.array(standard_error(accuracy, len(test))),
-        "loss": np.array([epoch["loss"] for epoch in history]),
+        "loss": np.array(history),
     }
 
 
@@ -63,4 +56,4 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build 
 
 def restore(spec: dict, arrays: Arrays, build: Build = models.build) -> torch.nn.Module:
     """The network that `pretrain` left in ``arrays``."""
-    return weights.put(build(spec["architecture"], int(arrays["n_classes"]), spec["seed"]), arrays)
+    return steps.restore(build, spec, arrays)

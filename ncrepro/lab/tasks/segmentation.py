@@ -5,6 +5,7 @@ pixels for any metric, `sample_pixels` draws as many of every class.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -13,18 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from ...extraction import last_layer, weights
+from ...extraction import last_layer
 from ...extraction.devices import cuda_or_cpu
 from ...store.artifacts import Arrays
 from ..datasets import scenes, segmentation_folders
 from ..datasets.scenes import IGNORE, Scenes
 from ..datasets.segmentation_folders import Folder
 from ..models import segmentation as models
-from .optimise import Recipe, descend
+from . import steps
+from .steps import NOTHING, Recipe
 
 Data = Scenes | Folder
 
-NOTHING = "nothing"  # as a source: the network keeps its first weights
 ARCHITECTURES = tuple(models.ARCHITECTURES)
 LOSSES = ("cross_entropy",)
 DATASETS = (*scenes.NAMES, *segmentation_folders.NAMES, NOTHING)
@@ -43,47 +44,11 @@ def load(name: str, split: str, max_per_class: int | None = None) -> Data:
     return data if max_per_class is None else data.limited(max_per_class * data.n_classes)
 
 
-def pretrain(spec: dict) -> Arrays:
-    """A network trained on its source: its weights, sizes, and how well it labels pixels of the source's test split."""
-    if spec["source"] == NOTHING:
-        n_classes, measured = 2, {"accuracy": np.array(np.nan)}
-        network = models.build(spec["architecture"], n_classes, spec["seed"])
-    else:
-        train, test = (load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
-        n_classes = train.n_classes
-        network = models.build(spec["architecture"], n_classes, spec["seed"])
-        fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
-        measured = evaluate(network, test)
-    return {
-        **measured,
-        "n_parameters": np.array(sum(p.numel() for p in network.parameters())),
-        "n_features": np.array(last_layer.width(network)),
-        "n_classes": np.array(n_classes),
-        **weights.arrays(network),
-    }
-
-
-def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
-    """The ground truth: pixel accuracy and mean IoU on the target's test split after training the whole network."""
-    train, test = (load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
-    network = restore(pretrained_spec, pretrained)
-    last_layer.replace(network, train.n_classes, spec["seed"], models.initialise)
-    history = fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
-    return {**evaluate(network, test), "loss": np.array(history)}
-
-
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see: features, labels and source probabilities of pixels of one split of the target."""
     data = load(spec["target"], spec["split"], spec["max_per_class"])
     places = sample_pixels([mask.byte().numpy() for _, mask in data], data.n_classes, PIXELS_PER_CLASS, seed=0)
     return pixel_features(restore(pretrained_spec, pretrained), data, places)
-
-
-def restore(spec: dict, arrays: Arrays) -> nn.Module:
-    """The network that `pretrain` left in ``arrays``."""
-    return weights.put(
-        models.build(spec["architecture"], int(arrays["n_classes"]), spec["seed"], encoder_weights=None), arrays
-    )
 
 
 # Training and testing -------------------------------------------------------------------------------------------------
@@ -92,22 +57,19 @@ def restore(spec: dict, arrays: Arrays) -> nn.Module:
 def fit(network: nn.Module, data: Data, recipe: Recipe, seed: int) -> list[float]:
     """Train ``network`` in place by the mean cross-entropy of all pixels; returns the mean loss of each epoch.
 
-    The same network, data, recipe and seed give the same bits on one thread. The global random state is left as it was.
+    The seed is that of the order of the images and of the dropout, see `steps.descend`.
     """
     network.to(cuda_or_cpu())
     batches = DataLoader(
         data.augmented(), min(recipe.batch_size, len(data)), shuffle=True, drop_last=True, num_workers=data.loaders
     )
 
-    def losses() -> Iterator[Tensor]:
-        for _ in range(recipe.epochs):
-            for images, masks in batches:
-                logits = network(models.prepare(images.to(cuda_or_cpu())))  # (batch_size, K, h, w)
-                yield F.cross_entropy(logits, masks.to(cuda_or_cpu()), ignore_index=IGNORE)
+    def losses(epoch: int) -> Iterator[Tensor]:
+        for images, masks in batches:
+            logits = network(models.prepare(images.to(cuda_or_cpu())))  # (batch_size, K, h, w)
+            yield F.cross_entropy(logits, masks.to(cuda_or_cpu()), ignore_index=IGNORE)
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)  # the order of the images, and the dropout
-        return descend(network, losses(), recipe.epochs * len(batches), recipe)
+    return steps.descend(network, recipe, seed, len(batches), losses)
 
 
 def evaluate(network: nn.Module, data: Data) -> Arrays:
@@ -243,3 +205,15 @@ def pixel_features(network: nn.Module, data: Data, places: np.ndarray) -> Arrays
             labels.append(mask[row, column])
     found = {"features": torch.cat(features), "labels": torch.cat(labels), "source_probs": torch.cat(probs)}
     return {key: value.numpy() for key, value in found.items()}
+
+
+# The steps ------------------------------------------------------------------------------------------------------------
+
+
+def _replace(network: nn.Module, data: Data, seed: int) -> None:
+    last_layer.replace(network, data.n_classes, seed, models.initialise)
+
+
+restore = partial(steps.restore, partial(models.build, encoder_weights=None))
+_TASK = steps.Task(load, models.build, restore, _replace, fit, evaluate)
+pretrain, finetune = partial(steps.pretrain, _TASK), partial(steps.finetune, _TASK)

@@ -11,11 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from ...extraction import last_layer, weights
+from ...extraction import last_layer
 from ...store.artifacts import Arrays
 from .. import datasets, features, models, objectives
 from ..objectives import collapse
-from . import classification, standard_error
+from . import classification, standard_error, steps
 from .classification import ARCHITECTURES, DATASETS, finetune, reader
 
 __all__ = ["ARCHITECTURES", "DATASETS", "LOSSES", "extract", "finetune", "pretrain", "probe", "random_probe", "reader"]
@@ -47,10 +47,7 @@ def pretrain(spec: dict) -> Arrays:
         "random_accuracy": np.array(untrained),
         **{name: np.array(value) for name, value in use._asdict().items()},
         "collapsed": np.array(float(use.collapsed)),
-        "n_parameters": np.array(sum(p.numel() for p in network.parameters())),
-        "n_features": np.array(head.in_features),
-        "n_classes": np.array(_HEAD),
-        **weights.arrays(network),
+        **steps.kept(network),
     }
 
 

@@ -4,6 +4,7 @@ Each architecture is trained by the loss that its variant asks for (``OBJECTIVES
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -11,17 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...extraction import last_layer, weights
+from ...extraction import last_layer
 from ...extraction.devices import cuda_or_cpu
 from ...extraction.samples import Texts
 from ...store.artifacts import Arrays
+from .. import optimise
 from ..datasets import clue, docstrings
 from ..models import text as models
 from ..models.text import TextClassifier
-from . import standard_error
-from .optimise import Recipe, descend
+from . import steps
+from .steps import NOTHING, Recipe
 
-NOTHING = "nothing"  # as a source: the network keeps its first weights
 ARCHITECTURES = tuple(models.ARCHITECTURES)
 LOSSES = ("cross_entropy",)  # of the pool; a variant's own objective comes with its architecture
 DATASETS = (*docstrings.NAMES, *clue.NAMES, NOTHING)
@@ -38,89 +39,44 @@ def load(name: str, split: str, max_per_class: int | None = None) -> Texts:
     return data if max_per_class is None else data.limited(max_per_class)
 
 
-def pretrain(spec: dict) -> Arrays:
-    """A network trained on its source: its weights, sizes, and accuracy on the source's test split."""
-    if spec["source"] == NOTHING:
-        n_classes, reached = 2, np.nan
-        network = models.build(spec["architecture"], n_classes, spec["seed"])
-    else:
-        train, test = (load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
-        n_classes = train.n_classes
-        network = models.build(spec["architecture"], n_classes, spec["seed"])
-        fit(network, spec["architecture"], train, Recipe(**spec["recipe"]), spec["seed"])
-        reached = accuracy(network, spec["architecture"], test)
-    return {
-        "accuracy": np.array(reached),
-        "n_parameters": np.array(sum(p.numel() for p in network.parameters() if p.requires_grad)),
-        "n_features": np.array(last_layer.width(network)),
-        "n_classes": np.array(n_classes),
-        **weights.arrays(network),
-    }
-
-
-def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
-    """The ground truth: accuracy on the target's test split after training the whole network on its train split."""
-    train, test = (load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
-    network, architecture = restore(pretrained_spec, pretrained), pretrained_spec["architecture"]
-    last_layer.replace(network, train.n_classes, spec["seed"])
-    history = fit(network, architecture, train, Recipe(**spec["recipe"]), spec["seed"])
-    share = accuracy(network, architecture, test)
-    error = standard_error(share, len(test.labels))
-    return {"accuracy": np.array(share), "standard_error": np.array(error), "loss": np.array(history)}
-
-
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see: features, labels and source probabilities of one split of the target."""
     data = load(spec["target"], spec["split"], spec["max_per_class"])
     network = restore(pretrained_spec, pretrained).to(cuda_or_cpu()).eval()
-    tokens = models.tokenize(pretrained_spec["architecture"], data.texts)
+    tokens = models.tokenize(network.name, data.texts)
     with torch.inference_mode():
         features = torch.cat([network.features(_cut(part).to(cuda_or_cpu())) for part in tokens.split(64)])  # (n, d)
         probs = network.classifier(features).softmax(1)  # (n, K_s)
     return {"features": features.cpu().numpy(), "labels": data.labels, "source_probs": probs.cpu().numpy()}
 
 
-def restore(spec: dict, arrays: Arrays) -> TextClassifier:
-    """The network that `pretrain` left in ``arrays``."""
-    return weights.put(models.build(spec["architecture"], int(arrays["n_classes"]), spec["seed"]), arrays)
-
-
 # Training and testing -------------------------------------------------------------------------------------------------
 
 
-def fit(network: TextClassifier, architecture: str, data: Texts, recipe: Recipe, seed: int) -> list[float]:
+def fit(network: TextClassifier, data: Texts, recipe: Recipe, seed: int) -> list[float]:
     """Train ``network`` in place by its variant's objective; returns the mean loss of each epoch.
 
-    The same network, data, recipe and seed give the same bits on one thread. The global random state is left as it was.
+    The seed is that of the order of the texts and of the dropout, see `steps.descend`.
     """
     network.to(cuda_or_cpu())
-    objective = OBJECTIVES[models.ARCHITECTURES[architecture].objective]
-    tokens, labels = (
-        models.tokenize(architecture, data.texts).to(cuda_or_cpu()),
-        torch.from_numpy(data.labels).to(cuda_or_cpu()),
-    )
-    batch_size = min(recipe.batch_size, len(data))
-    n_batches = len(data) // batch_size
+    objective = OBJECTIVES[models.ARCHITECTURES[network.name].objective]
+    tokens, labels = models.tokenize(network.name, data.texts), torch.from_numpy(data.labels)
+    tokens, labels = tokens.to(cuda_or_cpu()), labels.to(cuda_or_cpu())
 
-    def losses() -> Iterator[Tensor]:
-        for _ in range(recipe.epochs):
-            for batch in (
-                torch.randperm(len(data))[: n_batches * batch_size].view(n_batches, batch_size).to(cuda_or_cpu())
-            ):
-                yield objective(network, _cut(tokens[batch]), labels[batch])
+    def losses(epoch: int) -> Iterator[Tensor]:
+        for batch in optimise.batches(len(data), recipe.batch_size).to(cuda_or_cpu()):
+            yield objective(network, _cut(tokens[batch]), labels[batch])
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)  # the order of the texts, and the dropout
-        return descend(network, losses(), recipe.epochs * n_batches, recipe)
+    return steps.descend(network, recipe, seed, max(1, len(data) // recipe.batch_size), losses)
 
 
-def accuracy(network: TextClassifier, architecture: str, data: Texts) -> float:
-    """Share of the texts that ``network``, in evaluation mode, puts in their class: per cent, higher is better."""
+def evaluate(network: TextClassifier, data: Texts) -> Arrays:
+    """``accuracy``: share of the texts that ``network``, in evaluation mode, puts in their class: per cent."""
     network.to(cuda_or_cpu()).eval()
-    tokens = models.tokenize(architecture, data.texts)
+    tokens = models.tokenize(network.name, data.texts)
     with torch.inference_mode():
         answers = torch.cat([network(_cut(part).to(cuda_or_cpu())).argmax(1).cpu() for part in tokens.split(64)])
-    return 100 * float(np.mean(answers.numpy() == data.labels))
+    return {"accuracy": np.array(100 * np.mean(answers.numpy() == data.labels))}
 
 
 def _cut(tokens: Tensor) -> Tensor:
@@ -166,3 +122,15 @@ def poly(network: TextClassifier, tokens: Tensor, labels: Tensor, epsilon: float
 OBJECTIVES: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {
     f.__name__: f for f in (cross_entropy, multi_sample_dropout, r_drop, poly)
 }
+
+
+# The steps ------------------------------------------------------------------------------------------------------------
+
+
+def _replace(network: TextClassifier, data: Texts, seed: int) -> None:
+    last_layer.replace(network, data.n_classes, seed)
+
+
+restore = partial(steps.restore, models.build)
+_TASK = steps.Task(load, models.build, restore, _replace, fit, evaluate)
+pretrain, finetune = partial(steps.pretrain, _TASK), partial(steps.finetune, _TASK)

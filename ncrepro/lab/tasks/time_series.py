@@ -5,6 +5,7 @@ probabilities are their mean over channels.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -12,17 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...extraction import last_layer, weights
 from ...extraction.devices import cuda_or_cpu
 from ...extraction.samples import Series
 from ...store.artifacts import Arrays
+from .. import optimise
 from ..datasets import time_series as datasets
 from ..models import time_series as models
 from ..models.time_series import Classifier
-from . import standard_error
-from .optimise import Recipe, descend
+from . import steps
+from .steps import NOTHING, Recipe
 
-NOTHING = "nothing"  # as a source: the network keeps its first weights
 ARCHITECTURES = tuple(models.ARCHITECTURES)
 LOSSES = ("cross_entropy",)
 DATASETS = (*datasets.NAMES, NOTHING)
@@ -39,39 +39,6 @@ def load(name: str, split: str, max_per_class: int | None = None) -> Series:
     return data if max_per_class is None else data.limited(max_per_class)
 
 
-def pretrain(spec: dict) -> Arrays:
-    """A network trained on its source: its weights, sizes, and accuracy on the source's test split."""
-    if spec["source"] == NOTHING:
-        n_classes, reached = 2, np.nan
-        network = models.build(spec["architecture"], n_classes, spec["seed"])
-    else:
-        train, test = (load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
-        if train.values.shape[1] > 1:
-            raise ValueError(f"{spec['source']} has {train.values.shape[1]} channels; allowed is a source with one")
-        n_classes = train.n_classes
-        network = models.build(spec["architecture"], n_classes, spec["seed"])
-        fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
-        reached = accuracy(network, test)
-    return {
-        "accuracy": np.array(reached),
-        "n_parameters": np.array(sum(p.numel() for p in network.parameters())),
-        "n_features": np.array(last_layer.width(network)),
-        "n_classes": np.array(n_classes),
-        **weights.arrays(network),
-    }
-
-
-def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
-    """The ground truth: accuracy on the target's test split after training the whole network on its train split."""
-    train, test = (load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
-    network = restore(pretrained_spec, pretrained)
-    models.replace_classifier(network, train.values.shape[1], train.n_classes, spec["seed"])
-    history = fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
-    share = accuracy(network, test)
-    error = standard_error(share, len(test))
-    return {"accuracy": np.array(share), "standard_error": np.array(error), "loss": np.array(history)}
-
-
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see: features, labels and source probabilities of one split of the target."""
     data = load(spec["target"], spec["split"], spec["max_per_class"])
@@ -82,42 +49,35 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     return {"features": features.flatten(1).cpu().numpy(), "labels": data.labels, "source_probs": probs.cpu().numpy()}
 
 
-def restore(spec: dict, arrays: Arrays) -> Classifier:
-    """The network that `pretrain` left in ``arrays``."""
-    return weights.put(models.build(spec["architecture"], int(arrays["n_classes"]), spec["seed"]), arrays)
-
-
 # Training and testing -------------------------------------------------------------------------------------------------
 
 
 def fit(network: Classifier, data: Series, recipe: Recipe, seed: int) -> list[float]:
     """Train ``network`` in place by the cross-entropy; returns the mean loss of each epoch.
 
-    The same network, data, recipe and seed give the same bits on one thread. The global random state is left as it was.
+    The seed is that of the order of the series, see `steps.descend`.
     """
+    n_channels = network.classifier.in_features // models.WIDTH
+    if data.values.shape[1] != n_channels:
+        raise ValueError(f"{data.name} has {data.values.shape[1]} channels; allowed is {n_channels}: a source has one")
     network.to(cuda_or_cpu())
     values, lengths, labels = (
         torch.from_numpy(array).to(cuda_or_cpu()) for array in (data.values, data.lengths, data.labels)
     )
-    batch_size = min(recipe.batch_size, len(data))
-    n_batches = len(data) // batch_size
 
-    def losses() -> Iterator[Tensor]:
-        for _ in range(recipe.epochs):
-            for batch in torch.randperm(len(data))[: n_batches * batch_size].view(n_batches, -1).to(cuda_or_cpu()):
-                yield F.cross_entropy(network(values[batch], lengths[batch]), labels[batch])
+    def losses(epoch: int) -> Iterator[Tensor]:
+        for batch in optimise.batches(len(data), recipe.batch_size).to(cuda_or_cpu()):
+            yield F.cross_entropy(network(values[batch], lengths[batch]), labels[batch])
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)  # the order of the series
-        return descend(network, losses(), recipe.epochs * n_batches, recipe)
+    return steps.descend(network, recipe, seed, max(1, len(data) // recipe.batch_size), losses)
 
 
-def accuracy(network: Classifier, data: Series) -> float:
-    """Share of the series that ``network``, in evaluation mode, puts in their class: per cent, higher is better."""
+def evaluate(network: Classifier, data: Series) -> Arrays:
+    """``accuracy``: share of the series that ``network``, in evaluation mode, puts in their class: per cent."""
     network.to(cuda_or_cpu()).eval()
     with torch.inference_mode():
         answers = torch.cat([network(*part).argmax(1).cpu() for part in _parts(data)])
-    return 100 * float(np.mean(answers.numpy() == data.labels))
+    return {"accuracy": np.array(100 * np.mean(answers.numpy() == data.labels))}
 
 
 def _parts(data: Series, size: int = 128) -> Iterator[tuple[Tensor, Tensor]]:
@@ -125,3 +85,15 @@ def _parts(data: Series, size: int = 128) -> Iterator[tuple[Tensor, Tensor]]:
     for start in range(0, len(data), size):
         part = data.take(slice(start, start + size))
         yield torch.from_numpy(part.values).to(cuda_or_cpu()), torch.from_numpy(part.lengths).to(cuda_or_cpu())
+
+
+# The steps ------------------------------------------------------------------------------------------------------------
+
+
+def _replace(network: Classifier, data: Series, seed: int) -> None:
+    models.replace_classifier(network, data.values.shape[1], data.n_classes, seed)
+
+
+restore = partial(steps.restore, models.build)
+_TASK = steps.Task(load, models.build, restore, _replace, fit, evaluate)
+pretrain, finetune = partial(steps.pretrain, _TASK), partial(steps.finetune, _TASK)

@@ -1,0 +1,83 @@
+"""Pre-training and fine-tuning as the tasks with a small network and a `Polynomial` recipe do them, and what every task
+keeps of a network.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...extraction import last_layer, weights
+from ...store.artifacts import Arrays
+from .. import optimise
+from ..recipes import Polynomial as Recipe
+from . import standard_error
+
+NOTHING = "nothing"  # as a source: the network keeps its first weights
+
+
+class Task(NamedTuple):
+    """What is a task's own. Data have ``n_classes`` and a length."""
+
+    load: Callable[[str, str, int | None], Any]  # (name, split, max_per_class) -> data
+    build: Callable[[str, int, int], nn.Module]  # (architecture, n_classes, seed)
+    restore: Callable[[dict, Arrays], nn.Module]  # what `pretrain` left
+    replace: Callable[[nn.Module, Any, int], None]  # (network, data, seed): a new last layer for these data
+    fit: Callable[[nn.Module, Any, Recipe, int], list[float]]  # in place; the mean loss of each epoch
+    evaluate: Callable[[nn.Module, Any], Arrays]  # ``accuracy``, and what else is measured
+
+
+def pretrain(task: Task, spec: dict) -> Arrays:
+    """A network trained on its source: its weights, sizes, and what `evaluate` says on the source's test split."""
+    if spec["source"] == NOTHING:
+        network, measured = task.build(spec["architecture"], 2, spec["seed"]), {"accuracy": np.array(np.nan)}
+    else:
+        train, test = (task.load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
+        network = task.build(spec["architecture"], train.n_classes, spec["seed"])
+        task.fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
+        measured = task.evaluate(network, test)
+    return measured | kept(network)
+
+
+def finetune(task: Task, spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
+    """The ground truth: what `evaluate` says on the target's test split after training the whole network on its train
+    split.
+    """
+    train, test = (task.load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
+    network = task.restore(pretrained_spec, pretrained)
+    task.replace(network, train, spec["seed"])
+    history = task.fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
+    measured = task.evaluate(network, test)
+    error = standard_error(float(measured["accuracy"]), len(test))  # where the task does not know better
+    return {"standard_error": np.array(error), **measured, "loss": np.array(history)}
+
+
+def kept(network: nn.Module) -> Arrays:
+    """What an artefact keeps of a network: its sizes and its weights."""
+    return {
+        "n_parameters": np.array(sum(p.numel() for p in network.parameters() if p.requires_grad)),
+        "n_features": np.array(last_layer.width(network)),
+        "n_classes": np.array(last_layer.n_outputs(network)),
+        **weights.arrays(network),
+    }
+
+
+def restore(build: Callable[[str, int, int], nn.Module], spec: dict, arrays: Arrays) -> nn.Module:
+    """The network of which `kept` left ``arrays``."""
+    return weights.put(build(spec["architecture"], int(arrays["n_classes"]), spec["seed"]), arrays)
+
+
+def descend(
+    network: nn.Module, recipe: Recipe, seed: int, n_batches: int, losses: Callable[[int], Iterable[Tensor]]
+) -> list[float]:
+    """`optimise.descend` as the recipe says; the losses draw from the global random state, which is left as it was.
+
+    The same network, data, recipe and seed give the same bits on one thread.
+    """
+    optimiser = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, momentum=0.9)}[recipe.optimiser]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return optimise.descend(network, recipe, n_batches, losses, optimiser, optimise.polynomial(recipe.power))
