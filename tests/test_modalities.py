@@ -192,7 +192,7 @@ def test_training_takes_the_loss_down_and_is_the_same_every_time(encoders, fusio
             last_layer.replace(network, data.n_classes, 0)
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    history, again = (task.fit(pair, data, task._tokenizer(NAME), recipe, 0, fusion) for pair in pairs)
+    history, again = (task.fit(pair, task.inputs(pair, data), data.labels, recipe, 0, fusion) for pair in pairs)
     assert history == again and history[-1] < 0.9 * history[0]
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -206,6 +206,7 @@ def test_what_a_missing_modality_would_add_is_replaced_by_its_mean(monkeypatch, 
     monkeypatch.setattr(
         task, "restore", lambda *_: task.Pair(*(torch.nn.Sequential(torch.nn.Linear(1, 3)) for _ in "ab"))
     )
+    monkeypatch.setattr(task, "inputs", lambda *_: None)
     monkeypatch.setattr(task, "fit", lambda *_: [0.0])
     monkeypatch.setattr(task, "logits", lambda *_: torch.stack([by_image, by_text]))
     spec = {"target": "it", "max_per_class": None, "recipe": RECIPE, "seed": 0}

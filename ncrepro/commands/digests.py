@@ -313,18 +313,16 @@ def modalities(fusion: str) -> Iterable:
     """Two epochs of a pair in one way of fusing, and its answers."""
     import torch
 
-    from ..extraction.samples import Captioned
     from ..lab.models import text as networks
+    from ..lab.recipes import Polynomial as Recipe
     from ..lab.tasks import modalities as task
-    from ..lab.tasks.optimise import Recipe
 
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (32, 3, 32, 32)).astype(np.uint8)
-    tokens = torch.from_numpy(rng.integers(2, networks.VOCABULARY, (32, 8)))
-    data = Captioned("noise", "train", images, np.arange(32) % N_CLASSES, tuple("abcdef"), ("noise",) * 32)
+    images = training.prepare(rng.integers(0, 256, (32, 3, 32, 32)).astype(np.uint8))
+    items = images, torch.from_numpy(rng.integers(3, networks.VOCABULARY, (32, 8)))
     pair = task.Pair(models.build("resnet50", N_CLASSES, seed=0), networks.build("nezha", N_CLASSES, seed=0))
-    history = task.fit(pair, data, lambda texts: tokens, Recipe(2, 16, 0.005), 0, fusion)
-    return (*pair.state_dict().values(), history, task.logits(pair, data, lambda texts: tokens))
+    history = task.fit(pair, items, np.arange(32) % N_CLASSES, Recipe(2, 16, 0.005), 0, fusion)
+    return (*pair.state_dict().values(), history, task.logits(pair, items))
 
 
 def captions(name: str) -> Iterable:

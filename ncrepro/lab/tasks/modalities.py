@@ -22,14 +22,15 @@ from ...extraction import last_layer, weights
 from ...extraction.devices import cuda_or_cpu
 from ...extraction.samples import Captioned
 from ...store.artifacts import Arrays
-from .. import features, models, training
+from .. import features, models, optimise, training
 from ..datasets import captioned
 from ..models import text as text_models
 from ..recipes import PAIR
-from . import classification, standard_error, text
-from .optimise import Recipe, descend
+from . import classification, standard_error, steps, text
+from .steps import Recipe
 
 PARTS = ("images", "texts")
+_BUILD = (models.build, text_models.build)
 ARCHITECTURES = tuple(map(PAIR.join, product(classification.ARCHITECTURES, text.ARCHITECTURES)))
 LOSSES = ("cross_entropy",)  # of the encoders' pre-training
 DATASETS = (*captioned.NAMES, *map(PAIR.join, product(classification.DATASETS, text.DATASETS)))
@@ -90,13 +91,13 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     train, test = (load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
     recipe, history, answers = Recipe(**spec["recipe"]), [], {}
     for fusion in FUSIONS:
-        pair, tokenizer = restore(pretrained_spec, pretrained), _tokenizer(pretrained_spec)
+        pair = restore(pretrained_spec, pretrained)
         for network in (pair.images, pair.texts):
             last_layer.replace(network, train.n_classes, spec["seed"])
-        history.append(fit(pair, train, tokenizer, recipe, spec["seed"], fusion))
-        answers[fusion] = logits(pair, test, tokenizer)  # (2, n, K)
+        history.append(fit(pair, inputs(pair, train), train.labels, recipe, spec["seed"], fusion))
+        answers[fusion] = logits(pair, inputs(pair, test))  # (2, n, K)
         if fusion == "side_by_side":
-            usual = logits(pair, train, tokenizer).mean(1, keepdim=True)  # (2, 1, K)
+            usual = logits(pair, inputs(pair, train)).mean(1, keepdim=True)  # (2, 1, K)
     whole, (of_images, of_texts) = answers["side_by_side"], answers["late"]
     shares = {
         "accuracy": whole.sum(0),
@@ -122,10 +123,9 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """
     data = load(spec["target"], spec["split"], spec["max_per_class"])
     pair = restore(pretrained_spec, pretrained).to(cuda_or_cpu()).eval()
-    seen = features.extract(pair.images, data.images)
-    tokens = _tokenizer(pretrained_spec)(data.texts)
+    seen, (_, tokens) = features.extract(pair.images, data.images), inputs(pair, data)
     with torch.inference_mode():
-        read = torch.cat([pair.texts.features(text._cut(part).to(cuda_or_cpu())) for part in tokens.split(64)])
+        read = torch.cat([pair.texts.features(text._cut(part)) for part in tokens.split(64)])  # (n, d_t)
         of_text = pair.texts.classifier(read).softmax(1).cpu().numpy()  # (n, K_t)
     probs = seen.source_probs[:, :, None] * of_text[:, None]  # (n, K_i, K_t)
     both = (seen.features, read.cpu().numpy())
@@ -139,51 +139,45 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
 
 def restore(spec: dict, arrays: Arrays) -> Pair:
     """The pair that `pretrain` left in ``arrays``."""
-    builders = (models.build, text_models.build)
     networks = []
-    for part, name, build in zip(PARTS, spec["architecture"].split(PAIR), builders, strict=True):
+    for part, name, build in zip(PARTS, spec["architecture"].split(PAIR), _BUILD, strict=True):
         own = {key.removeprefix(f"{part}."): a for key, a in arrays.items() if key.startswith(f"{part}.")}
-        networks.append(weights.put(build(name, int(own["n_classes"]), spec["seed"]), own))
+        networks.append(steps.restore(build, spec | {"architecture": name}, own))
     return Pair(*networks)
 
 
 # Training and testing -------------------------------------------------------------------------------------------------
 
-Tokenizer = Callable[[tuple[str, ...]], Tensor]
+Inputs = tuple[Tensor, Tensor]  # images, and the tokens of the texts
 
 
-def _tokenizer(spec: dict) -> Tokenizer:
-    """How the text encoder of a pair reads texts: as tokens (n, length)."""
-    return lambda texts: text_models.tokenize(spec["architecture"].split(PAIR)[1], texts)
+def inputs(pair: Pair, data: Captioned) -> Inputs:
+    """Items as ``pair`` sees them, where it runs."""
+    tokens = text_models.tokenize(pair.texts.name, data.texts)
+    return training.prepare(data.images).to(cuda_or_cpu()), tokens.to(cuda_or_cpu())
 
 
-def fit(pair: Pair, data: Captioned, tokenizer: Tokenizer, recipe: Recipe, seed: int, fusion: str) -> list[float]:
+def fit(pair: Pair, items: Inputs, labels: np.ndarray, recipe: Recipe, seed: int, fusion: str) -> list[float]:
     """Train ``pair`` in place by the loss of one of ``FUSIONS``; returns the mean loss of each epoch.
 
-    The same pair, data, recipe and seed give the same bits on one thread. The global random state is left as it was.
+    The seed is that of the order of the items and of the dropout, see `steps.descend`.
     """
     pair.to(cuda_or_cpu())
-    images, tokens = training.prepare(data.images).to(cuda_or_cpu()), tokenizer(data.texts).to(cuda_or_cpu())
-    labels = torch.from_numpy(data.labels).to(cuda_or_cpu())
-    batch_size = min(recipe.batch_size, len(data))
-    n_batches = len(data) // batch_size
+    (images, tokens), truth = items, torch.from_numpy(labels).to(cuda_or_cpu())
 
-    def losses() -> Iterator[Tensor]:
-        for _ in range(recipe.epochs):
-            for batch in torch.randperm(len(data))[: n_batches * batch_size].view(n_batches, -1).to(cuda_or_cpu()):
-                yield FUSIONS[fusion](pair(images[batch], tokens[batch]), labels[batch])
+    def losses(epoch: int) -> Iterator[Tensor]:
+        for batch in optimise.batches(len(truth), recipe.batch_size).to(cuda_or_cpu()):
+            yield FUSIONS[fusion](pair(images[batch], tokens[batch]), truth[batch])
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)  # the order of the items, and the dropout
-        return descend(pair, losses(), recipe.epochs * n_batches, recipe)
+    return steps.descend(pair, recipe, seed, max(1, len(truth) // recipe.batch_size), losses)
 
 
-def logits(pair: Pair, data: Captioned, tokenizer: Tokenizer) -> Tensor:
+def logits(pair: Pair, items: Inputs) -> Tensor:
     """What ``pair``, in evaluation mode, answers by image and by text: (2, n, K)."""
     pair.to(cuda_or_cpu()).eval()
-    batches = zip(training.prepare(data.images).split(128), tokenizer(data.texts).split(128), strict=True)
     with torch.inference_mode():
-        return torch.cat([pair(*(part.to(cuda_or_cpu()) for part in batch)).cpu() for batch in batches], 1)
+        parts = zip(*(part.split(128) for part in items), strict=True)
+        return torch.cat([pair(*part).cpu() for part in parts], 1)
 
 
 # Losses: (logits by image and by text, labels) -> loss ----------------------------------------------------------------
