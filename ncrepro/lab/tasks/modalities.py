@@ -1,6 +1,6 @@
 """Classification of items that have an image and a text, by a pair of encoders that were pre-trained apart.
 
-A model is a pair, ``resnet50+nezha`` on ``syllabics+parameters_sklearn``: a network for the images and one for the
+A model is a pair, ``resnet50+nezha`` on ``latin+parameters_sklearn``: a network for the images and one for the
 texts, which other pools have pre-trained. A pair is fine-tuned in two ways (``FUSIONS``):
 
 ============ ========================================================================================================
