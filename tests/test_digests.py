@@ -46,7 +46,7 @@ class Operations(TorchDispatchMode):
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in KNOWN if name.startswith(("text", "time", "segm", "self", "loss", "probe"))]
+    [name for name in KNOWN if name.startswith(("text", "time", "modal", "segm", "self", "loss", "probe"))]
     + ["supervised resnet50"],
 )
 def test_nothing_is_trained_by_what_no_setting_makes_alike_on_all_cpus(name):

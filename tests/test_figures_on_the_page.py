@@ -29,6 +29,7 @@ NOT_FROM_TABLES = {
     "segmentation_scenes",
     "text_examples",
     "time_series_examples",
+    "modalities_examples",
     "ncti_fig4",
 }
 

@@ -152,7 +152,16 @@ def test_an_unknown_root_is_refused(package):
 
 def test_training_does_not_rest_on_metrics_rankings_or_figures():
     stops = (*fingerprint.KEEPING, "ncrepro.lab.datasets")
-    for task in ("classification", "segmentation", "selfsupervised", "text", "time_series", "full_size", "imagenet"):
+    for task in (
+        "classification",
+        "segmentation",
+        "selfsupervised",
+        "text",
+        "time_series",
+        "modalities",
+        "full_size",
+        "imagenet",
+    ):
         for step in ("pretrain", "finetune", "extract"):
             loaded = fingerprint.reach(f"ncrepro.lab.tasks.{task}:{step}", stops=stops).modules
             assert not {m for m in loaded if m.startswith(("ncrepro.metrics", "ncrepro.ranking", "ncrepro.figures"))}

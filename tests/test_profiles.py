@@ -357,7 +357,7 @@ def test_every_verb_answers_a_broken_profile_with_one_line(verb, root, capsys):
     assert re.fullmatch("error: smoke.yaml: disk_gb is -1; allowed is [^\n]*\n", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("pool", ["supervised", "selfsupervised", "text", "time_series", "segmentation"])
+@pytest.mark.parametrize("pool", ["supervised", "selfsupervised", "text", "time_series", "modalities", "segmentation"])
 def test_check_looks_at_the_names_of_every_pool_before_anything_starts(pool, root, capsys):
     raw = yaml.safe_load((root / "notebooks/profiles/smoke.yaml").read_text())
     raw["pools"][pool]["architectures"] = ["resnet43"]

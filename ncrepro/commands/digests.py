@@ -309,6 +309,33 @@ def time_series(architecture: str) -> Iterable:
     return (*network.state_dict().values(), history, *features)
 
 
+def modalities(fusion: str) -> Iterable:
+    """Two epochs of a pair in one way of fusing, and its answers."""
+    import torch
+
+    from ..lab.models import text as networks
+    from ..lab.recipes import Polynomial as Recipe
+    from ..lab.tasks import modalities as task
+
+    rng = np.random.default_rng(0)
+    images = training.prepare(rng.integers(0, 256, (32, 3, 32, 32)).astype(np.uint8))
+    items = images, torch.from_numpy(rng.integers(3, networks.VOCABULARY, (32, 8)))
+    pair = task.Pair(models.build("resnet50", N_CLASSES, seed=0), networks.build("nezha", N_CLASSES, seed=0))
+    history = task.fit(pair, items, np.arange(32) % N_CLASSES, Recipe(2, 16, 0.005), 0, fusion)
+    return (*pair.state_dict().values(), history, task.logits(pair, items))
+
+
+def captions(name: str) -> Iterable:
+    """Images, labels and texts of both splits of a target of two modalities."""
+    from ..lab.datasets import captioned
+
+    for split in ("train", "test"):
+        made = captioned.MAKERS[name](split)
+        yield made.images
+        yield made.labels
+        yield np.frombuffer("\n".join(made.texts).encode(), np.uint8)
+
+
 # Scores ---------------------------------------------------------------------------------------------------------------
 
 
@@ -369,10 +396,11 @@ def rankings() -> Iterable:
 def names() -> dict[str, Callable[[], Iterable]]:
     """Everything that has a digest."""
     from ..lab import losses, objectives
-    from ..lab.datasets import builtin
+    from ..lab.datasets import builtin, captioned
     from ..lab.datasets import scenes as drawn
     from ..lab.models import text as networks
     from ..lab.models import time_series as of_series
+    from ..lab.tasks.modalities import FUSIONS as fusions
 
     small_texts = [name for name, variant in networks.ARCHITECTURES.items() if variant.checkpoint is None]
     return {
@@ -395,6 +423,8 @@ def names() -> dict[str, Callable[[], Iterable]]:
         "segmentation": segmentation,
         **{f"text {name}": partial(text, name) for name in small_texts},
         **{f"time_series {name}": partial(time_series, name) for name in of_series.ARCHITECTURES},
+        **{f"captioned {name}": partial(captions, name) for name in captioned.NAMES},
+        **{f"modalities {fusion}": partial(modalities, fusion) for fusion in fusions},
     }
 
 

@@ -312,7 +312,7 @@ def _line(letter: str, step: str, jobs: pd.DataFrame, task: str) -> str:
     if step == "pretrain" and trained and task == "imagenet":
         what += f", train {trained} of them on their source"
     cost = f", about {_duration(left['hours'].sum())}" if left["hours"].sum() else ""
-    kind = {"text": "texts", "time_series": "time series"}.get(task, "images")
+    kind = {"text": "texts", "time_series": "time series", "modalities": "items"}.get(task, "images")
     passes = f", {left['images'].sum() / 1e6:.1f} million {kind} through a network" if left["images"].sum() else ""
     disk = f", {left['gigabytes'].sum():.1f} GB" if left["gigabytes"].sum() else ""
     return f"   {letter}. {notebook}: {what}; {len(jobs) - len(left)} done{passes}{cost}{disk}"

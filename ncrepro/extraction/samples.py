@@ -1,5 +1,5 @@
 """Labelled samples: what every data set whose samples have one label has in common, images in memory,
-texts, and time series.
+texts, images with a text each, and time series.
 
 Photographs on disk are `folders.Photos`.
 """
@@ -134,6 +134,35 @@ class Texts(Labelled):
     classes: tuple[str, ...]
 
     per_sample, noun = ("texts", "labels"), "text"
+
+
+@dataclass(frozen=True, eq=False)
+class Captioned(Images):
+    """Labelled items of one split of a data set, each an image and a text.
+
+    Parameters
+    ----------
+    name, split, images, labels, classes
+        As in `Images`.
+    texts : tuple of n str
+        The text of each image, in the same order.
+
+    Raises
+    ------
+    ValueError
+        If `Images` refuses the others, or the numbers of images and texts differ.
+    """
+
+    texts: tuple[str, ...]
+
+    per_sample, noun = ("images", "texts", "labels"), "item"
+
+    def __post_init__(self) -> None:
+        if len(self.images) != len(self.texts):
+            raise ValueError(
+                f"{self._where}: {len(self.images)} images and {len(self.texts)} texts; allowed is one text per image"
+            )
+        super().__post_init__()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What data look like: images, scenes with a label for every pixel, texts, and time series, with their classes."""
+"""What data look like: images, scenes with a label for every pixel, texts, images with texts, time series."""
 
 from collections.abc import Sequence
 from textwrap import fill, shorten
@@ -28,6 +28,8 @@ def of_pool(study: Experiment) -> Figure:
         return texts([study.task.load(name, "train") for name in names if name != study.task.NOTHING], title)
     if study.pool.task == "time_series":
         return series([study.task.load(name, "train") for name in names if name != study.task.NOTHING], title)
+    if study.pool.task == "modalities":
+        return captioned([study.task.load(name, "train") for name in study.pool.targets], "The targets")
     return images([datasets.load(name, "train") for name in names], title=title)
 
 
@@ -224,6 +226,28 @@ def _drawable(text: str, fonts: list[str]) -> str:
 
 
 # Time series ----------------------------------------------------------------------------------------------------------
+
+
+def captioned(datasets: Sequence, title: str, n: int = 10) -> Figure:
+    """The first ``n`` items of several data sets, classes in turn: class, image, and text, ``n // 2`` in a row.
+
+    Parameters
+    ----------
+    datasets : sequence of Captioned
+        Drawn from top to bottom.
+    """
+    columns = n // 2
+    figure, axes = plt.subplots(2 * len(datasets), columns, figsize=(style.PAGE, 0.3 + 2.05 * len(datasets)))
+    for data, pair in zip(datasets, axes.reshape(len(datasets), 2 * columns), strict=True):
+        for ax, i in zip(pair, _in_turn(data.labels, data.n_classes, 2 * columns), strict=True):
+            ax.imshow(data.images[i].transpose(1, 2, 0), interpolation="nearest")
+            ax.set_axis_off()
+            ax.set_title(data.classes[data.labels[i]], size=7, pad=2, color=style.COLOURS[0])
+            ax.text(0.5, -0.06, fill(data.texts[i], 24), transform=ax.transAxes, ha="center", va="top", size=6.5)
+        said = f"{data.name}\n{len(data)} items,\n{data.n_classes} classes"
+        pair[0].text(-0.45, 0.5, said, transform=pair[0].transAxes, ha="right", va="center", size=6.5)
+    figure.suptitle(title, size=9)
+    return figure
 
 
 def series(datasets: Sequence, title: str, n: int = 4) -> Figure:

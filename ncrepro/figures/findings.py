@@ -9,6 +9,7 @@ import pandas as pd
 from .. import ranking
 from ..lab.experiment import Experiment
 from ..metrics import registry
+from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, best, every, likely, probability, some
 from .names import label
 
@@ -102,6 +103,29 @@ def told(correlations: pd.DataFrame, metric: str) -> str:
     """A metric's name, weighted Kendall and interval, for a sentence; ``correlations`` has one ground truth."""
     row = correlations.set_index("metric").loc[metric]
     return f"{label(metric)} **{row.weighted_kendall:.2f}** ({row.low:.2f} to {row.high:.2f})"
+
+
+def told_on_targets(table: pd.DataFrame, draws: pd.DataFrame, metric: str) -> str:
+    """A metric's mean in a `ranking_table`, on how many targets it has an order, and how often the mean is above 0."""
+    row = table.loc[metric].drop("average", errors="ignore")
+    where = f" on {row.notna().sum()} of {len(row)} targets" if row.isna().any() else ""
+    return f"{label(metric)} {row.mean():.2f}{where} (above 0 in {probability(draws[metric]):.0%} of draws)"
+
+
+def beats(study: Experiment, asked: list[str], rivals: list[str], subset: str | None = None) -> tuple[str, Verdict]:
+    """Whether one of the metrics ranks better than every rival, on the targets where the metric has an order, which are
+    not the same for all.
+    """
+    found, better = [], []
+    table = ranking.agreement(*study.ranked(subset)).pivot(index="metric", columns="target", values="weighted_kendall")
+    draws = resampling.draws(*study.ranked(subset), study.noise(subset))
+    for metric in asked:
+        where = list(table.columns[table.loc[metric].notna()])
+        means = {m: draws[m][where].mean(axis=1) for m in (metric, *rivals)}
+        better.append(every(*(above(means[metric], means[rival]) for rival in rivals)))
+        said = ", ".join(f"{label(m)} {table.loc[m, where].mean():.2f}" for m in means)
+        found.append(f"{said} on {len(where)} targets")
+    return f"mean τ_w: {'; '.join(found)}", some(*better)
 
 
 def claims_table(rows: list[tuple[str, str, Verdict]]) -> str:

@@ -28,6 +28,7 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
     "segmentation": "24_segmentation",
     "text": "25_text",
     "time_series": "26_time_series",
+    "modalities": "27_modalities",
     "ablations": "30_ablations",
     "low_shot": "31_low_shot",
     "source_features": "32_source_features",

@@ -8,6 +8,7 @@ LABELS = {term.name: f"{term.label} alone" for term in registry.METRICS["face"].
     "other_seed": "another fine-tuning",
     "other_target": "accuracy on another target",
     "other_truth": "the other table",
+    "alone": "encoders tuned alone, added",
     "nc2_a": "NC2(A)",
     "selfsupervised": "self-supervised",
     "weighted_kendall": r"weighted Kendall $\tau_w$",

@@ -9,9 +9,9 @@ from ..lab.datasets.time_series import SPEECH
 from ..lab.experiment import Experiment, seed_noise, with_accuracies
 from ..lab.tasks import time_series
 from ..ranking import resampling
-from ..ranking.verdicts import Verdict, above, every, positive, probability, some
+from ..ranking.verdicts import Verdict, above, every, positive
 from . import charts, examples, multi_source
-from .findings import FACE_METHODS, ranking_table
+from .findings import FACE_METHODS, beats, ranking_table, told_on_targets
 from .index import Checked, figure
 from .names import label
 
@@ -70,13 +70,6 @@ def nearest_neighbour(profile: str | None) -> pd.Series:
     return pd.Series(reached)
 
 
-def _told(table: pd.DataFrame, draws: pd.DataFrame, metric: str) -> str:
-    """A metric's mean weighted Kendall, on how many targets it has an order, and how often the mean is above 0."""
-    row = table.loc[metric].drop("average", errors="ignore")
-    where = f" on {row.notna().sum()} of {len(row)} targets" if row.isna().any() else ""
-    return f"{label(metric)} {row.mean():.2f}{where} (above 0 in {probability(draws[metric]):.0%} of draws)"
-
-
 def no_order(profile: str | None) -> pd.Series:
     """Targets for which a metric has no order, since it gives all models the same score: by metric."""
     table = Experiment("time_series", profile).read("correlations").query("target != 'average'")
@@ -117,7 +110,9 @@ def time_series_accuracies(profile: str) -> Checked:
 def _rank(profile: str) -> tuple[str, Verdict]:
     study = Experiment("time_series", profile)
     table, draws = ranking_table(study.read("correlations"), ASKED), study.draws()
-    return f"mean τ_w: {', '.join(_told(table, draws, m) for m in ASKED)}", every(*(above(draws[m]) for m in ASKED))
+    return f"mean τ_w: {', '.join(told_on_targets(table, draws, m) for m in ASKED)}", every(
+        *(above(draws[m]) for m in ASKED)
+    )
 
 
 @figure(
@@ -131,33 +126,21 @@ def time_series_rankings(profile: str) -> Checked:
     return charts.correlation_heatmap(table, title), *_rank(profile)
 
 
-def _beat_rivals(profile: str) -> tuple[str, Verdict]:
-    """On the targets where the metric has an order, which are not the same for all."""
-    study, found, better = Experiment("time_series", profile), [], []
-    table = ranking_table(study.read("correlations"), [*ASKED, *RIVALS]).drop(columns="average")
-    draws = resampling.draws(*study.ranked(), study.noise())
-    for metric in ASKED:
-        where = list(table.columns[table.loc[metric].notna()])
-        means = {m: draws[m][where].mean(axis=1) for m in (metric, *RIVALS)}
-        better.append(every(*(above(means[metric], means[rival]) for rival in RIVALS)))
-        said = ", ".join(f"{label(m)} {table.loc[m, where].mean():.2f}" for m in means)
-        found.append(f"{said} on {len(where)} targets")
-    return f"mean τ_w: {'; '.join(found)}", some(*better)
-
-
 @figure(
     shows="mean weighted Kendall of every ranking with its interval, time series and speech",
     claim="(ours) NCTI or FaCe ranks better than the static baseline and than a linear probe",
 )
 def time_series_intervals(profile: str) -> Checked:
-    return multi_source.intervals("time_series", profile), *_beat_rivals(profile)
+    return multi_source.intervals("time_series", profile), *beats(Experiment("time_series", profile), ASKED, RIVALS)
 
 
 def _rank_speech(profile: str) -> tuple[str, Verdict]:
     study = Experiment("time_series", profile)
     table = ranking_table(study.read("correlations"), ASKED)[[SPEECH]]
     draws = resampling.draws(*study.ranked(), study.noise()).xs(SPEECH, axis=1, level="target")
-    return f"τ_w: {', '.join(_told(table, draws, m) for m in ASKED)}", every(*(above(draws[m]) for m in ASKED))
+    return f"τ_w: {', '.join(told_on_targets(table, draws, m) for m in ASKED)}", every(
+        *(above(draws[m]) for m in ASKED)
+    )
 
 
 @figure(

@@ -6,7 +6,7 @@ Every long step is a list of `jobs`. Each verb returns its tidy table and writes
 import importlib
 import json
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ..store.cluster import Work
 from ..store.jobs import Job
 from ..store.schema import unknown
 from ..store.trace import is_there
-from . import estimates, profiles, sample, scoring
+from . import estimates, profiles, recipes, sample, scoring
 from .profiles import Model
 
 CORRELATIONS = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
@@ -73,6 +73,8 @@ class Experiment:
                     raise ValueError(unknown(kind, name, known))
         if hasattr(self.task, "check"):
             self.task.check(self.pool)
+        for model in self.pool.models:
+            self._parts(model)  # a pair of what no pool has pre-trained is refused
         # Data sets and checkpoints that cannot be downloaded, and that nobody put there: what they are, and what to do.
         needed = (*self.pool.sources, *self.pool.targets, *self.pool.losses)
         self.left_out = self.task.unobtainable(needed) if hasattr(self.task, "unobtainable") else {}
@@ -102,6 +104,9 @@ class Experiment:
         """
         for name, remedy in self.left_out.items():
             print(f"{name} is left out, for it cannot be downloaded; to have it, {remedy}")
+        encoders = {job.path: job for model in self.pool.models for job in self._encoders(model)}
+        if encoders:
+            self._run("pre-train the encoders", list(encoders.values()))
         made = self._run("pre-train", [self._pretraining(model) for model in self.pool.models])
         rows = [
             {
@@ -350,7 +355,31 @@ class Experiment:
             raise ValueError(unknown("model", name, list(by_name)))
         return by_name[name]
 
+    @cached_property
+    def _pools_of_encoders(self) -> tuple["Experiment", ...]:
+        """The pools of this profile that pre-train the parts of a pair; none where a model is one network."""
+        if recipes.tasks()[self.pool.task].pretrain is not recipes.Encoders:
+            return ()
+        return tuple(Experiment(self.pool.pretrain[part], self.profile.name) for part in self.task.PARTS)
+
+    def _parts(self, model: Model) -> list[tuple["Experiment", Model]]:
+        """The encoders of a pair, each with its pool."""
+        pools = self._pools_of_encoders
+        names = zip(*(name.split(recipes.PAIR) for name in (model.architecture, model.source)), strict=True)
+        parts = []
+        for study, (architecture, source) in zip(pools, names, strict=True) if pools else ():
+            known = {f"{m.architecture} on {m.source}": m for m in study.pool.models if m.loss == model.loss}
+            if (asked := f"{architecture} on {source}") not in known:
+                raise ValueError(f"pool {self.pool.name}: {study.pool.name}: " + unknown("model", asked, known))
+            parts.append((study, known[asked]))
+        return parts
+
+    def _encoders(self, model: Model) -> list[Job]:
+        """The pre-trainings, in other pools, that a pair is made of."""
+        return [study._pretraining(part) for study, part in self._parts(model)]
+
     def _pretraining(self, model: Model) -> Job:
+        origins = self._encoders(model)
         spec = {
             "architecture": model.architecture,
             "source": model.source,
@@ -358,11 +387,13 @@ class Experiment:
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.pretrain,
             "seed": 1000 * self.profile.repetition,
+            **({"encoders": [artifacts.digest(origin.spec) for origin in origins]} if origins else {}),
             **self._rests_on("pretrain", model.source),
         }
         label = "-".join((model.architecture, model.source, model.loss))
-        asks = partial(self._asks, "pretrain", model, model.source, spec)
-        return self._job("pretrained", label, spec, partial(self.task.pretrain, spec), asks)
+        step = partial(jobs.from_pretrained, self.task.pretrain, spec, *(job[1:3] for job in origins))
+        asks = partial(self._asks, "pretrain", model, model.source, spec, *origins)
+        return self._job("pretrained", label, spec, step, asks)
 
     def _finetuning(self, model: Model, target: str, seed: int) -> Job:
         origin = self._pretraining(model)
@@ -374,7 +405,7 @@ class Experiment:
             "seed": seed + 1000 * self.profile.repetition,
             **self._rests_on("finetune", target),
         }
-        step = partial(jobs.from_pretrained, self.task.finetune, spec, origin.path, origin.spec)
+        step = partial(jobs.from_pretrained, self.task.finetune, spec, origin[1:3])
         asks = partial(self._asks, "finetune", model, target, spec, origin)
         return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step, asks)
 
@@ -388,7 +419,7 @@ class Experiment:
             **({"recipe": self.pool.extract} if self.pool.extract else {}),
             **self._rests_on("extract", target),
         }
-        step = partial(jobs.from_pretrained, self.task.extract, spec, origin.path, origin.spec)
+        step = partial(jobs.from_pretrained, self.task.extract, spec, origin[1:3])
         return self._job(
             "features",
             f"{model.name}-{target}",
@@ -401,7 +432,7 @@ class Experiment:
         origin = self._extraction(model, model.source)
         spec = origin.spec | {"max_per_class": min(per_class, self.pool.max_per_class or per_class)}
         pretrained = self._pretraining(model)
-        step = partial(jobs.from_pretrained, self.task.extract, spec, pretrained.path, pretrained.spec)
+        step = partial(jobs.from_pretrained, self.task.extract, spec, pretrained[1:3])
         asks = partial(self._asks, "extract", model, model.source, spec, pretrained)
         return self._job("features", f"{model.name}-{model.source}", spec, step, asks)
 

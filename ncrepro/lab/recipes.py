@@ -14,6 +14,7 @@ OPTIMISERS = ("adamw", "sgd")
 GROUND_TRUTHS = ("published", "finetune")
 AUTHORS = "authors"  # as weights: those of `imagenet.RELEASED`, which are trained on nothing else
 IMAGENET = "imagenet"  # the source of the published weights; never read here
+PAIR = "+"  # between the names of a pair's image encoder and text encoder, and between their sources
 
 
 class _Checked:
@@ -166,6 +167,14 @@ class Taken:
 
 
 @dataclass(frozen=True)
+class Encoders:
+    """The pools of the same profile whose pre-trained models are the encoders of pairs."""
+
+    images: Text
+    texts: Text
+
+
+@dataclass(frozen=True)
 class Nothing:
     """A step that leaves no choice."""
 
@@ -195,7 +204,11 @@ def tasks() -> dict[str, Task]:
     What trains a network rests on the statements of this module, ``TASKS`` among them, but not on this function: a task
     that is entered here leaves the networks of the others as they are.
     """
-    return {**TASKS, "time_series": Task(Polynomial, Polynomial)}
+    return {
+        **TASKS,
+        "time_series": Task(Polynomial, Polynomial),
+        "modalities": Task(Encoders, Polynomial, truths=("accuracy", "late")),
+    }
 
 
 def check(task: str, step: str, sources: tuple[str, ...], where: str, given: dict) -> None:

@@ -22,6 +22,7 @@ CHOSEN = {
         "segmentation": ("street", ("rooms",)),
         "text": ("parameters_scipy", ("roberta_rdrop@parameters_sklearn",)),
         "time_series": ("arrow_head", ("resnet1d@signals",)),
+        "modalities": ("numbers", ("resnet50+roberta@latin+parameters_sklearn",)),
     },
 }
 

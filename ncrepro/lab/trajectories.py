@@ -92,7 +92,7 @@ class Trajectories(Experiment):
     def _following(self, model: Model, target: str):
         origin, finetuning = self._pretraining(model), self._finetuning(model, target, 0)
         spec = {**finetuning.spec, "code": fingerprint.of(fingerprint.root(_follow))}
-        step = partial(jobs.from_pretrained, _follow, spec, origin.path, origin.spec)
+        step = partial(jobs.from_pretrained, _follow, spec, origin[1:3])
         return self._job("trajectories", f"{model.name}-{target}", spec, step)
 
 

@@ -116,11 +116,11 @@ def require(path: Path, spec: dict, what: str) -> Arrays:
     return arrays
 
 
-def from_pretrained(
-    step: Callable[[dict, dict, Arrays], Arrays], spec: dict, origin: Path, origin_spec: dict
-) -> Arrays:
-    """What ``step(spec, origin_spec, arrays)`` makes of a pre-trained model's arrays."""
-    return step(spec, origin_spec, require(origin, origin_spec, origin.stem))
+def from_pretrained(step: Callable[..., Arrays], spec: dict, *origins: tuple[Path, dict]) -> Arrays:
+    """What ``step(spec, origin_spec, arrays, ...)`` makes of the arrays of pre-trained models, each a path and a
+    spec.
+    """
+    return step(spec, *(part for path, of in origins for part in (of, require(path, of, path.stem))))
 
 
 def _alone(job: Job) -> Job:

@@ -28,14 +28,14 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 @cache
-def _characters(font: str) -> frozenset[int]:
+def characters_of(font: str) -> frozenset[int]:
     """Code points for which a font has a glyph; drawing another one gives a blank or a box."""
     return frozenset(FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf"))).get_charmap())
 
 
 def fonts_with(text: str, fonts: Sequence[str]) -> tuple[str, ...]:
     """Those of ``fonts`` that have a glyph for every character of ``text``."""
-    found = tuple(font for font in fonts if set(map(ord, text)) <= _characters(font))
+    found = tuple(font for font in fonts if set(map(ord, text)) <= characters_of(font))
     if not found:
         raise ValueError(f"none of the fonts {', '.join(fonts)} has {text!r}; choose other fonts")
     return found
