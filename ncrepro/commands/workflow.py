@@ -56,7 +56,7 @@ def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
     for pool in own.values():
         training, features = Run("10_train_pool", pool), Run("11_extract_features", pool)
         before |= {training: last, features: (training,)}
-        last = (features,)
+        last = (training,)
     named = {run.name: run for run in before} | {name: Run(name) for name in names}
     for name in names:
         if name[0] == "0":

@@ -222,9 +222,7 @@ def _best_metric(profile: str, lists: pd.DataFrame) -> pd.DataFrame:
     pools = _table(profile, "pools").rename(columns={"pool": "benchmark"})
     known = ~lists["metric"].isin([*LISTS, *registry.BLIND])
     both = pd.concat([pools[~pools["metric"].isin(registry.BLIND)], lists[known]])
-    best = both.loc[both.groupby("benchmark")["weighted_kendall"].idxmax().to_numpy()] if both.index.is_unique else (
-        both.sort_values("weighted_kendall", ascending=False).drop_duplicates("benchmark")
-    )  # fmt: skip
+    best = both.sort_values("weighted_kendall", ascending=False, kind="stable").drop_duplicates("benchmark")
     return best[["benchmark", "weighted_kendall", "low", "high"]].assign(row=METRIC)
 
 
