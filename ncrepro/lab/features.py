@@ -25,7 +25,7 @@ class ReducedModel(features.Classifier):
         return (part.to(place) for part in torch.as_tensor(images).split(size))
 
 
-def extract(network: nn.Module, images: np.ndarray | Tensor, batch_size: int = 256) -> features.Extracted:
+def extract(network: nn.Module, images: np.ndarray | Tensor, batch_size: int = 64) -> features.Extracted:
     """Features and source probabilities of ``images`` by ``network``, in evaluation mode.
 
     Parameters
