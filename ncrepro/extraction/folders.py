@@ -38,15 +38,10 @@ class Photos(Labelled):
 
     Parameters
     ----------
-    name : str
-        Name of the data set.
-    split : {"train", "test"}
+    name, split, labels, classes
+        As in `Labelled`.
     sources : sequence of n Path, or ndarray of shape (n, height, width, 3), uint8
         Where the images are, or the images themselves where the data set comes as one file.
-    labels : ndarray of shape (n,), int64
-        0 to K - 1, positions in ``classes``.
-    classes : tuple of K str
-        What the classes are called.
     samples : str
         Which of the data set's images these are, in words: goes into every result.
     present : ndarray of shape (n, K), bool, optional
@@ -57,11 +52,6 @@ class Photos(Labelled):
         Whether a mirrored image still belongs to its class.
     ignored : tuple of str
         Files that lie among the images and are not read, as their suffix is no image's.
-
-    Raises
-    ------
-    ValueError
-        If the shapes, the types or the range of the labels are others than these, or a file is missing.
     """
 
     name: str

@@ -14,7 +14,23 @@ import numpy as np
 
 
 class Labelled:
-    """Samples with one label each; the fields in ``per_sample``, the samples first, have an entry for each of them."""
+    """Samples with one label each; the fields in ``per_sample``, the samples first, have an entry for each of them.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    split : {"train", "test"}
+    labels : ndarray of shape (n,), int64
+        0 to K - 1, positions in ``classes``.
+    classes : tuple of K str
+        What the classes are called.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a type, or the range of the labels is another than these, or than those that a subclass names.
+    """
 
     per_sample: ClassVar[tuple[str, ...]]
     noun: ClassVar[str]  # one of them is called
@@ -74,20 +90,10 @@ class Images(Labelled):
 
     Parameters
     ----------
-    name : str
-        Name of the data set.
-    split : {"train", "test"}
+    name, split, labels, classes
+        As in `Labelled`.
     images : ndarray of shape (n, 3, height, width), uint8
         Red, green, blue, 0 to 255.
-    labels : ndarray of shape (n,), int64
-        0 to K - 1, positions in ``classes``.
-    classes : tuple of K str
-        What the classes are called.
-
-    Raises
-    ------
-    ValueError
-        If the shapes, the types or the range of the labels are others than these.
     """
 
     name: str
@@ -113,18 +119,9 @@ class Texts(Labelled):
 
     Parameters
     ----------
-    name : str
-        Name of the data set.
-    split : {"train", "test"}
+    name, split, labels, classes
+        As in `Labelled`.
     texts : tuple of n str
-    labels : ndarray of shape (n,), int64
-        0 to K - 1, positions in ``classes``.
-    classes : tuple of K str
-
-    Raises
-    ------
-    ValueError
-        If the shape, the type or the range of the labels are others than these.
     """
 
     name: str
@@ -146,11 +143,6 @@ class Captioned(Images):
         As in `Images`.
     texts : tuple of n str
         The text of each image, in the same order.
-
-    Raises
-    ------
-    ValueError
-        If `Images` refuses the others, or the numbers of images and texts differ.
     """
 
     texts: tuple[str, ...]
@@ -171,21 +163,12 @@ class Series(Labelled):
 
     Parameters
     ----------
-    name : str
-        Name of the data set.
-    split : {"train", "test"}
+    name, split, labels, classes
+        As in `Labelled`.
     values : ndarray of shape (n, channels, length), float32
         What was measured, a channel for each quantity.
     lengths : ndarray of shape (n,), int64
         How many points of each series were measured, 1 to ``length``.
-    labels : ndarray of shape (n,), int64
-        0 to K - 1, positions in ``classes``.
-    classes : tuple of K str
-
-    Raises
-    ------
-    ValueError
-        If the shapes, the types or the ranges are others than these.
     """
 
     name: str
