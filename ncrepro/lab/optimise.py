@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from .recipes import Momentum, Polynomial, Unlabelled
+from .recipes import Descent as Recipe
 
-Recipe = Momentum | Unlabelled | Polynomial
 Decay = Callable[[int, int], float]  # (step, number of steps) after the warm-up -> share of the peak
 
 

@@ -23,62 +23,8 @@ class _Checked:
 
 
 @dataclass(frozen=True)
-class Momentum(_Checked):
-    """Stochastic gradient descent with Nesterov momentum, warm-up, cosine decay and gradient clipping.
-
-    Parameters
-    ----------
-    epochs, batch_size : int
-        Passes over the images; images per step. What does not fill a batch at an epoch's end is left out.
-    learning_rate : float
-        The peak of the schedule, see `ncrepro.lab.optimise.learning_rates`.
-    momentum, weight_decay : float
-    warmup : float
-        Share of all steps over which the learning rate rises.
-    clip : float
-        Largest Euclidean norm of the gradient of all weights together.
-    shift : int
-        Each step moves its images at random by up to so many pixels along both axes, borders reflected; 0 leaves them.
-    """
-
-    epochs: Count
-    batch_size: Count
-    learning_rate: Positive
-    momentum: Share = 0.9
-    weight_decay: Share = 5e-4
-    warmup: Share = 0.1
-    clip: Positive = 5.0
-    shift: Annotated[int, schema.whole(0, SIZE - 1)] = 2
-
-
-@dataclass(frozen=True)
-class Unlabelled(_Checked):
-    """AdamW with warm-up, cosine decay and gradient clipping, for objectives that need no labels.
-
-    Parameters
-    ----------
-    epochs, batch_size : int
-        Passes over the images; images per step. What does not fill a batch at an epoch's end is left out.
-    learning_rate : float
-        The peak of the schedule, see `ncrepro.lab.optimise.learning_rates`.
-    weight_decay : float
-    warmup : float
-        Share of all steps over which the learning rate rises.
-    clip : float
-        Largest Euclidean norm of the gradient of all weights together.
-    """
-
-    epochs: Count
-    batch_size: Count
-    learning_rate: Positive
-    weight_decay: Share = 1e-4
-    warmup: Share = 0.1
-    clip: Positive = 5.0
-
-
-@dataclass(frozen=True)
-class Polynomial(_Checked):
-    """AdamW or plain descent with warm-up, polynomial decay and gradient clipping.
+class Descent(_Checked):
+    """What all training that is made from random weights has: warm-up, a decay of the learning rate, gradient clipping.
 
     Parameters
     ----------
@@ -86,13 +32,9 @@ class Polynomial(_Checked):
         Passes over the data; examples per step. What does not fill a batch at an epoch's end is left out.
     learning_rate : float
         The peak of the schedule, see `ncrepro.lab.optimise.learning_rates`.
-    optimiser : {"adamw", "sgd"}
-        AdamW (Loshchilov & Hutter, 2019), or gradient descent with momentum 0.9.
     weight_decay : float
     warmup : float
         Share of all steps over which the learning rate rises.
-    power : float
-        Of the decay: 1 is a line.
     clip : float
         Largest Euclidean norm of the gradient of all weights together.
     """
@@ -100,11 +42,37 @@ class Polynomial(_Checked):
     epochs: Count
     batch_size: Count
     learning_rate: Positive
-    optimiser: Annotated[str, schema.one_of(*OPTIMISERS)] = "adamw"
     weight_decay: Share = 1e-4
     warmup: Share = 0.1
-    power: Positive = 0.9
     clip: Positive = 5.0
+
+
+@dataclass(frozen=True)
+class Momentum(Descent):
+    """Stochastic gradient descent with Nesterov ``momentum`` and a cosine decay; other parameters as for `Descent`.
+
+    Each step moves its images at random by up to ``shift`` pixels along both axes, borders reflected; 0 leaves them.
+    """
+
+    weight_decay: Share = 5e-4
+    momentum: Share = 0.9
+    shift: Annotated[int, schema.whole(0, SIZE - 1)] = 2
+
+
+@dataclass(frozen=True)
+class Unlabelled(Descent):
+    """AdamW with a cosine decay, for objectives that need no labels."""
+
+
+@dataclass(frozen=True)
+class Polynomial(Descent):
+    """AdamW (Loshchilov & Hutter, 2019), or gradient descent with momentum 0.9, with a polynomial decay.
+
+    ``power`` is that of the decay: 1 is a line. Other parameters as for `Descent`.
+    """
+
+    optimiser: Annotated[str, schema.one_of(*OPTIMISERS)] = "adamw"
+    power: Positive = 0.9
 
 
 @dataclass(frozen=True)
