@@ -4,7 +4,7 @@ from torch import nn
 
 from ncrepro.extraction import last_layer
 from ncrepro.lab import models
-from ncrepro.lab.models import vision
+from ncrepro.lab.models import full_size, time_series, vision
 
 EVERY = pytest.mark.parametrize("name", models.names())
 
@@ -152,6 +152,8 @@ def test_networks_are_those_of_torchvision():
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="unknown model 'resnet5'.*did you mean 'resnet50'"):
         models.build("resnet5", 10, seed=0)
+    with pytest.raises(ValueError, match="unknown model 'alexnet'"):  # torchvision knows it, the pools do not
+        full_size.build("alexnet", 10, seed=0)
 
 
 @pytest.mark.parametrize("n_classes", [1, 0, -3])
@@ -160,6 +162,10 @@ def test_fewer_than_two_classes_are_refused(n_classes):
         models.build("mobilenet_v1", n_classes, seed=0)
     with pytest.raises(ValueError, match="allowed is 2 or more"):
         last_layer.replace(models.build("mobilenet_v1", 5, seed=0), n_classes, seed=0)
+    with pytest.raises(ValueError, match="allowed is 2 or more"):
+        full_size.build("mobilenet_v2", n_classes, seed=0)
+    with pytest.raises(ValueError, match="allowed is 2 or more"):
+        time_series.replace_classifier(time_series.build("gru", 5, seed=0), 1, n_classes, seed=0)
 
 
 def test_a_network_without_a_linear_layer_ends_in_its_last_convolution():

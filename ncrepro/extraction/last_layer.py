@@ -51,15 +51,29 @@ def n_outputs(network: nn.Module) -> int:
     return len(find(network).weight)
 
 
+@contextmanager
+def seeded(n_classes: int, seed: int) -> Iterator[None]:
+    """Random weights of a network with so many outputs are drawn from ``seed`` while the context lasts; the global
+    random state is left as it was.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 classes.
+    """
+    if n_classes < 2:
+        raise ValueError(f"n_classes is {n_classes}; allowed is 2 or more")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 def replace(
     network: nn.Module, n_classes: int, seed: int, initialise: Callable[[nn.Module], None] = lambda layer: None
 ) -> None:
     """Put in a new last layer with seeded random weights: torch's own, or what ``initialise`` makes of them."""
-    if n_classes < 2:
-        raise ValueError(f"n_classes is {n_classes}; allowed is 2 or more")
     where, old = path(network), find(network)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(n_classes, seed):
         if isinstance(old, nn.Linear):
             new = nn.Linear(old.in_features, n_classes)
         else:

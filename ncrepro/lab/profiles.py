@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import yaml
 
 from ..store import paths, schema
-from ..store.schema import Names, NotNegative, Text, unknown
+from ..store.schema import Names, NotNegative, Text, refuse_unknown, unknown
 from . import recipes
 
 Seeds = Annotated[
@@ -184,8 +184,7 @@ def load(name: str | None = None) -> Profile:
     """
     name = str(name or os.environ.get("NCREPRO_PROFILE") or "demo")
     stem, plus, repetition = name.partition("+")
-    if stem not in names():
-        raise ValueError(unknown("profile", stem, names()))
+    refuse_unknown("profile", stem, names())
     if plus and not re.fullmatch("[1-9][0-9]{0,5}", repetition):
         raise ValueError(f"unknown repetition {name!r}: those of {stem!r} are {stem}+1, {stem}+2, ...")
     try:

@@ -9,7 +9,7 @@ before there is an environment.
 import difflib
 import numbers
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, NoReturn, get_type_hints
 
@@ -32,6 +32,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The one sentence a mistyped name is answered with."""
     hint = near(name, known, n=1)
     return f"unknown {kind} {name!r}: choose one of {', '.join(sorted(known))}{hint and '; ' + hint}"
+
+
+def refuse_unknown(kind: str, name: str, known: Collection[str]) -> None:
+    """Raise that sentence where a name is none of ``known``."""
+    if name not in known:
+        raise ValueError(unknown(kind, name, known))
 
 
 def near(name: str, known: Iterable[str], n: int = 3) -> str:

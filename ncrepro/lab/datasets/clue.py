@@ -13,8 +13,7 @@ import numpy as np
 from ...extraction.samples import Texts
 from ...store import paths
 from ...store.content import of_data
-from ...store.schema import unknown
-from . import local
+from . import local, splits
 
 URL = "https://github.com/CLUEbenchmark/CLUE"
 FOLDERS = {"iflytek": "iflytek_public", "tnews": "tnews_public"}  # 119 kinds of apps; 15 kinds of news
@@ -42,10 +41,7 @@ def load(name: str, split: str) -> Texts:
     FileNotFoundError
         If a file is not there; the message says where to get it.
     """
-    if name not in FOLDERS:
-        raise ValueError(unknown("data set", name, FOLDERS))
-    if split not in ("train", "test"):
-        raise ValueError(unknown("split", split, ("train", "test")))
+    splits.check(name, FOLDERS, split)
     written = {"train": "train.json", "test": "dev.json"}[split]
     names = {row["label"]: row.get("label_des") or row["label_desc"] for row in _rows(name, "labels.json")}
     place = {label: i for i, label in enumerate(sorted(names, key=int))}

@@ -31,7 +31,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...store import artifacts, fingerprint, paths
-from ...store.schema import unknown
+from . import splits
 from .builtin import signs, textures
 from .builtin.glyphs import glyph
 from .builtin.scene import clouds, colour, generator, ground, posed
@@ -342,10 +342,7 @@ def generate(name: str, split: str, n: int | None = None) -> Scenes:
     ValueError
         If the name or the split is unknown.
     """
-    if name not in DOMAINS:
-        raise ValueError(unknown("data set", name, DOMAINS))
-    if split not in ("train", "test"):
-        raise ValueError(unknown("split", split, ("train", "test")))
+    splits.check(name, DOMAINS, split)
     domain, rng = DOMAINS[name], generator(name, split)
     images, masks = [], []
     for _ in range(domain.n_train if split == "train" else domain.n_test)[:n]:
@@ -361,8 +358,6 @@ def generate(name: str, split: str, n: int | None = None) -> Scenes:
 @lru_cache(maxsize=16)
 def load(name: str, split: str) -> Scenes:
     """What `generate` gives, drawn once and then read from the cache."""
-    if name not in DOMAINS:
-        raise ValueError(unknown("data set", name, DOMAINS))
     spec = {"dataset": name, "split": split, "code": fingerprint.of(__name__)}
     path = paths.datasets() / f"scenes-{name}-{split}.safetensors"
     arrays = artifacts.cached(path, spec, partial(_arrays, name, split))

@@ -36,8 +36,7 @@ from ...extraction.decode import FORMATS
 from ...extraction.folders import hidden
 from ...store import paths
 from ...store.content import of_data
-from ...store.schema import unknown
-from . import local
+from . import local, splits
 from .scenes import IGNORE
 
 SIZE = 480  # pixels, height and width of what a network sees
@@ -313,10 +312,7 @@ def load(name: str, split: str) -> Folder:
     FileNotFoundError
         If its folder, or part of it, is not there; the message says what, and where to get it.
     """
-    if name not in LAYOUTS:
-        raise ValueError(unknown("data set", name, LAYOUTS))
-    if split not in ("train", "test"):
-        raise ValueError(unknown("split", split, ("train", "test")))
+    splits.check(name, LAYOUTS, split)
     layout = LAYOUTS[name]
     folder = local.require(layout.folder, name, layout.url)
     try:

@@ -22,7 +22,8 @@ import numpy as np
 from ...extraction.samples import Series
 from ...store import paths
 from ...store.content import of_data
-from ...store.schema import unknown
+from ...store.schema import refuse_unknown
+from . import splits
 from .builtin.scene import generator
 
 LONGEST = 64  # points of a series
@@ -54,10 +55,7 @@ def load(name: str, split: str) -> Series:
     ValueError
         If the name or the split is unknown, or a file is not as the format wants it.
     """
-    if name not in NAMES:
-        raise ValueError(unknown("data set", name, NAMES))
-    if split not in ("train", "test"):
-        raise ValueError(unknown("split", split, ("train", "test")))
+    splits.check(name, NAMES, split)
     series, labels, classes = _source(name, split)
     channels = np.concatenate(series if split == "train" else _source(name, "train")[0], axis=1)  # (channels, points)
     mean, deviation = channels.mean(1, keepdims=True), channels.std(1, keepdims=True)
@@ -110,8 +108,7 @@ def read(path: Path) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
                 continue
             if begun:
                 *channels, label = line.split(":")
-                if label not in classes:
-                    raise ValueError(unknown("class", label, classes))
+                refuse_unknown("class", label, classes)
                 series.append(_series(channels))
                 labels.append(classes.index(label))
                 if len(series[-1]) != len(series[0]):

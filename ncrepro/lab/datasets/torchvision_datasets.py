@@ -29,7 +29,7 @@ from ...extraction import folders
 from ...extraction.folders import Photos
 from ...store import paths
 from ...store.content import of_data
-from ...store.schema import unknown
+from ...store.schema import refuse_unknown, unknown
 from ...store.trace import is_there
 from ..recipes import IMAGENET
 
@@ -104,8 +104,7 @@ def load(name: str, part: str = "train", split: str = "trainval", max_per_class:
         If it is not there and cannot be downloaded; the message says what to put where.
     """
     for kind, given, known in (("part", part, ("train", "test")), ("split", split, SPLITS)):
-        if given not in known:
-            raise ValueError(unknown(kind, given, known))
+        refuse_unknown(kind, given, known)
     if name == IMAGENET:
         return Unshown(name, part)
     if name.startswith(FOLDER):

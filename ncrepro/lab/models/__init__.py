@@ -1,10 +1,10 @@
 """Networks by name, with seeded random weights."""
 
-import torch
 from torch import nn
 
+from ...extraction import last_layer
 from ...store import arithmetic
-from ...store.schema import unknown
+from ...store.schema import refuse_unknown
 from .vision import ARCHITECTURES, FACE_POOL, NCTI_POOL
 
 arithmetic.make_torch_deterministic()  # here, since whatever trains or extracts has a network
@@ -40,12 +40,8 @@ def build(name: str, n_classes: int, seed: int) -> nn.Module:
     ValueError
         If there is no such architecture, or ``n_classes`` is under 2.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(unknown("model", name, ARCHITECTURES))
-    if n_classes < 2:
-        raise ValueError(f"n_classes is {n_classes}; allowed is 2 or more")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    refuse_unknown("model", name, ARCHITECTURES)
+    with last_layer.seeded(n_classes, seed):
         network = ARCHITECTURES[name](n_classes)
         network.apply(_initialise)
     network.name = name

@@ -8,10 +8,11 @@ from random weights.
 
 from collections.abc import Callable
 
-import torch
 from torch import nn
 
-from ...extraction import networks
+from ...extraction import last_layer, networks
+from ...store.schema import refuse_unknown
+from .vision import ARCHITECTURES
 
 _OTHER_NAMES = {"vgg16": "vgg16_bn", "vgg19": "vgg19_bn"}  # ours -> torchvision's, or timm's
 BATCH_NORM_MOMENTUM = 0.1  # MNASNet's own .0003 leaves running statistics near their start
@@ -21,8 +22,8 @@ def build(name: str, n_classes: int, seed: int) -> nn.Module:
     """A network of `vision.ARCHITECTURES` at full size, with seeded random weights; arguments and result as for
     `models.build`.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    refuse_unknown("model", name, ARCHITECTURES)
+    with last_layer.seeded(n_classes, seed):
         network = networks.build(_OTHER_NAMES.get(name, name), n_classes)
         stem = next(change for beginning, change in _STEMS.items() if name.startswith(beginning))
         stem(network)

@@ -9,7 +9,8 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
-from ...store.schema import unknown
+from ...extraction import last_layer
+from ...store.schema import refuse_unknown
 
 ARCHITECTURES: dict[str, dict] = {  # the arguments of smp.PSPNet
     "pspnet_resnet18": {
@@ -50,12 +51,8 @@ def build(name: str, n_classes: int, seed: int, **changed) -> nn.Module:
     ValueError
         If there is no such architecture, or ``n_classes`` is under 2.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(unknown("model", name, ARCHITECTURES))
-    if n_classes < 2:
-        raise ValueError(f"n_classes is {n_classes}; allowed is 2 or more")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    refuse_unknown("model", name, ARCHITECTURES)
+    with last_layer.seeded(n_classes, seed):
         network = smp.PSPNet(classes=n_classes, **ARCHITECTURES[name] | changed)
     if network.encoder.output_stride == 4:  # smp makes every stage, also those that a shallow encoder never uses
         del network.encoder.layer2, network.encoder.layer3, network.encoder.layer4

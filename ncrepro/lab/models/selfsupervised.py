@@ -18,7 +18,7 @@ from torchvision.models import resnet50
 from ...extraction import networks
 from ...extraction.preprocessing import Transform, describe
 from ...store import artifacts, content, paths
-from ...store.schema import unknown
+from ...store.schema import refuse_unknown
 
 
 @dataclass(frozen=True)
@@ -267,8 +267,7 @@ def _torchvision(key: str) -> str:
 
 
 def _release(name: str) -> Release:
-    if name not in RELEASES:
-        raise ValueError(unknown("release", name, RELEASES))
+    refuse_unknown("release", name, RELEASES)
     return RELEASES[name]
 
 

@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, BertTokenizer, RobertaConfig, RobertaModel
 from transformers.utils import cached_file
 
+from ...extraction import last_layer
 from ...store import artifacts, fingerprint, paths
-from ...store.schema import unknown
+from ...store.schema import refuse_unknown
 from ..datasets import docstrings
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one thread per worker process
@@ -167,13 +168,9 @@ def build(name: str, n_classes: int, seed: int) -> TextClassifier:
     OSError
         If a checkpoint can be neither found nor downloaded.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(unknown("model", name, ARCHITECTURES))
-    if n_classes < 2:
-        raise ValueError(f"n_classes is {n_classes}; allowed is 2 or more")
+    refuse_unknown("model", name, ARCHITECTURES)
     variant = ARCHITECTURES[name]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with last_layer.seeded(n_classes, seed):
         encoder = from_checkpoint(variant.checkpoint) if variant.checkpoint else _small_encoder()
         if variant.is_relative:
             _make_relative(encoder)

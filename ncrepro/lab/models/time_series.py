@@ -18,8 +18,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ...extraction import last_layer
 from ...store import arithmetic
-from ...store.schema import unknown
+from ...store.schema import refuse_unknown
 
 arithmetic.make_torch_deterministic()
 
@@ -231,17 +232,12 @@ def build(name: str, n_classes: int, seed: int) -> Classifier:
     ValueError
         If there is no such architecture, or ``n_classes`` is under 2.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(unknown("model", name, ARCHITECTURES))
-    if n_classes < 2:
-        raise ValueError(f"n_classes is {n_classes}; allowed is 2 or more")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    refuse_unknown("model", name, ARCHITECTURES)
+    with last_layer.seeded(n_classes, seed):
         return Classifier(ARCHITECTURES[name](), n_classes)
 
 
 def replace_classifier(network: Classifier, n_channels: int, n_classes: int, seed: int) -> None:
     """Put in a new classifier, for the features of so many channels, with seeded random weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with last_layer.seeded(n_classes, seed):
         network.classifier = nn.Linear(n_channels * WIDTH, n_classes).to(network.classifier.weight.device)

@@ -6,7 +6,7 @@ One module per method, each with the loss of its paper as a small function of it
 import torch
 from torch import nn
 
-from ...store.schema import unknown
+from ...store.schema import refuse_unknown
 from .base import Objective
 from .byol import BYOL
 from .deepcluster import DeepClusterV2
@@ -55,8 +55,7 @@ def build(name: str, encoder: nn.Module, n_features: int, n_images: int, seed: i
     ValueError
         If there is no such objective.
     """
-    if name not in OBJECTIVES:
-        raise ValueError(unknown("objective", name, OBJECTIVES))
+    refuse_unknown("objective", name, OBJECTIVES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return OBJECTIVES[name](encoder, n_features, n_images)
