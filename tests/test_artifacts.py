@@ -1,8 +1,11 @@
 import errno
+import hashlib
+import json
 import os
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from ncrepro.store import artifacts
 
@@ -28,6 +31,39 @@ def test_what_was_saved_is_read_back_bit_for_bit(tmp_path):
     for key in ARRAYS:
         np.testing.assert_array_equal(loaded[key], ARRAYS[key])
         assert loaded[key].dtype == ARRAYS[key].dtype
+
+
+def test_what_is_no_array_is_the_record_and_comes_back_as_it_was_in_its_order(tmp_path):
+    record = {"texts": ["zwölf", "", "a\nb"], "provenance": {"weights": "own", "accuracy": 71.25, "cut": None}}
+    artifacts.save(tmp_path / "a.safetensors", ARRAYS | record, SPEC)
+    loaded = artifacts.load(tmp_path / "a.safetensors", SPEC)
+    assert loaded.keys() == ARRAYS.keys() | record.keys()
+    assert {key: loaded[key] for key in record} == record
+    assert list(loaded["provenance"]) == ["weights", "accuracy", "cut"]  # columns of a table follow it
+    assert all(isinstance(loaded[key], np.ndarray) for key in ARRAYS)
+
+
+def test_a_record_alone_is_an_artefact_and_a_changed_one_is_noticed(root):
+    path = root / "a.safetensors"
+    artifacts.save(path, {"errors": ["", "torn"]}, SPEC)
+    assert artifacts.load(path, SPEC) == {"errors": ["", "torn"]} and artifacts.damaged([path]) == []
+    path.write_bytes(path.read_bytes().replace(b"torn", b"worn"))
+    assert artifacts.load(path, SPEC) is None and artifacts.damaged([path]) == [path]
+
+
+def test_without_a_record_a_file_is_as_it_was_before_there_were_any(tmp_path):
+    artifacts.save(tmp_path / "a.safetensors", ARRAYS, SPEC)
+    with safe_open(tmp_path / "a.safetensors", framework="numpy") as file:
+        header = file.metadata()
+    hasher = hashlib.sha256(b"accuracy float64 ()" + ARRAYS["accuracy"].tobytes())
+    hasher.update(b"features float32 (2, 3)" + ARRAYS["features"].tobytes())
+    assert header == {"spec": json.dumps(SPEC, sort_keys=True), "sha256": hasher.hexdigest()}
+
+
+def test_what_neither_an_array_nor_a_record_can_hold_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(TypeError, match="set is not JSON serializable"):
+        artifacts.save(tmp_path / "a.safetensors", ARRAYS | {"classes": {"a", "b"}}, SPEC)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_artefact_is_computed_once(tmp_path):

@@ -149,6 +149,13 @@ def test_a_copy_without_a_class_is_refused(tmp_path, monkeypatch):
         photographs.load("mammals", "train")
 
 
+def test_unknown_names_and_splits_are_refused():
+    with pytest.raises(ValueError, match="unknown data set 'mamals': .*did you mean 'mammals'"):
+        photographs.load("mamals", "train")
+    with pytest.raises(ValueError, match="unknown split 'val'"):
+        photographs.load("mammals", "val")
+
+
 def test_images_are_near_duplicates_only_below_the_threshold():
     grey = np.full((1, 3, 32, 32), 100, dtype=np.uint8)
     steps = {step: photographs.near_duplicates(grey, grey + np.uint8(step)) for step in (0, 10, 11)}

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 import ncrepro
 from ncrepro.extraction import decode, folders
@@ -21,6 +22,7 @@ from ncrepro.rank_your_own import labels
 from ncrepro.rank_your_own.data import open_target
 from ncrepro.rank_your_own.features import are_features, open_features
 from ncrepro.rank_your_own.rank import _cautions_of_data
+from ncrepro.store import artifacts
 
 
 def opened(data, *arguments, **options):
@@ -349,6 +351,28 @@ def test_an_image_is_unreadable_whatever_pillow_raises(cats, monkeypatch, error)
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
     with pytest.raises(ValueError, match="6 of 6 images cannot be read"):
         opened(cats)
+
+
+def test_which_images_cannot_be_decoded_is_kept_and_read_in_no_older_form(cats, tmp_path):
+    torn, done = cats / "a" / "0.png", []
+    torn.write_bytes(torn.read_bytes()[:60])
+
+    def skipped():
+        done.clear()
+        target = open_target(cats).checked(
+            "skip", tmp_path / "cache", lambda work, title, n: done.append(title) or work
+        )
+        return target.skipped
+
+    assert skipped() == (str(torn),) and done == ["read", "decode"]
+    assert skipped() == (str(torn),) and done == ["read"]
+    (kept,) = (tmp_path / "cache").iterdir()
+    with safe_open(kept, framework="numpy") as file:
+        spec = json.loads(file.metadata()["spec"])
+    kept.unlink()
+    none_broken = np.frombuffer(json.dumps([""] * 6).encode(), np.uint8)
+    artifacts.save(tmp_path / "cache" / f"decoded-{artifacts.digest(spec)}.safetensors", {"errors": none_broken}, spec)
+    assert skipped() == (str(torn),) and done == ["read", "decode"]
 
 
 def test_every_cut_of_a_file_is_unreadable(cats, tmp_path):

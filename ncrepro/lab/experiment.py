@@ -4,7 +4,6 @@ Every long step is a list of `jobs`. Each verb returns its tidy table and writes
 """
 
 import importlib
-import json
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial, wraps
 from itertools import product
@@ -21,7 +20,7 @@ from ..store import artifacts, cold, fingerprint, jobs, paths
 from ..store.artifacts import Arrays
 from ..store.cluster import Work
 from ..store.jobs import Job
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown, unknown
 from ..store.trace import is_there
 from . import estimates, profiles, recipes, sample, scoring
 from .profiles import Model
@@ -69,8 +68,7 @@ class Experiment:
             ("data set", (*self.pool.sources, *self.pool.targets), self.task.DATASETS),
         ):
             for name in given:
-                if name not in known:
-                    raise ValueError(unknown(kind, name, known))
+                refuse_unknown(kind, name, known)
         if hasattr(self.task, "check"):
             self.task.check(self.pool)
         for model in self.pool.models:
@@ -248,8 +246,7 @@ class Experiment:
         `sample`'s.
         """
         entry = self._model(model)
-        if target not in self.pool.targets:
-            raise ValueError(unknown("target", target, self.pool.targets))
+        refuse_unknown("target", target, self.pool.targets)
         if self.is_cold:
             return sample.load(self.profile.name, self.pool.name, model, target)
         job = self._extraction(entry, target)
@@ -523,8 +520,8 @@ def lacks(task: str, data: str, expected: dict) -> str:
 def _outline(arrays: Arrays) -> dict:
     """What a table says of a feature set: its sizes, where it comes from, and what making it took; not the features."""
     sizes = dict(zip(("n_samples", "n_features"), arrays["features"].shape, strict=True))
-    record = json.loads(arrays["provenance"].tobytes()) if "provenance" in arrays else {}
-    return {"outline": {**sizes, **record}, "seconds": arrays["seconds"], "peak_mb": arrays["peak_mb"]}
+    spent = {key: arrays[key] for key in ("seconds", "peak_mb")}
+    return {"outline": sizes | arrays.get("provenance", {}), **spent}
 
 
 # From terms to rankings -----------------------------------------------------------------------------------------------
@@ -546,8 +543,9 @@ _ALWAYS = ("n_parameters", "n_features", "n_classes", "accuracy")  # what every 
 
 
 def _measured(arrays: Arrays) -> dict[str, float]:
-    """An artefact's single numbers, without those of its own making."""
-    return {key: float(a) for key, a in arrays.items() if a.ndim == 0 and key not in ("seconds", "peak_mb")}
+    """An artefact's single numbers, without those of its own making and what its record says."""
+    numbers = {key: a for key, a in arrays.items() if isinstance(a, np.ndarray) and a.ndim == 0}
+    return {key: float(a) for key, a in numbers.items() if key not in ("seconds", "peak_mb")}
 
 
 def baselines(pretraining: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:

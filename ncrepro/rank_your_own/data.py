@@ -103,15 +103,14 @@ class Target:
                     "content": hashlib.sha256("".join(digest for digest, _ in found).encode()).hexdigest(),
                     "by": [fingerprint.of(decode.__name__), Image.MAX_IMAGE_PIXELS],
                 }
-                path = folder / f"decoded-{artifacts.digest(spec)}.safetensors" if folder else None
+                path = folder / f"undecodable-{artifacts.digest(spec)}.safetensors" if folder else None
                 known = artifacts.load(path, spec) if path else None
                 if known is None:
                     errors = list(progress(threads.map(partial(_decode, self.data), range(n)), "decode", n))
-                    known = {"errors": np.frombuffer(json.dumps(errors).encode(), dtype=np.uint8)}
+                    known = {"errors": errors}
                     if path:
                         artifacts.save(path, known, spec)
-                decoded = json.loads(known["errors"].tobytes())
-                broken |= {i: error for i, error in enumerate(decoded) if error and i not in broken}
+                broken |= {i: error for i, error in enumerate(known["errors"]) if error and i not in broken}
         data = self.data
         if broken:
             first = f"{_called(data, min(broken))} ({broken[min(broken)]})"

@@ -1,7 +1,8 @@
 """Results that took long, kept on disk: written whole or not at all, and valid only for the spec that made them.
 
-An artefact is one safetensors file. Its header carries the spec (what was asked for, by which code) and a checksum of
-its arrays, so that a file that is torn, damaged or made from another spec is never taken for the result.
+An artefact is one safetensors file: arrays, and in its header a record, which is all that is no array (names, texts,
+where something comes from: what JSON can say). The header also carries the spec (what was asked for, by which code) and
+a checksum of both, so that a file that is torn, damaged or made from another spec is never taken for the result.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -22,7 +23,7 @@ from .content import Register
 if TYPE_CHECKING:
     import pandas as pd
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, Any]  # arrays, and the values of the record
 
 
 def cached(path: Path, spec: dict, compute: Callable[[], Arrays]) -> Arrays:
@@ -43,15 +44,13 @@ def load(path: Path, spec: dict) -> Arrays | None:
         )
     try:
         with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            if header.get("spec") != _canonical(spec):
+            if (file.metadata() or {}).get("spec") != _canonical(spec):
                 return None
-            arrays = {key: file.get_tensor(key) for key in file.keys()}
+            arrays = _read(file)
     except (FileNotFoundError, SafetensorError):
         return None
-    if header.get("sha256") != _checksum(arrays):
-        return None
-    trace.note("artefact", paths.relative(path))
+    if arrays is not None:
+        trace.note("artefact", paths.relative(path))
     return arrays
 
 
@@ -69,9 +68,8 @@ def damaged(files: Iterable[Path]) -> list[Path]:
             key, state = paths.relative(file), [status.st_size, status.st_mtime_ns]
             if whole.get(key) != state:
                 with safe_open(file, framework="numpy") as opened:
-                    arrays = {key: opened.get_tensor(key) for key in opened.keys()}
-                    if (opened.metadata() or {}).get("sha256") != _checksum(arrays):
-                        raise ValueError("the arrays are not those that were saved")
+                    if _read(opened) is None:
+                        raise ValueError("the content is not what was saved")
                 whole[key] = state
         except (OSError, ValueError, SafetensorError):
             bad.append(file)
@@ -81,10 +79,18 @@ def damaged(files: Iterable[Path]) -> list[Path]:
 
 
 def save(path: Path, arrays: Arrays, spec: dict) -> None:
-    """Write ``arrays`` with their ``spec`` to ``path``, whole or not at all."""
-    arrays = {key: np.asarray(value, order="C") for key, value in arrays.items()}
-    header = {"spec": _canonical(spec), "sha256": _checksum(arrays)}
-    write(path, _serialise(arrays, metadata=header))
+    """Write ``arrays`` with their ``spec`` to ``path``, whole or not at all.
+
+    Raises
+    ------
+    TypeError
+        If a value is neither an array nor what JSON can say.
+    """
+    tensors = {key: np.asarray(a, order="C") for key, a in arrays.items() if isinstance(a, (np.ndarray, np.generic))}
+    others = {key: value for key, value in arrays.items() if key not in tensors}
+    record = {"record": json.dumps(others)} if others else {}
+    header = {"spec": _canonical(spec), "sha256": _checksum(tensors, **record), **record}
+    write(path, _serialise(tensors, metadata=header))
     trace.note("artefact", paths.relative(path))
 
 
@@ -163,8 +169,15 @@ def _canonical(spec: dict) -> str:
     return json.dumps(spec, sort_keys=True)
 
 
-def _checksum(arrays: Arrays) -> str:
-    hasher = hashlib.sha256()
+def _read(file: safe_open) -> Arrays | None:
+    """Arrays and record of an open file, None where they are not those that were saved."""
+    header, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}
+    record = header.get("record", "")
+    return tensors | json.loads(record or "{}") if header.get("sha256") == _checksum(tensors, record) else None
+
+
+def _checksum(arrays: dict[str, np.ndarray], record: str = "") -> str:
+    hasher = hashlib.sha256(record.encode())
     for key in sorted(arrays):
         hasher.update(f"{key} {arrays[key].dtype} {arrays[key].shape}".encode())
         hasher.update(arrays[key].tobytes())

@@ -1,14 +1,11 @@
 """Labelled data by name: drawn by `builtin` or divided by `photographs` once, then read from the cache."""
 
-import json
 from functools import lru_cache
 from types import ModuleType
 
-import numpy as np
-
 from ...extraction.samples import Images
 from ...store import artifacts, fingerprint, paths
-from ...store.schema import unknown
+from ...store.schema import refuse_unknown
 from . import builtin, photographs, torchvision_datasets
 
 _OTHERS = {
@@ -38,8 +35,7 @@ def reader(name: str) -> ModuleType:
     """The module that makes or reads the labelled images of that name."""
     if name in torchvision_datasets.names() or name.startswith(torchvision_datasets.FOLDER):
         return torchvision_datasets
-    if name not in names():
-        raise ValueError(unknown("data set", name, names()))
+    refuse_unknown("data set", name, names())
     return photographs if name in photographs.NAMES else builtin
 
 
@@ -56,13 +52,11 @@ def provenance(reader: ModuleType | None, name: str) -> dict:
 
 
 def _drawn(name: str, split: str) -> Images:
-    spec = {"dataset": name, "split": split, "code": fingerprint.of(builtin.__name__)}
+    spec = {"dataset": name, "split": split, "code": fingerprint.of(builtin.__name__, fingerprint.root(_arrays))}
     arrays = artifacts.cached(paths.datasets() / f"{name}-{split}.safetensors", spec, lambda: _arrays(name, split))
-    classes = tuple(json.loads(arrays["classes"].tobytes()))
-    return Images(name, split, arrays["images"], arrays["labels"], classes)
+    return Images(name, split, arrays["images"], arrays["labels"], tuple(arrays["classes"]))
 
 
 def _arrays(name: str, split: str) -> artifacts.Arrays:
     made = builtin.generate(name, split)
-    classes = np.frombuffer(json.dumps(made.classes).encode(), dtype=np.uint8)
-    return {"images": made.images, "labels": made.labels, "classes": classes}
+    return {"images": made.images, "labels": made.labels, "classes": made.classes}

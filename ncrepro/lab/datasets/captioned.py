@@ -11,7 +11,6 @@ No digit and no character is in both splits.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable
@@ -21,7 +20,7 @@ import numpy as np
 
 from ...extraction.samples import Captioned
 from ...store import artifacts, fingerprint, paths
-from ...store.schema import unknown
+from . import splits
 from .builtin import real
 from .builtin.glyphs import Glyphs, characters_of
 from .builtin.scene import generator, sensor
@@ -107,17 +106,13 @@ def load(name: str, split: str) -> Captioned:
     ValueError
         If the name or the split is unknown.
     """
-    if name not in MAKERS:
-        raise ValueError(unknown("data set", name, MAKERS))
-    if split not in ("train", "test"):
-        raise ValueError(unknown("split", split, ("train", "test")))
+    splits.check(name, MAKERS, split)
     spec = {"dataset": name, "split": split, "code": fingerprint.of(__name__)}
     path = paths.datasets() / f"{name}-{split}.safetensors"
     arrays = artifacts.cached(path, spec, lambda: _arrays(MAKERS[name](split)))
-    texts, classes = json.loads(arrays["texts"].tobytes())
-    return Captioned(name, split, arrays["images"], arrays["labels"], tuple(classes), tuple(texts))
+    classes, texts = tuple(arrays["classes"]), tuple(arrays["texts"])
+    return Captioned(name, split, arrays["images"], arrays["labels"], classes, texts)
 
 
 def _arrays(data: Captioned) -> artifacts.Arrays:
-    texts = np.frombuffer(json.dumps([data.texts, data.classes]).encode(), np.uint8)
-    return {"images": data.images, "labels": data.labels, "texts": texts}
+    return {"images": data.images, "labels": data.labels, "classes": data.classes, "texts": data.texts}

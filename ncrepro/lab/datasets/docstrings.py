@@ -14,7 +14,6 @@ package gives other texts, so the number of classes above is that of the pinned 
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ import numpy as np
 
 from ...extraction.samples import Texts
 from ...store import artifacts, fingerprint, paths
-from ...store.schema import unknown
+from . import splits
 from .builtin.scene import generator
 
 # Reading docstrings ---------------------------------------------------------------------------------------------------
@@ -167,10 +166,7 @@ def load(name: str, split: str) -> Texts:
     ValueError
         If the name or the split is unknown.
     """
-    if name not in CORPORA:
-        raise ValueError(unknown("data set", name, CORPORA))
-    if split not in ("train", "test"):
-        raise ValueError(unknown("split", split, ("train", "test")))
+    splits.check(name, CORPORA, split)
     spec = {
         "dataset": name,
         "split": split,
@@ -179,8 +175,7 @@ def load(name: str, split: str) -> Texts:
     }
     path = paths.datasets() / f"texts-{name}-{split}.safetensors"
     arrays = artifacts.cached(path, spec, lambda: _arrays(split_of(name, split)))
-    texts, classes = json.loads(arrays["texts"].tobytes())
-    return Texts(name, split, tuple(texts), arrays["labels"], tuple(classes))
+    return Texts(name, split, tuple(arrays["texts"]), arrays["labels"], tuple(arrays["classes"]))
 
 
 def content(name: str) -> dict[str, str]:
@@ -195,4 +190,4 @@ def versions() -> dict[str, str]:
 
 
 def _arrays(data: Texts) -> artifacts.Arrays:
-    return {"texts": np.frombuffer(json.dumps([data.texts, data.classes]).encode(), np.uint8), "labels": data.labels}
+    return {"texts": data.texts, "labels": data.labels, "classes": data.classes}

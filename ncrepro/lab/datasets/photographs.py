@@ -11,7 +11,6 @@ none, torchvision's files are read, and downloaded if need be.
 
 from __future__ import annotations
 
-import json
 from itertools import chain
 
 import numpy as np
@@ -20,7 +19,7 @@ import pandas as pd
 from ...extraction.samples import Images
 from ...store import artifacts, fingerprint, paths
 from ...store.trace import is_there
-from . import torchvision_datasets
+from . import splits, torchvision_datasets
 
 # theme -> its superclasses, as a list of classes in alphabetical order, and the positions of those that are targets
 _FEW, _MANY = (1, 3), (0, 2, 4)
@@ -73,12 +72,18 @@ def load(name: str, split: str) -> Images:
 
     The first call makes all of them, and writes two tables below ``data/photographs``: ``splits.csv`` says how many
     images of which origin each data set has, ``near_duplicates.csv`` which ones were left out.
+
+    Raises
+    ------
+    ValueError
+        If the name or the split is unknown.
     """
+    splits.check(name, SETS, split)
     arrays = artifacts.load(_path(name, split), _spec(name, split))
     if arrays is None:
         _make_all()
         arrays = artifacts.load(_path(name, split), _spec(name, split))
-    return Images(name, split, arrays["images"], arrays["labels"], tuple(json.loads(arrays["classes"].tobytes())))
+    return Images(name, split, arrays["images"], arrays["labels"], tuple(arrays["classes"]))
 
 
 def content(name: str) -> dict[str, str | None]:
@@ -141,8 +146,7 @@ def _make_all() -> None:
                 continue
             for split, images, n in (("train", train.take(kept), n_train), ("test", test, n_test)):
                 chosen = _of_classes(images, classes, n, name)
-                as_bytes = np.frombuffer(json.dumps(chosen.classes).encode(), dtype=np.uint8)
-                arrays = {"images": chosen.images, "labels": chosen.labels, "classes": as_bytes}
+                arrays = {"images": chosen.images, "labels": chosen.labels, "classes": chosen.classes}
                 artifacts.save(_path(name, split), arrays, _spec(name, split))
                 rows.append(
                     {"data_set": name, "split": split, "from": archive, "classes": len(classes), "images": len(chosen)}

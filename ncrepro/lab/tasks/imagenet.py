@@ -6,7 +6,6 @@ pool name the self-supervised ResNet-50 that the authors of each objective publi
 ``published`` (fine-tuned accuracies that others printed) or ``finetune`` (FaCe's recipe, run here).
 """
 
-import json
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -126,7 +125,7 @@ def pretrain(spec: dict) -> Arrays:
         record["n_parameters"] = sum(p.numel() for p in network.parameters())
         arrays = weights.arrays(network)
     numbers = ("accuracy", "n_parameters", "n_features", "n_classes")
-    return {**{key: np.array(record[key]) for key in numbers}, "provenance": _as_bytes(record), **arrays}
+    return {**{key: np.array(record[key]) for key in numbers}, "provenance": record, **arrays}
 
 
 def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
@@ -172,8 +171,7 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     network, transform = restore(pretrained_spec, pretrained)
     place, precision = devices.cuda_or_cpu(), spec["recipe"]["precision"]
     H, source_probs = features.of_photos(network, photos, transform, precision, place)
-    record = json.loads(pretrained["provenance"].tobytes())
-    record = {key: record[key] for key in ("weights", "sha256", "transform")}
+    record = {key: pretrained["provenance"][key] for key in ("weights", "sha256", "transform")}
     record |= {
         "split": spec["recipe"]["split"],
         "samples": photos.samples,
@@ -188,7 +186,7 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
         arrays["source_probs"] = source_probs
     if photos.present is not None:
         arrays["present"] = photos.present
-    return {**arrays, "provenance": _as_bytes(record)}
+    return {**arrays, "provenance": record}
 
 
 def _load(spec: dict) -> tuple[nn.Module, Transform, dict]:
@@ -201,7 +199,7 @@ def _load(spec: dict) -> tuple[nn.Module, Transform, dict]:
 
 def restore(spec: dict, arrays: Arrays) -> tuple[nn.Module, Transform]:
     """The network that `pretrain` loaded or left in ``arrays``, and its preprocessing."""
-    recipe, record = spec["recipe"], json.loads(arrays["provenance"].tobytes())
+    recipe, record = spec["recipe"], arrays["provenance"]
     if spec["source"] == datasets.IMAGENET:
         network, transform, now = _load(spec)
         if now["sha256"] != record["sha256"]:
@@ -348,7 +346,3 @@ def mean_average_precision(scores: np.ndarray, present: np.ndarray) -> float:
     recall, precision = hits / hits[-1], hits / np.arange(1, len(hits) + 1)[:, None]
     points = [np.where(recall >= r - 1e-12, precision, 0).max(axis=0) for r in np.linspace(0, 1, 11)]  # 11 x (K,)
     return 100 * float(np.mean(points))
-
-
-def _as_bytes(record: dict) -> np.ndarray:
-    return np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)

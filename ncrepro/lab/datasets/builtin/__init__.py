@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ....extraction.samples import Images
+from .. import splits
 from . import glyphs, real, signs, textures
 from .glyphs import SANS, SERIF, STIX
 from .scene import generator, sensor
@@ -35,8 +36,9 @@ SOURCE_FONTS = (
 )  # fmt: skip
 FONT_LETTERS = "aegkstABDGMRS"
 
-# name: the painter of each class, and the images per class in train and in test. A test image costs a forward pass, and
-# with few of them two fine-tunings of one model differ by chance: a target has 2.6 times as many as it trains on, or more.
+# name: the painter of each class, and the images per class in train and in test. A test image costs a forward pass,
+# and with few of them two fine-tunings of one model differ by chance: a target has 2.6 times as many as it trains on,
+# or more.
 _PAINTED: dict[str, tuple[Callable[[str], dict[str, Painter]], int, int]] = {
     "source": (
         lambda split: glyphs.alphabet(LATIN + GREEK, SANS)
@@ -98,10 +100,7 @@ def generate(name: str, split: str, n: int | None = None) -> Images:
     ValueError
         If the name or the split is unknown.
     """
-    if name not in NAMES:
-        raise ValueError(f"data set {name!r} is unknown; choose one of {', '.join(NAMES)}")
-    if split not in ("train", "test"):
-        raise ValueError(f"split {split!r} is unknown; choose train or test")
+    splits.check(name, NAMES, split)
     if name == "digits":
         return real.digits(split).take(slice(n))
     classes, n_train, n_test = _PAINTED[name]
