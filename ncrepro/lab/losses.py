@@ -1,10 +1,9 @@
 """Seven ways to train a classifier: the losses and augmentations that set FaCe's homogeneous pool apart (its Section
 4.3).
 
-A loss is a function of a network, a batch and how much of the training is over; it gives the number to be minimised and
-the logits of what the network saw. Those that mix or hide parts of images are torchvision's and draw from PyTorch's
-global random state, which `training.fit` seeds. FaCe names no settings and points to fastai: where fastai has a default
-we take it.
+A loss is a function of a network, a batch and how much of the training is over; it gives the number to be minimised.
+Those that mix or hide parts of images are torchvision's and draw from PyTorch's global random state, which
+`training.fit` seeds. FaCe names no settings and points to fastai: where fastai has a default we take it.
 """
 
 from collections.abc import Callable
@@ -15,9 +14,9 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 from ..extraction import last_layer
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 
-Loss = Callable[[nn.Module, Tensor, Tensor, float], tuple[Tensor, Tensor]]
+Loss = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
 
 SMOOTHING = 0.1  # share of the truth that is spread over all classes
 MIXUP_ALPHA = 0.4  # both parameters of the Beta distribution of a mixture's shares
@@ -30,12 +29,11 @@ ANNEALING = (1000.0, 5.0)  # lambda at the start and at the end of the training
 
 def get(name: str) -> Loss:
     """The loss called ``name``, one of `LOSSES`; a ``ValueError`` answers any other name."""
-    if name not in LOSSES:
-        raise ValueError(unknown("loss", name, LOSSES))
+    refuse_unknown("loss", name, LOSSES)
     return LOSSES[name]
 
 
-def cross_entropy(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+def cross_entropy(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
     r"""Cross-entropy of the softmax, :math:`-\log p_y` with :math:`p_k = e^{z_k} / \sum_j e^{z_j}`, mean over the
     batch.
 
@@ -50,24 +48,21 @@ def cross_entropy(network: nn.Module, images: Tensor, labels: Tensor, progress: 
 
     Returns
     -------
-    loss : Tensor of shape ()
+    Tensor of shape ()
         Lower is better, at least 0.
-    logits : Tensor of shape (n, K)
     """
-    logits = network(images)  # (n, K)
-    return functional.cross_entropy(logits, labels), logits
+    return functional.cross_entropy(network(images), labels)
 
 
-def label_smoothing(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+def label_smoothing(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
     r"""Cross-entropy against :math:`(1 - \epsilon)` on the true class and :math:`\epsilon / K` on every class.
 
     :math:`\epsilon` is `SMOOTHING` (Szegedy et al. 2016, Müller et al. 2019). As `cross_entropy` otherwise.
     """
-    logits = network(images)
-    return functional.cross_entropy(logits, labels, label_smoothing=SMOOTHING), logits
+    return functional.cross_entropy(network(images), labels, label_smoothing=SMOOTHING)
 
 
-def mixup(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+def mixup(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
     r"""Cross-entropy on mixtures :math:`\lambda x_i + (1 - \lambda) x_j`, labels mixed alike.
 
     :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`, one draw per batch, :math:`\alpha` is `MIXUP_ALPHA`; j is the
@@ -77,7 +72,7 @@ def mixup(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -
     return cross_entropy(network, *mix(images, labels), progress)
 
 
-def cutmix(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+def cutmix(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
     r"""Cross-entropy on images in which a box shows another image, labels mixed by the shares of the area.
 
     The box covers :math:`1 - \lambda` of the image, :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`, less what lies
@@ -87,7 +82,7 @@ def cutmix(network: nn.Module, images: Tensor, labels: Tensor, progress: float) 
     return cross_entropy(network, *mix(images, labels), progress)
 
 
-def cutout(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+def cutout(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
     """Cross-entropy on images of which some lose a square: it becomes 0, which is mid-grey after `training.prepare`.
 
     Each image loses it with probability `CUTOUT_SHARE`; its side is `CUTOUT_SIDE` of the image's, and it lies wholly
@@ -100,7 +95,7 @@ def cutout(network: nn.Module, images: Tensor, labels: Tensor, progress: float) 
     return cross_entropy(network, images, labels, progress)
 
 
-def large_margin_softmax(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+def large_margin_softmax(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
     r"""Cross-entropy in which the true class has to win by an angle (L-Softmax, Liu et al. 2016, Eq. 4-6 and Section
     5.1).
 
@@ -113,15 +108,14 @@ def large_margin_softmax(network: nn.Module, images: Tensor, labels: Tensor, pro
 
     where m is `MARGIN` and :math:`\lambda` falls geometrically from the first to the second value of `ANNEALING`:
     without it nothing is learned, the margin being too hard for random weights. The bias, which Liu et al. leave out,
-    is added as ever. The margin is there in training only: the logits returned are the network's own. As
-    `cross_entropy` otherwise.
+    is added as ever. The margin is there in training only. As `cross_entropy` otherwise.
     """
     head = last_layer.find(network)
     with last_layer.watch(head) as seen:
         logits = network(images)  # (n, K)
     start, end = ANNEALING
     annealing = start ** (1 - progress) * end**progress
-    return functional.cross_entropy(with_margin(logits, seen[0].inputs, head.weight, labels, annealing), labels), logits
+    return functional.cross_entropy(with_margin(logits, seen[0].inputs, head.weight, labels, annealing), labels)
 
 
 def with_margin(
@@ -159,18 +153,17 @@ def with_margin(
     )
 
 
-def taylor_softmax(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+def taylor_softmax(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
     r"""Negative log-likelihood of a softmax whose exponential is its Taylor polynomial of order two.
 
     .. math:: -\log p_y, \qquad p_k = \frac{1 + z_k + z_k^2 / 2}{\sum_j (1 + z_j + z_j^2 / 2)}
 
     The polynomial is at least 1/2, so that every :math:`p_k` is positive; an odd order would not do (de Brébisson &
     Vincent 2016, Banerjee et al. 2020). It rises on both sides of -1: a class may be meant by a logit far *below* zero,
-    and the largest logit need not be the likeliest class. So the logits returned are those whose ordinary softmax is p,
-    :math:`\log(1 + z_k + z_k^2 / 2)`; `adapt` makes a trained network give them. As `cross_entropy` otherwise.
+    and the largest logit need not be the likeliest class. So `adapt` makes a trained network give the logits whose
+    ordinary softmax is p, :math:`\log(1 + z_k + z_k^2 / 2)`. As `cross_entropy` otherwise.
     """
-    logits = _log_polynomial(network(images))  # (n, K)
-    return functional.cross_entropy(logits, labels), logits
+    return functional.cross_entropy(_log_polynomial(network(images)), labels)
 
 
 def adapt(network: nn.Module, name: str) -> nn.Module:

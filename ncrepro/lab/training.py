@@ -64,7 +64,7 @@ def fit(
         for step, batch in enumerate(order, epoch * n_batches):
             top, left = torch.randint(2 * recipe.shift + 1, (2,), generator=draws).tolist()
             seen = padded[batch, :, top : top + SIZE, left : left + SIZE]  # (batch_size, 3, 32, 32)
-            yield objective(model, seen, y[batch], step / (recipe.epochs * n_batches))[0]
+            yield objective(model, seen, y[batch], step / (recipe.epochs * n_batches))
 
     nesterov = partial(torch.optim.SGD, momentum=recipe.momentum, nesterov=True)
     with torch.random.fork_rng(devices=[]):

@@ -305,7 +305,7 @@ def _fit(
 def _loss(network: nn.Module, images: Tensor, truth: Tensor, progress: float, loss: str) -> Tensor:
     if truth.is_floating_point():  # (b, K): which classes each image shows
         return functional.binary_cross_entropy_with_logits(network(images), truth)
-    return losses.get(loss)(network, images, truth, progress)[0]
+    return losses.get(loss)(network, images, truth, progress)
 
 
 def measure(network: nn.Module, transform: Transform, photos: Photos) -> tuple[float, float]:
