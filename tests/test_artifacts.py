@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from ncrepro.lab.experiment import _measured
 from ncrepro.store import artifacts
 
 SPEC = {"recipe": {"epochs": 2}, "seed": 0}
@@ -41,6 +42,12 @@ def test_what_is_no_array_is_the_record_and_comes_back_as_it_was_in_its_order(tm
     assert {key: loaded[key] for key in record} == record
     assert list(loaded["provenance"]) == ["weights", "accuracy", "cut"]  # columns of a table follow it
     assert all(isinstance(loaded[key], np.ndarray) for key in ARRAYS)
+
+
+def test_a_number_is_an_array_as_ever_and_stays_among_what_is_measured(tmp_path):
+    artifacts.save(tmp_path / "a.safetensors", {"accuracy": 71.25, "n": np.int64(3), "from": "own"}, SPEC)
+    loaded = artifacts.load(tmp_path / "a.safetensors", SPEC)
+    assert _measured(loaded) == {"accuracy": 71.25, "n": 3.0}
 
 
 def test_a_record_alone_is_an_artefact_and_a_changed_one_is_noticed(root):

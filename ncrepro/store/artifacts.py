@@ -1,6 +1,6 @@
 """Results that took long, kept on disk: written whole or not at all, and valid only for the spec that made them.
 
-An artefact is one safetensors file: arrays, and in its header a record, which is all that is no array (names, texts,
+An artefact is one safetensors file: arrays and numbers, and in its header a record, which is all else (names, texts,
 where something comes from: what JSON can say). The header also carries the spec (what was asked for, by which code) and
 a checksum of both, so that a file that is torn, damaged or made from another spec is never taken for the result.
 """
@@ -84,9 +84,10 @@ def save(path: Path, arrays: Arrays, spec: dict) -> None:
     Raises
     ------
     TypeError
-        If a value is neither an array nor what JSON can say.
+        If a value is neither an array or a number nor what JSON can say.
     """
-    tensors = {key: np.asarray(a, order="C") for key, a in arrays.items() if isinstance(a, (np.ndarray, np.generic))}
+    numeric = (np.ndarray, np.generic, int, float)
+    tensors = {key: np.asarray(a, order="C") for key, a in arrays.items() if isinstance(a, numeric)}
     others = {key: value for key, value in arrays.items() if key not in tensors}
     record = {"record": json.dumps(others)} if others else {}
     header = {"spec": _canonical(spec), "sha256": _checksum(tensors, **record), **record}
