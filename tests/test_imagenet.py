@@ -25,13 +25,13 @@ from ncrepro.extraction.folders import Photos
 from ncrepro.extraction.preprocessing import Transform
 from ncrepro.figures import loss_functions, selfsupervised
 from ncrepro.lab import models as reduced
-from ncrepro.lab import published
+from ncrepro.lab import optimise, published
 from ncrepro.lab.datasets import torchvision_datasets as datasets
 from ncrepro.lab.experiment import Experiment
 from ncrepro.lab.models import FACE_POOL, NCTI_POOL
 from ncrepro.lab.models import selfsupervised as releases
 from ncrepro.lab.tasks import imagenet
-from ncrepro.store import artifacts
+from ncrepro.store import artifacts, schema
 
 matplotlib.use("agg")
 TINY = Transform(16, 16, "bilinear", (0.5,) * 3, (0.25,) * 3)
@@ -132,8 +132,20 @@ def test_a_grid_takes_the_pair_that_does_best_on_held_out_images():
     assert len(recipe.grid()) == 4
     start, network, photos = tiny(seed=1), tiny(seed=1), patches(160)
     assert imagenet.measure(start, TINY, photos)[0] < 90
-    assert imagenet._best(network, TINY, photos, recipe, 0, "cross_entropy")[0] == 0.05
+    assert imagenet._best(network, TINY, photos, recipe, 0, "cross_entropy").learning_rate == 0.05
     assert all(torch.equal(a, b) for a, b in zip(start.parameters(), network.parameters(), strict=True))  # put back
+
+
+def test_the_learning_rate_stays_and_nothing_is_clipped():
+    recipe = imagenet.Recipe(epochs=2, batch_size=8, learning_rate=0.1)
+    assert optimise.learning_rates(recipe, 4, optimise.constant) == [0.1] * 4
+    with pytest.raises(ValueError, match="unknown key 'clip'"):
+        schema.read(imagenet.Recipe, "finetune", {"epochs": 1, "batch_size": 8, "learning_rate": 0.1, "clip": 1.0})
+    line = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(line.weight)
+    sgd = torch.optim.SGD
+    optimise.descend(line, imagenet.Recipe(1, 1, 1.0), 1, lambda _: [1000 * line.weight.sum()], sgd, optimise.constant)
+    assert line.weight.item() == -1000
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from .recipes import Descent as Recipe
+from .recipes import Constant, Descent
 
+Recipe = Descent | Constant
 Decay = Callable[[int, int], float]  # (step, number of steps) after the warm-up -> share of the peak
 
 
@@ -19,6 +20,11 @@ def cosine(step: int, n_steps: int) -> float:
 def polynomial(power: float) -> Decay:
     """``(1 - t) ** power``, from 1 down towards 0."""
     return lambda step, n_steps: (1 - step / n_steps) ** power
+
+
+def constant(step: int, n_steps: int) -> float:
+    """No decay."""
+    return 1.0
 
 
 def learning_rates(recipe: Recipe, n_steps: int, decay: Decay) -> list[float]:
@@ -89,7 +95,7 @@ def descend(
             total += loss.detach()
         history.append(total.item() / n_batches)
         if not math.isfinite(history[-1]):
-            raise FloatingPointError(f"loss is {history[-1]} in epoch {epoch + 1}: lower the learning rate or clip")
+            raise FloatingPointError(f"loss is {history[-1]} in epoch {epoch + 1}: lower the learning rate")
         if on_epoch is not None:
             on_epoch(epoch + 1, history[-1])
     network.eval()

@@ -2,9 +2,10 @@
 checked first.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 from ..store import schema
 from ..store.schema import Count, Positive, Share, Text
@@ -91,11 +92,12 @@ class Constant(_Checked):
     weight_decay: Annotated[float | list[float], schema.one_or_more(Share.__metadata__[0])] = 0.0
     precision: Text = "float32"  # one of `extraction.PRECISIONS`
 
-    def grid(self) -> list[tuple[float, float]]:
-        """Pairs of a learning rate and a weight decay."""
-        return list(
-            product(*(x if isinstance(x, (list, tuple)) else [x] for x in (self.learning_rate, self.weight_decay)))
-        )
+    warmup, clip = 0.0, math.inf  # there is neither
+
+    def grid(self) -> list[Self]:
+        """The same with each pair of a learning rate and a weight decay."""
+        rates, decays = (x if isinstance(x, (list, tuple)) else [x] for x in (self.learning_rate, self.weight_decay))
+        return [replace(self, learning_rate=rate, weight_decay=decay) for rate, decay in product(rates, decays)]
 
 
 # What else a profile says of the networks that others pre-trained; see `imagenet`.

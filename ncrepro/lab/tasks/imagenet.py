@@ -6,7 +6,8 @@ pool name the self-supervised ResNet-50 that the authors of each objective publi
 ``published`` (fine-tuned accuracies that others printed) or ``finetune`` (FaCe's recipe, run here).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -21,7 +22,7 @@ from ...extraction.preprocessing import Transform
 from ...store.artifacts import Arrays
 from ...store.schema import unknown
 from ...store.trace import is_there
-from .. import losses, published
+from .. import losses, optimise, published
 from ..datasets import torchvision_datasets as datasets
 from ..models import selfsupervised as releases
 from ..objectives import collapse
@@ -237,69 +238,47 @@ def train_photos(
     FloatingPointError
         If the loss of an epoch is not finite.
     """
-    grid = recipe.grid()
-    if len(grid) > 1:
-        grid = [_best(network, transform, photos, recipe, seed, loss)]
-    return _fit(network, transform, photos, recipe, *grid[0], seed, loss)
+    single, *others = recipe.grid()
+    chosen = _best(network, transform, photos, recipe, seed, loss) if others else single
+    return _fit(network, transform, photos, chosen, seed, loss)
 
 
-def _best(
-    network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str
-) -> tuple[float, float]:
-    """The learning rate and weight decay that do best on a tenth of the images, trained on the others."""
+def _best(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str) -> Recipe:
+    """The recipe of the grid that does best on a tenth of the images, trained on the others."""
     start = {key: value.clone() for key, value in network.state_dict().items()}
     order = np.random.default_rng(seed).permutation(len(photos))
     held_out, others = np.sort(order[: len(order) // 10]), np.sort(order[len(order) // 10 :])
-    found = {}
-    for pair in recipe.grid():
-        _fit(network, transform, photos.take(others), recipe, *pair, seed, loss)
-        found[pair], _ = measure(network, transform, photos.take(held_out))
+    grid, found = recipe.grid(), []
+    for one in grid:
+        _fit(network, transform, photos.take(others), one, seed, loss)
+        found.append(measure(network, transform, photos.take(held_out))[0])
         network.load_state_dict(start)
-    return max(found, key=found.get)
+    return grid[int(np.argmax(found))]
 
 
-def _fit(
-    network: nn.Module,
-    transform: Transform,
-    photos: Photos,
-    recipe: Recipe,
-    learning_rate: float,
-    weight_decay: float,
-    seed: int,
-    loss: str,
-) -> list[float]:
+def _fit(network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str) -> list[float]:
     place = devices.cuda_or_cpu()
-    network.to(place, memory_format=torch.channels_last).train()
-    optimiser = torch.optim.SGD(network.parameters(), learning_rate, recipe.momentum, weight_decay=weight_decay)
+    network.to(place, memory_format=torch.channels_last)
     truth = torch.from_numpy(photos.labels if photos.present is None else photos.present.astype(np.float32)).to(place)
     half = torch.autocast(place.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     n_batches = max(1, len(photos) // recipe.batch_size)  # what does not fill a batch at an epoch's end is left out
-    history = []
+
+    def losses_of(epoch: int) -> Iterator[Tensor]:
+        order = np.random.default_rng([seed, epoch]).permutation(len(photos))[: n_batches * recipe.batch_size]
+
+        def prepare(i: int) -> np.ndarray:
+            return transform.augmented(photos.image(i), np.random.default_rng([seed, epoch, i]), photos.flip)
+
+        for step, batch in enumerate(batches(prepare, order, recipe.batch_size, place)):
+            y = truth[torch.from_numpy(order[step * recipe.batch_size :][: len(batch)]).to(place)]
+            with half:
+                value = _loss(network, transform.normalise(batch), y, (epoch + step / n_batches) / recipe.epochs, loss)
+            yield value
+
+    momentum = partial(torch.optim.SGD, momentum=recipe.momentum)
     with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=True):
         torch.manual_seed(seed)  # for losses that mix images
-        for epoch in range(recipe.epochs):
-            order = np.random.default_rng([seed, epoch]).permutation(len(photos))[: n_batches * recipe.batch_size]
-
-            def prepare(i: int) -> np.ndarray:
-                return transform.augmented(photos.image(i), np.random.default_rng([seed, epoch, i]), photos.flip)
-
-            total = torch.zeros((), device=place)
-            images = batches(prepare, order, recipe.batch_size, place)
-            for step, batch in enumerate(images):
-                y = truth[torch.from_numpy(order[step * recipe.batch_size :][: len(batch)]).to(place)]
-                with half:
-                    value = _loss(
-                        network, transform.normalise(batch), y, (epoch + step / n_batches) / recipe.epochs, loss
-                    )
-                optimiser.zero_grad()
-                value.backward()
-                optimiser.step()
-                total += value.detach()
-            history.append(total.item() / n_batches)
-            if not np.isfinite(history[-1]):
-                raise FloatingPointError(f"loss is {history[-1]} in epoch {epoch + 1}: lower the learning rate")
-    network.eval()
-    return history
+        return optimise.descend(network, recipe, n_batches, losses_of, momentum, optimise.constant)
 
 
 def _loss(network: nn.Module, images: Tensor, truth: Tensor, progress: float, loss: str) -> Tensor:
