@@ -362,7 +362,7 @@ def test_check_looks_at_the_names_of_every_pool_before_anything_starts(pool, roo
     raw = yaml.safe_load((root / "notebooks/profiles/smoke.yaml").read_text())
     raw["pools"][pool]["architectures"] = ["resnet43"]
     raw["pools"][pool].pop("subsets", None)
-    (root / "notebooks/profiles/smoke.yaml").write_text(yaml.safe_dump(raw))
+    (root / "notebooks/profiles/smoke.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     assert pipeline.main(["check"]) == 1
     assert capsys.readouterr().err.startswith(
         f"error: smoke.yaml: pools.{pool}: unknown architecture 'resnet43': choose one of"

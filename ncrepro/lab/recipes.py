@@ -177,7 +177,11 @@ def tasks() -> dict[str, Task]:
     return {
         **TASKS,
         "time_series": Task(Polynomial, Polynomial),
-        "modalities": Task(Encoders, Polynomial, truths=("accuracy", "late")),
+        "modalities": Task(
+            Encoders,
+            Polynomial,
+            truths=("accuracy", "late", "images", "texts", "without_images", "without_texts"),
+        ),
     }
 
 
