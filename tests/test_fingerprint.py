@@ -52,6 +52,7 @@ PACKAGE = {
 def package(tmp_path, monkeypatch):
     """A function that writes the package with some files changed and gives the fingerprint of some roots."""
     monkeypatch.setattr(fingerprint, "_REPOSITORY", tmp_path)
+    monkeypatch.setenv("NCREPRO_ROOT", str(tmp_path))
 
     def of(*roots, changed=None, **options):
         for name, code in (PACKAGE | (changed or {})).items():
@@ -68,6 +69,7 @@ def clear():
     for function in (
         fingerprint._of,
         fingerprint.reach,
+        fingerprint._sources,
         fingerprint._mentions,
         fingerprint._module,
         fingerprint._below,
@@ -126,6 +128,26 @@ def test_a_change_of_what_is_used_changes_the_fingerprint(package, root, file, o
 )
 def test_a_change_of_anything_else_does_not(package, root, file, old, new):
     assert package(root, changed=edited(file, old, new)) == package(root)
+
+
+def test_what_is_reached_is_remembered_until_a_file_of_code_changes(package, tmp_path, monkeypatch):
+    first = package("ncrepro.steps:step")
+    known = fingerprint.reach("ncrepro.steps:step", stops=tuple(sorted(fingerprint.KEEPING)))
+    (file,) = (tmp_path / "build/reach").glob("*.json")
+
+    def never(*_):
+        raise AssertionError("the code was followed again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint, "_reach", never)
+        assert package("ncrepro.steps:step") == first
+        assert fingerprint.reach("ncrepro.steps:step", stops=tuple(sorted(fingerprint.KEEPING))) == known
+        with pytest.raises(AssertionError, match="followed again"):
+            package("ncrepro.steps:step", changed=edited("ncrepro/late.py", "return x", "return -x"))
+    file.write_text("{")  # torn
+    assert package("ncrepro.steps:step") == first
+    package("ncrepro.steps:step", changed=edited("ncrepro/late.py", "return x", "return -x"))
+    assert len(list((tmp_path / "build/reach").glob("*.json"))) == 1 and not file.exists()
 
 
 def test_what_is_stopped_at_does_not_count(package):

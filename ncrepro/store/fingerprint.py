@@ -16,13 +16,15 @@ Comments, docstrings and the layout of the code do not count. The versions of al
 import ast
 import hashlib
 import importlib.metadata
+import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from . import trace
+from . import artifacts, paths, trace
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -79,7 +81,7 @@ class Reached(NamedTuple):
     modules: frozenset[str]  # that are loaded, also those of which nothing is used
     libraries: frozenset[str]
     data: frozenset[str]  # folders of committed data
-    digests: frozenset[str]  # of code that is in no module
+    code: str  # digest of the units, and of code that is in no module
 
 
 def of(*roots: str, stops: Iterable[str] = KEEPING) -> str:
@@ -112,25 +114,55 @@ def root(function) -> str:
 def _of(roots: tuple[str, ...], stops: tuple[str, ...]) -> str:
     found = reach(*roots, stops=stops)
     hasher = hashlib.sha256(".".join(map(str, sys.version_info[:2])).encode())
-    for unit in sorted(found.units):
-        hasher.update(f"{unit} {_mentions(unit).digest}".encode())
+    hasher.update(found.code.encode())
     for library in sorted(found.libraries):
         hasher.update(f"{library} {_version(library)}".encode())
     for folder in sorted(found.data):
         for path in sorted((_REPOSITORY / folder).rglob("*.*")):
             hasher.update(path.name.encode() + path.read_bytes())
-    hasher.update(" ".join(sorted(found.digests)).encode())
     return hasher.hexdigest()[:16]
 
 
 @cache
 def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
-    """Everything that ``roots`` reach."""
+    """Everything that ``roots`` reach; remembered in ``build/reach`` for as long as no file of this repository's
+    packages changes.
+    """
+    asked = hashlib.sha256(json.dumps([_sources(), sys.version_info[:2], roots, stops]).encode()).hexdigest()
+    file = paths.root() / "build" / "reach" / f"{_sources()[:16]}-{asked[:32]}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        known = json.loads(file.read_text(encoding="utf-8"))
+        units, *sets = (known[field] for field in Reached._fields[:-1])
+        return Reached(frozenset(Unit(*unit) for unit in units), *map(frozenset, sets), known["code"])
+    found = _reach(roots, stops)
+    with suppress(OSError):  # a folder that cannot be written is no reason not to know
+        for old in file.parent.glob("*.json"):
+            if not old.name.startswith(_sources()[:16]):
+                old.unlink(missing_ok=True)
+        sets = {name: sorted(part) for name, part in found._asdict().items() if name != "code"}
+        artifacts.write(file, json.dumps(sets | {"code": found.code}))
+    return found
+
+
+@cache
+def _sources() -> str:
+    """Digest of every file of code that can be reached."""
+    hasher = hashlib.sha256()
+    for package in trace.OURS:
+        for path in sorted((_REPOSITORY / package).rglob("*.py")):
+            hasher.update(f"{path.relative_to(_REPOSITORY)} ".encode() + path.read_bytes())
+    return hasher.hexdigest()
+
+
+def _reach(roots: tuple[str, ...], stops: tuple[str, ...]) -> Reached:
     walk = _Walk(stops)
     for one in roots:
         walk.begin(one)
     walk.finish()
-    return Reached(*map(frozenset, (walk.units, walk.loaded, walk.libraries, walk.data, walk.digests)))
+    hasher = hashlib.sha256(" ".join(sorted(walk.digests)).encode())
+    for unit in sorted(walk.units):
+        hasher.update(f"{unit} {_mentions(unit).digest}".encode())
+    return Reached(*map(frozenset, (walk.units, walk.loaded, walk.libraries, walk.data)), hasher.hexdigest())
 
 
 class _Walk:
