@@ -428,7 +428,11 @@ def curves(
         ax.set_title(panel)
     figure.supylabel(ylabel, size=8)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", title=names, title_fontsize=7.5, handlelength=1.4)
+    legend = figure.legend(
+        handles, labels, loc="outside right center", title=names, title_fontsize=7.5, handlelength=1.4
+    )
+    tall = legend.get_window_extent().height / figure.dpi + 0.1  # inches; many lines need a higher page
+    figure.set_figheight(max(figure.get_figheight(), tall))
     _finish(figure, title, xlabel)
     return figure
 
