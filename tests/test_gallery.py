@@ -108,6 +108,7 @@ EXACT = {
     "_truths_hold": "published scores",
     "_face_fig3_holds": "built feature spaces",
     "_perfect": "equal scores",
+    "_scale_matters": "the same features, scaled",
 }
 
 

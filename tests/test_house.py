@@ -49,3 +49,42 @@ def test_the_metrics_need_four_libraries():
     code = "import ncrepro.metrics, sys; print('torch' in sys.modules, 'matplotlib' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", "False"]
+
+
+UNORDERED = ("set", "frozenset")
+ORDER_IS_NOTHING = ("sorted", "any", "all", "len", "min", "max", "set", "frozenset")
+
+
+def test_nothing_goes_through_a_set_in_the_order_that_chance_gives_it():
+    """Python orders a set of strings anew in each process: what is drawn or written in that order has other bytes."""
+
+    def is_a_set(node):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Sub, ast.BitOr, ast.BitAnd, ast.BitXor)):
+            return is_a_set(node.left) or is_a_set(node.right)
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in UNORDERED
+        return called or isinstance(node, (ast.Set, ast.SetComp))
+
+    found = []
+    for path in sorted((REPOSITORY / "ncrepro").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        harmless = {
+            id(argument)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ORDER_IS_NOTHING
+            for argument in node.args
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.ListComp, ast.GeneratorExp)) and id(node) not in harmless:
+                through = [part.iter for part in node.generators]
+            elif isinstance(node, ast.DictComp):
+                through = [part.iter for part in node.generators]
+            elif isinstance(node, ast.For):
+                through = [node.iter]
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("list", "tuple", "enumerate"):
+                through = node.args
+            elif isinstance(node, (ast.List, ast.Tuple)):
+                through = [part.value for part in node.elts if isinstance(part, ast.Starred)]
+            else:
+                continue
+            found += [f"{path.relative_to(REPOSITORY)}:{part.lineno}" for part in through if is_a_set(part)]
+    assert found == []

@@ -48,7 +48,7 @@ def test_it_asks_for_the_kernel_that_everybody_has(notebook):
 
 
 def test_it_holds_no_path_of_a_machine(notebook):
-    text = json.dumps({"cells": notebook["cells"]})
+    text = re.sub("base64,[A-Za-z0-9+/=]+", "", json.dumps({"cells": notebook["cells"]}))  # pictures say nothing
     assert not re.search(r"/(home|root|Users|tmp|work|mnt)/\w|[A-Z]:\\\\\\\\Users", text)
 
 

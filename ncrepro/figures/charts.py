@@ -375,10 +375,9 @@ def rows(
                 names.index(row) + 0.4 * (in_row[row].index(name) - (len(in_row[row]) - 1) / 2) for row in members.index
             ]
             intervals(ax, y, members, colour, marker, name)
-        for row in set(names) - set(group.dropna(subset="weighted_kendall")["row"]):
-            ax.text(
-                0.03, names.index(row), "n/a", transform=ax.get_yaxis_transform(), va="center", size=6.5, color="0.5"
-            )
+        known = set(group.dropna(subset="weighted_kendall")["row"])
+        for i in (i for i, row in enumerate(names) if row not in known):
+            ax.text(0.03, i, "n/a", transform=ax.get_yaxis_transform(), va="center", size=6.5, color="0.5")
         ax.axvline(0, color="0.8", lw=0.8, zorder=0)
         ax.set_yticks(range(len(names)), [label(name) for name in names])
         ax.set(title=panel, ylim=(len(names) - 0.5, -0.5))
@@ -428,7 +427,11 @@ def curves(
         ax.set_title(panel)
     figure.supylabel(ylabel, size=8)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", title=names, title_fontsize=7.5, handlelength=1.4)
+    legend = figure.legend(
+        handles, labels, loc="outside right center", title=names, title_fontsize=7.5, handlelength=1.4
+    )
+    tall = legend.get_window_extent().height / figure.dpi + 0.1  # inches; many lines need a higher page
+    figure.set_figheight(max(figure.get_figheight(), tall))
     _finish(figure, title, xlabel)
     return figure
 

@@ -98,7 +98,7 @@ def _in_turn(labels: np.ndarray, n_classes: int, n: int) -> np.ndarray:
     """Positions of n images: classes in turn, or evenly chosen classes where there are more than n."""
     classes = np.arange(n) % n_classes if n_classes < n else np.linspace(0, n_classes - 1, n).round().astype(int)
     turns = np.arange(n) // n_classes
-    members = {k: np.flatnonzero(labels == k) for k in set(classes)}
+    members = {k: np.flatnonzero(labels == k) for k in np.unique(classes)}
     return np.array([members[k][turn % len(members[k])] for k, turn in zip(classes, turns, strict=True)])
 
 

@@ -46,7 +46,7 @@ def provenance(reader: ModuleType | None, name: str) -> dict:
     if reader is None:
         return {}
     code = fingerprint.of(
-        reader.__name__, f"{__name__}:load", stops=(*fingerprint.KEEPING, *_OTHERS - {reader.__name__})
+        reader.__name__, f"{__name__}:load", stops=(*fingerprint.KEEPING, *sorted(_OTHERS - {reader.__name__}))
     )
     return {"code": code, **({"content": reader.content(name)} if hasattr(reader, "content") else {})}
 
