@@ -13,6 +13,7 @@ from ..lab.analyses.modalities import FEATURES, POOL, SCALED, SCORED, SIDE_BY_SI
 from ..lab.experiment import Experiment
 from ..lab.recipes import PAIR
 from ..lab.tasks import modalities
+from ..metrics.ncti import SHRINKAGE_FLOOR
 from ..ranking import resampling
 from ..ranking.normalised import varies
 from ..ranking.verdicts import Verdict, above, every, exact, positive
@@ -258,7 +259,7 @@ def alphas(profile: str | None) -> pd.DataFrame:
 
 def _scale_matters(profile: str) -> tuple[str, Verdict]:
     kept, alpha = order_kept(profile).loc["ncti"].drop(1.0), alphas(profile)
-    shares = ", ".join(f"{(alpha[scale] > 1e-10).mean():.0%} at × {scale:g}" for scale in alpha)
+    shares = ", ".join(f"{(alpha[scale] > SHRINKAGE_FLOOR).mean():.0%} at × {scale:g}" for scale in alpha)
     said = ", ".join(f"{value:.2f} at × {scale:g}" for scale, value in kept.items())
     changed = exact(bool((kept < 1).all()), "the same features, scaled")
     return f"τ_w of NCTI with its own order at scale 1: {said}; features that NCTI shrinks: {shares}", changed

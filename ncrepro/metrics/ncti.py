@@ -85,17 +85,25 @@ def ncti(features: Array, labels: Array, variant: str = "released") -> NCTITerms
         )
     data = samples(features, labels)
     variances, _ = data.components()
-    energy = variances[:SHRINKAGE_EIGENVALUES].sum()
     projected = _projected_statistics(data)
     if variant == "printed":
+        energy = variances[:SHRINKAGE_EIGENVALUES].sum()
         seli = _nuclear_norm(data.statistics.raw_gram)
         ncc, norms = _posterior_terms(data, _printed_posterior(projected, np.exp(min(energy, 600.0))))
         return NCTITerms(seli, ncc, norms)
-    alpha = max(np.exp(-energy), SHRINKAGE_FLOOR)
+    alpha = shrinkage(variances)
     lda = plain(projected) if alpha == SHRINKAGE_FLOOR else shrunk(projected, alpha, directions=True)
     seli = _nuclear_norm(lda.directions.T @ projected.total_scatter @ lda.directions)
     ncc, norms = _posterior_terms(data, lda.posterior)
     return NCTITerms(seli, ncc, float(np.log(norms)))
+
+
+def shrinkage(variances: np.ndarray) -> float:
+    r""":math:`\alpha = \max(\exp(-\sum_{i \le 32} \lambda_i), 10^{-10})`, Eq. 13 as released.
+
+    The :math:`\lambda_i` are the ``variances`` of the principal components, the largest first.
+    """
+    return max(np.exp(-variances[:SHRINKAGE_EIGENVALUES].sum()), SHRINKAGE_FLOOR)
 
 
 def _projected_statistics(data: Samples) -> ClassStatistics:

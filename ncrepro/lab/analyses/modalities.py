@@ -7,7 +7,7 @@ import pandas as pd
 
 from ... import metrics, ranking
 from ...metrics import registry
-from ...metrics.ncti import SHRINKAGE_EIGENVALUES, SHRINKAGE_FLOOR
+from ...metrics.ncti import shrinkage as shrinkage_of
 from ...metrics.scores import score
 from ...store import artifacts
 from ...store.artifacts import Arrays
@@ -21,7 +21,6 @@ SCALED = {scale: SIDE_BY_SIDE if scale == 1 else f"texts × {scale:g}" for scale
 MISSING = {"half the texts missing": 1, "half the images missing": 0}  # which of the two parts
 FEATURES = (SIDE_BY_SIDE, LATE, IMAGES, TEXTS, *(n for n in SCALED.values() if n != SIDE_BY_SIDE), *MISSING)
 TRUTHS = {"side by side": None, "late": "late"}  # way of fusing -> the subset of the pool that is judged by it
-ALONE = "accuracies alone, added"
 ADDED = "scores added"  # of images alone and of texts alone
 SCORED = ("ncti", "face", "logme", "regularized_h_score", "gbc", "transrate", "linear_probe")  # need features only
 
@@ -66,9 +65,9 @@ def terms(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
 
 
 def shrinkage(data: metrics.Samples) -> float:
-    r"""NCTI's :math:`\alpha = \max(\exp(-\sum_{i \le 32} \lambda_i), 10^{-10})`, Eq. 13 as released."""
+    """How much NCTI shrinks its covariance of these samples: its α."""
     variances, _ = data.components()
-    return float(max(np.exp(-variances[:SHRINKAGE_EIGENVALUES].sum()), SHRINKAGE_FLOOR))
+    return float(shrinkage_of(variances))
 
 
 def measure(profile: str | None) -> pd.DataFrame:
