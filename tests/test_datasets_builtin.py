@@ -65,7 +65,7 @@ def test_images_are_8_bit_colour_of_32_pixels_and_every_class_has_as_many(name, 
 @pytest.mark.parametrize(
     ("name", "n_classes", "n_train", "n_test"),
     [
-        ("source", 46 + 12 + 18, 76 * 50, 76 * 30),
+        ("source", 46 + 12 + 18, 76 * 45, 76 * 30),
         ("digits", 10, 10 * 20, 1797 - 200),
         ("cyrillic", 17, 17 * 36, 17 * 96),
         ("math", 24, 24 * 25, 24 * 67),

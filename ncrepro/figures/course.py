@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Callable
 from functools import cache
-from io import BytesIO
 
 import ipywidgets as widgets
 import numpy as np
@@ -30,9 +29,7 @@ class Picture(Figure):
 
     def png(self) -> bytes:
         """The picture as a PNG file, which is what a notebook shows."""
-        drawn = BytesIO()
-        self.savefig(drawn, format="png", dpi="figure", metadata={"Software": None})
-        return drawn.getvalue()
+        return style.png(self)
 
     _repr_png_ = png
 

@@ -1,13 +1,13 @@
 """A picture that follows sliders, where a reader runs the notebook; elsewhere the same picture, standing still."""
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 
 from IPython.display import display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ..store import trace
+from . import style
 
 
 def slide(draw: Callable[..., Figure], **choices: Sequence[float]) -> None:
@@ -52,7 +52,6 @@ def follow(draw: Callable[..., Figure], **choices: Sequence[float]):
 
 
 def _png(figure: Figure) -> bytes:
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi=figure.dpi)
+    drawn = style.png(figure)
     plt.close(figure)
-    return drawn.getvalue()
+    return drawn

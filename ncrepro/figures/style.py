@@ -3,6 +3,7 @@ by date.
 """
 
 import html
+from base64 import b64encode
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -55,10 +56,20 @@ def save(figure: Figure, name: str, folder: Path) -> list[Path]:
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     files = [Path(folder) / f"{name}.{kind}" for kind in undated]
     for file, (kind, metadata) in zip(files, undated.items(), strict=True):
-        drawn = BytesIO()
-        figure.savefig(drawn, format=kind, metadata=metadata)
-        artifacts.write(file, drawn.getvalue())
+        artifacts.write(file, _drawn(figure, format=kind, metadata=metadata))
     return files
+
+
+def png(figure: Figure) -> bytes:
+    """``figure`` as a PNG file in the resolution of a screen."""
+    return _drawn(figure, format="png", dpi="figure", metadata={"Software": None})
+
+
+def _drawn(figure: Figure, **options) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, **options)
+    figure.set_layout_engine("none")  # what was laid out stays where it is, however often it is drawn
+    return file.getvalue()
 
 
 @dataclass(frozen=True)
@@ -78,11 +89,10 @@ class Described:
         return f"*Figure: {self.words}.*"
 
     def _ipython_display_(self) -> None:
-        from IPython.core.pylabtools import print_figure  # is there: who calls this is IPython
-        from IPython.display import Markdown, display
+        from IPython.display import Markdown, display  # is there: who calls this is IPython
 
-        png = print_figure(self.figure, "png", base64=True)
+        drawn = b64encode(png(self.figure)).decode()
         plt.close(self.figure)
-        picture = f'<img alt="{html.escape(self.words)}" src="data:image/png;base64,{png}">'
+        picture = f'<img alt="{html.escape(self.words)}" src="data:image/png;base64,{drawn}">'
         display({"text/html": picture, "text/plain": f"Figure: {self.words}"}, raw=True)
         display(Markdown(self.caption))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-DRAWS = 2000
+DRAWS = 1000
 FEW = 5  # models; a bootstrap of fewer says nothing of other models
 COMPONENTS = ("models", "images", "training")
 

@@ -43,7 +43,7 @@ _PAINTED: dict[str, tuple[Callable[[str], dict[str, Painter]], int, int]] = {
     "source": (
         lambda split: glyphs.alphabet(LATIN + GREEK, SANS)
         | textures.textures(textures.SOURCE)
-        | signs.signs(signs.SOURCE), 50, 30,
+        | signs.signs(signs.SOURCE), 45, 30,
     ),
     "cyrillic": (lambda split: glyphs.alphabet(CYRILLIC, SERIF), 36, 96),
     "math": (lambda split: glyphs.alphabet(MATH, STIX + SERIF), 25, 67),
