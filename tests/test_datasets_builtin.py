@@ -13,7 +13,7 @@ import pytest
 from ncrepro.extraction.samples import Images
 from ncrepro.figures import examples
 from ncrepro.lab import datasets
-from ncrepro.lab.datasets import builtin
+from ncrepro.lab.datasets import builtin, scenes
 from ncrepro.lab.datasets.builtin import glyphs, signs
 from ncrepro.store import artifacts, fingerprint, paths
 
@@ -62,22 +62,33 @@ def test_images_are_8_bit_colour_of_32_pixels_and_every_class_has_as_many(name, 
         assert len(set(counts)) == 1
 
 
+def stated(kind: str) -> dict[str, tuple[int, ...]]:
+    """Classes, training and test items of the images or the scenes that data/README.md says are drawn here."""
+    part = (paths.root() / "data" / "README.md").read_text(encoding="utf-8").split("## Drawn here")[1].split("\n## ")[0]
+    tables = dict(zip(("images", "scenes"), part.split("`ncrepro.lab.datasets.scenes`"), strict=True))
+    rows = [row.strip("| ").split(" | ") for row in tables[kind].splitlines() if row.startswith("| ")]
+    found = {}
+    for names, _, *sizes in rows[1:]:
+        for i, name in enumerate(names.split(", ")):
+            of_each = (size.split(", ") for size in sizes)
+            found[name] = tuple(int(of[min(i, len(of) - 1)].replace(",", "")) for of in of_each)
+    return found
+
+
 @pytest.mark.parametrize(
-    ("name", "n_classes", "n_train", "n_test"),
-    [
-        ("source", 46 + 12 + 18, 76 * 45, 76 * 30),
-        ("digits", 10, 10 * 20, 1797 - 200),
-        ("cyrillic", 17, 17 * 36, 17 * 96),
-        ("math", 24, 24 * 25, 24 * 67),
-        ("fontid", 10, 10 * 60, 10 * 160),
-        ("textures", 12, 12 * 50, 12 * 134),
-        ("signs", 20, 20 * 30, 20 * 80),
-    ],
+    ("generate", "name", "sizes"),
+    [(generated, *row) for row in stated("images").items()]
+    + [(scenes.generate, *row) for row in stated("scenes").items()],
 )
-def test_the_supervised_sets_have_the_stated_sizes(name, n_classes, n_train, n_test):
-    train, test = (generated(name, split) for split in SPLITS)
-    assert (train.n_classes, len(train), len(test)) == (n_classes, n_train, n_test)
+def test_the_drawn_sets_have_the_sizes_that_the_readme_states(generate, name, sizes):
+    train, test = (generate(name, split) for split in SPLITS)
+    assert (train.n_classes, len(train), len(test)) == sizes
     assert train.classes == test.classes
+
+
+def test_the_readme_states_every_supervised_set_and_every_scene():
+    assert stated("images").keys() == {builtin.SOURCE, *builtin.TARGETS}
+    assert stated("scenes").keys() == set(scenes.NAMES)
 
 
 @pytest.mark.parametrize("name", builtin.SOURCES)
