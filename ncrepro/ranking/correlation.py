@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from ._inputs import pool
+from ._inputs import is_constant, pool
 
 
 def weighted_kendall(scores, accuracies) -> float:
@@ -100,13 +100,19 @@ def agreement(
     DataFrame (those of by, target, one column per statistic, under its name)
         NaN where a model has no score, or where all models have the same score or the same accuracy.
     """
-    rows = []
     known = scores[scores["target"].isin(accuracies.columns)]
-    for keys, group in known.groupby([*by, "target"], sort=False, dropna=False):
-        of_models, truth = group.set_index("model")["score"].reindex(accuracies.index), accuracies[keys[-1]]
-        defined = of_models.notna().all() and of_models.nunique() > 1 and truth.nunique() > 1
-        rows.append((*keys, *(statistic(of_models, truth) if defined else np.nan for statistic in statistics)))
-    return pd.DataFrame(rows, columns=[*by, "target", *(statistic.__name__ for statistic in statistics)])
+    place, score = accuracies.index.get_indexer(known["model"]), known["score"].to_numpy(float)
+    group = known.groupby([*by, "target"], sort=False, dropna=False).ngroup().to_numpy()
+    first, found = np.unique(group, return_index=True)[1], []
+    for rows in np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1]) if len(known) else ():
+        truth = accuracies[known["target"].iat[rows[0]]].to_numpy(float)
+        of_models = np.full(len(truth), np.nan)
+        of_models[place[rows][place[rows] >= 0]] = score[rows][place[rows] >= 0]
+        defined = not np.isnan(of_models).any() and not any(map(is_constant, (of_models, truth)))
+        found.append([statistic(of_models, truth) if defined else np.nan for statistic in statistics])
+    names = [statistic.__name__ for statistic in statistics]
+    keys = known.iloc[first][[*by, "target"]].reset_index(drop=True)
+    return keys.join(pd.DataFrame(found, keys.index, names, dtype=float))
 
 
 def mean_agreement(found: pd.DataFrame, by: Sequence[str] = ("metric",)) -> pd.DataFrame:

@@ -118,36 +118,35 @@ def draws(
     n_models, rng = len(accuracies), np.random.default_rng(seed)
     left = accuracies.index != without
     columns = pd.MultiIndex.from_product([list(tables), accuracies.columns], names=["metric", "target"])
-    values = pd.DataFrame(np.nan, index=range(n), columns=columns)
+    values = np.full((n, len(tables), accuracies.shape[1]), np.nan)
     if "models" in components and n_models < FEW:
-        return values
+        return pd.DataFrame(values.reshape(n, -1), columns=columns)
     counts = drawn_models(n_models, rng, n) if "models" in components else np.ones((n, n_models), int)
     runs = [{"accuracy": accuracies, **tables}, *(noise.runs if "training" in components else ())]
     counts = counts * left
     kept = all(set(tables) <= set(run) for run in runs)  # the scores of every run, or of the present one throughout
     spread = _spread(accuracies, noise, components)
-    for i, target in enumerate(accuracies.columns):
+    truths = np.stack([run["accuracy"].to_numpy(float) for run in runs])  # (runs, models, targets)
+    scored = np.stack(
+        [[run[name].to_numpy(float) for name in tables] for run in (runs if kept else runs[:1])]
+    )  # (runs or 1, K, models, targets)
+    judged = _are_judged(scored[0][:, left], truths[0][left], statistic)  # (K, targets)
+    scored = np.nan_to_num(scored, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    for i in range(accuracies.shape[1]):
         moved = rng.standard_normal((n, n_models)) * spread[:, i]
-        shown = [
-            name
-            for name, table in tables.items()
-            if _is_judged(table.loc[left, target], accuracies.loc[left, target], statistic)
-        ]
+        shown = np.flatnonzero(judged[:, i])
         found = np.empty((len(shown), n))
-        for r, run in enumerate(runs if shown else ()):
+        for r in range(len(runs) if len(shown) else 0):
             rows = np.arange(r, n, len(runs))
-            s = np.stack(
-                [(run if kept else runs[0])[name][target].fillna(0).to_numpy(float) for name in shown]
-            )  # (K, m)
-            a = np.broadcast_to(run["accuracy"][target].to_numpy(float), (len(rows), n_models))
+            s = scored[r if kept else 0, shown, :, i]  # (K, m)
+            a = np.broadcast_to(truths[r, :, i], (len(rows), n_models))
             found[:, rows] = _KERNELS[statistic](s, a + moved[rows], counts[rows])
             if moved.any():
                 found[:, rows] += (_KERNELS[statistic](s, a, counts[rows]) - found[:, rows]).mean(axis=1, keepdims=True)
         if "models" in components:
             found = widened(found, n_models)
-        for name, row in zip(shown, found, strict=True):
-            values[name, target] = row
-    return values
+        values[:, shown, i] = found.T
+    return pd.DataFrame(values.reshape(n, -1), columns=columns)
 
 
 def drawn_models(n_models: int, rng: np.random.Generator, n: int = DRAWS) -> np.ndarray:
@@ -188,11 +187,14 @@ def _tables(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, pd.Data
     return {m: wide[m].reindex(columns=accuracies.columns) for m in scores["metric"].unique()}
 
 
-def _is_judged(score: pd.Series, truth: pd.Series, statistic: str) -> bool:
-    """Whether every model has a score and there is an order; a choice by equal scores is one by lot, and costs
-    something too.
+def _are_judged(scores: np.ndarray, truths: np.ndarray, statistic: str) -> np.ndarray:
+    """Whether every model has a score and there is an order, (K, targets), from (K, models, targets) and (models,
+    targets); a choice by equal scores is one by lot, and costs something too.
     """
-    return score.notna().all() and (statistic == "regret" or (score.nunique() > 1 and truth.nunique() > 1))
+    known = ~np.isnan(scores).any(axis=1)
+    if statistic == "regret":
+        return known
+    return known & (scores.max(axis=1) != scores.min(axis=1)) & (truths.max(axis=0) != truths.min(axis=0))
 
 
 def errors(accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
