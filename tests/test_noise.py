@@ -1,11 +1,15 @@
 """`make noise`: what is run again and what is not, and what repetitions show."""
 
 import shlex
+import shutil
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from ncrepro.commands import cli as pipeline
 from ncrepro.commands import noise, tolerances, verify
@@ -55,14 +59,26 @@ def write_run(profile: str, kind: str) -> None:
 
 
 @pytest.fixture
-def command(root):
-    """A run of everything that takes no time: its tables are put in place, and that it ran is left behind."""
-    write_run("smoke", "reference")
-    for repetition in range(1, 5):
-        write_run(f"smoke+{repetition}", "prepared")
-    return shlex.join(
-        ["sh", "-c", "touch 'ran {profile}' && mkdir -p data/results && cp -r 'data/prepared/{profile}' data/results/"]
-    )
+def trained(root, monkeypatch):
+    """A small profile whose training, scoring and ranking take no time: (pool, repetition) of what was asked for."""
+    file = root / "notebooks" / "profiles" / "smoke.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["pools"] = {name: content["pools"][name] for name in (POOL, SCRATCH)}
+    file.write_text(yaml.safe_dump(content))
+    asked = []
+
+    def rank(study):
+        asked.append((study.pool.name, study.profile.name))
+        write_run(study.profile.name, "results")
+
+    monkeypatch.setattr(noise, "_rank", rank)
+    return asked
+
+
+@pytest.fixture
+def command(root, trained):
+    """A run of everything that takes no time: that it ran is left behind."""
+    return shlex.join(["touch", "ran {profile}"])
 
 
 def test_a_study_of_three_repetitions(command, root, capsys):
@@ -79,7 +95,7 @@ def test_a_study_of_three_repetitions(command, root, capsys):
     assert list(wide.columns[:4]) == ["repetition", "model", "target", "accuracy"]
     assert {"ncti", "logme", "static_baseline", "source_accuracy", "n_parameters"} == set(wide.columns[4:])
     assert sorted(wide["repetition"].unique()) == [0, 1, 2, 3]
-    reference = pd.read_csv(paths.reference("smoke", POOL) / "accuracies.csv")
+    reference = pd.read_csv(paths.results("smoke", POOL) / "accuracies.csv")
     both = wide.query("repetition == 0").merge(reference, on=["model", "target"])
     assert both["accuracy_x"].to_numpy() == pytest.approx(both["accuracy_y"].to_numpy(), rel=1e-5)
     summary = pd.read_csv(written / "summary.csv").query("pool != @SCRATCH").set_index(["what", "of"])["value"]
@@ -92,6 +108,8 @@ def test_a_study_of_three_repetitions(command, root, capsys):
     assert scale["scale"].item() == pytest.approx(
         4 * 2 / np.pi**0.5, rel=0.35
     )  # of two normal numbers, the mean difference
+    assert {path.name for path in root.glob("ran *")} == {"ran smoke", *(f"ran smoke+{r}" for r in (1, 2, 3))}
+    shutil.copytree(paths.results("smoke"), paths.reference("smoke"))
     for repetition in (1, 2, 3):  # the study's own repetitions lie within its limits
         assert verify.verify(f"smoke+{repetition}") == 0
 
@@ -112,22 +130,30 @@ def test_a_verdict_that_was_open_does_not_contradict():
     assert (said["figures that ever change"], said["figures that ever contradict"]) == (3, 1)
 
 
-def test_what_is_there_is_not_run_again(command, root, capsys):
-    write_run("smoke+1", "results")
-    assert noise.noise("smoke", 2, command=command) == 0
-    assert (root / "ran smoke+2").exists() and not (root / "ran smoke+1").exists()
-    for path in (paths.results("smoke+2", POOL) / "scores.csv", root / "ran smoke+2"):  # a run that was not finished
-        path.unlink()
-    assert noise.noise("smoke", 3, command=command) == 0
-    assert (root / "ran smoke+2").exists() and (root / "ran smoke+3").exists()
+def test_every_pool_of_every_repetition_is_trained_before_anything_is_run_whole(root, trained, monkeypatch):
+    monkeypatch.setattr(noise, "_run", lambda name, command: trained.append(name) or True)
+    assert noise.noise("smoke", 2) == 0
+    names = ["smoke", "smoke+1", "smoke+2"]
+    assert trained == [(pool, name) for name in names for pool in (POOL, SCRATCH)] + names
+
+
+@pytest.mark.parametrize(("untrained", "more"), [(False, ["extract", "score", "correlate"]), (True, [])])
+def test_models_that_nothing_was_pre_trained_for_are_not_scored(untrained, more):
+    asked = []
+    verbs = {verb: partial(asked.append, verb) for verb in ("pretrain", "finetune", "extract", "score", "correlate")}
+    noise._rank(SimpleNamespace(is_untrained=untrained, **verbs))
+    assert asked == ["pretrain", "finetune", *more]
+
+
+def test_the_pool_from_random_weights_is_the_untrained_one(root):
+    assert noise.Experiment(SCRATCH, "smoke").is_untrained and not noise.Experiment(POOL, "smoke").is_untrained
 
 
 def test_a_committed_study_is_shown_on_a_machine_that_has_none_of_its_tables(command, root, capsys):
     assert noise.noise("smoke", 2, command=command) == 0
     for path in root.glob("ran *"):
         path.unlink()
-    for path in paths.results("smoke+1", POOL).glob("*.csv"):
-        path.unlink()
+    shutil.rmtree(paths.root() / "data" / "results")
     capsys.readouterr()
     assert noise.noise("smoke", 2, command=command) == 0
     assert "2 repetitions are in data/reference/noise/smoke" in capsys.readouterr().out
@@ -135,36 +161,17 @@ def test_a_committed_study_is_shown_on_a_machine_that_has_none_of_its_tables(com
 
 
 def test_a_repetition_that_fails_is_named_and_the_others_count(command, root, capsys):
-    write_run("smoke+1", "results")
-    write_run("smoke+2", "results")
-    fails = shlex.join([sys.executable, "-c", "raise SystemExit(3)", "{profile}"])
+    fails = shlex.join([sys.executable, "-c", "import sys; sys.exit(3 * sys.argv[1].endswith('3'))", "{profile}"])
     assert noise.noise("smoke", 3, command=fails) == 1
     said = capsys.readouterr()
     assert "smoke+3: " in said.err and "failed with exit status 3" in said.err
     assert "2 of 3 repetitions of 'smoke' are finished" in said.out
 
 
-def test_the_light_form_runs_the_verbs_of_the_chosen_pools_and_leaves_the_committed_study_alone(
-    command, root, monkeypatch, capsys
-):
-    called = []
-
-    class Verbs(noise.Experiment):
-        def __init__(self, pool, profile=None):
-            called.append((pool, profile))
-            super().__init__(pool, profile.partition("+")[0])
-            self.named = profile
-
-        def pretrain(self):
-            write_run(self.named, "results")
-
-        finetune = extract = score = correlate = lambda self: called.append(self.named)
-
-    monkeypatch.setattr(noise, "Experiment", Verbs)
-    monkeypatch.setattr(noise, "RANKING", ("pretraining", "accuracies", "scores", "correlations"))
+def test_the_first_step_alone_leaves_the_committed_study_alone(command, root, trained, capsys):
     assert pipeline.main(["noise", "--repetitions", "2", "--only-ranking", "--pools", POOL]) == 0
-    assert [name for name in called if isinstance(name, str)] == ["smoke"] * 4 + ["smoke+1"] * 4 + ["smoke+2"] * 4
-    assert not paths.noise("smoke").exists()
+    assert trained == [(POOL, name) for name in ("smoke", "smoke+1", "smoke+2")]
+    assert not paths.noise("smoke").exists() and not list(root.glob("ran *"))
     assert (paths.results("noise", "smoke") / "summary.csv").exists()
 
 
@@ -183,18 +190,20 @@ def test_what_cannot_be_done_is_one_sentence(command, capsys, arguments, said):
 
 
 def test_tables_of_other_code_are_refused_by_name(command, root, capsys):
-    for repetition in (1, 2):
-        write_run(f"smoke+{repetition}", "results")
+    for repetition in (0, 1, 2):
+        write_run(f"smoke+{repetition}" if repetition else "smoke", "results")
     path = paths.results("smoke+2", POOL) / "scores.csv"
     pd.read_csv(path).assign(more=1).to_csv(path, index=False)
+    folders = {r: paths.results(f"smoke+{r}" if r else "smoke") for r in range(3)}
     with pytest.raises(
         ValueError, match=r"smoke\+2/multi_source/scores.csv has other columns than .* it was made by other code"
     ):
-        noise.noise("smoke", 2, command=command)
+        noise.study("smoke", folders, paths.noise("smoke"))
 
 
 def test_a_run_whose_models_are_exchanged_is_refused_by_the_study(command, root, capsys):
     assert noise.noise("smoke", 4, command=command) == 0
+    shutil.copytree(paths.results("smoke"), paths.reference("smoke"))
     write_run("smoke+5", "results")
     assert verify.verify("smoke+5") == 0
     limits = tolerances.load(paths.noise("smoke"))

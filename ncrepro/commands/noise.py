@@ -1,8 +1,10 @@
 """``make noise``: run a profile again with other training seeds, and measure how far accuracies, rankings, verdicts and
 every table move.
 
-A repetition is the profile ``demo+2``: the same work, all training seeds shifted. Repetition 0 is the committed
-reference.
+A repetition is the profile ``demo+2``: the same work, all training seeds shifted. Repetition 0 is the profile itself.
+First the models of all repetitions are trained, scored and ranked: from these tables come the intervals of every
+notebook. Then everything of each repetition is run, which shows how far tables and verdicts move that rest on such
+intervals.
 """
 
 import os
@@ -22,27 +24,20 @@ from ..ranking.verdicts import OPEN
 from ..store import artifacts, paths
 from . import tolerances, verify
 
-RANKING = (
-    "pretraining",
-    "accuracies",
-    "features",
-    "scores",
-    "correlations",
-)  # the tables of a pool that its verbs write
 STATISTICS = ["weighted_kendall", "pearson", "spearman"]
 
 
 def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, command: str | None = None) -> int:
-    """Run what is missing of the repetitions of a profile, write what they show, and print the summary.
+    """Run what is missing of a profile and its repetitions, write what they show, and print the summary.
 
     Parameters
     ----------
     profile : str
     repetitions : int
-        At least 2. Those whose tables are all there are not run again.
+        At least 2.
     pools : list of str, optional
-        Only train, score and rank these pools, in this process, and without the notebooks; repetition 0 is then run
-        too, and the tables go to ``data/results/noise`` and not to the committed ones. For tuning a recipe.
+        Only the first step, for these pools; the tables go to ``data/results/noise`` and not to the committed ones. For
+        tuning a recipe.
     command : str, optional
         What runs everything of one profile, its name in place of ``{profile}``; None takes `make all`.
 
@@ -57,125 +52,92 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
         )
     if repetitions < 2:
         raise ValueError(f"repetitions is {repetitions}; two or more are needed to see how far they lie apart")
-    for pool in pools or ():
-        profiles.load(profile).pool(pool)
-    if pools is None and not verify.tables_in(paths.reference(profile)):
-        raise FileNotFoundError(
-            f"there is no committed reference for profile {profile!r}; `make reference PROFILE={profile}` makes it"
-        )
+    chosen = [profiles.load(profile).pool(name).name for name in pools or profiles.load(profile).pools]
     written = paths.noise(profile) if pools is None else paths.results("noise", profile)
-    if (
-        pools is None
-        and _known(profile) >= repetitions
-        and not all(_is_done(profile, r) for r in range(1, repetitions + 1))
-    ):
+    if pools is None and _known(profile) >= repetitions and not paths.results(f"{profile}+1").exists():
         print(f"{_known(profile)} repetitions are in {paths.relative(written)}; remove it to measure them again")
         print(_as_text(pd.read_csv(written / "summary.csv", keep_default_na=False)))
         return 0
-    failed = [r for r in range(0 if pools else 1, repetitions + 1) if not _run(profile, r, pools, command)]
-    folders = {} if pools else {0: paths.reference(profile)}
-    folders |= {
-        r: _folder(profile, r) for r in range(0 if pools else 1, repetitions + 1) if _is_done(profile, r, pools)
-    }
-    if len(folders) < 3 or 0 not in folders:
-        raise ValueError(
-            f"{max(len(folders) - 1, 0)} of {repetitions} repetitions of {profile!r} are finished; two or more are "
-            "needed"
-        )
-    print(f"{len(folders) - 1} of {repetitions} repetitions of {profile!r} are finished")
-    print(_as_text(study(profile, folders, written, pools)))
+    names = {r: f"{profile}+{r}" if r else profile for r in range(repetitions + 1)}
+    for name in names.values():
+        print(f"{name}: training, scores and rankings", flush=True)
+        for pool in chosen:
+            _rank(Experiment(pool, name))
+    folders = {r: paths.results(name) for r, name in names.items()}
+    summary = rankings(profile, chosen, folders, written)
+    if pools is None:
+        folders = {r: folders[r] for r, name in names.items() if _run(name, command)}
+        if len(folders) < 3 or 0 not in folders:
+            raise ValueError(
+                f"{max(len(folders) - 1, 0)} of {repetitions} repetitions of {profile!r} are finished; two or more are "
+                "needed"
+            )
+        print(f"{len(folders) - 1} of {repetitions} repetitions of {profile!r} are finished")
+        summary = pd.concat([summary, study(profile, folders, written)])
+    artifacts.write(written / "summary.csv", _as_csv(summary))
+    print(_as_text(summary))
     print(f"written: {paths.relative(written)}")
-    return 1 if failed else 0
+    if pools is None:
+        print(
+            f"the results of {profile!r} rest on it now; `make reference PROFILE={profile}` takes them as the reference"
+        )
+    return int(len(folders) <= repetitions)
 
 
-def study(profile: str, folders: dict[int, Path], written: Path, pools: list[str] | None = None) -> pd.DataFrame:
-    """Everything that repetitions show, written into a folder; the summary (what, pool, of, value).
+def rankings(profile: str, pools: list[str], folders: dict[int, Path], written: Path) -> pd.DataFrame:
+    """What trained, scored and ranked models of repetitions show: ``<pool>.csv`` and ``correlations.csv``, written into
+    a folder, and their part of the summary (what, pool, of, value).
 
     Parameters
     ----------
     folders : dict repetition -> the folder of its tables
-    written : Path
-        ``<pool>.csv``, ``correlations.csv``, ``verdicts.csv``, ``tolerances.csv``, ``limits.csv``, ``bounds.csv``,
-        ``summary.csv``.
-    pools : list of str, optional
-        Only these pools, and no verdicts; None takes all.
     """
-    there = [name for name in profiles.load(profile).pools if (folders[0] / name / "accuracies.csv").exists()]
-    chosen = [name for name in there if pools is None or name in pools]
-    wide = {pool: pd.concat([_of_pool(profile, pool, r, folder) for r, folder in folders.items()]) for pool in chosen}
+    wide = {pool: pd.concat([_of_pool(profile, pool, r, folder) for r, folder in folders.items()]) for pool in pools}
     correlations = pd.concat(
-        [_correlations(profile, pool, r, folder) for pool in chosen for r, folder in folders.items()]
+        [_correlations(profile, pool, r, folder) for pool in pools for r, folder in folders.items()]
     )
-    verdicts = (
-        _verdicts(profile, folders) if pools is None else pd.DataFrame(columns=["repetition", "figure", "verdict"])
+    for name, table in {**wide, "correlations": correlations}.items():
+        artifacts.write(written / f"{name}.csv", _as_csv(table))
+    return _summary(
+        ("repetitions", "", "beside the reference", len(folders) - 1),
+        *_accuracy_spread(wide),
+        *_correlation_spread(correlations),
     )
-    tables, runs = _tables(list(folders.values()), chosen if pools else None), list(range(len(folders)))
+
+
+def study(profile: str, folders: dict[int, Path], written: Path) -> pd.DataFrame:
+    """What whole runs of repetitions show: ``verdicts.csv``, ``tolerances.csv``, ``limits.csv``, ``bounds.csv``,
+    written into a folder, and their part of the summary.
+    """
+    verdicts = _verdicts(profile, folders)
+    tables, runs = _tables(list(folders.values())), list(range(len(folders)))
     left_out = tolerances.leave_one_out(tables, len(runs))
     limits = tolerances.fit({table: made for table, made in tables.items() if verify.may_move(table)}, runs)
     limits = replace(limits, bounds=tolerances.bounds(left_out))
-    summary = pd.DataFrame(
-        [
-            ("repetitions", "", "beside the reference", len(folders) - 1),
-            *_accuracy_spread(wide),
-            *_correlation_spread(correlations),
-            *_changes(verdicts),
-            *_false_alarms(left_out, limits.bounds),
-        ],
-        columns=["what", "pool", "of", "value"],
-    )
-    for name, table in {**wide, "correlations": correlations, "verdicts": verdicts, "summary": summary}.items():
-        artifacts.write(written / f"{name}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    artifacts.write(written / "verdicts.csv", _as_csv(verdicts))
     tolerances.save(written, limits)
-    return summary
+    return _summary(
+        ("repetitions", "", "run whole", len(folders) - 1),
+        *_changes(verdicts),
+        *_false_alarms(left_out, limits.bounds),
+    )
 
 
 # Running --------------------------------------------------------------------------------------------------------------
 
 
-def _folder(profile: str, repetition: int) -> Path:
-    return paths.results(f"{profile}+{repetition}" if repetition else profile)
+def _rank(study: Experiment) -> None:
+    study.pretrain()
+    study.finetune()
+    if not study.is_untrained:  # else there is nothing to score: all features are those of random weights
+        study.extract()
+        study.score()
+        study.correlate()
 
 
-def _is_done(profile: str, repetition: int, pools: list[str] | None = None) -> bool:
-    if pools is None:  # the index of figures is what a run writes last
-        needed = verify.tables_in(paths.reference(profile))
-        ended = _index(profile, repetition).exists() or not _index(profile, 0).exists()
-    else:
-        needed, ended = [f"{pool}/{table}.csv" for pool in pools for table in RANKING], True
-    return ended and all((_folder(profile, repetition) / table).exists() for table in needed)
-
-
-def _index(profile: str, repetition: int) -> Path:
-    return paths.figures(f"{profile}+{repetition}" if repetition else profile) / "index.csv"
-
-
-def _known(profile: str) -> int:
-    """How many repetitions the committed study counts."""
-    path = paths.noise(profile) / "summary.csv"
-    if not path.exists():
-        return 0
-    return int(pd.read_csv(path).query("what == 'repetitions'")["value"].iloc[0])
-
-
-def _run(profile: str, repetition: int, pools: list[str] | None, command: str | None) -> bool:
-    """Run one repetition unless it is there; False if it failed."""
-    name = f"{profile}+{repetition}" if repetition else profile
-    if _is_done(profile, repetition, pools):
-        print(f"{name}: its tables are there")
-        return True
-    print(f"{name}: running", flush=True)
-    if pools:
-        for pool in pools:
-            experiment = Experiment(pool, name)
-            for verb in (
-                experiment.pretrain,
-                experiment.finetune,
-                experiment.extract,
-                experiment.score,
-                experiment.correlate,
-            ):
-                verb()
-        return True
+def _run(name: str, command: str | None) -> bool:
+    """Run everything of a profile, which is nothing where it is up to date; False if it failed."""
+    print(f"{name}: everything", flush=True)
     words = (
         shlex.split(command.replace("{profile}", name))
         if command
@@ -189,15 +151,15 @@ def _run(profile: str, repetition: int, pools: list[str] | None, command: str | 
     status = subprocess.run(words, cwd=paths.root(), env=inherited | {"NCREPRO_PROFILE": name}).returncode
     if status:
         print(f"{name}: `{shlex.join(words)}` failed with exit status {status}; it is left out", file=sys.stderr)
-    elif not _is_done(profile, repetition):
-        missing = (
-            t for t in verify.tables_in(paths.reference(profile)) if not (_folder(profile, repetition) / t).exists()
-        )
-        print(
-            f"{name}: it has no {next(missing, 'index of figures')}, which the reference has; it is left out",
-            file=sys.stderr,
-        )
-    return status == 0 and _is_done(profile, repetition)
+    return status == 0
+
+
+def _known(profile: str) -> int:
+    """How many repetitions the committed study counts."""
+    path = paths.noise(profile) / "summary.csv"
+    if not path.exists():
+        return 0
+    return int(pd.read_csv(path).query("what == 'repetitions'")["value"].iloc[0])
 
 
 # What repetitions show ------------------------------------------------------------------------------------------------
@@ -237,17 +199,17 @@ def _verdicts(profile: str, folders: dict[int, Path]) -> pd.DataFrame:
     """(repetition, figure, verdict) of every figure that checks a claim."""
     parts = []
     for repetition in folders:
-        if _index(profile, repetition).exists():
-            index = pd.read_csv(_index(profile, repetition))[["figure", "verdict"]].dropna()
+        path = paths.figures(f"{profile}+{repetition}" if repetition else profile) / "index.csv"
+        if path.exists():
+            index = pd.read_csv(path)[["figure", "verdict"]].dropna()
             parts.append(index.assign(repetition=repetition)[["repetition", "figure", "verdict"]])
     return pd.concat(parts) if parts else pd.DataFrame(columns=["repetition", "figure", "verdict"])
 
 
-def _tables(folders: list[Path], pools: list[str] | None) -> dict[str, list[tolerances.Channel]]:
+def _tables(folders: list[Path]) -> dict[str, list[tolerances.Channel]]:
     """What can be compared between the runs, table by table; an error names a table of one run that cannot be read."""
-    names = [t for t in verify.tables_in(folders[0]) if pools is None or t.split("/")[0] in pools]
     found = {}
-    for name in names:
+    for name in verify.tables_in(folders[0]):
         runs = [verify.read(folder / name) for folder in folders]
         for folder, run in zip(folders, runs, strict=True):
             if list(run) != list(runs[0]):
@@ -337,6 +299,14 @@ def _false_alarms(left_out: pd.DataFrame, bounds: dict[str, float]) -> list[tupl
         *(("largest excess of a run left out", "", family, left_out[family].max()) for family in bounds),
         *(("bound of the excess", "", family, bound) for family, bound in bounds.items()),
     ]
+
+
+def _summary(*rows: tuple) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["what", "pool", "of", "value"])
+
+
+def _as_csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _as_text(summary: pd.DataFrame) -> str:

@@ -85,6 +85,11 @@ class Experiment:
         return cold.is_cold(self.profile.name)
 
     @property
+    def is_untrained(self) -> bool:
+        """Do the models start from random weights? Then there is nothing to score."""
+        return self.pool.sources == (getattr(self.task, "NOTHING", None),)
+
+    @property
     def folder(self) -> str:
         """Where this pool's tables are, in words."""
         return cold.folder(self.results)
