@@ -63,8 +63,8 @@ def normalise(terms_by_model, weights: Mapping[str, float] | None = None) -> pd.
                 f"term {term!r} is constant over the pool ({table[term].iloc[0]:g} for all {len(table)} "
                 f"models), so its min-max is undefined; leave it out with weights={{{term!r}: 0}}"
             )
-    table = table[used]
-    return (table - table.min()) / (table.max() - table.min()) * pd.Series(weight)[used]
+    parts = _scaled(table[used].to_numpy(), np.array([weight[term] for term in used], float))
+    return pd.DataFrame(parts, table.index, used)
 
 
 def totals(
@@ -105,8 +105,8 @@ def _added_up(
 ) -> tuple[pd.Index, np.ndarray]:
     """`total` of a table with one row per model and term, NaN where it is undefined.
 
-    Ablations ask for thousands of small tables, so what `total` computes stands here in NumPy; what it would refuse is
-    left to it.
+    Ablations ask for thousands of small tables, so this goes without tables of pandas; what `total` would refuse is left
+    to it.
     """
     row, names = pd.factorize(models)
     column, used = pd.factorize(terms, sort=True)
@@ -120,15 +120,20 @@ def _added_up(
         )
         return names, total(by_model.loc[names], weights).to_numpy()
     table, weight = table[:, weight != 0], weight[weight != 0]
-    low, high = table.min(axis=0), table.max(axis=0)
-    if not (high - low > ROUNDING * np.abs(table).max(axis=0)).all():
+    if not varies(table).all():
         return names, np.full(len(names), np.nan)
-    return names, ((table - low) / (high - low) * weight).sum(axis=1)
+    return names, _scaled(table, weight).sum(axis=1)
 
 
-def varies(values: pd.DataFrame | pd.Series):
+def _scaled(table: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Terms, models x terms, min-max normalised over the models, times their weights."""
+    low, high = table.min(axis=0), table.max(axis=0)
+    return (table - low) / (high - low) * weight
+
+
+def varies(values: pd.DataFrame | pd.Series | np.ndarray):
     """Whether values differ by more than rounding over the models: one answer, or one per column."""
-    return values.max() - values.min() > ROUNDING * values.abs().max()
+    return np.max(values, axis=0) - np.min(values, axis=0) > ROUNDING * np.max(np.abs(values), axis=0)
 
 
 def _terms_table(terms_by_model) -> pd.DataFrame:
