@@ -247,6 +247,21 @@ def test_the_impossible_fails_whatever_the_noise(few, wrong, why):
     assert why in {finding.by for finding in found}
 
 
+def test_a_column_that_moves_for_the_first_time_is_judged_as_its_namesakes_are_elsewhere():
+    """The same column in two tables; in the first it moved, in the second it did not yet."""
+    rng = np.random.default_rng(0)
+
+    def table(best: int = 0, constant: str = "1") -> pd.DataFrame:
+        choices = ["vgg16"] * best + ["resnet34"] * (12 - best)
+        return pd.DataFrame({"target": [f"t{i}" for i in range(12)], "choice": choices, "n_samples": constant})
+
+    runs = [{"a/choices.csv": table(int(rng.integers(0, 3))), "b/choices.csv": table()} for _ in range(6)]
+    limits = study_of(runs)
+    assert ("a/choices.csv", "choice") in limits.usual and ("b/choices.csv", "choice") not in limits.usual
+    for mine, wrong in ((table(1), False), (table(12), True), (table(constant="2"), True)):
+        assert bool(fails({"b/choices.csv": table()}, {"b/choices.csv": mine}, limits)) == wrong
+
+
 def test_what_rests_on_no_training_is_compared_to_the_ninth_digit_whatever_the_study_says(few):
     tables, limits = few
     published = tables["published/averages.csv"]

@@ -11,11 +11,13 @@ that one wild number does not stand for many. Three families of statistics look 
 The ``excess`` of a statistic is by how many standard deviations between repetitions it lies above its mean. The bound
 of a family is what its largest excess in one more honest run stays below; every run left out in turn shows how large
 that is. Each family may refuse a third of `FALSE_ALARMS` of the honest runs; being the largest of all, it needs no
-other correction. Not within that rate: that something moves for the first time. How often it did, `leave_one_out` says.
+other correction. A column that no repetition moved, but that moved under the same name in another table, is judged as
+it is there. Not within that rate: that a name moves for the first time. How often one did, `leave_one_out` says.
 
-Whatever the noise, these fail: anything that no repetition moved, a number that lies `LEAP` ranges of its column
-outside that range, a column (or one metric's part of it) that repetitions kept on one side of zero, by more than they
-differ, and that lies as far on the other, a column that holds no number any more.
+Whatever the noise, these fail: a column whose name no repetition moved in any table, rows that come or go where they
+never did, a number that lies `LEAP` ranges of its column outside that range, a column (or one metric's part of it) that
+repetitions kept on one side of zero, by more than they differ, and that lies as far on the other, a column that holds
+no number any more.
 
 What cannot be seen: a mistake that moves the tables no further than other seeds do. Two models that score alike may be
 exchanged for one target, and the sign of numbers that scatter around zero may be turned.
@@ -45,6 +47,7 @@ FAMILIES = SINGLE, AVERAGE, EXCHANGE = "single numbers", "averages", "exchanges"
 # Why something fails whatever the noise.
 UNMOVED, OUTSIDE = "it must not move", "far outside the range of repetitions"
 TURNED, LOST = "on the other side of zero", "no number is left"
+ROWS = ("rows", "values of ")  # names of the channels that say which rows there are
 MOST_SWAPPED = 64  # values of a key; every two of them are compared
 # Two numbers that differ by rounding only: the last of the ten printed digits, or what is left of an exact zero.
 RELATIVE, ABSOLUTE = 1.001e-9, 1e-12
@@ -133,11 +136,11 @@ def channels(runs: list[pd.DataFrame]) -> list[Channel]:
     named = rows if keys and not rows.duplicated().any() else rows.assign(row=union.get_level_values(-1).astype(str))
     slices, swaps = _slices(rows, keys), _swaps(rows, keys)
     present = np.array([places >= 0 for places in at], float)
-    found = [Channel("rows", present, named, ["absent", "present"], slices)]
+    found = [Channel(ROWS[0], present, named, ["absent", "present"], slices)]
     for key in keys:
         levels = pd.unique(rows[key])
         has = np.array([np.isin(levels, table[key].unique()) for table in runs], float)
-        found.append(Channel(f"values of {key}", has, pd.DataFrame({"value": levels}), ["absent", "present"]))
+        found.append(Channel(f"{ROWS[1]}{key}", has, pd.DataFrame({"value": levels}), ["absent", "present"]))
     for name in runs[0].columns.drop(keys):
         if numbers(runs[0][name]) is None:
             codes, text = pd.factorize(np.concatenate([table[name].to_numpy(object) for table in runs]))
@@ -250,6 +253,22 @@ class Limits:
         known = self.units.get((table, channel.name), units)
         return np.array([unit not in known for unit in units], bool)[codes]
 
+    def of_name(self, table: str, channel: Channel, reference: int) -> "Limits":
+        """These limits, and for a channel that never moved what is usual where a column of its name did: the mean over
+        the tables, for single numbers and for all of them. Its range is that of the run it is compared with.
+        """
+        alike = [key for key in self.usual if key[1] == channel.name]
+        if (table, channel.name) in self.usual or not alike or channel.name.startswith(ROWS):
+            return self
+        scale = np.mean([np.mean([of_unit[0] for of_unit in self.units[key].values()]) for key in alike])
+        low, high = (f(channel.values[reference], initial=i) for f, i in ((np.nanmin, np.inf), (np.nanmax, -np.inf)))
+        usual = {}
+        for by in (ONE, ALL):
+            means, spreads = np.array([self.usual[key][by] for key in alike]).T
+            usual[by] = (float(means.mean()), float(np.sqrt((spreads**2).mean() + means.var())))
+        key = {(table, channel.name): dict.fromkeys(channel.units[1], (float(scale), float(low), float(high)))}
+        return replace(self, units=self.units | key, usual=self.usual | {(table, channel.name): usual})
+
     def times(self, finding: Finding) -> float:
         """A finding's excess in units of its family's bound; above 1 it fails."""
         return finding.excess / self.bounds.get(finding.family, 1.0)
@@ -302,6 +321,7 @@ def _usual(found: list[tuple[float, np.ndarray]]) -> tuple[float, float]:
 
 def compare(table: str, channel: Channel, limits: Limits, one: int = 0, other: int = 1) -> list[Finding]:
     """What is to be said of the differences between two runs; nothing if nothing moved that the limits know of."""
+    limits = limits.of_name(table, channel, one)
     channel = replace(channel, values=np.where(limits.unmeasured(table, channel), np.nan, channel.values))
     apart, values = channel.differences(one, other), channel.values[other]
     if channel.text is None and len(values) > 1 and np.isnan(values).all() and not np.isnan(channel.values[one]).all():

@@ -105,8 +105,7 @@ def _added_up(
 ) -> tuple[pd.Index, np.ndarray]:
     """`total` of a table with one row per model and term, NaN where it is undefined.
 
-    Ablations ask for thousands of small tables, so this goes without tables of pandas; what `total` would refuse is left
-    to it.
+    Ablations ask for thousands of small tables, so this goes without pandas; what `total` would refuse is left to it.
     """
     row, names = pd.factorize(models)
     column, used = pd.factorize(terms, sort=True)
