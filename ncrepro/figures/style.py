@@ -54,21 +54,22 @@ def save(figure: Figure, name: str, folder: Path) -> list[Path]:
     the same bytes.
     """
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
-    files = [Path(folder) / f"{name}.{kind}" for kind in undated]
+    files, layout = [Path(folder) / f"{name}.{kind}" for kind in undated], figure.get_layout_engine()
     for file, (kind, metadata) in zip(files, undated.items(), strict=True):
         artifacts.write(file, _drawn(figure, format=kind, metadata=metadata))
+        figure.set_layout_engine("none")  # laid out once, for both
+    figure.set_layout_engine(layout)
     return files
 
 
 def png(figure: Figure) -> bytes:
-    """``figure`` as a PNG file in the resolution of a screen."""
+    """``figure`` as a PNG file in the resolution of a screen, laid out for it: small letters are wider there."""
     return _drawn(figure, format="png", dpi="figure", metadata={"Software": None})
 
 
 def _drawn(figure: Figure, **options) -> bytes:
     file = BytesIO()
     figure.savefig(file, **options)
-    figure.set_layout_engine("none")  # what was laid out stays where it is, however often it is drawn
     return file.getvalue()
 
 
