@@ -82,8 +82,8 @@ format: | environment  ## format the code, and mend what ruff can mend
 
 test: | environment  ## the smoke profile, every test, then every notebook as pytest runs it
 	$(MAKE) PROFILE=smoke all
-	env -u MAKEFLAGS $(PYTHON) -m pytest -n 2 --dist loadfile tests
-	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -n 2 --dist loadfile -W default --nbval-lax --nbval-current-env --ignore=notebooks/course notebooks
+	env -u MAKEFLAGS $(PYTHON) -m pytest tests
+	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env --ignore=notebooks/course notebooks
 
 notebooks: all  ## put the executed notebooks of the demo, outputs and all, in place of the committed ones
 	test $(PROFILE) = demo

@@ -47,6 +47,7 @@ FAMILIES = SINGLE, AVERAGE, EXCHANGE = "single numbers", "averages", "exchanges"
 # Why something fails whatever the noise.
 UNMOVED, OUTSIDE = "it must not move", "far outside the range of repetitions"
 TURNED, LOST = "on the other side of zero", "no number is left"
+EMPTY = ", empty"  # ends the name of the channel that says which cells of a column are
 ROWS = ("rows", "values of ")  # names of the channels that say which rows there are
 MOST_SWAPPED = 64  # values of a key; every two of them are compared
 # Two numbers that differ by rounding only: the last of the ten printed digits, or what is left of an exact zero.
@@ -60,7 +61,7 @@ PRIOR_SPREAD, PRIOR_PAIRS = (0.02, 0.3), 10
 # runs rarely show how heavy its tail is. With these, heavy-tailed noise stays within `FALSE_ALARMS` too
 # (tests/test_verify.py).
 PRIOR_LOG_SPREAD = (0.5, 5)
-PRIOR_NUMBERS = 10  # as if so many more numbers of a unit had moved as those of the other units do
+PRIOR_NUMBERS = 10  # as if so many more numbers of a unit had moved as those of the other units do; fewer have no side
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def channels(runs: list[pd.DataFrame]) -> list[Channel]:
             values = _placed([numbers(table[name]).to_numpy() for table in runs], at)
             empty = np.where(present > 0, np.isnan(values), np.nan)
             found.append(Channel(name, values, named, slices=slices, swaps=swaps))
-            found.append(Channel(f"{name}, empty", empty, named, ["a number", "empty"], slices))
+            found.append(Channel(f"{name}{EMPTY}", empty, named, ["a number", "empty"], slices))
     return found
 
 
@@ -255,9 +256,12 @@ class Limits:
 
     def of_name(self, table: str, channel: Channel, reference: int) -> "Limits":
         """These limits, and for a channel that never moved what is usual where a column of its name did: the mean over
-        the tables, for single numbers and for all of them. Its range is that of the run it is compared with.
+        the tables, for single numbers and for all of them. Its range is that of the run it is compared with. Cells that
+        are empty are alike in all columns, if some cells of the column are empty already.
         """
         alike = [key for key in self.usual if key[1] == channel.name]
+        if not alike and channel.name.endswith(EMPTY) and len(np.unique(channel.values[reference])) > 1:
+            alike = [key for key in self.usual if key[1].endswith(EMPTY)]
         if (table, channel.name) in self.usual or not alike or channel.name.startswith(ROWS):
             return self
         scale = np.mean([np.mean([of_unit[0] for of_unit in self.units[key].values()]) for key in alike])
@@ -291,8 +295,8 @@ def fit(tables: dict[str, list[Channel]], runs: list[int]) -> Limits:
 
 
 def _units(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, tuple[float, float, float]]:
-    """Usual difference and range of each unit: the mean, drawn towards what it would be if all units moved alike for
-    their size.
+    """Usual difference and range of each unit: mean and width, drawn towards what they would be if all units moved
+    alike for their size; few numbers of a unit say little. A range is never narrowed.
     """
     codes, units = channel.units
     parts = [(apart[:, codes == i], channel.values[runs][:, codes == i]) for i in range(len(units))]
@@ -301,14 +305,23 @@ def _units(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, tu
         for unit, (moved, values) in zip(units, parts, strict=True)
     }
     kept = {unit: (moved, values) for unit, (moved, values) in kept.items() if len(moved)}
-    means, sizes = (
-        np.array(each) for each in zip(*((m.mean(), np.abs(v).mean()) for m, v in kept.values()), strict=True)
-    )
-    counts = np.array([len(moved) for moved, _ in kept.values()])
-    alike = sizes * np.median(means[means > 0] / sizes[means > 0]) if channel.text is None else means
-    drawn = (counts * means + PRIOR_NUMBERS * alike) / (counts + PRIOR_NUMBERS)
-    return {unit: (float(scale), float(values.min()), float(values.max()))
-            for (unit, (_, values)), scale in zip(kept.items(), drawn, strict=True)}  # fmt: skip
+    means, sizes, widths, counts = np.array(
+        [(moved.mean(), np.abs(values).mean(), np.ptp(values), len(moved)) for moved, values in kept.values()]
+    ).T
+
+    def drawn(found: np.ndarray) -> np.ndarray:
+        alike = sizes * np.median(found[found > 0] / sizes[found > 0]) if (found > 0).any() else found
+        return (counts * found + PRIOR_NUMBERS * alike) / (counts + PRIOR_NUMBERS)
+
+    scales, wider = means, widths
+    if channel.text is None:
+        everything = np.concatenate([values for _, values in kept.values()])
+        of_others = np.where(counts < PRIOR_NUMBERS, np.ptp(everything), 0.0)  # the size of a few numbers is chance too
+        scales, wider = drawn(means), np.max([widths, drawn(widths), of_others], axis=0)
+    return {
+        unit: (float(scale), float(values.min() - more), float(values.max() + more))
+        for (unit, (_, values)), scale, more in zip(kept.items(), scales, (wider - widths) / 2, strict=True)
+    }
 
 
 def _usual(found: list[tuple[float, np.ndarray]]) -> tuple[float, float]:
@@ -345,7 +358,7 @@ def _impossible(
     with np.errstate(invalid="ignore"):  # infinite twice
         reach = LEAP * np.fmax(high - low, scale)
     outside = (values < low - reach) | (values > high + reach)
-    side = np.where(low > scale, 1, np.where(high < -scale, -1, 0))
+    side = np.where(low > scale, 1, np.where(high < -scale, -1, 0)) * (np.bincount(unit)[unit] >= PRIOR_NUMBERS)
     across = values * side < -scale
     kept = np.bincount(unit, ~across & ~np.isnan(values)) > 0  # units that kept a number elsewhere
     turned = across & ~kept[unit]
