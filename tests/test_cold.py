@@ -62,7 +62,7 @@ def files(folder):
     """Every file but the generated data sets, what Python compiles and what code reaches, with the time of its
     content.
     """
-    remembered = (folder / "data" / "cache" / "datasets", folder / "build" / "reach")
+    remembered = (folder / "data" / "cache" / "datasets", folder / "data" / "cache" / "reach")
     kept = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path: path.stat().st_mtime_ns for path in kept if not any(map(path.is_relative_to, remembered))}
 

@@ -133,7 +133,7 @@ def test_a_change_of_anything_else_does_not(package, root, file, old, new):
 def test_what_is_reached_is_remembered_until_a_file_of_code_changes(package, tmp_path, monkeypatch):
     first = package("ncrepro.steps:step")
     known = fingerprint.reach("ncrepro.steps:step", stops=tuple(sorted(fingerprint.KEEPING)))
-    (file,) = (tmp_path / "build/reach").glob("*.json")
+    (file,) = (tmp_path / "data/cache/reach").glob("*.json")
 
     def never(*_):
         raise AssertionError("the code was followed again")
@@ -147,7 +147,7 @@ def test_what_is_reached_is_remembered_until_a_file_of_code_changes(package, tmp
     file.write_text("{")  # torn
     assert package("ncrepro.steps:step") == first
     package("ncrepro.steps:step", changed=edited("ncrepro/late.py", "return x", "return -x"))
-    assert len(list((tmp_path / "build/reach").glob("*.json"))) == 1 and not file.exists()
+    assert len(list((tmp_path / "data/cache/reach").glob("*.json"))) == 1 and not file.exists()
 
 
 def test_what_is_stopped_at_does_not_count(package):

@@ -125,11 +125,11 @@ def _of(roots: tuple[str, ...], stops: tuple[str, ...]) -> str:
 
 @cache
 def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
-    """Everything that ``roots`` reach; remembered in ``build/reach`` for as long as no file of this repository's
+    """Everything that ``roots`` reach; remembered in the cache for as long as no file of this repository's
     packages changes.
     """
     asked = hashlib.sha256(json.dumps([_sources(), sys.version_info[:2], roots, stops]).encode()).hexdigest()
-    file = paths.root() / "build" / "reach" / f"{_sources()[:16]}-{asked[:32]}.json"
+    file = paths.caches() / "reach" / f"{_sources()[:16]}-{asked[:32]}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
         known = json.loads(file.read_text(encoding="utf-8"))
         units, *sets = (known[field] for field in Reached._fields[:-1])
