@@ -13,12 +13,12 @@ from pathlib import Path
 
 from ..lab import manual_data as by_hand
 from ..lab import profiles
-from ..metrics import registry
 from ..store import artifacts, cluster, paths
-from . import lab, report, variables, workflow, your_data
+from . import VERSION, lab, variables, workflow
 from .run import NotebookFailed, end_on_sigterm, run
 
 ANYWHERE = ("rank", "score")  # commands that need no checkout of the compendium
+AS_WRITTEN = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
 EXAMPLES = {
     "": """examples:
@@ -50,7 +50,8 @@ exit status: 0 scored, 1 the work failed, 2 what was asked for cannot be""",
 def main(argv: list[str] | None = None) -> int:
     """Do what the command line says; the status to exit with: 0 done, 1 the work failed, 2 wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
-    arguments = _parser().parse_args([*argv, *(variables.of_rank() if argv[:1] == ["rank"] else ())])
+    command = next((word for word in argv if not word.startswith("-")), "")
+    arguments = _parser(command).parse_args([*argv, *(variables.of_rank() if argv[:1] == ["rank"] else ())])
     end_on_sigterm()
     try:
         if arguments.command not in ANYWHERE and not paths.is_checkout():
@@ -69,11 +70,14 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="ncrepro", description="Which pre-trained model should I fine-tune?", **_with_examples(""))
-    parser.add_argument("--version", action="version", version=f"ncrepro {report.VERSION}")
+def _parser(command: str) -> argparse.ArgumentParser:
+    """All commands, and of those for data of one's own the options of the one that was asked for."""
+    parser = _Parser(
+        prog="ncrepro", description="Which pre-trained model should I fine-tune?", epilog=EXAMPLES[""], **AS_WRITTEN
+    )
+    parser.add_argument("--version", action="version", version=f"ncrepro {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _of_your_data(commands)
+    _of_your_data(commands, command)
     commands.add_parser("plan", help="say what a profile will run, in what order, how long it takes and how much disk")
     commands.add_parser(
         "data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them"
@@ -118,55 +122,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _of_your_data(commands) -> None:
-    ranks = commands.add_parser("rank", help="rank models on data of your own", **_with_examples("rank"))
-    scores = commands.add_parser("score", help="score features that were taken elsewhere", **_with_examples("score"))
-    ranks.add_argument(
-        "data",
-        nargs="*",
-        metavar="DATA",
-        help="a folder of images, a .csv or .jsonl of texts, or .npz files of features",
-    )
-    ranks.add_argument(
-        "--models", nargs="+", metavar="MODEL", help="names (of torchvision, timm/..., Hugging Face) or weights"
-    )
-    scores.add_argument("data", nargs="+", metavar="FILE", help=".npz files, or a folder of them")
-    for parser in (ranks, scores):
-        option = parser.add_argument
-        option("--metrics", nargs="+", metavar="METRIC", help=f"of {', '.join(registry.METRICS)}")
-        option("--labels", metavar="FILE", help="a .csv or .jsonl with the labels of features that hold none")
-        _option(parser, "label_column", metavar="NAME", help="the column of labels (default: label)")
-        _option(parser, "max_per_class", type=int, metavar="N", help="take at most so many samples of each class")
-        option("--seed", type=int, metavar="N", help="draws these samples, and the resamples (default: 0)")
-        option("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to standard output without FILE")
-        option("--csv", nargs="?", const="-", metavar="FILE", help="write CSV, to standard output without FILE")
-    option = ranks.add_argument
-    option("--html", nargs="?", const="-", metavar="FILE", help="write one page with figure, evidence and cautions")
-    _option(ranks, "text_column", metavar="NAME", help="the column of texts (default: text)")
-    _option(ranks, "batch_size", type=int, metavar="N", help="samples in one forward pass")
-    option("--device", choices=("cuda", "mps", "cpu"), help="default: the first of these that is there")
-    _option(ranks, "n_bootstrap", type=int, metavar="N", help="resamples for the intervals; 0 for none (default: 50)")
-    _option(ranks, "on_error", metavar="raise|skip", help="what to do with an image that cannot be read")
-    option("--quiet", action="store_true", help="show no progress")
-    option("--notebook", action="store_true", help="in a checkout: execute 41_rank, with its figure; so does make rank")
-    option("--out", metavar="FOLDER", help="with --notebook: where to write; default data/results/rank/NAME")
-    for name, kind in (("images", None), ("text", None), ("features", 1)):  # as make names DATA
-        option(f"--{name}", nargs=kind, help=argparse.SUPPRESS)
+def _of_your_data(commands, command: str) -> None:
+    for name, said in (
+        ("rank", "rank models on data of your own"),
+        ("score", "score features that were taken elsewhere"),
+    ):
+        parser = commands.add_parser(name, help=said, epilog=EXAMPLES[name], **AS_WRITTEN)
+        if name == command:
+            from . import your_data  # loads scikit-learn and SciPy, a second that no other command needs
 
-
-def _option(parser: argparse.ArgumentParser, name: str, **said) -> None:
-    """An option of several words, spelt with dashes as usual, or with underscores as in Python and from make."""
-    parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **said)
-    parser.add_argument(f"--{name}", dest=name, **said | {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS})
-
-
-def _with_examples(command: str) -> dict:
-    return {"epilog": EXAMPLES[command], "formatter_class": argparse.RawDescriptionHelpFormatter}
+            your_data.add_options(parser, name)
 
 
 def _do(arguments: argparse.Namespace) -> int | None:
     command = arguments.command
     if command in ANYWHERE:
+        from . import your_data
+
         return getattr(your_data, command)(arguments)
     if command == "worker":  # what it works on comes with the work
         return cluster.start_workers(arguments.scheduler, arguments.number)

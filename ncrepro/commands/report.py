@@ -15,8 +15,8 @@ import pandas as pd
 
 from ..metrics import registry
 from ..store import artifacts
+from . import VERSION
 
-VERSION = sys.modules["ncrepro"].__version__  # the package is above every room, and loaded before any
 STDOUT = "-"  # in the place of a file
 # Columns that a narrow terminal goes without, the first ones first.
 SPARE = ("peak_mb", "n_features", "n_samples", "seconds", "agreement")

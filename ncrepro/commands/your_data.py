@@ -19,6 +19,44 @@ OF_A_FILE = (registry.FEATURES, registry.SOURCE_PROBS, registry.SOURCE_LABELS)  
 OF_NOTEBOOK = tuple(variables.OF_RANK)  # the options that 41_rank knows
 
 
+def add_options(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add what ``rank`` or ``score`` can be told to its parser."""
+    option = parser.add_argument
+    if command == "rank":
+        option("data", nargs="*", metavar="DATA",
+               help="a folder of images, a .csv or .jsonl of texts, or .npz files of features")  # fmt: skip
+        option("--models", nargs="+", metavar="MODEL",
+               help="names (of torchvision, timm/..., Hugging Face) or weights")  # fmt: skip
+    else:
+        option("data", nargs="+", metavar="FILE", help=".npz files, or a folder of them")
+    option("--metrics", nargs="+", metavar="METRIC", help=f"of {', '.join(registry.METRICS)}")
+    option("--labels", metavar="FILE", help="a .csv or .jsonl with the labels of features that hold none")
+    _option(parser, "label_column", metavar="NAME", help="the column of labels (default: label)")
+    _option(parser, "max_per_class", type=int, metavar="N", help="take at most so many samples of each class")
+    option("--seed", type=int, metavar="N", help="draws these samples, and the resamples (default: 0)")
+    option("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to standard output without FILE")
+    option("--csv", nargs="?", const="-", metavar="FILE", help="write CSV, to standard output without FILE")
+    if command != "rank":
+        return
+    option("--html", nargs="?", const="-", metavar="FILE", help="write one page with figure, evidence and cautions")
+    _option(parser, "text_column", metavar="NAME", help="the column of texts (default: text)")
+    _option(parser, "batch_size", type=int, metavar="N", help="samples in one forward pass")
+    option("--device", choices=("cuda", "mps", "cpu"), help="default: the first of these that is there")
+    _option(parser, "n_bootstrap", type=int, metavar="N", help="resamples for the intervals; 0 for none (default: 50)")
+    _option(parser, "on_error", metavar="raise|skip", help="what to do with an image that cannot be read")
+    option("--quiet", action="store_true", help="show no progress")
+    option("--notebook", action="store_true", help="in a checkout: execute 41_rank, with its figure; so does make rank")
+    option("--out", metavar="FOLDER", help="with --notebook: where to write; default data/results/rank/NAME")
+    for name, kind in (("images", None), ("text", None), ("features", 1)):  # as make names DATA
+        option(f"--{name}", nargs=kind, help=argparse.SUPPRESS)
+
+
+def _option(parser: argparse.ArgumentParser, name: str, **said) -> None:
+    """An option of several words, spelt with dashes as usual, or with underscores as in Python and from make."""
+    parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **said)
+    parser.add_argument(f"--{name}", dest=name, **said | {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+
+
 def rank(arguments: argparse.Namespace) -> None:
     """Rank models on the data that were named, and print or write the table.
 
