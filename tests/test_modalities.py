@@ -153,7 +153,7 @@ def test_features_stand_side_by_side_and_source_probabilities_are_of_pairs_of_cl
     pair = task.restore(NAME, task.pretrain(NAME, *encoders)).eval()
     with torch.inference_mode():
         tokens = text_models.tokenize("nezha", data.texts)
-        read = pair.texts.features(task.text._cut(tokens))
+        read = pair.texts.features(task.text.without_padding(tokens))
         seen = pair.images(task.training.prepare(data.images))
     np.testing.assert_allclose(made["features"][:, wide:], read.numpy(), atol=1e-5)
     np.testing.assert_allclose(

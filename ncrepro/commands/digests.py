@@ -277,12 +277,12 @@ def text(architecture: str) -> Iterable:
         torch.manual_seed(0)
         for size, rate in ((32, 0.003), (16, 0.002)):
             batches = zip(tokens.split(size)[:2], labels.split(size)[:2], strict=True)
-            losses = (objective(network, task._cut(batch), truth) for batch, truth in batches)
+            losses = (objective(network, task.without_padding(batch), truth) for batch, truth in batches)
             recipe = Recipe(1, size, rate, weight_decay=0.01, power=1.0)
             optimise.descend(network, recipe, 2, [losses].__getitem__, torch.optim.AdamW, optimise.polynomial(1.0))
             last_layer.replace(network, N_CLASSES, seed=0)
     with torch.inference_mode():
-        return (*network.state_dict().values(), network.features(task._cut(tokens)))
+        return (*network.state_dict().values(), network.features(task.without_padding(tokens)))
 
 
 def time_series(architecture: str) -> Iterable:

@@ -46,19 +46,18 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     int
         1 if a repetition failed; the others count nevertheless.
     """
-    if "+" in profile:
-        raise ValueError(
-            f"{profile!r} is a repetition; name the profile that is repeated: {profile.partition('+')[0]!r}"
-        )
+    base, number = profiles.repetition_of(profile)
+    if number:
+        raise ValueError(f"{profile!r} is a repetition; name the profile that is repeated: {base!r}")
     if repetitions < 2:
         raise ValueError(f"repetitions is {repetitions}; two or more are needed to see how far they lie apart")
     chosen = [profiles.load(profile).pool(name).name for name in pools or profiles.load(profile).pools]
     written = paths.noise(profile) if pools is None else paths.results("noise", profile)
-    if pools is None and _known(profile) >= repetitions and not paths.results(f"{profile}+1").exists():
+    if pools is None and _known(profile) >= repetitions and not paths.results(profiles.repetition(profile, 1)).exists():
         print(f"{_known(profile)} repetitions are in {paths.relative(written)}; remove it to measure them again")
         print(_as_text(pd.read_csv(written / "summary.csv", keep_default_na=False)))
         return 0
-    names = {r: f"{profile}+{r}" if r else profile for r in range(repetitions + 1)}
+    names = {r: profiles.repetition(profile, r) for r in range(repetitions + 1)}
     for name in names.values():
         print(f"{name}: training, scores and rankings", flush=True)
         for pool in chosen:
@@ -199,7 +198,7 @@ def _verdicts(profile: str, folders: dict[int, Path]) -> pd.DataFrame:
     """(repetition, figure, verdict) of every figure that checks a claim."""
     parts = []
     for repetition in folders:
-        path = paths.figures(f"{profile}+{repetition}" if repetition else profile) / "index.csv"
+        path = paths.figures(profiles.repetition(profile, repetition)) / "index.csv"
         if path.exists():
             index = pd.read_csv(path)[["figure", "verdict"]].dropna()
             parts.append(index.assign(repetition=repetition)[["repetition", "figure", "verdict"]])

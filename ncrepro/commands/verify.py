@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..lab import profiles
 from ..store import arithmetic, paths
 from . import tolerances
 from .tolerances import Channel, Finding, Limits
@@ -36,7 +37,7 @@ def verify(profile: str) -> int:
     int
         0 if every table is byte for byte the reference's, or no further from it than repetitions with other seeds are.
     """
-    name, _, repetition = profile.partition("+")
+    name, repetition = profiles.repetition_of(profile)
     theirs, mine = tables_in(paths.reference(name)), tables_in(paths.results(profile))
     if not theirs:
         raise FileNotFoundError(f"there is no committed reference for profile {name!r}")

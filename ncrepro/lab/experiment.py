@@ -623,11 +623,11 @@ def repetitions(profile: str, pool: str) -> pd.DataFrame:
     They lie in ``data/reference/noise``, and 0 is the profile; ``demo+2`` is the second repetition of ``demo``. No rows
     if nobody has measured any.
     """
-    base, _, own = profile.partition("+")
+    base, own = profiles.repetition_of(profile)
     path = paths.reference(f"noise/{base}", f"{pool}.csv")
     if not is_there(path):
         return pd.DataFrame(columns=["repetition", "model", "target", "accuracy"])
-    return artifacts.read_table(path, base).query("repetition != @n", local_dict={"n": int(own or 0)})
+    return artifacts.read_table(path, base).query("repetition != @n", local_dict={"n": own})
 
 
 def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:

@@ -165,6 +165,19 @@ def names() -> list[str]:
     return sorted(path.stem for path in paths.profiles().glob("*.yaml") if "+" not in path.stem)
 
 
+def repetition(profile: str, number: int) -> str:
+    """The name of a repetition with other seeds, ``demo+2``; number 0 is the profile itself."""
+    return f"{profile}+{number}" if number else profile
+
+
+def repetition_of(name: str) -> tuple[str, int]:
+    """The profile that is repeated, and the number of the repetition: ``("demo", 2)`` for ``demo+2``."""
+    profile, plus, number = name.partition("+")
+    if plus and not re.fullmatch("[1-9][0-9]{0,5}", number):
+        raise ValueError(f"unknown repetition {name!r}: those of {profile!r} are {profile}+1, {profile}+2, ...")
+    return profile, int(number or 0)
+
+
 def load(name: str | None = None) -> Profile:
     """Read a profile, or a repetition of one.
 
@@ -183,13 +196,11 @@ def load(name: str | None = None) -> Profile:
         If the file cannot be read.
     """
     name = str(name or os.environ.get("NCREPRO_PROFILE") or "demo")
-    stem, plus, repetition = name.partition("+")
-    refuse_unknown("profile", stem, names())
-    if plus and not re.fullmatch("[1-9][0-9]{0,5}", repetition):
-        raise ValueError(f"unknown repetition {name!r}: those of {stem!r} are {stem}+1, {stem}+2, ...")
+    refuse_unknown("profile", name.partition("+")[0], names())
+    stem, number = repetition_of(name)
     try:
         raw = _read(paths.profiles() / f"{stem}.yaml")
-        return schema.read(Profile, "", raw, name=name, repetition=int(repetition or 0))
+        return schema.read(Profile, "", raw, name=name, repetition=number)
     except ValueError as error:
         raise ValueError(f"{stem}.yaml: {error}") from None
 

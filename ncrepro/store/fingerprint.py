@@ -128,8 +128,8 @@ def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
     """Everything that ``roots`` reach; remembered in the cache for as long as no file of this repository's
     packages changes.
     """
-    asked = hashlib.sha256(json.dumps([_sources(), sys.version_info[:2], roots, stops]).encode()).hexdigest()
-    file = paths.caches() / "reach" / f"{_sources()[:16]}-{asked[:32]}.json"
+    asked = hashlib.sha256(json.dumps([sys.version_info[:2], roots, stops]).encode()).hexdigest()
+    file = paths.caches() / "reach" / f"{_sources()}-{asked[:32]}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
         known = json.loads(file.read_text(encoding="utf-8"))
         units, *sets = (known[field] for field in Reached._fields[:-1])
@@ -137,7 +137,7 @@ def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
     found = _reach(roots, stops)
     with suppress(OSError):  # a folder that cannot be written is no reason not to know
         for old in file.parent.glob("*.json"):
-            if not old.name.startswith(_sources()[:16]):
+            if not old.name.startswith(_sources()):
                 old.unlink(missing_ok=True)
         sets = {name: sorted(part) for name, part in found._asdict().items() if name != "code"}
         artifacts.write(file, json.dumps(sets | {"code": found.code}))
@@ -151,7 +151,7 @@ def _sources() -> str:
     for package in trace.OURS:
         for path in sorted((_REPOSITORY / package).rglob("*.py")):
             hasher.update(f"{path.relative_to(_REPOSITORY)} ".encode() + path.read_bytes())
-    return hasher.hexdigest()
+    return hasher.hexdigest()[:32]
 
 
 def _reach(roots: tuple[str, ...], stops: tuple[str, ...]) -> Reached:

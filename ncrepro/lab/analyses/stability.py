@@ -14,7 +14,7 @@ from ...ranking.resampling import Noise
 from ...ranking.verdicts import probability
 from ...store import artifacts, paths
 from ...store.trace import is_there
-from .. import published
+from .. import profiles, published
 from ..experiment import Experiment, competitors, correlations, seed_noise
 from . import draws
 
@@ -163,7 +163,7 @@ def verdicts_over_runs(profile: str) -> pd.DataFrame:
     """How often each figure got each verdict over the repetitions of a profile: figures x words; no rows where none
     were measured.
     """
-    base = profile.partition("+")[0]
+    base, _ = profiles.repetition_of(profile)
     path = paths.reference("noise") / base / "verdicts.csv"
     if not is_there(path):
         return pd.DataFrame()

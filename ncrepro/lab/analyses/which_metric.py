@@ -72,7 +72,7 @@ class Case:
 def evidence(profile: str) -> list[Case]:
     """The pools of a profile, then those of the other profiles whose tables are committed."""
     own = [Case(Experiment(pool, profile)) for pool in pools(profile)]
-    others = [name for name in profiles.names() if name != profile.partition("+")[0]]
+    others = [name for name in profiles.names() if name != profiles.repetition_of(profile)[0]]
     return own + [
         Case(Experiment(pool, name), committed=True)
         for name in others

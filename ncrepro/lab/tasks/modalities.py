@@ -56,7 +56,7 @@ class Pair(nn.Module):
 
     def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
         """Logits by the image and by the text, (2, n, K)."""
-        return torch.stack([self.images(images), self.texts(text._cut(tokens))])
+        return torch.stack([self.images(images), self.texts(text.without_padding(tokens))])
 
 
 # The three steps ------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     pair = restore(pretrained_spec, pretrained).to(cuda_or_cpu()).eval()
     seen, (_, tokens) = features.extract(pair.images, data.images), inputs(pair, data)
     with torch.inference_mode():
-        read = torch.cat([pair.texts.features(text._cut(part)) for part in tokens.split(64)])  # (n, d_t)
+        read = torch.cat([pair.texts.features(text.without_padding(part)) for part in tokens.split(64)])  # (n, d_t)
         of_text = pair.texts.classifier(read).softmax(1).cpu().numpy()  # (n, K_t)
     probs = seen.source_probs[:, :, None] * of_text[:, None]  # (n, K_i, K_t)
     both = (seen.features, read.cpu().numpy())

@@ -45,7 +45,9 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     network = restore(pretrained_spec, pretrained).to(cuda_or_cpu()).eval()
     tokens = models.tokenize(network.name, data.texts)
     with torch.inference_mode():
-        features = torch.cat([network.features(_cut(part).to(cuda_or_cpu())) for part in tokens.split(64)])  # (n, d)
+        features = torch.cat(
+            [network.features(without_padding(part).to(cuda_or_cpu())) for part in tokens.split(64)]
+        )  # (n, d)
         probs = network.classifier(features).softmax(1)  # (n, K_s)
     return {"features": features.cpu().numpy(), "labels": data.labels, "source_probs": probs.cpu().numpy()}
 
@@ -65,7 +67,7 @@ def fit(network: TextClassifier, data: Texts, recipe: Recipe, seed: int) -> list
 
     def losses(epoch: int) -> Iterator[Tensor]:
         for batch in optimise.batches(len(data), recipe.batch_size).to(cuda_or_cpu()):
-            yield objective(network, _cut(tokens[batch]), labels[batch])
+            yield objective(network, without_padding(tokens[batch]), labels[batch])
 
     return steps.descend(network, recipe, seed, max(1, len(data) // recipe.batch_size), losses)
 
@@ -75,12 +77,14 @@ def evaluate(network: TextClassifier, data: Texts) -> Arrays:
     network.to(cuda_or_cpu()).eval()
     tokens = models.tokenize(network.name, data.texts)
     with torch.inference_mode():
-        answers = torch.cat([network(_cut(part).to(cuda_or_cpu())).argmax(1).cpu() for part in tokens.split(64)])
+        answers = torch.cat(
+            [network(without_padding(part).to(cuda_or_cpu())).argmax(1).cpu() for part in tokens.split(64)]
+        )
     return {"accuracy": np.array(100 * np.mean(answers.numpy() == data.labels))}
 
 
-def _cut(tokens: Tensor) -> Tensor:
-    """Tokens without the columns that are padding in every row."""
+def without_padding(tokens: Tensor) -> Tensor:
+    """Tokens, (n, length), without the columns that are padding in every row."""
     return tokens[:, : int((tokens != models.PADDING).sum(1).max())]
 
 
