@@ -129,7 +129,7 @@ def test_the_search_finds(browser, site):
 
 @pytest.fixture
 def lab(checkout, tmp_path):
-    """The address of JupyterLab as `make lab` starts it in a fresh clone."""
+    """Where notebooks are in JupyterLab, as `make lab` starts it in a fresh clone: name -> address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -157,7 +157,7 @@ def lab(checkout, tmp_path):
                 break
             except (URLError, OSError):
                 time.sleep(0.5)
-        yield f"{address}/lab/tree/00_start_here.ipynb?token=told"
+        yield lambda name: f"{address}/lab/tree/{name}.ipynb?token=told"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -169,17 +169,34 @@ def lab(checkout, tmp_path):
 
 
 def contents(folder):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.ipynb")}
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*.ipynb")}
 
 
-def test_a_slider_in_jupyterlab_changes_its_picture_once_and_nothing_committed(browser, lab, checkout):
-    before = contents(checkout / "notebooks")
+def run_all(browser, address):
+    """The tab in which a notebook has been opened and told to run all its cells."""
     tab = browser.new_page(viewport={"width": 1400, "height": 1000})
-    tab.goto(lab)
+    tab.goto(address)
     tab.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
     tab.get_by_text("(ipykernel) | Idle").wait_for(timeout=90_000)  # before, Run All asks which kernel
     tab.locator(".lm-MenuBar-itemLabel", has_text="Run").click()
     tab.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
+    return tab
+
+
+def save(tab, copy):
+    """Save a notebook, and wait until its file is another one."""
+    before = copy.read_bytes()
+    tab.keyboard.press("Control+s")
+    for _ in range(60):
+        if copy.read_bytes() != before:
+            return
+        tab.wait_for_timeout(250)
+    pytest.fail(f"{copy.name} was not saved")
+
+
+def test_a_slider_in_jupyterlab_changes_its_picture_once_and_nothing_committed(browser, lab, checkout):
+    before = contents(checkout / "notebooks")
+    tab = run_all(browser, lab("00_start_here"))
     tab.wait_for_selector("img.widget-image", state="attached", timeout=120_000)
     picture = tab.locator("img.widget-image")
     assert picture.count() == 1
@@ -202,11 +219,25 @@ def test_a_slider_in_jupyterlab_changes_its_picture_once_and_nothing_committed(b
     assert tab.evaluate("[window.drawings, window.others]") == [1, 0]
     assert picture.count() == 1 and picture.bounding_box()["height"] == height
     assert tab.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
-    tab.keyboard.press("Control+s")
-    copy, committed = (checkout / place / "00_start_here.ipynb" for place in ("build/lab", "notebooks"))
-    for _ in range(60):
-        if copy.read_bytes() != committed.read_bytes():
-            break
-        tab.wait_for_timeout(250)
+    save(tab, checkout / "build/lab/00_start_here.ipynb")
     tab.close()
-    assert copy.read_bytes() != committed.read_bytes() and contents(checkout / "notebooks") == before
+    assert contents(checkout / "notebooks") == before
+
+
+# What stands before each cell: [*] while it waits, then its number.
+PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent.trim())"
+
+
+@pytest.mark.parametrize("name", ["20_supervised", "34_stability", "course/2_how_a_ranking_is_judged"])
+def test_a_notebook_runs_in_jupyterlab_before_anything_was_computed(browser, lab, checkout, name):
+    before = contents(checkout / "notebooks")
+    tab = run_all(browser, lab(name))
+    tab.wait_for_function(f"{PROMPTS}.includes('[*]:')", timeout=30_000)
+    tab.wait_for_function(f"!{PROMPTS}.includes('[*]:')", timeout=240_000)
+    assert "[ ]:" not in tab.evaluate(PROMPTS)
+    shown = tab.locator(".jp-OutputArea-output")
+    assert shown.locator("img, table, .widget-image").count() > 0
+    assert tab.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    save(tab, checkout / f"build/lab/{name}.ipynb")
+    tab.close()
+    assert contents(checkout / "notebooks") == before
