@@ -61,7 +61,9 @@ PRIOR_SPREAD, PRIOR_PAIRS = (0.02, 0.3), 10
 # runs rarely show how heavy its tail is. With these, heavy-tailed noise stays within `FALSE_ALARMS` too
 # (tests/test_verify.py).
 PRIOR_LOG_SPREAD = (0.5, 5)
-PRIOR_NUMBERS = 10  # as if so many more numbers of a unit had moved as those of the other units do; fewer have no side
+# As if so many more numbers of a unit had moved as those of the other units do; a unit of fewer rows has no range and
+# no side of its own, however often it was measured: some numbers are 1 in every run but one.
+PRIOR_NUMBERS = 10
 
 
 @dataclass(frozen=True)
@@ -316,7 +318,8 @@ def _units(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, tu
     scales, wider = means, widths
     if channel.text is None:
         everything = np.concatenate([values for _, values in kept.values()])
-        of_others = np.where(counts < PRIOR_NUMBERS, np.ptp(everything), 0.0)  # the size of a few numbers is chance too
+        rows = np.bincount(codes, minlength=len(units))[[units.index(unit) for unit in kept]]
+        of_others = np.where(rows < PRIOR_NUMBERS, np.ptp(everything), 0.0)  # the range of a few rows is chance too
         scales, wider = drawn(means), np.max([widths, drawn(widths), of_others], axis=0)
     return {
         unit: (float(scale), float(values.min() - more), float(values.max() + more))
