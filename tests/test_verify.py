@@ -262,6 +262,23 @@ def test_a_column_that_moves_for_the_first_time_is_judged_as_its_namesakes_are_e
         assert bool(fails({"b/choices.csv": table()}, {"b/choices.csv": mine}, limits)) == wrong
 
 
+def test_a_number_that_was_the_same_in_every_run_may_move_as_far_as_its_column_reaches():
+    rng = np.random.default_rng(0)
+
+    def table(moved=1.0):
+        narrow, wide = 0.9 + 0.001 * rng.random(7), rng.uniform(0.3, 0.9)
+        return pd.DataFrame({"metric": [f"m{i}" for i in range(9)], "high": [moved, wide, *narrow]}).astype(str)
+
+    runs = [table() for _ in range(6)]
+    channel = next(c for c in tolerances.channels([*runs, table(0.92), table(-60.0)]) if c.name == "high")
+    limits = tolerances.fit({"a.csv": [channel]}, list(range(6)))
+    outside = [
+        [f.by for f in tolerances.compare("a.csv", channel, limits, 0, run) if f.by == tolerances.OUTSIDE]
+        for run in (6, 7)
+    ]
+    assert outside == [[], [tolerances.OUTSIDE]]
+
+
 def test_what_rests_on_no_training_is_compared_to_the_ninth_digit_whatever_the_study_says(few):
     tables, limits = few
     published = tables["published/averages.csv"]

@@ -214,7 +214,7 @@ def check(profile: profiles.Profile) -> None:
         try:
             Experiment(pool, profile.name)
         except ValueError as error:
-            raise ValueError(f"{profile.name.partition('+')[0]}.yaml: pools.{pool}: {error}") from None
+            raise ValueError(f"{profiles.repetition_of(profile.name)[0]}.yaml: pools.{pool}: {error}") from None
     if needed := by_hand.of(profile):
         from . import plan  # takes seconds to import, and only such profiles need it
 

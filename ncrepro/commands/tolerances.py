@@ -318,7 +318,7 @@ def _units(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, tu
     scales, wider = means, widths
     if channel.text is None:
         everything = np.concatenate([values for _, values in kept.values()])
-        rows = np.bincount(codes, minlength=len(units))[[units.index(unit) for unit in kept]]
+        rows = np.array([np.sum(codes == units.index(unit)) for unit in kept])
         of_others = np.where(rows < PRIOR_NUMBERS, np.ptp(everything), 0.0)  # the range of a few rows is chance too
         scales, wider = drawn(means), np.max([widths, drawn(widths), of_others], axis=0)
     return {
