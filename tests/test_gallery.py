@@ -14,6 +14,7 @@ from conftest import REPOSITORY
 from matplotlib import pyplot as plt
 
 from ncrepro.figures import charts, findings, index, style
+from ncrepro.lab.analyses import trainings
 from ncrepro.ranking import verdicts
 from ncrepro.store import paths
 
@@ -133,13 +134,42 @@ def test_no_verdict_rests_on_a_comparison_of_two_noisy_numbers():
 def test_the_rule_stands_above_the_index_and_verdicts_in_it(root):
     folder = paths.figures("demo")
     folder.mkdir(parents=True)
-    columns = ["figure", "shows", "notebook", "drawn_by", "claim", "found", "verdict"]
+    columns = ["figure", "shows", "notebook", "drawn_by", "claim", *index.RESULT[:2]]
     pd.DataFrame([("f", "s", "n", "figures/x.py, f", "c", "found", "cannot be told here")], columns=columns).to_csv(
         folder / "index.csv", index=False
     )
     index._write_readme()
     text = paths.figures("").joinpath("README.md").read_text()
     assert verdicts.RULE in text and "| found | cannot be told here |" in text
+
+
+def test_a_verdict_rests_on_all_measured_trainings_and_this_run_is_one_of_them(root):
+    folder = paths.noise("demo")
+    folder.mkdir(parents=True)
+    rows = [(0, "f", 0.3), (1, "f", 0.99), (2, "f", 0.98), (1, "g", 0.01)]
+    measured = [(run, name, f"claim of {name}", 1 - p, p) for run, name, p in rows]
+    pd.DataFrame(measured, columns=trainings.COLUMNS).to_csv(folder / "verdicts.csv", index=False)
+
+    def shown(profile, claim, true, name="f"):
+        entry = index.Entry(name, "stability", None, "shows", claim)
+        return index._judged(entry, profile, plt.figure(), "found", verdicts.likely(true))
+
+    this = shown("demo", "claim of f", 0.93)  # the run is in place of what was measured of it
+    assert this.verdict.word == "holds" and this.verdict.if_true == pytest.approx((0.93 + 0.99 + 0.98) / 3)
+    assert this.found == "found (this run alone: cannot be told here)" in this.caption
+    assert dict(zip(index.RESULT, this.result, strict=True)) == {
+        "found": this.found, "verdict": "holds", "if_false": pytest.approx(0.07), "if_true": 0.93
+    }  # fmt: skip
+    assert shown("demo", "claim of f", 0.96).found == "found"
+    assert shown("demo+1", "claim of f", 0.99).verdict.if_true == pytest.approx((0.99 + 0.3 + 0.98) / 3)
+    assert shown("demo", "another claim", 0.93).verdict.if_true == 0.93  # nobody has measured it
+    assert shown("demo", "claim of g", 0.99, "g").verdict.word == "cannot be told here"
+    assert shown("photos", "claim of f", 0.93).verdict.if_true == 0.93
+
+
+def test_a_figure_without_a_claim_has_no_verdict(root):
+    entry = index.Entry("f", "stability", None, "shows", "")
+    assert index.Shown(plt.figure(), "shows", entry).result == ("", "", None, None)
 
 
 def test_a_scatter_plots_every_model_of_every_target_where_it_belongs():

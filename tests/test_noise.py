@@ -14,6 +14,7 @@ import yaml
 from ncrepro.commands import cli as pipeline
 from ncrepro.commands import noise, tolerances, verify
 from ncrepro.lab import profiles
+from ncrepro.lab.analyses import trainings
 from ncrepro.store import paths
 
 POOL, SCRATCH = "multi_source", "text_scratch"  # the models of the second were not pre-trained, so they have no scores
@@ -52,8 +53,10 @@ def write_run(profile: str, kind: str) -> None:
         path = folder / pool / f"{table}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         made.to_csv(path, index=False, float_format="%.10g", lineterminator="\n")
-    verdicts = ["holds", rng.choice(["holds", noise.OPEN]), "does not hold", ""]
-    index = pd.DataFrame({"figure": ["one", "two", "three", "four"], "verdict": verdicts})
+    true = np.array([0.99, rng.choice([0.97, 0.93]), 0.01, np.nan])
+    claims = ["A is above B.", "B is above C.", "C is above A.", np.nan]
+    index = pd.DataFrame({"figure": ["one", "two", "three", "four"], "claim": claims, "if_false": 1 - true})
+    index["if_true"] = true
     paths.figures(profile).mkdir(parents=True, exist_ok=True)
     index.to_csv(paths.figures(profile) / "index.csv", index=False)
 
@@ -101,9 +104,11 @@ def test_a_study_of_three_repetitions(command, root, capsys):
     summary = pd.read_csv(written / "summary.csv").query("pool != @SCRATCH").set_index(["what", "of"])["value"]
     assert summary["standard deviation of an accuracy", "one model on one target"] == pytest.approx(4, rel=0.35)
     assert summary["verdicts", "figures"] == 3
-    assert summary["verdicts", "share that contradict each other in two runs"] == 0
-    verdicts = pd.read_csv(written / "verdicts.csv").pivot(index="figure", columns="repetition", values="verdict")
-    assert summary["verdicts", "figures that ever change"] == (verdicts.nunique(axis=1) > 1).sum()
+    assert summary["verdicts of one training alone", "share that contradict each other in two runs"] == 0
+    verdicts = pd.read_csv(written / "verdicts.csv").pivot(index="figure", columns="repetition", values="if_true")
+    assert list(verdicts.index) == ["one", "three", "two"]
+    assert verdicts.loc["two"].nunique() == 2  # the seeds of this test: not all trainings say the same
+    assert summary["verdicts of one training alone", "figures that ever change"] == 1
     scale = pd.read_csv(written / "tolerances.csv").query("column == 'accuracy' and table == @POOL + '/accuracies.csv'")
     assert scale["scale"].item() == pytest.approx(
         4 * 2 / np.pi**0.5, rel=0.35
@@ -114,27 +119,53 @@ def test_a_study_of_three_repetitions(command, root, capsys):
         assert verify.verify(f"smoke+{repetition}") == 0
 
 
-def test_a_verdict_that_was_open_does_not_contradict():
-    words = {
-        "a": ("holds", "holds"),
-        "b": ("holds", noise.OPEN),
-        "c": ("holds", "does not hold"),
-        "d": (noise.OPEN, "does not hold"),
-    }
-    verdicts = pd.DataFrame(
-        [{"repetition": r, "figure": f, "verdict": word} for f, pair in words.items() for r, word in enumerate(pair)]
+TRUE = {  # how likely each of six trainings finds a claim
+    "sure": [0.99] * 6,
+    "near": [0.94, 0.97, 0.97, 0.97, 0.97, 0.97],
+    "torn": [0.99, 0.01, 0.99, 0.99, 0.99, 0.99],
+    "low": [0.5, 0.01, 0.01, 0.01, 0.01, 0.01],
+}
+
+
+def of_trainings(true: dict[str, list[float]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"repetition": r, "figure": f, "claim": f"of {f}", "if_false": 1 - p, "if_true": p}
+            for f, found in true.items()
+            for r, p in enumerate(found)
+        ]
     )
-    said = {of: value for _, _, of, value in noise._changes(verdicts)}
-    assert said["share that differ between two runs"] == 0.75
-    assert said["share that contradict each other in two runs"] == 0.25
-    assert (said["figures that ever change"], said["figures that ever contradict"]) == (3, 1)
+
+
+def test_one_training_alone_and_all_together_are_counted_each_by_itself():
+    said = {(what, of): value for what, _, of, value in noise._changes(of_trainings(TRUE))}
+    alone, together = "verdicts of one training alone", "verdicts of all trainings, one exchanged for another"
+    assert said["verdicts", "figures"] == 4
+    assert (said[alone, "figures that ever change"], said[alone, "figures that ever contradict"]) == (3, 1)
+    assert said[alone, "share that contradict each other in two runs"] == pytest.approx(5 / 15 / 4)
+    assert said[alone, "share that differ between two runs"] == pytest.approx(3 * 5 / 15 / 4)
+    # without the second, all trainings agree that the torn claim holds; with it, it is open
+    assert (said[together, "figures that ever change"], said[together, "figures that ever contradict"]) == (2, 0)
+    assert said[together, "share that differ between two runs"] == pytest.approx(2 * 5 / 15 / 4)
+
+
+def test_a_training_that_is_left_out_says_nothing():
+    words = trainings.exchanged(of_trainings({"torn": TRUE["torn"]})).loc["torn"]
+    assert words.to_list() == [noise.OPEN, "holds", *[noise.OPEN] * 4]
+    assert trainings.alone(of_trainings({"torn": TRUE["torn"]})).loc["torn", 1] == "does not hold"
 
 
 def test_every_pool_of_every_repetition_is_trained_before_anything_is_run_whole(root, trained, monkeypatch):
     monkeypatch.setattr(noise, "_run", lambda name, command: trained.append(name) or True)
     assert noise.noise("smoke", 2) == 0
     names = ["smoke", "smoke+1", "smoke+2"]
-    assert trained == [(pool, name) for name in names for pool in (POOL, SCRATCH)] + names
+    assert trained == [(pool, name) for name in names for pool in (POOL, SCRATCH)] + [*names, "smoke"]
+
+
+def test_a_profile_that_cannot_be_run_again_at_last_is_a_failure(root, trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr(noise, "_run", lambda name, command: asked.append(name) or asked.count("smoke") < 2)
+    assert noise.noise("smoke", 2) == 1
 
 
 @pytest.mark.parametrize(("untrained", "more"), [(False, ["extract", "score", "correlate"]), (True, [])])

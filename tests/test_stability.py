@@ -10,7 +10,6 @@ from ncrepro.figures import stability as figures
 from ncrepro.lab.analyses import draws, stability
 from ncrepro.lab.profiles import Pool
 from ncrepro.ranking import resampling
-from ncrepro.store import paths
 
 MODELS = ["a", "b", "c", "d"]
 ACCURACIES = pd.DataFrame(
@@ -222,16 +221,6 @@ def test_a_model_that_is_left_out_moves_a_metric_with_a_known_error():
         ranking.weighted_kendall(ROUGH[1:], SIX["t"].to_numpy()[1:])
     )
     assert stability.left_out(Repeated(resampling.NONE), None)["error"].isna().all()  # nothing known: no verdict
-
-
-def test_verdicts_are_counted_over_the_repetitions_if_there_are_any(root):
-    assert stability.verdicts_over_runs("smoke").empty
-    folder = paths.reference("noise/smoke")
-    folder.mkdir(parents=True)
-    pd.DataFrame(
-        {"repetition": [0, 1, 0, 1], "figure": [*"aabb"], "verdict": ["holds", "does not hold", "holds", "holds"]}
-    ).to_csv(folder / "verdicts.csv", index=False)
-    assert stability.verdicts_over_runs("smoke+1").loc["a"].to_dict() == {"does not hold": 1, "holds": 1}
 
 
 def test_components_are_drawn_with_their_numbers_and_every_run():

@@ -13,7 +13,7 @@ from ncrepro.figures import index, neural_collapse
 from ncrepro.lab import experiment, tasks
 from ncrepro.ranking import resampling, verdicts
 from ncrepro.ranking.resampling import Noise
-from ncrepro.ranking.verdicts import UNKNOWN, Verdict, above, every, exact, likely, positive, some
+from ncrepro.ranking.verdicts import UNKNOWN, Verdict, above, every, exact, likely, over, positive, some
 from ncrepro.store import artifacts, paths
 
 # The rule -------------------------------------------------------------------------------------------------------------
@@ -39,6 +39,16 @@ def test_a_claim_of_many_statements_is_as_sure_as_the_least_sure_and_false_beyon
 def test_some_is_the_mirror_image_of_every(parts):
     one, other = some(*map(likely, parts)), every(*(likely(1 - p) for p in parts))
     assert (one.if_false, one.if_true) == pytest.approx((other.if_true, other.if_false))
+
+
+def test_several_trainings_count_alike_and_one_that_knows_nothing_leaves_it_open():
+    together = over(likely(0.99), likely(0.93), every(likely(0.98), likely(0.97)))
+    assert together.if_false == pytest.approx((0.01 + 0.07 + 0.03) / 3) and together.word == "holds"
+    assert over(likely(0.99), likely(0.99), likely(0.4)).word == "cannot be told here"
+    assert over(likely(0.01), exact(False, "printed")).word == "does not hold"
+    assert over(likely(0.99), UNKNOWN).word == "cannot be told here"
+    with pytest.raises(ValueError, match="at least one"):
+        over()
 
 
 def test_claims_are_made_of_claims():

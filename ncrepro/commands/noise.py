@@ -4,7 +4,7 @@ every table move.
 A repetition is the profile ``demo+2``: the same work, all training seeds shifted. Repetition 0 is the profile itself.
 First the models of all repetitions are trained, scored and ranked: from these tables come the intervals of every
 notebook. Then everything of each repetition is run, which shows how far tables and verdicts move that rest on such
-intervals.
+intervals. At last the profile itself is run again, since its verdicts rest on what all trainings say.
 """
 
 import os
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..lab import profiles
+from ..lab.analyses import trainings
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import OPEN
 from ..store import artifacts, paths
@@ -73,6 +74,8 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
             )
         print(f"{len(folders) - 1} of {repetitions} repetitions of {profile!r} are finished")
         summary = pd.concat([summary, study(profile, folders, written)])
+        if not _run(profile, command):  # its verdicts rest on what all trainings say, which is known only now
+            return 1
     artifacts.write(written / "summary.csv", _as_csv(summary))
     print(_as_text(summary))
     print(f"written: {paths.relative(written)}")
@@ -113,7 +116,7 @@ def study(profile: str, folders: dict[int, Path], written: Path) -> pd.DataFrame
     left_out = tolerances.leave_one_out(tables, len(runs))
     limits = tolerances.fit({table: made for table, made in tables.items() if verify.may_move(table)}, runs)
     limits = replace(limits, bounds=tolerances.bounds(left_out))
-    artifacts.write(written / "verdicts.csv", _as_csv(verdicts))
+    artifacts.write(written / "verdicts.csv", verdicts.to_csv(index=False, lineterminator="\n"))  # to the last digit
     tolerances.save(written, limits)
     return _summary(
         ("repetitions", "", "run whole", len(folders) - 1),
@@ -195,14 +198,13 @@ def _correlations(profile: str, pool: str, repetition: int, folder: Path) -> pd.
 
 
 def _verdicts(profile: str, folders: dict[int, Path]) -> pd.DataFrame:
-    """(repetition, figure, verdict) of every figure that checks a claim."""
-    parts = []
+    """What each training says by itself of every claim: `trainings.COLUMNS`."""
+    parts = [pd.DataFrame(columns=trainings.COLUMNS)]
     for repetition in folders:
         path = paths.figures(profiles.repetition(profile, repetition)) / "index.csv"
         if path.exists():
-            index = pd.read_csv(path)[["figure", "verdict"]].dropna()
-            parts.append(index.assign(repetition=repetition)[["repetition", "figure", "verdict"]])
-    return pd.concat(parts) if parts else pd.DataFrame(columns=["repetition", "figure", "verdict"])
+            parts.append(pd.read_csv(path).assign(repetition=repetition)[trainings.COLUMNS].dropna())
+    return pd.concat(parts)
 
 
 def _tables(folders: list[Path]) -> dict[str, list[tolerances.Channel]]:
@@ -258,20 +260,31 @@ def _correlation_spread(correlations: pd.DataFrame) -> list[tuple]:
 
 
 def _changes(verdicts: pd.DataFrame) -> list[tuple]:
-    """How many verdicts two runs give differently, and how many contradict each other."""
-    table = verdicts.pivot(index="figure", columns="repetition", values="verdict").dropna()
-    if table.empty or table.shape[1] < 2:
+    """How many verdicts two runs give differently, and how many contradict each other: if one training alone decided,
+    and as verdicts are given, from all trainings together.
+    """
+    if verdicts["repetition"].nunique() < 2:
         return []
-    pairs = [(table[a], table[b]) for a, b in combinations(table, 2)]
-    changed = np.mean([(a != b).mean() for a, b in pairs])
-    flipped = np.mean([((a != b) & (a != OPEN) & (b != OPEN)).mean() for a, b in pairs])
-    ever = (table.nunique(axis=1) > 1).sum(), table.where(table != OPEN).nunique(axis=1).gt(1).sum()
+    alone, exchanged = trainings.alone(verdicts), trainings.exchanged(verdicts)
     return [
-        ("verdicts", "", "figures", len(table)),
-        ("verdicts", "", "share that differ between two runs", changed),
-        ("verdicts", "", "share that contradict each other in two runs", flipped),
-        ("verdicts", "", "figures that ever change", ever[0]),
-        ("verdicts", "", "figures that ever contradict", ever[1]),
+        ("verdicts", "", "figures", len(alone)),
+        *_differences("verdicts of one training alone", alone),
+        *_differences("verdicts of all trainings, one exchanged for another", exchanged),
+    ]
+
+
+def _differences(what: str, words: pd.DataFrame) -> list[tuple]:
+    pairs, told = [(words[a], words[b]) for a, b in combinations(words, 2)], words.where(words != OPEN)
+    return [
+        (what, "", "share that differ between two runs", np.mean([(a != b).mean() for a, b in pairs])),
+        (
+            what,
+            "",
+            "share that contradict each other in two runs",
+            np.mean([((a != b) & (a != OPEN) & (b != OPEN)).mean() for a, b in pairs]),
+        ),
+        (what, "", "figures that ever change", (words.nunique(axis=1) > 1).sum()),
+        (what, "", "figures that ever contradict", (told.nunique(axis=1) > 1).sum()),
     ]
 
 

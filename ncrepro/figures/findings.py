@@ -129,6 +129,6 @@ def beats(study: Experiment, asked: list[str], rivals: list[str], subset: str | 
 
 
 def claims_table(rows: list[tuple[str, str, Verdict]]) -> str:
-    """Claims, what is found here, and whether they hold, as a table in Markdown."""
+    """Claims, what is found in this run, and whether they hold by this run alone, as a table in Markdown."""
     lines = [f"| {claim} | {found} | {verdict} |" for claim, found, verdict in rows]
-    return "\n".join(["| the paper's claim | found here | holds? |", "|---|---|---|", *lines])
+    return "\n".join(["| the paper's claim | found in this run | holds in this run? |", "|---|---|---|", *lines])

@@ -14,7 +14,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from ..lab import profiles
-from ..ranking.verdicts import RULE, Verdict
+from ..lab.analyses import trainings
+from ..ranking.verdicts import RULE, Verdict, over
 from ..store import artifacts, cold, fingerprint, manifest, paths, trace
 from . import style
 
@@ -46,7 +47,9 @@ OF_IMAGES = ("data_gallery", "loss_functions_images", "selfsupervised_views")
 UNPUBLISHED = ("smoke", "classroom")  # profiles whose pictures git ignores, so that no page can show them
 
 
-Checked = tuple[Figure, str, Verdict]  # a figure, what is found of its claim, and whether the claim holds
+RESULT = ("found", "verdict", "if_false", "if_true")  # the last two are what the verdict of this run alone rests on
+
+Checked = tuple[Figure, str, Verdict]  # a figure, what is found of its claim, and the verdict of this run
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Shown(style.Described):
     entry: Entry
     found: str = ""
     verdict: Verdict | None = None
+    alone: Verdict | None = None  # of this run, whatever other trainings say
 
     @property
     def caption(self) -> str:
@@ -85,9 +89,11 @@ class Shown(style.Described):
         return f"{drawn_by}\n\n{self.finding}" if self.entry.claim else drawn_by
 
     @property
-    def result(self) -> tuple[str, str]:
-        """What is found of the claim, and the verdict; both empty where there is no claim."""
-        return self.found, "" if self.verdict is None else str(self.verdict)
+    def result(self) -> tuple[str, str, float | None, float | None]:
+        """What the index says of the claim: `RESULT`; empty where there is no claim."""
+        if self.verdict is None:
+            return "", "", None, None
+        return self.found, self.verdict.word, self.alone.if_false, self.alone.if_true
 
     @property
     def finding(self) -> str:
@@ -111,8 +117,7 @@ def figure(shows: str, claim: str = "") -> Callable:
         def show(profile: str) -> Shown:
             with trace.watching() as facts:
                 drawn = draw(profile)
-                drawn, *judged = drawn if claim else (drawn,)
-                shown = Shown(drawn, shows, entry, *judged)
+                shown = _judged(entry, profile, *drawn) if claim else Shown(drawn, shows, entry)
                 if trace.is_on():  # a run keeps what it draws, so that no figure is drawn twice
                     style.save(drawn, entry.name, paths.figures(profile))
             if trace.is_on():
@@ -125,6 +130,16 @@ def figure(shows: str, claim: str = "") -> Callable:
         return show
 
     return enter
+
+
+def _judged(entry: Entry, profile: str, drawn: Figure, found: str, alone: Verdict) -> Shown:
+    """The verdict rests on all measured trainings of the profile; where this run alone says another word, that is said
+    too.
+    """
+    verdict = over(alone, *trainings.others(profile, entry.name, entry.claim))
+    if verdict.word != alone.word:
+        found = f"{found} (this run alone: {alone})"
+    return Shown(drawn, entry.shows, entry, found, verdict, alone)
 
 
 def findings() -> str:
@@ -154,7 +169,8 @@ def draw_all(profile: str) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame (figure, shows, notebook, drawn_by, claim, found, verdict)
+    DataFrame (figure, shows, notebook, drawn_by, claim, found, verdict, if_false, if_true)
+        The two numbers are of this run alone.
     """
     if cold.is_cold(profile):
         return pd.read_csv(paths.figures(profile) / "index.csv").fillna("")
@@ -165,13 +181,13 @@ def draw_all(profile: str) -> pd.DataFrame:
         jobs.side_by_side(partial(_save, profile), [entry.name for entry in entries], profiles.load(profile).workers)
     )
     rows = [(e.name, e.shows, e.notebook, e.drawn_by, e.claim, *found[e.name]) for e in entries]
-    index = pd.DataFrame(rows, columns=["figure", "shows", "notebook", "drawn_by", "claim", "found", "verdict"])
+    index = pd.DataFrame(rows, columns=["figure", "shows", "notebook", "drawn_by", "claim", *RESULT])
     artifacts.write(paths.figures(profile) / "index.csv", index.to_csv(index=False, lineterminator="\n"))
     _write_readme()
     return index
 
 
-def _save(profile: str, name: str) -> tuple[str, tuple[str, str]]:
+def _save(profile: str, name: str) -> tuple[str, tuple]:
     """Draw and save the figure of that name unless it is up to date; what is found of its claim, and the verdict."""
     style.use()
     everything()

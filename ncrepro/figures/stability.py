@@ -7,12 +7,12 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..lab.analyses import read
+from ..lab.analyses import read, trainings
 from ..lab.analyses import stability as measured
 from ..lab.experiment import Experiment
 from ..metrics import registry
 from ..ranking import resampling
-from ..ranking.verdicts import FAILS, HOLDS, SURE, Verdict, above, every, exact, positive, some
+from ..ranking.verdicts import OPEN, SURE, Verdict, above, every, exact, positive, some
 from . import charts, style
 from .ablations import panel_names
 from .index import Checked, figure
@@ -107,13 +107,16 @@ def told_training(profile: str) -> str:
         f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}. "
         f"How far an accuracy moves, in points: {', '.join(strays) or 'not known'}."
     ]
-    words = measured.verdicts_over_runs(profile)
-    if len(words):
-        moved = words.index[(words > 0).sum(axis=1) > 1]
-        turned = words.index[(words.reindex(columns=[HOLDS, FAILS], fill_value=0) > 0).all(axis=1)]
+    verdicts = trainings.measured(profile)
+    if len(verdicts):
+        alone, exchanged = trainings.alone(verdicts), trainings.exchanged(verdicts)
+        moved = alone.index[alone.nunique(axis=1) > 1]
+        turned = alone.index[alone.where(alone != OPEN).nunique(axis=1) > 1]
         lines.append(
-            f"Over the repetitions {len(moved)} of {len(words)} verdicts changed ({', '.join(moved) or 'none'}); "
-            f"{len(turned)} of them from *holds* to *does not hold* or back."
+            f"If one training alone decided, {len(moved)} of {len(alone)} verdicts would not be the same for all "
+            f"{alone.shape[1]} ({', '.join(moved) or 'none'}), and {len(turned)} of them would go from *holds* to "
+            "*does not hold* or back. Verdicts rest on all trainings together: with each of them left out in turn, "
+            f"{(exchanged.nunique(axis=1) > 1).sum()} are not the same."
         )
     return "\n\n".join(lines)
 

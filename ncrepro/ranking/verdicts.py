@@ -17,7 +17,11 @@ if it is true in {1 - SURE:.0%} or fewer; else it **{OPEN}**. A claim of several
 it {FAILS} if one of its k statements is true in no more than {1 - SURE:.0%} / k of the draws, since one of many is
 easily false by luck. Of "some ranking does it" the same is asked the other way round. What rests on fewer than five
 models, or on one training, {OPEN}. Where nothing is drawn, in printed numbers and in constructed examples, a claim
-{HOLDS} or {FAILS}."""
+{HOLDS} or {FAILS}.
+
+Where a profile was trained again with other seeds (`make noise`), a verdict rests on all trainings, and this run is one
+of them: a probability is the mean of what the trainings give, each counted alone. What this run alone would say stands
+beside the verdict where it is another word."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,19 @@ def some(*parts: Verdict) -> Verdict:
     """That at least one part holds: the mirror image of `every`."""
     _some_parts(parts)
     return Verdict(min(1.0, len(parts) * min(part.if_false for part in parts)), max(part.if_true for part in parts))
+
+
+def over(*trainings: Verdict) -> Verdict:
+    """Of one claim, from several trainings that are as likely as each other: the means of their probabilities.
+
+    >>> over(likely(0.97), likely(0.99), likely(0.92)).word
+    'holds'
+    """
+    _some_parts(trainings)
+    return Verdict(
+        float(np.mean([training.if_false for training in trainings])),
+        float(np.mean([training.if_true for training in trainings])),
+    )
 
 
 def _some_parts(parts) -> None:

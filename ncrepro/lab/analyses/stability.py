@@ -12,9 +12,7 @@ from ...metrics import registry
 from ...ranking import resampling
 from ...ranking.resampling import Noise
 from ...ranking.verdicts import probability
-from ...store import artifacts, paths
-from ...store.trace import is_there
-from .. import profiles, published
+from .. import published
 from ..experiment import Experiment, competitors, correlations, seed_noise
 from . import draws
 
@@ -157,18 +155,6 @@ def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
         ]
         tables.append(ranking.agreement(pd.concat(long), run["accuracy"]).assign(run=number))
     return ranking.mean_agreement(pd.concat(tables), ["run", "metric"])
-
-
-def verdicts_over_runs(profile: str) -> pd.DataFrame:
-    """How often each figure got each verdict over the repetitions of a profile: figures x words; no rows where none
-    were measured.
-    """
-    base, _ = profiles.repetition_of(profile)
-    path = paths.reference("noise") / base / "verdicts.csv"
-    if not is_there(path):
-        return pd.DataFrame()
-    table = artifacts.read_table(path, base)
-    return pd.crosstab(table["figure"], table["verdict"])
 
 
 # Of two pools ---------------------------------------------------------------------------------------------------------
