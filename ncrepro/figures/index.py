@@ -119,7 +119,7 @@ def figure(shows: str, claim: str = "") -> Callable:
                 drawn = draw(profile)
                 shown = _judged(entry, profile, *drawn) if claim else Shown(drawn, shows, entry)
                 if trace.is_on():  # a run keeps what it draws, so that no figure is drawn twice
-                    style.save(drawn, entry.name, paths.figures(profile))
+                    style.save(shown.figure, entry.name, paths.figures(profile))
             if trace.is_on():
                 manifest.save(*_record(entry, profile), facts, result=shown.result)
             if claim:
