@@ -115,8 +115,8 @@ def told_training(profile: str) -> str:
         lines.append(
             f"If one training alone decided, {len(moved)} of {len(alone)} verdicts would not be the same for all "
             f"{alone.shape[1]} ({', '.join(moved) or 'none'}), and {len(turned)} of them would go from *holds* to "
-            "*does not hold* or back. Verdicts rest on all trainings together: with each of them left out in turn, "
-            f"{(exchanged.nunique(axis=1) > 1).sum()} are not the same."
+            "*does not hold* or back. Verdicts rest on all trainings together: leaving out each of them in turn "
+            f"changes {(exchanged.nunique(axis=1) > 1).sum()} of {len(exchanged)}."
         )
     return "\n\n".join(lines)
 
