@@ -16,7 +16,7 @@ from .. import ranking
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.resampling import Noise
-from ..store import artifacts, cold, fingerprint, jobs, paths
+from ..store import artifacts, cold, content, fingerprint, jobs, paths
 from ..store.artifacts import Arrays
 from ..store.cluster import Work
 from ..store.jobs import Job
@@ -37,7 +37,8 @@ def gives(*tables: str) -> Callable:
         @wraps(verb)
         def ask(study: "Experiment", *args, **kwargs):
             if not study.is_cold:
-                return verb(study, *args, **kwargs)
+                with content.one_look():
+                    return verb(study, *args, **kwargs)
             found = tuple(map(study.read, tables))
             return found if len(found) > 1 else found[0]
 
@@ -263,6 +264,7 @@ class Experiment:
         jobs.require(job.path, job.spec, f"weights of {model}")
         return job.path
 
+    @content.one_look()
     def measure(self, step: scoring.Step, settings: list[dict], targets: Sequence[str] | None = None) -> pd.DataFrame:
         """What ``step`` finds in every model's features of the targets, under every setting; found once, then cached.
 
@@ -283,6 +285,7 @@ class Experiment:
             step, settings, [(model.name, target, self._extraction(model, target)) for model, target in runs]
         )
 
+    @content.one_look()
     def measure_source(self, step: scoring.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
         """As `measure`, on features of ``per_class`` training images of every class of each model's own source.
 
@@ -291,6 +294,7 @@ class Experiment:
         sources = self._sources(per_class)
         return self._measure(step, settings, [(m.name, m.source, sources[m.name]) for m in self.pool.models])
 
+    @content.one_look()
     def measure_both(self, step: scoring.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
         """As `measure`, with ``source_features`` and ``source_labels`` among the arrays: those of `measure_source`."""
         runs, sources = product(self.pool.models, self.pool.targets), self._sources(per_class)

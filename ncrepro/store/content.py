@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -31,7 +34,26 @@ def of_data(folder: Path) -> dict[str, str | None]:
     it.
     """
     trace.note("read", paths.relative(folder))
-    return {"folder": digest(folder)}
+    if _looked_at is None:
+        return {"folder": digest(folder)}
+    if folder not in _looked_at:
+        _looked_at[folder] = digest(folder)
+    return {"folder": _looked_at[folder]}
+
+
+_looked_at: dict[Path, str | None] | None = None
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Within it, `of_data` looks at each folder once: a step has many jobs, and a folder of photographs many files."""
+    global _looked_at
+    before = _looked_at
+    _looked_at = {} if before is None else before
+    try:
+        yield
+    finally:
+        _looked_at = before
 
 
 def of_file(path: Path, algorithm: str = "sha256") -> str:
@@ -42,20 +64,31 @@ def of_file(path: Path, algorithm: str = "sha256") -> str:
 
 def _of_folder(folder: Path) -> str:
     """The files are read only if the name, size or time of one of them is not as it was last time."""
-    files = sorted(Path(place) / name for place, _, names in os.walk(folder) for name in names)
-    files = [file for file in files if file.is_file()]
+    files = sorted(_files(str(folder)))
     listed = hashlib.sha256()
-    for file in files:
-        status = file.stat()
-        listed.update(f"{file.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    for names, size, time in files:
+        listed.update(f"{os.sep.join(names)} {size} {time}\n".encode())
     register, state = Register("folders"), listed.hexdigest()
     if register.get(str(folder)) is None or register[str(folder)][0] != state:
         held = hashlib.sha256()
-        for file in files:
-            held.update(f"{file.relative_to(folder)} {of_file(file)[:16]}\n".encode())
+        for names, _, _ in files:
+            held.update(f"{os.sep.join(names)} {of_file(folder.joinpath(*names))[:16]}\n".encode())
         register[str(folder)] = [state, held.hexdigest()[:16]]
         register.save()
     return register[str(folder)][1]
+
+
+def _files(folder: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """(the names on the way to it, size, time) of every file below a folder."""
+    for place, _, names in os.walk(folder):
+        way = () if place == folder else tuple(os.path.relpath(place, folder).split(os.sep))
+        for name in names:
+            try:
+                status = os.stat(os.path.join(place, name))
+            except OSError:  # a link to nothing, links in a circle
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield (*way, name), status.st_size, status.st_mtime_ns
 
 
 class Register(dict):

@@ -1,0 +1,77 @@
+"""Digests of folders: what counts, and how often a folder is looked at."""
+
+import hashlib
+import os
+
+import pytest
+
+from ncrepro.lab.experiment import Experiment
+from ncrepro.lab.scoring import take_step
+from ncrepro.store import content
+
+pytestmark = pytest.mark.usefixtures("root")  # a cache of its own
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Names whose order as text is not their order as paths: '-' comes before '/'."""
+    place = tmp_path / "photos"
+    for name in ("a/b.png", "a-b.png", "a.png", "B/c/d.png"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(name)
+    return place
+
+
+def test_the_digest_is_of_every_file_and_its_name_in_the_order_of_paths(folder):
+    held = hashlib.sha256()
+    for file in sorted(folder.rglob("*.png")):
+        held.update(f"{file.relative_to(folder)} {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}\n".encode())
+    assert content.digest(folder) == held.hexdigest()[:16]
+    before = content.digest(folder)
+    os.symlink("nowhere", folder / "broken")
+    os.symlink("circle", folder / "circle")
+    os.mkfifo(folder / "pipe")
+    assert content.digest(folder) == before
+    (folder / "a.png").write_text("other")
+    assert content.digest(folder) != before
+
+
+def test_a_folder_is_looked_at_once_within_a_step_and_anew_in_the_next(folder):
+    def inside():
+        with content.one_look():
+            first = content.of_data(folder)
+            (folder / "more.png").write_text("more")
+            with content.one_look():
+                assert content.of_data(folder) == first
+            assert content.of_data(folder) == first
+        return first
+
+    first = inside()
+    assert content.of_data(folder) != first
+    with pytest.raises(ZeroDivisionError), content.one_look():
+        content.of_data(folder)
+        _ = 1 / 0
+    (folder / "more.png").unlink()
+    assert content.of_data(folder) == first
+
+
+class Asked(Exception):
+    """The jobs of a step are there, and none of them is done."""
+
+
+def test_the_jobs_of_a_step_look_at_their_data_once(monkeypatch, folder):
+    looked = []
+
+    def run(study, title, made_by, **kept):
+        raise Asked(len(made_by))
+
+    monkeypatch.setattr(content, "digest", lambda path: looked.append(path) or "digest")
+    monkeypatch.setattr(Experiment, "_rests_on", lambda study, step, data: {"data": content.of_data(folder)})
+    monkeypatch.setattr(Experiment, "_run", run)
+    monkeypatch.setattr(Experiment, "is_cold", False)
+    study = Experiment("multi_source", "smoke")
+    for verb in (study.pretrain, study.finetune, study.extract, study.score, lambda: study.measure(take_step, [{}])):
+        looked.clear()
+        with pytest.raises(Asked) as asked:
+            verb()
+        assert asked.value.args[0] > 1 and looked == [folder]
