@@ -7,14 +7,10 @@ PROFILE ?= demo
 PYTHON ?= .venv/bin/python
 BASE_PYTHON ?= python3
 
-# What is typed as NAME=value reaches Python as it is, each $ in it included. These are environment variables:
-export override PROFILE := $(value PROFILE)
-export override NCREPRO_ROOT := $(value NCREPRO_ROOT)
-export override NCREPRO_DATA := $(value NCREPRO_DATA)
-export override NCREPRO_LOADERS := $(value NCREPRO_LOADERS)
-export override NCREPRO_ARITHMETIC := $(value NCREPRO_ARITHMETIC)
-export override NCREPRO_CLUSTER := $(value NCREPRO_CLUSTER)
-# The options of `make rank` are not, since OUT or TEXT may mean something to others: ncrepro/commands/variables.py reads them.
+# What is typed as NAME=value reaches Python as it is, each $ in it included; make hands it on as an environment variable.
+$(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(eval export override $(name) := $$(value $(name)))))
+export PROFILE
+# The options of `make rank` are none, since OUT or TEXT may mean something to others: ncrepro/commands/variables.py reads them.
 unexport IMAGES TEXT FEATURES MODELS METRICS TEXT_COLUMN LABEL_COLUMN MAX_PER_CLASS BATCH_SIZE N_BOOTSTRAP ON_ERROR OUT
 
 export NCREPRO_PROFILE := $(PROFILE)
@@ -86,23 +82,23 @@ test: | environment  ## the smoke profile, every test, then every notebook as py
 	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env --ignore=notebooks/course notebooks
 
 notebooks: all  ## put the executed notebooks of the demo, outputs and all, in place of the committed ones
-	test $(PROFILE) = demo
+	test "$$PROFILE" = demo
 	for name in 10_train_pool 11_extract_features; do $(NCREPRO) run $$name; done
-	for notebook in notebooks/*.ipynb; do cp $(BUILD)/$$(basename $$notebook) $$notebook; done
+	for notebook in notebooks/*.ipynb; do cp "build/$$PROFILE/$$(basename $$notebook)" $$notebook; done
 
 reference: all  ## make this machine's tables the committed reference
-	rm -rf data/reference/$(PROFILE)
-	cd data/results/$(PROFILE) && for table in $$(find . -name '*.csv' ! -name 'seconds_*'); do \
-	  install -D -m 644 $$table ../../reference/$(PROFILE)/$$table; done
+	rm -rf "data/reference/$$PROFILE"
+	cd "data/results/$$PROFILE" && for table in $$(find . -name '*.csv' ! -name 'seconds_*'); do \
+	  install -D -m 644 $$table "../../reference/$$PROFILE/$$table"; done
 
 sample: | environment  ## make the committed sample of features anew from the models of PROFILE, and say what changed
 	@$(NCREPRO) sample
 
 clean: variables  ## remove executed notebooks, tables and figures of PROFILE; models and features stay
-	rm -rf $(BUILD) data/results/$(PROFILE) figures/$(PROFILE)
+	rm -rf "build/$$PROFILE" "data/results/$$PROFILE" "figures/$$PROFILE"
 
 distclean: clean  ## also remove models, features and generated data: the next run is a cold one
-	rm -rf data/cache/$(PROFILE) data/cache/datasets
+	rm -rf "data/cache/$$PROFILE" data/cache/datasets
 
 help: variables
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \

@@ -1,7 +1,9 @@
 """`ncrepro rank` and `ncrepro score`: what they print, write and return, and where weights are looked for."""
 
+import io
 import json
-from io import StringIO
+import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -38,7 +40,7 @@ def test_the_table_is_best_first_and_the_cautions_are_below_it_once(files, capsy
     assert "\x1b" not in said.out and said.err == ""
 
 
-class Terminal(StringIO):
+class Terminal(io.StringIO):
     def isatty(self):
         return True
 
@@ -61,7 +63,7 @@ def test_colour_is_for_terminals_that_want_it(files, monkeypatch):
     table = ncrepro.rank(files, metrics="logme", n_bootstrap=0, progress=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    for stream, coloured in ((Terminal(), True), (StringIO(), False)):
+    for stream, coloured in ((Terminal(), True), (io.StringIO(), False)):
         report.show(table, stream)
         assert ("\x1b" in stream.getvalue()) == coloured
 
@@ -85,6 +87,26 @@ def test_the_page_needs_nothing_beside_it_and_shows_what_is_given_as_text(files)
     assert "&lt;b&gt;one" in page and "<b>" not in page and "<script" not in page and "<i>" not in page
     assert page.count("<svg") == 1 and not any(word in page for word in ("src=", "href=", "url(", "@import"))
     assert all(caution.replace(">", "&gt;") in page for caution in table.attrs["cautions"])
+
+
+def test_a_device_that_results_are_written_to_stays_one(files, tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert cli.main(["score", "model1.npz", "--metrics", "ncti", "--csv", str(pipe)]) == 0
+    assert b"ncti_seli" in os.read(reading, 10_000) and pipe.is_fifo()
+    os.close(reading)
+
+
+def test_labels_of_any_number_that_hold_nothing_are_refused(tmp_path, capsys):
+    path = tmp_path / "absurd.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, shape, dtype in (("features", (4, 2), "<f8"), ("labels", (10**12, 0), "<i8")):
+            file = io.BytesIO()
+            np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+            archive.writestr(f"{name}.npy", file.getvalue() + bytes(64 if name == "features" else 0))
+    assert cli.main(["score", str(path)]) == 2
+    assert "labels.npy claims (1000000000000, 0) numbers of type int64, which is not what is" in capsys.readouterr().err
 
 
 def test_scores_need_one_model_only_and_take_labels_from_a_table(files, capsys):

@@ -36,6 +36,20 @@ def test_the_digest_is_of_every_file_and_its_name_in_the_order_of_paths(folder):
     assert content.digest(folder) != before
 
 
+@pytest.mark.parametrize("damage", ["5", "null", "[1]", '{"FOLDER": 3}', '{"FOLDER": ["x"]}', "[" * 100_000, "{"])
+def test_a_damaged_register_is_as_none(folder, damage):
+    before = content.digest(folder)
+    register = content.Register("folders").path
+    assert register.is_file()
+    register.write_text(damage.replace("FOLDER", str(folder)))
+    assert content.digest(folder) == before
+
+
+def test_a_pipe_is_not_waited_for(folder):
+    os.mkfifo(folder / "pipe")
+    assert content.digest(folder / "pipe") is None
+
+
 def test_a_folder_is_looked_at_once_within_a_step_and_anew_in_the_next(folder):
     def inside():
         with content.one_look():

@@ -126,10 +126,12 @@ def test_an_unknown_profile_is_one_clear_line(make):
     assert "error: unknown PROFILE 'dmo': choose one of classroom, demo" in result.stderr
 
 
-@pytest.mark.parametrize("profile", ["", "..", "smoke/..", "dmo+1"])
+@pytest.mark.parametrize(
+    "profile", ["", "..", "smoke/..", "dmo+1", "smoke+ data", "smoke+1;rm -r data", "smoke+`rm -r data`"]
+)
 def test_nothing_is_removed_of_a_profile_that_is_not_there(profile, make, checkout):
     (checkout / "data" / "results").mkdir()
-    assert "error: unknown PROFILE" in make("clean", f"PROFILE={profile}").stderr
+    assert "error: unknown " in make("clean", f"PROFILE={profile}").stderr
     assert (checkout / "data" / "results").exists() and (checkout / "data" / "reference").exists()
 
 
@@ -155,8 +157,18 @@ def test_the_makefile_leaves_to_python_what_python_reads():
     lines = (REPOSITORY / "Makefile").read_text().splitlines()
     (unexported,) = (line.split()[1:] for line in lines if line.startswith("unexport "))
     assert sorted(unexported) == sorted(name.upper() for name in (*variables.OF_RANK, "out"))
-    kept = {line.split()[2] for line in lines if line.startswith("export override ")}
-    assert kept == {name for name in variables.KNOWN if name.startswith("NCREPRO_")} | {"PROFILE"}
+
+
+@pytest.mark.parametrize("name", ["SEED", "LAB_OPTIONS", "NCREPRO_CLUSTER", "IMAGES", "PYTHN", "PROFILE"])
+def test_nothing_that_is_typed_is_run_by_make(name, make, checkout):
+    make("variables", f"{name}=$(shell touch ran)")
+    make("variables", f"{name}=`touch ran`; touch ran")
+    assert not (checkout / "ran").exists()
+
+
+def test_what_is_typed_reaches_python_as_it_is(make):
+    result = make("variables", "NCREPRO_ARITHMETIC=$(x) 'fast'")
+    assert result.stderr.splitlines()[0].startswith("error: NCREPRO_ARITHMETIC is \"$(x) 'fast'\"; allowed is")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["rules", "build/rules.mk"], ["run", "none"]])

@@ -334,6 +334,25 @@ def test_a_file_that_is_no_profile_is_one_sentence(content, said, root):
     assert "\n" not in str(caught.value)
 
 
+def test_a_value_that_would_be_printed_for_ever_is_shortened(root):
+    bomb = "&a0 [x, x, x]" + "".join(f", &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12))
+    path = root / "notebooks" / "profiles" / "smoke.yaml"
+    path.write_text(path.read_text().replace("task: segmentation", f"task: [{bomb}]", 1))
+    with pytest.raises(ValueError, match="pools.segmentation.task: unknown task") as caught:
+        profiles.load()
+    assert len(str(caught.value)) < 600
+
+
+def test_a_pool_of_pairs_has_no_pairs_as_encoders(root):
+    path = root / "notebooks" / "profiles" / "smoke.yaml"
+    images = profiles.load("smoke").pool("modalities").pretrain["images"]
+    text = path.read_text()
+    assert f"images: {images}" in text
+    path.write_text(text.replace(f"images: {images}", "images: modalities", 1))
+    with pytest.raises(ValueError, match="pools.modalities.pretrain.images is 'modalities', a pool of pairs"):
+        experiment.Experiment("modalities", "smoke")
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
 def test_what_cannot_be_read_is_one_sentence(make, root):
     path = root / "notebooks" / "profiles" / "smoke.yaml"

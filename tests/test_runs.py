@@ -80,6 +80,15 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new))
 
 
+def edit_json(path, **parts):
+    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
 def test_nothing_is_made_again_because_of_times_or_outputs(made):
     for place, _, names in os.walk(made):
         for name in names:
@@ -120,6 +129,12 @@ CHANGES = {
         ["05_reads"],
     ),
     "a manifest is torn": (lambda root: (root / "build/smoke/05_reads.json").write_text("{"), ["05_reads"]),
+    "a manifest lacks what was read": (
+        lambda root: edit_json(root / "build/smoke/05_reads.json", read={}, write={}),
+        ["05_reads"],
+    ),
+    "a manifest has other parts": (lambda root: edit_json(root / "build/smoke/05_reads.json", code=[{}]), ["05_reads"]),
+    "a manifest is a pipe": (lambda root: pipe(root / "build/smoke/05_reads.json"), ["05_reads"]),
     "the profile says something else": (
         lambda root: edit(paths.profiles() / "smoke.yaml", "workers: 2", "workers: 1"),
         ["00_writes", "05_reads"],
@@ -175,10 +190,23 @@ def test_a_run_that_imports_what_the_fingerprint_does_not_find_is_refused(made):
         runs.run("07_hidden", profiles.load())
 
 
-def test_a_file_that_is_no_notebook_is_named(made):
-    (made / "notebooks" / "05_reads.ipynb").write_text("")
+@pytest.mark.parametrize(
+    "content", ["", "null", '{"cells": 5}', '{"cells": [{}]}', "[{}]", '{"cells": [{"source": [5]}]}']
+)
+def test_a_file_that_is_no_notebook_is_named(made, content):
+    (made / "notebooks" / "05_reads.ipynb").write_text(content)
     with pytest.raises(ValueError, match="notebooks/05_reads.ipynb is not a notebook"):
         runs.run("05_reads", profiles.load())
+
+
+@pytest.mark.parametrize("cell", ["%timeit 1", "x = = 1", "!ls"])
+def test_a_cell_that_is_not_python_is_named(made, cell):
+    (made / "notebooks" / "05_reads.ipynb").write_text(notebook("profile = None", cell))
+    with pytest.raises(
+        ValueError, match="05_reads.ipynb: a cell is not Python .*; magics cannot be run here"
+    ) as caught:
+        runs.run("05_reads", profiles.load())
+    assert cell in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_unknown_run_is_refused(root):

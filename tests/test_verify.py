@@ -1,6 +1,8 @@
 """`make verify`: what is the same, what may move and how far, and what no honest run would show."""
 
 import dataclasses
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -235,6 +237,8 @@ def test_every_number_of_every_committed_table_is_looked_at(demo):
         (lambda v: -v, tolerances.TURNED),
         (lambda v: v * np.nan, tolerances.LOST),
         (lambda v: v.where(v.index != 3), tolerances.UNMOVED),  # no repetition left a number out
+        (lambda v: v.where(v.index != 3, np.inf), tolerances.OUTSIDE),
+        (lambda v: v.where(v.index != 3, -np.inf), tolerances.OUTSIDE),
     ],
 )
 def test_the_impossible_fails_whatever_the_noise(few, wrong, why):
@@ -260,6 +264,16 @@ def test_a_column_that_moves_for_the_first_time_is_judged_as_its_namesakes_are_e
     assert ("a/choices.csv", "choice") in limits.usual and ("b/choices.csv", "choice") not in limits.usual
     for mine, wrong in ((table(1), False), (table(12), True), (table(constant="2"), True)):
         assert bool(fails({"b/choices.csv": table()}, {"b/choices.csv": mine}, limits)) == wrong
+
+
+def test_where_no_cell_is_empty_none_may_be_though_its_namesakes_have_empty_ones():
+    def table(empty: int, n: int = 12) -> pd.DataFrame:
+        return pd.DataFrame({"target": [f"t{i}" for i in range(n)], "tau": [""] * empty + ["0.5"] * (n - empty)})
+
+    limits = study_of([{"a/taus.csv": table(k), "b/taus.csv": table(0)} for k in (0, 3, 1, 2, 3, 1)])
+    assert ("a/taus.csv", "tau, empty") in limits.usual
+    assert fails({"b/taus.csv": table(0)}, {"b/taus.csv": table(1)}, limits)
+    assert not fails({"a/taus.csv": table(2)}, {"a/taus.csv": table(3)}, limits)
 
 
 def test_a_number_that_was_the_same_in_every_run_may_move_as_far_as_its_column_reaches():
@@ -452,6 +466,18 @@ def test_a_damaged_table_is_named_in_one_line(measured, capsys, content, said):
     status, out, _ = say(capsys)
     assert status == 1
     assert any(line.startswith("supervised/accuracies.csv: ") and said in line for line in out.splitlines())
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_plain_file_is_named_and_the_other_tables_are_looked_at(mine, root, capsys, make):
+    write(root, "reference/smoke", ACCURACIES, "supervised/other.csv")
+    write(root, "results/smoke", ACCURACIES.assign(note="y"), "supervised/other.csv")
+    mine.unlink()
+    make(mine)
+    status, out, _ = say(capsys)
+    assert status == 1
+    assert re.search("^supervised/accuracies.csv: data/results/smoke/supervised/.* is no plain file", out, re.M)
+    assert "supervised/other.csv: 8 cells differ" in out
 
 
 def test_tables_that_are_missing_or_new_are_named_and_times_are_exempt_and_counted(mine, root, capsys):

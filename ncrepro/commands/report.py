@@ -63,11 +63,16 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def put(text: str, place: str | Path) -> None:
-    """Write into a file, whole or not at all, or to standard output where ``place`` is `STDOUT`."""
+    """Write into a file, whole or not at all, or to standard output where ``place`` is `STDOUT`. A pipe or a device
+    stays what it is.
+    """
+    path = Path(place).expanduser()
     if str(place) == STDOUT:
         sys.stdout.write(text)
+    elif path.exists() and not path.is_file() and not path.is_dir():
+        path.write_text(text, encoding="utf-8")
     else:
-        artifacts.write(Path(place).expanduser(), text)
+        artifacts.write(path, text)
 
 
 # The terminal ---------------------------------------------------------------------------------------------------------

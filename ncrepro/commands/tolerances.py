@@ -84,7 +84,8 @@ class Channel:
             apart = np.where(a == b, 0.0, np.abs(a - b))
         if self.text is not None:
             return np.where(np.isnan(apart), np.nan, apart > 0)
-        return np.where(apart <= ABSOLUTE + RELATIVE * np.fmax(np.abs(a), np.abs(b)), 0.0, apart)
+        rounding = ABSOLUTE + RELATIVE * np.fmax(np.abs(a), np.abs(b))  # infinite where a number is
+        return np.where((apart <= rounding) & np.isfinite(apart), 0.0, apart)
 
     @cached_property
     def units(self) -> tuple[np.ndarray, list[str]]:
@@ -259,11 +260,13 @@ class Limits:
     def of_name(self, table: str, channel: Channel, reference: int) -> "Limits":
         """These limits, and for a channel that never moved what is usual where a column of its name did: the mean over
         the tables, for single numbers and for all of them. Its range is that of the run it is compared with. Cells that
-        are empty are alike in all columns, if some cells of the column are empty already.
+        are empty are alike in all columns; where no cell of the column is empty in that run, none may be.
         """
         alike = [key for key in self.usual if key[1] == channel.name]
-        if not alike and channel.name.endswith(EMPTY) and len(np.unique(channel.values[reference])) > 1:
-            alike = [key for key in self.usual if key[1].endswith(EMPTY)]
+        if channel.name.endswith(EMPTY):
+            if len(np.unique(channel.values[reference])) == 1:
+                return self
+            alike = alike or [key for key in self.usual if key[1].endswith(EMPTY)]
         if (table, channel.name) in self.usual or not alike or channel.name.startswith(ROWS):
             return self
         scale = np.mean([np.mean([of_unit[0] for of_unit in self.units[key].values()]) for key in alike])
@@ -346,6 +349,8 @@ def compare(table: str, channel: Channel, limits: Limits, one: int = 0, other: i
         return []
     if (table, channel.name) not in limits.usual:
         return [Finding(table, channel, UNMOVED, np.inf, np.flatnonzero(apart > 0), apart)]
+    if np.isinf(apart).any():
+        return [Finding(table, channel, OUTSIDE, np.inf, np.flatnonzero(np.isinf(apart)), apart)]
     (scale, low, high), usual = limits.of_rows(table, channel), limits.usual[table, channel.name]
     impossible = _impossible(values, channel.units[0], scale, low, high) if channel.text is None else {}
     return [Finding(table, channel, why, np.inf, rows, apart / scale) for why, rows in impossible.items()] + [

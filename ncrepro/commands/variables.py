@@ -9,7 +9,7 @@ import re
 import sys
 
 from ..store import paths
-from ..store.schema import unknown
+from ..store.schema import repetition_of, unknown
 
 # The parameters of 41_rank that can be given to `make rank`, in capitals, and to `ncrepro rank`.
 OF_RANK = dict.fromkeys(
@@ -59,7 +59,7 @@ def check() -> None:
     for name in given():
         if name not in KNOWN:
             raise ValueError(unknown("variable", name, KNOWN))
-    profile = os.environ.get("NCREPRO_PROFILE", "demo").partition("+")[0]
+    profile, _ = repetition_of(os.environ.get("NCREPRO_PROFILE", "demo"))
     if profile not in (known := [path.stem for path in paths.profiles().glob("*.yaml")]):
         raise ValueError(unknown("PROFILE", profile, known))
 

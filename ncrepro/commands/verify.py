@@ -50,7 +50,7 @@ def verify(profile: str) -> int:
         try:
             pairs[table] = _both(table, theirs, mine)
             cells += _count(pairs[table][0])
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             problems.append(f"{table}: {error}")
     changed = {table: pair for table, pair in pairs.items() if theirs[table].read_bytes() != mine[table].read_bytes()}
     exempt = [path for path in paths.results(profile).rglob("*.csv") if _exempt(path)]
@@ -108,8 +108,10 @@ def read(path: Path) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If the file is empty, cut off, not UTF-8, or its lines have not all the same number of cells.
+        If it is no plain file, empty, cut off, not UTF-8, or its lines have not all the same number of cells.
     """
+    if not path.is_file():  # a pipe or a device would be read for ever
+        raise ValueError(f"{paths.relative(path)} is no plain file; remove it, and `make all` writes the table")
     raw = path.read_bytes()
     if not raw.strip():
         raise ValueError(f"{paths.relative(path)} is empty")

@@ -5,6 +5,7 @@ it is named after, 3 and 4 on the tables of all pools, 9 on everything. What a r
 run that read what no run before it writes is refused, so this order cannot be wrong unnoticed.
 """
 
+import ast
 import hashlib
 import json
 from pathlib import Path
@@ -96,8 +97,23 @@ def asked(run: Run) -> dict:
 
 
 def code_of(run: Run) -> str:
-    """The code of all cells of a run's notebook."""
-    return "\n".join(source for kind, source in _cells(run) if kind == "code") + "\n"
+    """The code of all cells of a run's notebook.
+
+    Raises
+    ------
+    ValueError
+        If a cell is not Python: what it uses cannot be told then.
+    """
+    code = [source for kind, source in _cells(run) if kind == "code"]
+    for source in code:
+        try:
+            ast.parse(source)
+        except SyntaxError as error:
+            line = (error.text or "").strip()
+            raise ValueError(
+                f"{paths.relative(run.source)}: a cell is not Python ({error.msg}: {line!r}); magics cannot be run here"
+            ) from None
+    return "\n".join(code) + "\n"
 
 
 def _cells(run: Run) -> list[tuple[str, str]]:
@@ -114,7 +130,8 @@ def read_notebook(path: Path) -> dict:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        content["cells"]
+        for cell in content["cells"]:
+            "".join(cell["source"]), cell["cell_type"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{paths.relative(path)} is not a notebook ({error}); `git checkout {paths.relative(path)}` brings it back"

@@ -366,6 +366,12 @@ class Experiment:
         """The pools of this profile that pre-train the parts of a pair; none where a model is one network."""
         if recipes.tasks()[self.pool.task].pretrain is not recipes.Encoders:
             return ()
+        for part in self.task.PARTS:
+            name = self.pool.pretrain[part]
+            if self.profile.pool(name).task == self.pool.task:
+                raise ValueError(
+                    f"pools.{self.pool.name}.pretrain.{part} is {name!r}, a pool of pairs; name one of single encoders"
+                )
         return tuple(Experiment(self.pool.pretrain[part], self.profile.name) for part in self.task.PARTS)
 
     def _parts(self, model: Model) -> list[tuple["Experiment", Model]]:

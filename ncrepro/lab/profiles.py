@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import yaml
 
 from ..store import paths, schema
-from ..store.schema import Names, NotNegative, Text, refuse_unknown, unknown
+from ..store.schema import Names, NotNegative, Text, refuse_unknown, repetition_of, unknown
 from . import recipes
 
 Seeds = Annotated[
@@ -168,14 +168,6 @@ def names() -> list[str]:
 def repetition(profile: str, number: int) -> str:
     """The name of a repetition with other seeds, ``demo+2``; number 0 is the profile itself."""
     return f"{profile}+{number}" if number else profile
-
-
-def repetition_of(name: str) -> tuple[str, int]:
-    """The profile that is repeated, and the number of the repetition: ``("demo", 2)`` for ``demo+2``."""
-    profile, plus, number = name.partition("+")
-    if plus and not re.fullmatch("[1-9][0-9]{0,5}", number):
-        raise ValueError(f"unknown repetition {name!r}: those of {profile!r} are {profile}+1, {profile}+2, ...")
-    return profile, int(number or 0)
 
 
 def load(name: str | None = None) -> Profile:

@@ -209,7 +209,8 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         shape, _, dtype = getattr(np.lib.format, f"read_array_header_{major}_{minor}")(stream)
         if dtype.hasobject:
             raise ValueError(f"{name} holds Python objects")
-        if math.prod(shape) * dtype.itemsize != said.file_size - stream.tell():
+        claimed = math.prod(shape) * dtype.itemsize  # nothing for any number of rows without columns
+        if claimed != said.file_size - stream.tell() or max(shape, default=0) > said.file_size:
             raise ValueError(f"{name} claims {shape} numbers of type {dtype}, which is not what is there")
     with archive.open(name) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)

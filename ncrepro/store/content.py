@@ -21,6 +21,8 @@ def digest(path: Path) -> str | None:
     try:
         if path.is_dir():
             return _of_folder(path)
+        if not path.is_file():  # a pipe or a device would be read for ever
+            return None
         if path.suffix == ".yaml":
             said = json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), sort_keys=True, default=str)
             return hashlib.sha256(said.encode()).hexdigest()[:16]
@@ -99,9 +101,10 @@ class Register(dict):
     def __init__(self, name: str):
         self.path = paths.cache("") / f"{name}.json"
         try:
-            super().__init__(json.loads(self.path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            super().__init__()
+            known = json.loads(self.path.read_text(encoding="utf-8")).items()
+        except (OSError, ValueError, AttributeError, RecursionError):  # none yet, or damaged
+            known = ()
+        super().__init__((name, found) for name, found in known if isinstance(found, list) and len(found) == 2)
 
     def save(self) -> None:
         """Write the register."""

@@ -5,6 +5,7 @@ digests of all files that were read and written, and the artefacts that were mad
 of that is still so; times of files do not count.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,15 +46,19 @@ def save(path: Path, asked: dict, facts: Iterable[str], made: Iterable[Path] = (
         "artefact": sorted(set(noted["artefact"])),
         "module": sorted(set(noted["module"]) & set(fingerprint.modules())),
     }
-    artifacts.write(path, json.dumps(content, indent=1) + "\n")
+    artifacts.write(path, json.dumps(content | {"sha256": _checksum(content)}, indent=1) + "\n")
+
+
+def _checksum(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def load(path: Path) -> dict | None:
     """The manifest at ``path``; None where there is none, or it is damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if content.keys() >= {"asked", *KINDS} else None
-    except (OSError, ValueError, AttributeError):
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return content if content.pop("sha256", None) == _checksum(content) else None
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None
 
 

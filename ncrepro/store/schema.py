@@ -8,6 +8,7 @@ before there is an environment.
 
 import difflib
 import numbers
+import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import MISSING, fields
@@ -25,13 +26,14 @@ class _Short(reprlib.Repr):
 
 _SHORT = _Short()
 _SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlevel = 2
 _LARGEST = 1e15  # what is larger is a slip, infinite, or of no use as a float
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The one sentence a mistyped name is answered with."""
-    hint = near(name, known, n=1)
-    return f"unknown {kind} {name!r}: choose one of {', '.join(sorted(known))}{hint and '; ' + hint}"
+    hint = near(name, known, n=1) if isinstance(name, str) else ""  # another value may be too large to be printed
+    return f"unknown {kind} {_SHORT.repr(name)}: choose one of {', '.join(sorted(known))}{hint and '; ' + hint}"
 
 
 def refuse_unknown(kind: str, name: str, known: Collection[str]) -> None:
@@ -50,6 +52,14 @@ def near(name: str, known: Iterable[str], n: int = 3) -> str:
 def refuse(where: str, given: Any, allowed: str) -> NoReturn:
     """Raise the one sentence that names the place, the value and what is allowed."""
     raise ValueError(f"{where} is {'empty' if given is None else _SHORT.repr(given)}; allowed is {allowed}")
+
+
+def repetition_of(name: str) -> tuple[str, int]:
+    """The profile that is repeated, and the number of the repetition: ``("demo", 2)`` for ``demo+2``."""
+    profile, plus, number = name.partition("+")
+    if plus and not re.fullmatch("[1-9][0-9]{0,5}", number):
+        raise ValueError(f"unknown repetition {name!r}: those of {profile!r} are {profile}+1, {profile}+2, ...")
+    return profile, int(number or 0)
 
 
 # Checks ---------------------------------------------------------------------------------------------------------------
