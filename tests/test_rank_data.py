@@ -2,11 +2,13 @@
 sentence.
 """
 
+import hashlib
 import io
 import json
 import os
 import resource
 import socket
+import time
 import zipfile
 
 import numpy as np
@@ -17,7 +19,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import ncrepro
-from ncrepro.extraction import decode, folders
+from ncrepro.extraction import batches, decode, folders
 from ncrepro.rank_your_own import labels
 from ncrepro.rank_your_own.data import open_target
 from ncrepro.rank_your_own.features import are_features, open_features
@@ -450,6 +452,27 @@ def test_items_that_cannot_be_read_are_counted_and_can_be_left_out():
         opened(data)
     target = opened(data, on_error="skip")
     assert target.data.labels.tolist() == [0, 1, 1, 0, 1, 0, 1] and target.data.image(2).getpixel((0, 0)) == (3, 0, 0)
+
+
+def test_a_data_set_may_read_all_its_items_from_one_open_file(tmp_path):
+    class OneFile(Listed):
+        def __init__(self, say, file):
+            super().__init__(say, n=60)
+            self.file = file
+
+        def __getitem__(self, i):
+            self.file.seek(192 * i)
+            time.sleep(1e-4)  # lets other threads run
+            return Image.frombytes("RGB", (8, 8), self.file.read(192).ljust(192, b"?")), self.say(i)
+
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 3), dtype=np.uint8)
+    (tmp_path / "all.bin").write_bytes(pixels.tobytes())
+    with open(tmp_path / "all.bin", "rb") as file:
+        data = opened(OneFile(lambda i: i % 2, file)).data
+        read = list(batches.batches(lambda i: np.asarray(data.image(i)), range(60), 7, torch.device("cpu")))
+    expected = [hashlib.sha256(b"(8, 8)" + image.tobytes()).hexdigest() for image in pixels]
+    assert [digest for digest, _ in data.read] == expected
+    np.testing.assert_array_equal(torch.cat(read).permute(0, 2, 3, 1), pixels)
 
 
 # Labels ---------------------------------------------------------------------------------------------------------------

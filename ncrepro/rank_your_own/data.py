@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -32,6 +34,8 @@ from .labels import check, encode, is_missing, split_of, subset
 
 ON_ERROR = ("raise", "skip")
 
+_ONE = threading.RLock()  # one for all data sets, as they may share what they read from
+
 
 @dataclass(frozen=True, eq=False)
 class DatasetPhotos(Photos):
@@ -45,7 +49,8 @@ class DatasetPhotos(Photos):
 
     def image(self, i: int) -> Image.Image:
         """Image number ``i``."""
-        return _as_image(self.dataset[int(self.sources[i])][0])
+        with _alone(self.dataset):
+            return _as_image(self.dataset[int(self.sources[i])][0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,27 +292,37 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
     return DatasetPhotos(name, "train", np.arange(n), codes, classes, "all", dataset=dataset, read=read)
 
 
+def _alone(dataset: Any) -> AbstractContextManager:
+    """What keeps other threads out while an item is read: torch never asks a data set from two threads at a time, so it
+    may read all items from one open file. A folder of torchvision's opens a file per item.
+    """
+    parts = type(dataset).__getitem__, getattr(dataset, "loader", None)
+    own = all(getattr(part, "__module__", "") == "torchvision.datasets.folder" for part in parts)
+    return nullcontext() if own and dataset.transform is dataset.target_transform is None else _ONE
+
+
 def _item(dataset: Any, i: int) -> tuple[Any, str, str]:
     """One item's label, a digest of its image, and why it cannot be read."""
     called = f"item {i} of {type(dataset).__name__}"
-    try:
-        item = dataset[i]
-    except Exception as error:  # a data set is anybody's code
-        return None, "", f"{type(error).__name__}: {error}"
-    if not isinstance(item, (tuple, list)) or len(item) < 2:
-        raise ValueError(
-            f"labels are missing: {called} is a {type(item).__name__}; allowed are pairs of an image and a label"
-        )
-    if not isinstance(item[0], Image.Image) and not _is_pixels(array := np.asarray(item[0])):
-        raise ValueError(
-            f"{called} is {array.dtype} of shape {array.shape}; allowed are PIL images or uint8 arrays: make the "
-            "data set without a "
-            "transform, each model has its own"
-        )
-    try:
-        image = _as_image(item[0])
-    except ValueError as error:
-        return None, "", str(error)
+    with _alone(dataset):  # an image may be decoded only when it is looked at
+        try:
+            item = dataset[i]
+        except Exception as error:  # a data set is anybody's code
+            return None, "", f"{type(error).__name__}: {error}"
+        if not isinstance(item, (tuple, list)) or len(item) < 2:
+            raise ValueError(
+                f"labels are missing: {called} is a {type(item).__name__}; allowed are pairs of an image and a label"
+            )
+        if not isinstance(item[0], Image.Image) and not _is_pixels(array := np.asarray(item[0])):
+            raise ValueError(
+                f"{called} is {array.dtype} of shape {array.shape}; allowed are PIL images or uint8 arrays: make the "
+                "data set without a "
+                "transform, each model has its own"
+            )
+        try:
+            image = _as_image(item[0])
+        except (OSError, ValueError) as error:
+            return None, "", str(error)
     return item[1], hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(), ""
 
 
