@@ -65,6 +65,13 @@ def cats(tmp_path):
         ("train", "unlabeled"),
         ("TrainVal", "test"),
         ("Train",),
+        ("seg_train", "seg_test", "seg_pred"),
+        ("flowers_train", "flowers_valid"),
+        ("pets-train", "pets-test"),
+        ("train_small", "val_small"),
+        ("ImagesTrain", "ImagesTest"),
+        ("RGBTrain", "RGBHeldOut"),
+        ("train", "predict"),
     ],
 )
 def test_of_splits_that_for_training_is_taken_whatever_it_is_called(tmp_path, names):
@@ -76,7 +83,15 @@ def test_of_splits_that_for_training_is_taken_whatever_it_is_called(tmp_path, na
 
 
 @pytest.mark.parametrize(
-    "names", [("test", "val"), ("dev", "testing"), ("train", "train_2"), ("Valid", "Holdout", "test2")]
+    "names",
+    [
+        ("test", "val"),
+        ("dev", "testing"),
+        ("train", "train_2"),
+        ("Valid", "Holdout", "test2"),
+        ("fold1", "fold2", "fold3"),
+        ("train_cv_1", "val_cv_1", "train_cv_2"),
+    ],
 )
 def test_splits_without_one_to_take_are_refused(tmp_path, names):
     for name in names:
@@ -86,14 +101,27 @@ def test_splits_without_one_to_take_are_refused(tmp_path, names):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "names", [("train/a", "train/b", "masks"), ("train_small/a", "val/a"), ("backup", "test/a", "test/b")]
+)
+def test_splits_beside_other_folders_are_no_classes(tmp_path, names):
+    for name in names:
+        for i in range(2):
+            put(tmp_path / name / f"{i}.png")
+    with pytest.raises(ValueError, match="is called like a split of a data set and holds folders, so .* no classes"):
+        opened(tmp_path)
+
+
 def test_a_class_may_be_called_like_a_split_and_splits_are_no_classes_of_a_data_set(tmp_path):
-    for k in ("train", "bus", "test tube"):
+    for k in ("train", "bus", "test tube", "training shoes/new"):
         for i in range(2):
             put(tmp_path / k / f"{i}.png")
-    assert set(opened(tmp_path).data.classes) == {"train", "bus", "test tube"}
+    assert set(opened(tmp_path).data.classes) == {"train", "bus", "test tube", "training shoes"}
     pictures = np.zeros((4, 8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match="called test, train, which are splits of a data set"):
         opened(pictures, ["train", "test"] * 2)
+    with pytest.raises(ValueError, match="called cats_test, cats_train, which are splits of a data set"):
+        opened(pictures, ["cats_train", "cats_test"] * 2)
     with pytest.raises(ValueError, match="called test, train, which are splits"):
         ncrepro.rank({"a": np.eye(4), "b": np.eye(4)}, labels=["train", "test"] * 2)
 
@@ -241,6 +269,22 @@ def test_more_than_8_bits_are_scaled_and_not_clipped(tmp_path):
     for values in (real * 300 - 7, real * np.nan, (ramp.astype(np.int32) - 9)):
         with pytest.raises(ValueError, match="its numbers .* run from .*; allowed is 0 to"):
             first(tmp_path, Image.fromarray(values), "TIFF", "x.tif")
+
+
+@pytest.mark.parametrize(
+    ("kind", "format", "name"),
+    [
+        (np.int32, "TIFF", "x.tif"),
+        (np.uint16, "TIFF", "x.tif"),
+        (np.uint16, "PNG", "x.png"),
+        (np.int32, "PPM", "x.pgm"),
+    ],
+)
+def test_8_bits_in_an_image_of_more_are_not_read_as_black(tmp_path, kind, format, name):
+    ramp = np.arange(256).reshape(16, 16).astype(kind)
+    with pytest.raises(ValueError, match="its numbers .* run from 0 to 255, which is black where 65535 is white: save"):
+        first(tmp_path, Image.fromarray(ramp), format, name)
+    assert not first(tmp_path, Image.fromarray(ramp * 0), format, name).any()
 
 
 def test_transparency_is_dropped_in_the_same_way_from_palettes_and_colours(tmp_path):
@@ -488,6 +532,7 @@ def test_a_data_set_may_read_all_its_items_from_one_open_file(tmp_path):
         (np.ma.masked_array([0, 1, 0, 1, 0, 1], mask=[0, 0, 0, 1, 0, 0]), "labels are missing: 1 .* number 4"),
         (pd.to_datetime(["2020", None, "2021", "2020", "2021", "2020"]), "labels are missing: 1 .* number 2"),
         (["a", " ", *"abab"], "labels are missing: 1 .* number 2"),
+        ([b"a", b"", *"abab"], "labels are missing: 1 .* number 2"),
         (None, "labels are missing: give labels="),
         ([0.5, 1, 2, 0.5, 1, 2], "labels are measured numbers .sample 0 has 0.5."),
         (np.linspace(0, 1, 6, dtype=np.float32), "measured numbers .sample 1 has 0.2"),
@@ -522,6 +567,7 @@ def test_what_is_no_label_of_a_class_is_refused(given_, message):
         np.array([[7], [9], [7]]),
         pd.DataFrame({"y": [7, 9, 7]}),
         (np.int8(7), torch.tensor(9), 7),
+        [[np.int64(7)], (np.int64(9),), [torch.tensor([7])]],
     ],
 )
 def test_labels_may_be_held_by_anything(given_):
@@ -546,6 +592,19 @@ def test_classes_called_almost_the_same_deserve_a_caution():
         {"x": H, "y": H**2}, labels=["a", "a ", "b"] * 20, metrics="logme", n_bootstrap=0, progress=False
     )
     assert "classes 'a', 'a ' are called almost the same: are they one?" in table.attrs["cautions"]
+
+
+def test_classes_called_like_a_missing_label_deserve_a_caution():
+    assert labels.like_missing(["None", "NaN ", "<NA>", "N/A", "nano", "a", "nothing"]) == [
+        "None",
+        "NaN ",
+        "<NA>",
+        "N/A",
+    ]
+    y = np.array(["a", np.nan, "b"] * 4)  # strings, all of them
+    H = np.random.default_rng(0).normal(size=(12, 4))
+    table = ncrepro.rank({"x": H, "y": H**2}, labels=y, metrics="logme", n_bootstrap=0, progress=False)
+    assert "class 'nan' is called like a label that is missing: is it a class?" in table.attrs["cautions"]
 
 
 def test_classes_of_one_sample_are_refused_of_features_too():
@@ -676,6 +735,20 @@ def test_features_give_the_same_table_whatever_holds_them():
     for hold in (lambda H: H[None], lambda H: H.astype(str), lambda H: pd.DataFrame(H).assign(name="x"), lambda H: 3):
         with pytest.raises(ValueError, match="x: features .*; they must be"):
             go(hold)
+
+
+def test_labels_beside_features_that_carry_others_are_refused(tmp_path):
+    H, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 2
+    np.savez(tmp_path / "own.npz", features=H, labels=y)
+    np.savez(tmp_path / "none.npz", features=H)
+    statistics = ncrepro.metrics.ClassStatistics().update(H, y)
+    for data in ([tmp_path / "own.npz"], {"a": (H, y)}, {"a": statistics}, {"a": [(H, y)], "b": statistics}):
+        for others in (np.arange(12) % 3, y[:6], np.where(y, "cat", "dog")):
+            with pytest.raises(ValueError, match="labels=... are given, but .* carries labels of its own, which are"):
+                open_features(data, others)
+        assert open_features(data, list(map(str, y)))[0].labels.tolist() == open_features(data)[0].labels.tolist()
+    mixed = open_features([tmp_path / "own.npz", tmp_path / "none.npz"], iter(y))
+    assert [model.labels.tolist() for model in mixed] == [y.tolist()] * 2
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders_and_models_of_one_name_refused(tmp_path):

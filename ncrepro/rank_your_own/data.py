@@ -30,7 +30,7 @@ from ..extraction.samples import Images, Texts
 from ..store import artifacts, content, fingerprint
 from ..store.schema import unknown
 from . import tables
-from .labels import check, encode, is_missing, split_of, subset
+from .labels import check, encode, is_missing, splits, subset
 
 ON_ERROR = ("raise", "skip")
 
@@ -246,7 +246,8 @@ def _of_folder(folder: Path) -> Photos:
 
 def _split(folder: Path, inside: list[str]) -> str:
     """The folder of training images, if the folders inside are splits, else "": splits are not classes."""
-    train, held_out = ([name for name in inside if split_of(name) == kind] for kind in ("train", "held out"))
+    kinds = splits(inside)
+    train, held_out = ([name for name in inside if kinds[name] == kind] for kind in ("train", "held out"))
     if len(train) == 1 and (held_out or len(inside) == 1):
         return train[0]
     if len(train) + len(held_out) == len(inside) > 1:
@@ -254,7 +255,21 @@ def _split(folder: Path, inside: list[str]) -> str:
             f"{folder} holds the splits {', '.join(inside)}, which are not classes: name the one to rank for, as in "
             f"{folder / inside[0]}"
         )
+    # A class may be called so (a train beside a car) and may hold folders, but hardly both.
+    nested = [name for name in inside if kinds[name] and _holds_folders_only(folder / name)]
+    if len(nested) > 1 or any(kinds[name] != "perhaps" for name in nested):
+        raise ValueError(
+            f"{folder / nested[0]} is called like a split of a data set and holds folders, so {', '.join(inside)} seem "
+            f"to be no classes: name the folder in which those of the classes lie, as in {folder / nested[0]}, or "
+            "rename it if it is a class"
+        )
     return ""
+
+
+def _holds_folders_only(folder: Path) -> bool:
+    return not any(folders.is_image(file) and file.is_file() for file in folder.iterdir()) and bool(
+        folders.subfolders(folder)
+    )
 
 
 def _of_arrays(images: np.ndarray, labels: Any) -> Photos:
