@@ -139,6 +139,15 @@ def test_a_class_may_be_called_like_a_split_and_splits_are_no_classes_of_a_data_
         "a/__MACOSX/0.png",
         "$RECYCLE.BIN/0.png",
         "a/.0.png.swp",
+        "$Recycle.Bin/0.png",
+        "@Recycle/0.png",
+        "RECYCLER/0.png",
+        "~snapshot/daily/0.png",
+        "Network Trash Folder/0.png",
+        "Temporary Items/0.png",
+        "found.000/0.png",
+        "a/__macosx/0.png",
+        "b/~$0.png",
     ],
 )
 def test_what_a_system_hides_is_neither_class_nor_image(cats, path):
@@ -440,7 +449,7 @@ class Listed(torch.utils.data.Dataset):
 
     def __init__(self, say, n=6, classes=None):
         self.say, self.targets = say, [0] * (n // 2) + [1] * (n - n // 2)
-        if classes:
+        if classes is not None:
             self.classes = classes
 
     def __len__(self):
@@ -471,6 +480,39 @@ def test_the_label_of_an_item_is_what_the_item_says(tmp_path):
     edited = ImageFolder(tmp_path)
     edited.samples = [(path, 1 - k) for path, k in edited.samples]
     assert opened(edited).data.labels.tolist() == [1] * 4 + [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (np.array(["x", "y"]), ("x", "y")),
+        (pd.Index(["x", "y"]), ("x", "y")),
+        ({"y": 1, "x": 0}, ("x", "y")),
+        ({1: "y", 0: "x"}, ("x", "y")),
+        *(
+            (other, ("0", "1"))
+            for other in (2, "xy", {"x", "y"}, iter("xy"), lambda: ["x", "y"], {"x": 3, "y": 5}, {"x": ["y"]})
+        ),
+    ],
+)
+def test_the_names_of_classes_are_taken_from_lists_only(classes, expected):
+    assert opened(Listed(lambda i: i % 2, classes=classes)).data.classes == expected
+
+
+def test_grey_arrays_are_images_and_a_tensor_of_images_takes_labels():
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 8), dtype=np.uint8)
+
+    class Grey(Listed):
+        def __getitem__(self, i):
+            return ((pixels[i], pixels[i, ..., None], torch.tensor(pixels[i, None]))[i % 3]), i % 2
+
+    data = opened(Grey(None)).data
+    for i in range(6):
+        np.testing.assert_array_equal(np.asarray(data.image(i)), np.repeat(pixels[i, ..., None], 3, 2))
+    colours = torch.tensor(np.stack([pixels] * 3, 1))  # (n, 3, height, width)
+    assert opened(colours, [0, 1] * 3).key == opened(colours.numpy(), [0, 1] * 3).key
+    with pytest.raises(ValueError, match="images are float32 of shape"):
+        opened(colours / 255, [0, 1] * 3)
 
 
 def test_items_that_cannot_be_labelled_are_refused():
@@ -819,7 +861,11 @@ def test_source_probabilities_of_other_samples_are_refused(tmp_path):
 
 
 def test_hidden_names_are_those_of_systems_only():
-    assert [name for name in (".x", "__MACOSX", "Thumbs.db", "x.png", "_x", "x.") if folders.hidden(name)] == [
+    assert [
+        name
+        for name in (".x", "__MACOSX", "Thumbs.db", "x.png", "_x", "x.", "recycler", "~x", "found.x")
+        if folders.hidden(name)
+    ] == [
         ".x",
         "__MACOSX",
         "Thumbs.db",

@@ -27,6 +27,7 @@ from PIL import Image
 from ..extraction import decode, folders
 from ..extraction.folders import Photos
 from ..extraction.samples import Images, Texts
+from ..metrics._arrays import host
 from ..store import artifacts, content, fingerprint
 from ..store.schema import unknown
 from . import tables
@@ -164,6 +165,7 @@ def open_target(
         If there is no such folder or file, no class or only one, a class without samples, labels that are missing, or a
         column that is not there.
     """
+    data = host(data) if hasattr(data, "detach") else data  # a tensor
     if labels is not None and (isinstance(data, (str, Path, Photos, Images, pd.DataFrame)) or _is_dataset(data)):
         raise ValueError(
             f"labels=... are given, but the {type(data).__name__} carries labels of its own: leave one of the two out"
@@ -296,15 +298,27 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
     # An item that cannot be read has no label either: until it is left out, it has that of another one.
     given = [label if not error else items[readable[0]][0] for label, _, error in items]
     codes, classes = encode(given, n, f"items of {name}")
-    named = getattr(dataset, "classes", None)
+    named = _class_names(dataset)
     if named is not None and any(k.startswith("-") for k in classes):
         raise ValueError(
             f"items of {name} have the label {classes[0]}, which is none of its {len(named)} classes; leave them out"
         )
-    if named is not None and len(classes) <= len(named) and all(k.isdigit() and int(k) < len(named) for k in classes):
+    if named is not None and len(classes) <= len(named) and all(k.isdecimal() and int(k) < len(named) for k in classes):
         classes = tuple(str(named[int(k)]) for k in classes)
     read = [(digest, error) for _, digest, error in items]
     return DatasetPhotos(name, "train", np.arange(n), codes, classes, "all", dataset=dataset, read=read)
+
+
+def _class_names(dataset: Any) -> list | None:
+    """What a data set calls its classes, if it lists them: ``classes`` may be anything else, as their number."""
+    named = getattr(dataset, "classes", None)
+    if isinstance(named, dict):
+        numbers = set(range(len(named)))
+        if set(named) != numbers:  # numbers by names
+            named = {i: name for name, i in named.items() if isinstance(i, (int, np.integer))}
+        return [named[i] for i in sorted(named)] if set(named) == numbers else None
+    named = named.tolist() if isinstance(named, (np.ndarray, pd.Index, pd.Series)) else named
+    return list(named) if isinstance(named, (list, tuple)) else None
 
 
 def _alone(dataset: Any) -> AbstractContextManager:
@@ -330,9 +344,8 @@ def _item(dataset: Any, i: int) -> tuple[Any, str, str]:
             )
         if not isinstance(item[0], Image.Image) and not _is_pixels(array := np.asarray(item[0])):
             raise ValueError(
-                f"{called} is {array.dtype} of shape {array.shape}; allowed are PIL images or uint8 arrays: make the "
-                "data set without a "
-                "transform, each model has its own"
+                f"{called} is {array.dtype} of shape {array.shape}; allowed are PIL images, or uint8 arrays of one or "
+                "three colours: make the data set without a transform, each model has its own"
             )
         try:
             image = _as_image(item[0])
@@ -342,13 +355,15 @@ def _item(dataset: Any, i: int) -> tuple[Any, str, str]:
 
 
 def _is_pixels(array: np.ndarray) -> bool:
-    return array.dtype == np.uint8 and array.ndim == 3 and 3 in (array.shape[0], array.shape[2])
+    colours = {1} if array.ndim == 2 else {array.shape[0], array.shape[2]} if array.ndim == 3 else set()
+    return array.dtype == np.uint8 and bool(colours & {1, 3})
 
 
 def _as_image(item: Any) -> Image.Image:
     if not isinstance(item, Image.Image):
-        array = np.asarray(item)
-        item = Image.fromarray(array if array.shape[2] == 3 else array.transpose(1, 2, 0))
+        array = np.atleast_3d(np.asarray(item))
+        array = array if array.shape[2] in (1, 3) else array.transpose(1, 2, 0)  # (height, width, colours)
+        item = Image.fromarray(array if array.shape[2] == 3 else array[..., 0])
     decode.check_size(*item.size)
     return decode.rgb(item)
 
