@@ -2,11 +2,13 @@
 sentence.
 """
 
+import hashlib
 import io
 import json
 import os
 import resource
 import socket
+import time
 import zipfile
 
 import numpy as np
@@ -17,7 +19,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import ncrepro
-from ncrepro.extraction import decode, folders
+from ncrepro.extraction import batches, decode, folders
 from ncrepro.rank_your_own import labels
 from ncrepro.rank_your_own.data import open_target
 from ncrepro.rank_your_own.features import are_features, open_features
@@ -63,6 +65,13 @@ def cats(tmp_path):
         ("train", "unlabeled"),
         ("TrainVal", "test"),
         ("Train",),
+        ("seg_train", "seg_test", "seg_pred"),
+        ("flowers_train", "flowers_valid"),
+        ("pets-train", "pets-test"),
+        ("train_small", "val_small"),
+        ("ImagesTrain", "ImagesTest"),
+        ("RGBTrain", "RGBHeldOut"),
+        ("train", "predict"),
     ],
 )
 def test_of_splits_that_for_training_is_taken_whatever_it_is_called(tmp_path, names):
@@ -74,7 +83,15 @@ def test_of_splits_that_for_training_is_taken_whatever_it_is_called(tmp_path, na
 
 
 @pytest.mark.parametrize(
-    "names", [("test", "val"), ("dev", "testing"), ("train", "train_2"), ("Valid", "Holdout", "test2")]
+    "names",
+    [
+        ("test", "val"),
+        ("dev", "testing"),
+        ("train", "train_2"),
+        ("Valid", "Holdout", "test2"),
+        ("fold1", "fold2", "fold3"),
+        ("train_cv_1", "val_cv_1", "train_cv_2"),
+    ],
 )
 def test_splits_without_one_to_take_are_refused(tmp_path, names):
     for name in names:
@@ -84,14 +101,27 @@ def test_splits_without_one_to_take_are_refused(tmp_path, names):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "names", [("train/a", "train/b", "masks"), ("train_small/a", "val/a"), ("backup", "test/a", "test/b")]
+)
+def test_splits_beside_other_folders_are_no_classes(tmp_path, names):
+    for name in names:
+        for i in range(2):
+            put(tmp_path / name / f"{i}.png")
+    with pytest.raises(ValueError, match="is called like a split of a data set and holds folders, so .* no classes"):
+        opened(tmp_path)
+
+
 def test_a_class_may_be_called_like_a_split_and_splits_are_no_classes_of_a_data_set(tmp_path):
-    for k in ("train", "bus", "test tube"):
+    for k in ("train", "bus", "test tube", "training shoes/new"):
         for i in range(2):
             put(tmp_path / k / f"{i}.png")
-    assert set(opened(tmp_path).data.classes) == {"train", "bus", "test tube"}
+    assert set(opened(tmp_path).data.classes) == {"train", "bus", "test tube", "training shoes"}
     pictures = np.zeros((4, 8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match="called test, train, which are splits of a data set"):
         opened(pictures, ["train", "test"] * 2)
+    with pytest.raises(ValueError, match="called cats_test, cats_train, which are splits of a data set"):
+        opened(pictures, ["cats_train", "cats_test"] * 2)
     with pytest.raises(ValueError, match="called test, train, which are splits"):
         ncrepro.rank({"a": np.eye(4), "b": np.eye(4)}, labels=["train", "test"] * 2)
 
@@ -109,6 +139,15 @@ def test_a_class_may_be_called_like_a_split_and_splits_are_no_classes_of_a_data_
         "a/__MACOSX/0.png",
         "$RECYCLE.BIN/0.png",
         "a/.0.png.swp",
+        "$Recycle.Bin/0.png",
+        "@Recycle/0.png",
+        "RECYCLER/0.png",
+        "~snapshot/daily/0.png",
+        "Network Trash Folder/0.png",
+        "Temporary Items/0.png",
+        "found.000/0.png",
+        "a/__macosx/0.png",
+        "b/~$0.png",
     ],
 )
 def test_what_a_system_hides_is_neither_class_nor_image(cats, path):
@@ -239,6 +278,22 @@ def test_more_than_8_bits_are_scaled_and_not_clipped(tmp_path):
     for values in (real * 300 - 7, real * np.nan, (ramp.astype(np.int32) - 9)):
         with pytest.raises(ValueError, match="its numbers .* run from .*; allowed is 0 to"):
             first(tmp_path, Image.fromarray(values), "TIFF", "x.tif")
+
+
+@pytest.mark.parametrize(
+    ("kind", "format", "name"),
+    [
+        (np.int32, "TIFF", "x.tif"),
+        (np.uint16, "TIFF", "x.tif"),
+        (np.uint16, "PNG", "x.png"),
+        (np.int32, "PPM", "x.pgm"),
+    ],
+)
+def test_8_bits_in_an_image_of_more_are_not_read_as_black(tmp_path, kind, format, name):
+    ramp = np.arange(256).reshape(16, 16).astype(kind)
+    with pytest.raises(ValueError, match="its numbers .* run from 0 to 255, which is black where 65535 is white: save"):
+        first(tmp_path, Image.fromarray(ramp), format, name)
+    assert not first(tmp_path, Image.fromarray(ramp * 0), format, name).any()
 
 
 def test_transparency_is_dropped_in_the_same_way_from_palettes_and_colours(tmp_path):
@@ -394,7 +449,7 @@ class Listed(torch.utils.data.Dataset):
 
     def __init__(self, say, n=6, classes=None):
         self.say, self.targets = say, [0] * (n // 2) + [1] * (n - n // 2)
-        if classes:
+        if classes is not None:
             self.classes = classes
 
     def __len__(self):
@@ -427,6 +482,39 @@ def test_the_label_of_an_item_is_what_the_item_says(tmp_path):
     assert opened(edited).data.labels.tolist() == [1] * 4 + [0] * 4
 
 
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (np.array(["x", "y"]), ("x", "y")),
+        (pd.Index(["x", "y"]), ("x", "y")),
+        ({"y": 1, "x": 0}, ("x", "y")),
+        ({1: "y", 0: "x"}, ("x", "y")),
+        *(
+            (other, ("0", "1"))
+            for other in (2, "xy", {"x", "y"}, iter("xy"), lambda: ["x", "y"], {"x": 3, "y": 5}, {"x": ["y"]})
+        ),
+    ],
+)
+def test_the_names_of_classes_are_taken_from_lists_only(classes, expected):
+    assert opened(Listed(lambda i: i % 2, classes=classes)).data.classes == expected
+
+
+def test_grey_arrays_are_images_and_a_tensor_of_images_takes_labels():
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 8), dtype=np.uint8)
+
+    class Grey(Listed):
+        def __getitem__(self, i):
+            return ((pixels[i], pixels[i, ..., None], torch.tensor(pixels[i, None]))[i % 3]), i % 2
+
+    data = opened(Grey(None)).data
+    for i in range(6):
+        np.testing.assert_array_equal(np.asarray(data.image(i)), np.repeat(pixels[i, ..., None], 3, 2))
+    colours = torch.tensor(np.stack([pixels] * 3, 1))  # (n, 3, height, width)
+    assert opened(colours, [0, 1] * 3).key == opened(colours.numpy(), [0, 1] * 3).key
+    with pytest.raises(ValueError, match="images are float32 of shape"):
+        opened(colours / 255, [0, 1] * 3)
+
+
 def test_items_that_cannot_be_labelled_are_refused():
     for say, message in (
         (lambda i: None, "labels are missing: 6 of the 6 items of Listed have none"),
@@ -452,6 +540,27 @@ def test_items_that_cannot_be_read_are_counted_and_can_be_left_out():
     assert target.data.labels.tolist() == [0, 1, 1, 0, 1, 0, 1] and target.data.image(2).getpixel((0, 0)) == (3, 0, 0)
 
 
+def test_a_data_set_may_read_all_its_items_from_one_open_file(tmp_path):
+    class OneFile(Listed):
+        def __init__(self, say, file):
+            super().__init__(say, n=60)
+            self.file = file
+
+        def __getitem__(self, i):
+            self.file.seek(192 * i)
+            time.sleep(1e-4)  # lets other threads run
+            return Image.frombytes("RGB", (8, 8), self.file.read(192).ljust(192, b"?")), self.say(i)
+
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 3), dtype=np.uint8)
+    (tmp_path / "all.bin").write_bytes(pixels.tobytes())
+    with open(tmp_path / "all.bin", "rb") as file:
+        data = opened(OneFile(lambda i: i % 2, file)).data
+        read = list(batches.batches(lambda i: np.asarray(data.image(i)), range(60), 7, torch.device("cpu")))
+    expected = [hashlib.sha256(b"(8, 8)" + image.tobytes()).hexdigest() for image in pixels]
+    assert [digest for digest, _ in data.read] == expected
+    np.testing.assert_array_equal(torch.cat(read).permute(0, 2, 3, 1), pixels)
+
+
 # Labels ---------------------------------------------------------------------------------------------------------------
 
 
@@ -465,6 +574,7 @@ def test_items_that_cannot_be_read_are_counted_and_can_be_left_out():
         (np.ma.masked_array([0, 1, 0, 1, 0, 1], mask=[0, 0, 0, 1, 0, 0]), "labels are missing: 1 .* number 4"),
         (pd.to_datetime(["2020", None, "2021", "2020", "2021", "2020"]), "labels are missing: 1 .* number 2"),
         (["a", " ", *"abab"], "labels are missing: 1 .* number 2"),
+        ([b"a", b"", *"abab"], "labels are missing: 1 .* number 2"),
         (None, "labels are missing: give labels="),
         ([0.5, 1, 2, 0.5, 1, 2], "labels are measured numbers .sample 0 has 0.5."),
         (np.linspace(0, 1, 6, dtype=np.float32), "measured numbers .sample 1 has 0.2"),
@@ -499,6 +609,7 @@ def test_what_is_no_label_of_a_class_is_refused(given_, message):
         np.array([[7], [9], [7]]),
         pd.DataFrame({"y": [7, 9, 7]}),
         (np.int8(7), torch.tensor(9), 7),
+        [[np.int64(7)], (np.int64(9),), [torch.tensor([7])]],
     ],
 )
 def test_labels_may_be_held_by_anything(given_):
@@ -523,6 +634,19 @@ def test_classes_called_almost_the_same_deserve_a_caution():
         {"x": H, "y": H**2}, labels=["a", "a ", "b"] * 20, metrics="logme", n_bootstrap=0, progress=False
     )
     assert "classes 'a', 'a ' are called almost the same: are they one?" in table.attrs["cautions"]
+
+
+def test_classes_called_like_a_missing_label_deserve_a_caution():
+    assert labels.like_missing(["None", "NaN ", "<NA>", "N/A", "nano", "a", "nothing"]) == [
+        "None",
+        "NaN ",
+        "<NA>",
+        "N/A",
+    ]
+    y = np.array(["a", np.nan, "b"] * 4)  # strings, all of them
+    H = np.random.default_rng(0).normal(size=(12, 4))
+    table = ncrepro.rank({"x": H, "y": H**2}, labels=y, metrics="logme", n_bootstrap=0, progress=False)
+    assert "class 'nan' is called like a label that is missing: is it a class?" in table.attrs["cautions"]
 
 
 def test_classes_of_one_sample_are_refused_of_features_too():
@@ -655,6 +779,20 @@ def test_features_give_the_same_table_whatever_holds_them():
             go(hold)
 
 
+def test_labels_beside_features_that_carry_others_are_refused(tmp_path):
+    H, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 2
+    np.savez(tmp_path / "own.npz", features=H, labels=y)
+    np.savez(tmp_path / "none.npz", features=H)
+    statistics = ncrepro.metrics.ClassStatistics().update(H, y)
+    for data in ([tmp_path / "own.npz"], {"a": (H, y)}, {"a": statistics}, {"a": [(H, y)], "b": statistics}):
+        for others in (np.arange(12) % 3, y[:6], np.where(y, "cat", "dog")):
+            with pytest.raises(ValueError, match="labels=... are given, but .* carries labels of its own, which are"):
+                open_features(data, others)
+        assert open_features(data, list(map(str, y)))[0].labels.tolist() == open_features(data)[0].labels.tolist()
+    mixed = open_features([tmp_path / "own.npz", tmp_path / "none.npz"], iter(y))
+    assert [model.labels.tolist() for model in mixed] == [y.tolist()] * 2
+
+
 def test_files_of_one_name_are_told_apart_by_their_folders_and_models_of_one_name_refused(tmp_path):
     files = []
     for i, place in enumerate(("a/run/f.npz", "b/run/f.npz")):
@@ -723,7 +861,11 @@ def test_source_probabilities_of_other_samples_are_refused(tmp_path):
 
 
 def test_hidden_names_are_those_of_systems_only():
-    assert [name for name in (".x", "__MACOSX", "Thumbs.db", "x.png", "_x", "x.") if folders.hidden(name)] == [
+    assert [
+        name
+        for name in (".x", "__MACOSX", "Thumbs.db", "x.png", "_x", "x.", "recycler", "~x", "found.x")
+        if folders.hidden(name)
+    ] == [
         ".x",
         "__MACOSX",
         "Thumbs.db",

@@ -81,12 +81,18 @@ def rgb(image: Image.Image) -> Image.Image:
     Raises
     ------
     ValueError
-        If the numbers of an image with more than 8 bits lie outside these ranges.
+        If the numbers of an image with more than 8 bits lie outside these ranges, or are those of one with 8 bits.
     """
     if _is_turned(image):
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # integers of 16 or 32 bits, which Pillow would clip at 255
-        image = Image.fromarray((_within(image, 0, 65535) // 257).astype(np.uint8))
+        values = _within(image, 0, 65535)
+        if 0 < values.max() < 256:  # all of it black
+            raise ValueError(
+                f"its numbers ({values.dtype}) run from {values.min()} to {values.max()}, which is black where 65535 "
+                "is white: save it with 8 bits per colour"
+            )
+        image = Image.fromarray((values // 257).astype(np.uint8))
     elif image.mode == "F":
         image = Image.fromarray((_within(image, 0, 1) * 255).round().astype(np.uint8))
     elif image.mode == "P" and "transparency" in image.info:

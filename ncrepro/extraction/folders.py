@@ -7,6 +7,7 @@ it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,16 +21,21 @@ from .samples import Labelled
 
 THUMBNAIL = 64  # pixels
 SYSTEM = {
-    "__MACOSX",
+    "__macosx",
     "__pycache__",
-    "@eaDir",
+    "@eadir",
+    "@recycle",
     "#recycle",
-    "$RECYCLE.BIN",
-    "System Volume Information",
+    "$recycle.bin",
+    "~snapshot",
     "lost+found",
-    "Thumbs.db",
+    "network trash folder",
+    "system volume information",
+    "temporary items",
+    "thumbs.db",
     "desktop.ini",
-}  # what systems leave behind in folders; all else that they leave begins with a dot
+}  # what systems leave behind in folders, in any capitals; all else that they leave begins with a dot
+SYSTEM_PATTERN = re.compile(r"\.|~\$|RECYCLER$|found\.[0-9]{3}$")  # a recycler may be a class
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +151,7 @@ def tree(folder: Path, name: str, split: str) -> Photos:
 
 def hidden(name: str) -> bool:
     """Whether a file or folder of this name is none of its reader's."""
-    return name.startswith(".") or name in SYSTEM
+    return name.casefold() in SYSTEM or bool(SYSTEM_PATTERN.match(name))
 
 
 def is_image(file: Path) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -25,12 +27,15 @@ from PIL import Image
 from ..extraction import decode, folders
 from ..extraction.folders import Photos
 from ..extraction.samples import Images, Texts
+from ..metrics._arrays import host
 from ..store import artifacts, content, fingerprint
 from ..store.schema import unknown
 from . import tables
-from .labels import check, encode, is_missing, split_of, subset
+from .labels import check, encode, is_missing, splits, subset
 
 ON_ERROR = ("raise", "skip")
+
+_ONE = threading.RLock()  # one for all data sets, as they may share what they read from
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,8 @@ class DatasetPhotos(Photos):
 
     def image(self, i: int) -> Image.Image:
         """Image number ``i``."""
-        return _as_image(self.dataset[int(self.sources[i])][0])
+        with _alone(self.dataset):
+            return _as_image(self.dataset[int(self.sources[i])][0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +165,7 @@ def open_target(
         If there is no such folder or file, no class or only one, a class without samples, labels that are missing, or a
         column that is not there.
     """
+    data = host(data) if hasattr(data, "detach") else data  # a tensor
     if labels is not None and (isinstance(data, (str, Path, Photos, Images, pd.DataFrame)) or _is_dataset(data)):
         raise ValueError(
             f"labels=... are given, but the {type(data).__name__} carries labels of its own: leave one of the two out"
@@ -241,7 +248,8 @@ def _of_folder(folder: Path) -> Photos:
 
 def _split(folder: Path, inside: list[str]) -> str:
     """The folder of training images, if the folders inside are splits, else "": splits are not classes."""
-    train, held_out = ([name for name in inside if split_of(name) == kind] for kind in ("train", "held out"))
+    kinds = splits(inside)
+    train, held_out = ([name for name in inside if kinds[name] == kind] for kind in ("train", "held out"))
     if len(train) == 1 and (held_out or len(inside) == 1):
         return train[0]
     if len(train) + len(held_out) == len(inside) > 1:
@@ -249,7 +257,21 @@ def _split(folder: Path, inside: list[str]) -> str:
             f"{folder} holds the splits {', '.join(inside)}, which are not classes: name the one to rank for, as in "
             f"{folder / inside[0]}"
         )
+    # A class may be called so (a train beside a car) and may hold folders, but hardly both.
+    nested = [name for name in inside if kinds[name] and _holds_folders_only(folder / name)]
+    if len(nested) > 1 or any(kinds[name] != "perhaps" for name in nested):
+        raise ValueError(
+            f"{folder / nested[0]} is called like a split of a data set and holds folders, so {', '.join(inside)} seem "
+            f"to be no classes: name the folder in which those of the classes lie, as in {folder / nested[0]}, or "
+            "rename it if it is a class"
+        )
     return ""
+
+
+def _holds_folders_only(folder: Path) -> bool:
+    return not any(folders.is_image(file) and file.is_file() for file in folder.iterdir()) and bool(
+        folders.subfolders(folder)
+    )
 
 
 def _of_arrays(images: np.ndarray, labels: Any) -> Photos:
@@ -276,49 +298,72 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
     # An item that cannot be read has no label either: until it is left out, it has that of another one.
     given = [label if not error else items[readable[0]][0] for label, _, error in items]
     codes, classes = encode(given, n, f"items of {name}")
-    named = getattr(dataset, "classes", None)
+    named = _class_names(dataset)
     if named is not None and any(k.startswith("-") for k in classes):
         raise ValueError(
             f"items of {name} have the label {classes[0]}, which is none of its {len(named)} classes; leave them out"
         )
-    if named is not None and len(classes) <= len(named) and all(k.isdigit() and int(k) < len(named) for k in classes):
+    if named is not None and len(classes) <= len(named) and all(k.isdecimal() and int(k) < len(named) for k in classes):
         classes = tuple(str(named[int(k)]) for k in classes)
     read = [(digest, error) for _, digest, error in items]
     return DatasetPhotos(name, "train", np.arange(n), codes, classes, "all", dataset=dataset, read=read)
 
 
+def _class_names(dataset: Any) -> list | None:
+    """What a data set calls its classes, if it lists them: ``classes`` may be anything else, as their number."""
+    named = getattr(dataset, "classes", None)
+    if isinstance(named, dict):
+        numbers = set(range(len(named)))
+        if set(named) != numbers:  # numbers by names
+            named = {i: name for name, i in named.items() if isinstance(i, (int, np.integer))}
+        return [named[i] for i in sorted(named)] if set(named) == numbers else None
+    named = named.tolist() if isinstance(named, (np.ndarray, pd.Index, pd.Series)) else named
+    return list(named) if isinstance(named, (list, tuple)) else None
+
+
+def _alone(dataset: Any) -> AbstractContextManager:
+    """What keeps other threads out while an item is read: torch never asks a data set from two threads at a time, so it
+    may read all items from one open file. A folder of torchvision's opens a file per item.
+    """
+    parts = type(dataset).__getitem__, getattr(dataset, "loader", None)
+    own = all(getattr(part, "__module__", "") == "torchvision.datasets.folder" for part in parts)
+    return nullcontext() if own and dataset.transform is dataset.target_transform is None else _ONE
+
+
 def _item(dataset: Any, i: int) -> tuple[Any, str, str]:
     """One item's label, a digest of its image, and why it cannot be read."""
     called = f"item {i} of {type(dataset).__name__}"
-    try:
-        item = dataset[i]
-    except Exception as error:  # a data set is anybody's code
-        return None, "", f"{type(error).__name__}: {error}"
-    if not isinstance(item, (tuple, list)) or len(item) < 2:
-        raise ValueError(
-            f"labels are missing: {called} is a {type(item).__name__}; allowed are pairs of an image and a label"
-        )
-    if not isinstance(item[0], Image.Image) and not _is_pixels(array := np.asarray(item[0])):
-        raise ValueError(
-            f"{called} is {array.dtype} of shape {array.shape}; allowed are PIL images or uint8 arrays: make the "
-            "data set without a "
-            "transform, each model has its own"
-        )
-    try:
-        image = _as_image(item[0])
-    except ValueError as error:
-        return None, "", str(error)
+    with _alone(dataset):  # an image may be decoded only when it is looked at
+        try:
+            item = dataset[i]
+        except Exception as error:  # a data set is anybody's code
+            return None, "", f"{type(error).__name__}: {error}"
+        if not isinstance(item, (tuple, list)) or len(item) < 2:
+            raise ValueError(
+                f"labels are missing: {called} is a {type(item).__name__}; allowed are pairs of an image and a label"
+            )
+        if not isinstance(item[0], Image.Image) and not _is_pixels(array := np.asarray(item[0])):
+            raise ValueError(
+                f"{called} is {array.dtype} of shape {array.shape}; allowed are PIL images, or uint8 arrays of one or "
+                "three colours: make the data set without a transform, each model has its own"
+            )
+        try:
+            image = _as_image(item[0])
+        except (OSError, ValueError) as error:
+            return None, "", str(error)
     return item[1], hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(), ""
 
 
 def _is_pixels(array: np.ndarray) -> bool:
-    return array.dtype == np.uint8 and array.ndim == 3 and 3 in (array.shape[0], array.shape[2])
+    colours = {1} if array.ndim == 2 else {array.shape[0], array.shape[2]} if array.ndim == 3 else set()
+    return array.dtype == np.uint8 and bool(colours & {1, 3})
 
 
 def _as_image(item: Any) -> Image.Image:
     if not isinstance(item, Image.Image):
-        array = np.asarray(item)
-        item = Image.fromarray(array if array.shape[2] == 3 else array.transpose(1, 2, 0))
+        array = np.atleast_3d(np.asarray(item))
+        array = array if array.shape[2] in (1, 3) else array.transpose(1, 2, 0)  # (height, width, colours)
+        item = Image.fromarray(array if array.shape[2] == 3 else array[..., 0])
     decode.check_size(*item.size)
     return decode.rgb(item)
 

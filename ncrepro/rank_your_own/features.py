@@ -17,7 +17,7 @@ import numpy as np
 from ..extraction import folders
 from ..metrics import ClassStatistics
 from ..metrics._arrays import check_features
-from .labels import check, encode, subset
+from .labels import check, encode, listed, subset
 
 BOMB = 100, 1 << 30  # an archive that unpacks to so many times its size, and to so many bytes, is none of features
 
@@ -61,14 +61,17 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
         model: an array (n, d) with ``labels`` given beside, a pair (features, labels), a path, a `ClassStatistics`, or
         a list of those that are shards of one data set.
     labels : array of n labels, optional
+        Of features that hold none; those of features that hold some must be the same.
     max_per_class, seed
         As for `ncrepro.rank`.
 
     Raises
     ------
     ValueError
-        If a file is missing or torn, labels are missing, or the models have not seen the same samples.
+        If a file is missing or torn, labels are missing or not those that are given, or the models have not seen the
+        same samples.
     """
+    labels = None if labels is None else listed(labels)
     found = [model for name, value in _entries(data) for model in _features_of(name, value, labels)]
     if not found:
         raise ValueError("there are no features; give a dict of a model's name and its features, or .npz files")
@@ -78,8 +81,14 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
             f"{names.count(twice[0])} models are called {twice[0]!r}: give each a name of its own, as in {{'first': "
             f"..., 'second': ...}}"
         )
+    given = None if labels is None else encode(labels, len(labels), "samples")
     for model in found:
         check(model.labels, model.classes, model.name)
+        if given and not _are_labels_of(model, *given):
+            raise ValueError(
+                f"labels=... are given, but {model.name} carries labels of its own, which are others: leave one of the "
+                "two out"
+            )
         same = np.array_equal(model.labels, found[0].labels)
         if model.statistics is None and found[0].statistics is None and not same:
             raise ValueError(
@@ -93,6 +102,13 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
     kept = subset(found[0].labels, max_per_class, seed)
     return [replace(m, features=m.features[kept], labels=m.labels[kept],
                     source_probs=None if m.source_probs is None else m.source_probs[kept]) for m in found]  # fmt: skip
+
+
+def _are_labels_of(model: Features, codes: np.ndarray, classes: tuple[str, ...]) -> bool:
+    given, own = np.array(classes)[codes], np.array(model.classes)[model.labels]
+    if model.statistics is not None:  # which keep no order
+        given, own = np.sort(given), np.sort(own)
+    return np.array_equal(given, own)
 
 
 def _entries(data: Any) -> list[tuple[str, Any]]:

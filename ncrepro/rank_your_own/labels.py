@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 TRAIN = {"train", "training", "trn", "trainval"}
+MISSING = {"nan", "none", "null", "na", "<na>", "n/a", "#n/a", "nat"}  # what libraries and programs write for no label
 HELD_OUT = {
     "test",
     "testing",
@@ -26,7 +27,12 @@ HELD_OUT = {
     "heldout",
     "unlabeled",
     "unlabelled",
+    "pred",
+    "predict",
+    "prediction",
+    "predictions",
 }
+NUMBERED = re.compile("(?<![a-z])((held|hold)[ _-]?out|(fold|cv|split)[ _-]?[0-9]+)")  # held out as well
 FILLING = {
     "set",
     "split",
@@ -37,8 +43,6 @@ FILLING = {
     "imgs",
     "img",
     "photos",
-    "held",
-    "out",
     "final",
     "public",
     "private",
@@ -64,7 +68,7 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
     """
     if labels is None:
         raise ValueError(f"labels are missing: give labels=..., one per sample of the {n} {what}")
-    values = [_plain(x) for x in _listed(labels)]
+    values = [_plain(x) for x in listed(labels)]
     if len(values) != n:
         raise ValueError(f"{n} {what} but {len(values)} labels; give exactly one label per sample")
     if missing := [i for i, x in enumerate(values) if is_missing(x)]:
@@ -93,7 +97,8 @@ def is_missing(x: Any) -> bool:
     )
 
 
-def _listed(labels: Any) -> list:
+def listed(labels: Any) -> list:
+    """Labels as a list, whatever holds them: an iterator can be gone through once only."""
     if isinstance(labels, pd.DataFrame):
         labels = labels.to_numpy()
     try:
@@ -107,16 +112,14 @@ def _listed(labels: Any) -> list:
 
 
 def _plain(x: Any) -> Any:
-    """NumPy's and torch's scalars as Python's, and an array of one label as that label."""
+    """NumPy's and torch's scalars as Python's, bytes as a string, and an array of one label as that label."""
     x = x.tolist() if hasattr(x, "tolist") else x
-    while isinstance(x, (list, tuple)) and len(x) == 1:
-        x = x[0]
-    return x
+    if isinstance(x, (list, tuple)) and len(x) == 1:
+        return _plain(x[0])
+    return x.decode(errors="replace") if isinstance(x, bytes) else x
 
 
 def _checked(x: Any, i: int) -> int | str:
-    if isinstance(x, bytes):
-        return x.decode(errors="replace")
     if isinstance(x, (str, bool)):
         return x
     if isinstance(x, (int, float)):
@@ -151,7 +154,7 @@ def check(codes: np.ndarray, classes: Sequence[str], name: str) -> None:
             "classes: give samples "
             "of at least two"
         )
-    if all(split_of(k) for k in classes):
+    if set(splits(classes).values()) <= {"train", "held out"}:
         raise ValueError(
             f"the classes of {name} are called {', '.join(classes)}, which are splits of a data set; give one of them, "
             "with what is to be told apart as its classes"
@@ -163,13 +166,33 @@ def check(codes: np.ndarray, classes: Sequence[str], name: str) -> None:
         )
 
 
-def split_of(name: str) -> str:
-    """``"train"`` or ``"held out"`` if a folder or class of this name is a split of a data set, else ``""``."""
-    words = re.findall("[a-z]+", re.sub(r"(set|data|images)\b", " ", name.lower().replace("held_out", "heldout")))
-    words = {word for word in words if word not in FILLING and len(word) > 1}
-    if not words or words - TRAIN - HELD_OUT:
-        return ""
-    return "train" if words & TRAIN else "held out"
+def splits(names: Sequence[str]) -> dict[str, str]:
+    """What folders or classes that lie side by side are called like: ``"train"`` or ``"held out"``, which are splits of
+    a data set, ``"perhaps"`` one (there are other words in the name), or ``""``.
+
+    What all those that may be splits are called alike (``flowers_train``, ``flowers_valid``) is no other word.
+    """
+    words = {name: _words(name) for name in names}
+    candidates = [found for found in words.values() if found & (TRAIN | HELD_OUT)]
+    shared = set.intersection(*candidates) - TRAIN - HELD_OUT if len(candidates) > 1 else set()
+    kinds = {}
+    for name, found in words.items():
+        kind = "train" if found & TRAIN else "held out" if found & HELD_OUT else ""
+        kinds[name] = "perhaps" if kind and found - shared - TRAIN - HELD_OUT else kind
+    return kinds
+
+
+def _words(name: str) -> set[str]:
+    """The words in a name, but for those that any folder may have in its own."""
+    name = re.sub("(?i)(set|data|images)(?![a-z])", " ", name)
+    name = re.sub("(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)  # between words in CamelCase
+    words = re.findall("[a-z]+", NUMBERED.sub(" heldout ", name.lower()))
+    return {word for word in words if len(word) > 1} - FILLING
+
+
+def like_missing(classes: Sequence[str]) -> list[str]:
+    """Classes that are called like a label that is missing, once it is written as a string."""
+    return [name for name in classes if name.strip().casefold() in MISSING]
 
 
 def alike(classes: Sequence[str]) -> list[tuple[str, ...]]:

@@ -28,7 +28,7 @@ from ..store.artifacts import Arrays
 from ..store.schema import unknown
 from .data import ON_ERROR, Target, open_target
 from .features import Features, are_features, open_features
-from .labels import alike
+from .labels import alike, like_missing
 from .models import Candidate, resolve
 
 RESAMPLED = 4000  # samples in a resample, at most: more would take longer and tell the same
@@ -597,6 +597,8 @@ def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str
     said = [
         f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in alike(classes)
     ]
+    if missing := like_missing(classes):
+        said.append(f"class {missing[0]!r} is called like a label that is missing: is it a class?")
     if hidden := [name for name in classes if folders.hidden(name)]:
         said.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
     if target and target.skipped:
