@@ -243,6 +243,10 @@ def test_class_means_that_coincide_are_refused_by_face():
     (lambda x, y: collapse.nc4(x, y, y[1:]), r"predictions have shape \(159,\).*\(160,\)"),
     (lambda x, y: ClassStatistics.of(x, y).update(x[:, 1:], y), "this batch has 9 features, the ones before it 10"),
     (lambda x, y: ClassStatistics.of(x, y).update(x, y.astype(str)), "use all integers or all strings"),
+    (lambda x, y: ClassStatistics().update(x, y, 0.5), r"weights are 0.5; they must be 160 integers of at least 1"),
+    (lambda x, y: ClassStatistics.of(x, y, np.full(160, 0.5)), "weights are .*; they must be 160 integers of at least"),
+    (lambda x, y: ClassStatistics.of(x, y, y), "weights are .*; they must be 160 integers of at least 1"),
+    (lambda x, y: ClassStatistics.of(x, y, np.ones(159, int)), "weights are .*; they must be 160 integers"),
     (lambda x, y: ClassStatistics.of(x, y).merge(ClassStatistics.of(x[:, 1:], y)), "10 and of 9 features"),
 ])  # fmt: skip
 def test_an_argument_out_of_its_range_is_named_with_what_is_allowed(features, labels, call, message):
