@@ -607,6 +607,13 @@ def test_a_score_that_is_no_number_is_refused_and_not_averaged_away(pool, monkey
             ncrepro.rank(pool[0], labels=pool[1], metrics=["transrate", "logme"], n_bootstrap=0, progress=False)
 
 
+def test_a_model_that_cannot_be_scored_is_named(pool):
+    features, y = pool
+    spoilt = features | {"m1": np.where(np.arange(4) == 2, np.nan, features["m1"])}
+    with pytest.raises(ValueError, match="^m1: features contain nan"):
+        ncrepro.rank(spoilt, labels=y, metrics="logme", n_bootstrap=0, progress=False)
+
+
 def test_a_resample_that_is_no_number_takes_one_interval_only(pool, monkeypatch):
     whole, calls = metrics.logme, []
     monkeypatch.setattr(

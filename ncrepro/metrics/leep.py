@@ -47,7 +47,7 @@ def leep(source_probs: Array, labels: Array) -> float:
     >>> round(leep(source_probs, ["cat", "cat", "dog", "dog"]), 3)
     -0.343
     """
-    source_probs = check_features(source_probs)
+    source_probs = check_features(source_probs, "source_probs")
     classes, codes = check_labels(labels, len(source_probs))
     _check_two(classes)
     n = len(codes)
@@ -176,7 +176,7 @@ def nleep(
 
 def source_labels(source_probs: Array) -> np.ndarray:
     """The most probable source class of each sample, (n,)."""
-    probs = check_features(source_probs)
+    probs = check_features(source_probs, "source_probs")
     for part in slices(len(probs), 8 * probs.shape[1]):
         _check_probabilities(rows(probs, part, "float64"), part.start)
     return host(namespace(probs).argmax(probs, axis=1)).astype(int)
