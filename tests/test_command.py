@@ -24,6 +24,7 @@ def files(tmp_path, monkeypatch):
         H = rng.standard_normal((60, 8)) + 2 * i * rng.standard_normal((3, 8))[y]
         np.savez(f"model{i}.npz", features=H, labels=y)
         np.savez(f"bare{i}.npz", features=H)
+    np.savez("spoilt.npz", features=np.where(np.arange(8) == 3, np.nan, H), labels=y)
     (tmp_path / "labels.csv").write_text("kind\n" + "".join(f"{'abc'[k]}\n" for k in y))
     return [f"model{i}.npz" for i in range(4)]
 
@@ -134,12 +135,20 @@ def test_scores_need_one_model_only_and_take_labels_from_a_table(files, capsys):
         (["score", "bare0.npz"], 2, "labels are missing"),
         (["score", "bare0.npz", "--labels", "labels.csv"], 2, "choose one of kind"),
         (["score", "model0.npz", "--metrics", "leep"], 2, "leep needs source_probs"),
+        (["score", "spoilt.npz", "--metrics", "logme"], 2, "spoilt: features contain nan"),
+        (["rank", "model0.npz", "model1.npz", "--csv", "."], 2, "--csv is ., which is a folder; name a file"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_its_kind_the_exit_status(arguments, status, said, files, capsys):
     assert cli.main(arguments) == status
     shown = capsys.readouterr()
     assert said in shown.err and shown.err.startswith("error: ") and shown.err.count("\n") == 1
+
+
+def test_a_score_that_is_no_number_is_not_printed(files, monkeypatch, capsys):
+    monkeypatch.setattr(ncrepro.metrics, "logme", lambda *_: float("nan"))
+    assert cli.main(["score", *files, "--metrics", "h_score", "logme"]) == 2
+    assert "logme of model0 is nan: it cannot be computed from these features" in capsys.readouterr().err
 
 
 def test_resamples_may_be_none(files, capsys):

@@ -147,6 +147,32 @@ def test_features_of_an_extreme_scale_score_as_their_formula_says(shape, dtype, 
         assert scores[name] == pytest.approx(unscaled[name], rel=1e-5)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e12, 1e15, 1e18])
+def test_third_moments_of_large_features_do_not_overflow_unseen(dtype, scale):
+    rng, y = np.random.default_rng(0), np.arange(3000) % 4
+    H = rng.standard_normal((4, 10))[y] + rng.standard_normal((3000, 10))
+    H[1500:] += 3  # so that the mean is not where the pass put it, and the third moments count
+    expected = metrics.regularized_h_score(H, y)
+    assert metrics.regularized_h_score((scale * H).astype(dtype), y) == pytest.approx(expected, rel=1e-6)
+    if dtype == np.float32:
+        with pytest.raises(ValueError, match="too large.*or pass them as float64"):
+            ClassStatistics().update((scale * H).astype(dtype), y)
+
+
+@pytest.mark.parametrize("dtype, scale", [
+    (np.float64, 1e-30), (np.float64, 1e-8), (np.float64, 1e-3), (np.float64, 1e8), (np.float64, 1e30),
+    (np.float32, 1e-8), (np.float32, 1e8),
+])  # fmt: skip
+def test_nleep_does_not_see_the_scale_of_the_features(dtype, scale):
+    rng, y = np.random.default_rng(0), np.arange(160) % 4
+    H = rng.standard_normal((4, 12))[y] + rng.standard_normal((160, 12))
+    expected = metrics.nleep(H, y)
+    assert -1 < expected < -0.01
+    assert metrics.nleep((scale * H).astype(dtype), y) == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(90, 7), (60, 80)])
 def test_features_too_small_for_their_fourth_powers_are_said_to_be_so(shape):
     H = 1e-120 * np.random.default_rng(0).standard_normal(shape)

@@ -208,6 +208,20 @@ def test_printed_ncti_is_the_printed_equations():
     assert terms.log_vc == pytest.approx(sum(np.linalg.norm(z[labels == k], ord="nuc") for k in range(3)), rel=1e-6)
 
 
+def test_logme_of_a_class_without_activations_is_the_limit_of_small_ones():
+    features, labels = blobs()
+    noise = np.random.default_rng(1).standard_normal(features.shape)
+    dead = (labels == 0)[:, None]
+    for dtype, rel in ((np.float64, 1e-9), (np.float32, 1e-6)):
+        found = metrics.logme(np.where(dead, 0, features).astype(dtype), labels)
+        assert found == pytest.approx(metrics.logme(np.where(dead, 1e-8 * noise, features), labels), rel=rel)
+
+
+def test_logme_of_classes_whose_means_are_zero_is_the_evidence_of_noise_alone():
+    features, labels = np.array([[1, 1], [-1, -1], [1, -1], [-1, 1]] * 3), np.array([0, 0, 1, 1] * 3)
+    assert metrics.logme(features, labels) == pytest.approx((math.log(2 / (2 * math.pi)) - 1) / 2)
+
+
 @pytest.mark.parametrize("n, d", [(60, 150), (300, 20)])
 def test_logme_is_the_evidence_of_its_own_alpha_and_beta_computed_with_all_eigenvalues(n, d):
     rng = np.random.default_rng(0)

@@ -77,6 +77,13 @@ def test_data_frames_and_lists_are_taken(features, labels, probs):
     assert scores(features.tolist(), labels.tolist(), probs.tolist()) == pytest.approx(expected, rel=1e-9)
 
 
+def test_a_data_frame_may_have_columns_called_like_attributes_of_an_array(features, labels, probs):
+    expected, names = scores(features, labels, probs), ["dtype", "shape", "layout", "ndim", "T", "data"]
+    frame = pd.DataFrame(features).rename(columns=dict(enumerate(names)))
+    found = scores(frame, pd.DataFrame({"dtype": labels})["dtype"], pd.DataFrame(probs, columns=names))
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("dtype, rel", [(torch.float64, 1e-9), (torch.float32, 1e-5), (torch.float16, 1e-5)])
 def test_torch_tensors_score_like_numpy_arrays(features, labels, probs, dtype, rel):
     tensor = torch.tensor(features, dtype=dtype)
@@ -243,6 +250,10 @@ def test_class_means_that_coincide_are_refused_by_face():
     (lambda x, y: collapse.nc4(x, y, y[1:]), r"predictions have shape \(159,\).*\(160,\)"),
     (lambda x, y: ClassStatistics.of(x, y).update(x[:, 1:], y), "this batch has 9 features, the ones before it 10"),
     (lambda x, y: ClassStatistics.of(x, y).update(x, y.astype(str)), "use all integers or all strings"),
+    (lambda x, y: ClassStatistics().update(x, y, 0.5), r"weights are 0.5; they must be 160 integers of at least 1"),
+    (lambda x, y: ClassStatistics.of(x, y, np.full(160, 0.5)), "weights are .*; they must be 160 integers of at least"),
+    (lambda x, y: ClassStatistics.of(x, y, y), "weights are .*; they must be 160 integers of at least 1"),
+    (lambda x, y: ClassStatistics.of(x, y, np.ones(159, int)), "weights are .*; they must be 160 integers"),
     (lambda x, y: ClassStatistics.of(x, y).merge(ClassStatistics.of(x[:, 1:], y)), "10 and of 9 features"),
 ])  # fmt: skip
 def test_an_argument_out_of_its_range_is_named_with_what_is_allowed(features, labels, call, message):
@@ -255,9 +266,11 @@ def test_an_argument_out_of_its_range_is_named_with_what_is_allowed(features, la
     (lambda p: np.log(p), "row 0 sums to -.*softmax"),
     (lambda p: np.where(np.arange(6) == 0, p + 1.5, p - 0.3), "the smallest is -.*softmax"),
     (lambda p: np.where(np.arange(160)[:, None] == 9, np.nan, p), "row 9 sums to nan"),
-    (lambda p: p[:, 0], r"shape \(160,\)"),
+    (lambda p: p[:, 0], r"source_probs have shape \(160,\)"),
+    (sparse.csr_matrix, r"source_probs are sparse.*use source_probs.toarray\(\)"),
+    (lambda p: p + 1j, "source_probs are of type complex128"),
     (lambda p: p[1:], "159 samples but 160 labels"),
-], ids=["sum", "logits", "negative", "nan", "shape", "length"])  # fmt: skip
+], ids=["sum", "logits", "negative", "nan", "shape", "sparse", "complex", "length"])  # fmt: skip
 def test_source_probabilities_that_are_none_are_refused(labels, probs, spoil, message):
     with pytest.raises(ValueError, match=message):
         metrics.leep(spoil(probs), labels)

@@ -189,8 +189,14 @@ def test_cautions_and_the_sentence_are_shown_unless_asked_not_to(pool, capsys):
         ({"metrics": ["nctl"]}, "unknown metric 'nctl'.*did you mean 'ncti'"),
         ({"metrics": []}, "no metrics; choose some of"),
         ({"on_error": "ignore"}, "unknown on_error 'ignore'"),
+        ({"metrics": None}, "metrics is None; allowed is the name of a metric, or a list"),
+        ({"metrics": ["ncti", 3]}, r"metrics is \['ncti', 3\]; allowed is the name"),
         ({"n_bootstrap": 1}, "n_bootstrap is 1; allowed are 0 and 2 or more"),
+        ({"n_bootstrap": 2.5}, "n_bootstrap is 2.5; allowed are 0 and 2 or more"),
         ({"batch_size": 0}, "batch_size is 0; allowed is 1 or more"),
+        ({"batch_size": 2.5}, "batch_size is 2.5; allowed is 1 or more"),
+        ({"seed": -1}, "seed is -1; allowed is an integer of 0 or more"),
+        ({"seed": None}, "seed is None; allowed is an integer of 0 or more"),
         ({"models": ["resnet50"]}, "the data are features already"),
         ({"metrics": "leep"}, "has no source classifier, which metric 'leep' needs"),
         ({"max_per_class": 1}, "max_per_class is 1; allowed is 2 or more"),
@@ -402,6 +408,21 @@ def resnet(tmp_path):
     """A state dict of torchvision's resnet18 with four classes, in a file."""
     torch.save(networks.build("resnet18", 4).state_dict(), tmp_path / "mine.pth")
     return tmp_path / "mine.pth"
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(3, 2)), "models is a Sequential; allowed are a list of models, a dict"),
+        (3, "models is a int; allowed are a list"),
+        ({"a": (nn.Flatten(), None, 1)}, "model 'a' is a tuple; allowed are"),
+        ({"a": (nn.Flatten(), "x")}, "model 'a': its transform is 'x'; allowed is a function"),
+        ([()], "model 'tuple' is a tuple; allowed are"),
+    ],
+)
+def test_what_is_no_model_is_answered(models, message):
+    with pytest.raises(ValueError, match=message):
+        resolve(models, "images")
 
 
 def test_a_misspelt_model_is_answered_with_near_names(pictures):

@@ -503,20 +503,36 @@ def encoders(transformers):
         "xlnet": transformers.XLNetModel(
             transformers.XLNetConfig(vocab_size=len(WORDS), d_model=16, n_layer=1, n_head=2, d_inner=32)
         ),
+        "fnet": transformers.FNetModel(
+            transformers.FNetConfig(
+                vocab_size=len(WORDS),
+                hidden_size=16,
+                num_hidden_layers=1,
+                intermediate_size=32,
+                max_position_embeddings=64,
+                initializer_range=0.2,
+            )
+        ),
+        "funnel": transformers.FunnelModel(
+            transformers.FunnelConfig(
+                vocab_size=len(WORDS), d_model=16, n_head=2, d_head=8, d_inner=32, block_sizes=[1, 1]
+            )
+        ),
     }
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@pytest.mark.parametrize("name", ["gpt2", "roberta", "opt", "xlnet"])
+@pytest.mark.parametrize("name", ["gpt2", "roberta", "opt", "xlnet", "fnet", "funnel"])
 def test_features_of_a_text_do_not_depend_on_its_batch_and_long_texts_are_cut(tmp_path, name, side):
     network = encoders(pytest.importorskip("transformers"))[name]
     model = text_model(tmp_path, network, pad_token="<pad>", eos_token="<s>", padding_side=side)
     data = texts(3, 30, 8, 20, 900)
     one, five = features(model, data, 1), features(model, data, 5)
     np.testing.assert_allclose(one, five, atol=1e-4)
-    assert model.length == (512 if name == "xlnet" else 64) and model.cut == 1
+    assert model.length == (512 if name in ("xlnet", "funnel") else 64) and model.cut == 1
     features(model, texts(3, model.length), 2)
     assert model.cut == 0
+    assert model.sees_padding == (name in ("fnet", "funnel"))
 
 
 def test_cut_texts_are_said_and_texts_without_a_token_refused(tmp_path):
@@ -538,13 +554,36 @@ def test_cut_texts_are_said_and_texts_without_a_token_refused(tmp_path):
         features(model, Texts("t", "train", ("w2", "w1"), np.array([0, 1]), ("a", "b")), 2)
 
 
+def test_a_token_without_an_embedding_may_pad_but_not_be_read(tmp_path):
+    network = encoders(pytest.importorskip("transformers"))["gpt2"]
+    model, data = text_model(tmp_path / "one", network, pad_token="[PAD]"), texts(3, 30, 8)
+    expected = features(text_model(tmp_path / "other", network, pad_token="<pad>"), data, 3)
+    np.testing.assert_array_equal(features(model, data, 3), expected)
+    model.tokenizer.add_tokens(["w30"])
+    with pytest.raises(
+        ValueError, match="it: its tokenizer gives text 2 token 34, but the network has embeddings of 33"
+    ):
+        features(model, Texts("t", "train", ("w1", "w2", "w1 w30"), np.array([0, 1, 0]), ("a", "b")), 2)
+
+
+def test_a_network_that_does_not_read_texts_alone_is_answered():
+    transformers = pytest.importorskip("transformers")
+    size = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    seen = size | dict(image_size=32, patch_size=16)
+    vit = transformers.ViTModel(transformers.ViTConfig(**seen))
+    clip = transformers.CLIPModel(transformers.CLIPConfig(text_config=size | {"vocab_size": 33}, vision_config=seen))
+    for network in (vit, clip):
+        with pytest.raises(ValueError, match=f"it is a {type(network).__name__}, which does not read texts alone"):
+            TextModel("it", network, None)
+
+
 def test_a_tokenizer_without_a_token_to_pad_with_is_answered(tmp_path):
     transformers, tokenizers = pytest.importorskip("transformers"), pytest.importorskip("tokenizers")
     bare = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}))
     )
     with pytest.raises(ValueError, match="it: its tokenizer has no token to pad with"):
-        TextModel("it", nn.Identity(), bare)
+        TextModel("it", encoders(transformers)["gpt2"], bare)
 
 
 # Scores that are no numbers -------------------------------------------------------------------------------------------
@@ -566,6 +605,13 @@ def test_a_score_that_is_no_number_is_refused_and_not_averaged_away(pool, monkey
         )
         with pytest.raises(ValueError, match=f"transrate of m1 is {value}: .*leave out the metric or the model"):
             ncrepro.rank(pool[0], labels=pool[1], metrics=["transrate", "logme"], n_bootstrap=0, progress=False)
+
+
+def test_a_model_that_cannot_be_scored_is_named(pool):
+    features, y = pool
+    spoilt = features | {"m1": np.where(np.arange(4) == 2, np.nan, features["m1"])}
+    with pytest.raises(ValueError, match="^m1: features contain nan"):
+        ncrepro.rank(spoilt, labels=y, metrics="logme", n_bootstrap=0, progress=False)
 
 
 def test_a_resample_that_is_no_number_takes_one_interval_only(pool, monkeypatch):

@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..metrics import registry
@@ -98,7 +99,7 @@ def score(arguments: argparse.Namespace) -> None:
     Raises
     ------
     ValueError
-        If there are no such files, no labels, or a metric needs what the files do not hold.
+        If there are no such files, no labels, a metric needs what the files do not hold, or a score is no number.
     """
     given = _given(arguments)
     from ..metrics import Samples, scores
@@ -114,10 +115,17 @@ def score(arguments: argparse.Namespace) -> None:
         for metric in given.get("metrics", able):
             if metric not in able:
                 raise ValueError(f"{metric} needs {_needed(metric)}, which the file of {model.name} does not hold")
-        samples = Samples(model.features, model.labels)
         found[model.name] = {}
-        for metric in given.get("metrics", able):
-            value = scores.score(metric, samples, model.labels, model.source_probs)
+        try:
+            samples = Samples(model.features, model.labels)
+            values = {
+                metric: scores.score(metric, samples, model.labels, model.source_probs)
+                for metric in given.get("metrics", able)
+            }
+        except ValueError as error:
+            raise ValueError(f"{model.name}: {error}") from None
+        for metric, value in values.items():
+            scores.check_finite(model.name, [metric], np.atleast_1d(value))
             found[model.name] |= registry.flat(metric, value)
     table = pd.DataFrame(found)  # terms x models
     _put(arguments, lambda: report.show_scores(table, sys.stdout),
@@ -144,6 +152,9 @@ def _given(arguments: argparse.Namespace) -> dict:
     for metric in given.get("metrics", ()):
         if metric not in registry.METRICS:
             raise ValueError(unknown("metric", metric, registry.METRICS))
+    for name in FORMATS:
+        if name in given and Path(given[name]).expanduser().is_dir():
+            raise ValueError(f"--{name} is {given[name]}, which is a folder; name a file, or - for standard output")
     if [given.get(name) for name in FORMATS].count(report.STDOUT) > 1:
         raise ValueError("standard output takes one of --json, --csv and --html; name files for the others")
     return given

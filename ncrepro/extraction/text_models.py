@@ -1,5 +1,6 @@
 """A transformer and its tokenizer as a model whose features can be taken."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from .features import Model
 from .samples import Texts
 
 LONGEST = 512  # tokens of a text that are read, where the tokenizer names no smaller number
+ROUNDING = 1e-2  # share of a feature that it may change by, in whatever precision, when its text is padded
 
 
 class TextModel(Model):
@@ -18,6 +20,8 @@ class TextModel(Model):
 
     def __init__(self, name: str, network: nn.Module, tokenizer: Any):
         super().__init__(name, network)
+        self.words = _words(network, name)
+        self.sees_padding = False  # whether padding changes features, as in FNet, which takes no mask, and Funnel
         self.tokenizer = tokenizer
         tokenizer.padding_side = "right"  # so that a token's position does not depend on the texts beside it
         if tokenizer.pad_token is None:
@@ -49,13 +53,61 @@ class TextModel(Model):
                 raise ValueError(
                     f"{self.name}: text {start + int(empty[0, 0])} holds no token of its vocabulary; leave it out"
                 )
-            yield tokens.to(place)
+            self._check_words(tokens, start)
+            tokens = tokens.to(place)
+            if start == 0:
+                self.sees_padding = self._sees_padding(tokens)
+            yield tokens
+
+    def _check_words(self, tokens: dict, start: int) -> None:
+        """Tokens that the network has no embedding for: one that pads may be any other, since it is masked."""
+        ids = tokens["input_ids"]
+        ids[(ids >= self.words) & (tokens["attention_mask"] == 0)] = 0
+        beyond = (ids >= self.words).nonzero()
+        if len(beyond):
+            row, column = beyond[0].tolist()
+            raise ValueError(
+                f"{self.name}: its tokenizer gives text {start + row} token {int(ids[row, column])}, but the network "
+                f"has embeddings of {self.words} tokens only; save the tokenizer that it was trained with beside it"
+            )
+
+    def _sees_padding(self, tokens: dict) -> bool:
+        """Whether the feature of the first text is another one when the text is padded as far as may be."""
+        n = min(int(tokens["attention_mask"][0].sum()), max(1, self.length // 2))
+        alone = {key: values[:1, :n] for key, values in tokens.items()}
+        padded = {key: nn.functional.pad(values, (0, self.length - n)) for key, values in alone.items()}
+        pad = self.tokenizer.pad_token_id
+        padded["input_ids"][:, n:] = pad if pad < self.words else 0
+        feature, other = self._mean_state(alone), self._mean_state(padded)
+        return bool((other - feature).norm() > ROUNDING * feature.norm())
 
     def __call__(self, batch: dict) -> tuple[Tensor, None]:
         """Features (b, d); a text encoder has no source classes."""
+        if not self.sees_padding:
+            return self._mean_state(batch), None
+        lengths, parts, order = batch["attention_mask"].sum(1), [], []
+        for n in lengths.unique().tolist():  # texts of one length need no padding
+            order.append((lengths == n).nonzero()[:, 0])
+            parts.append(self._mean_state({key: values[order[-1], :n] for key, values in batch.items()}))
+        return torch.cat(parts)[torch.cat(order).argsort()], None
+
+    def _mean_state(self, batch: dict) -> Tensor:
         states = self.network(**batch).last_hidden_state  # (b, tokens, d)
         mask = batch["attention_mask"].unsqueeze(2)  # (b, tokens, 1)
-        return (states * mask).sum(1) / mask.sum(1), None
+        return (states * mask).sum(1) / mask.sum(1)
+
+
+def _words(network: nn.Module, name: str) -> float:
+    """Tokens that a network has embeddings of; infinite where it does not look them up in one table."""
+    try:
+        if "input_ids" not in inspect.signature(network.forward).parameters:
+            raise NotImplementedError
+        table = network.get_input_embeddings()
+    except NotImplementedError:  # of networks that read texts and images, too
+        raise ValueError(
+            f"{name} is a {type(network).__name__}, which does not read texts alone; give a model of texts"
+        ) from None
+    return table.num_embeddings if isinstance(table, nn.Embedding) else float("inf")
 
 
 def _positions(network: nn.Module) -> int:

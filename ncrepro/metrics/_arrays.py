@@ -148,24 +148,26 @@ def release(features: Array) -> None:
         features.madvise(mmap.MADV_DONTNEED)
 
 
-def check_features(features: Array) -> Array:
-    """Features as an array of shape (n, d), or a ``ValueError`` that says what they are instead."""
-    features = _dense(features, "features")
+def check_features(features: Array, what: str = "features") -> Array:
+    """Features as an array of shape (n, d), or a ``ValueError`` that says what they are instead; ``what`` names them
+    there.
+    """
+    features = _dense(features, what)
     if len(features.shape) != 2 or 0 in features.shape:
         raise ValueError(
-            f"features have shape {tuple(features.shape)}; they must be (n_samples, n_features), neither of them 0: "
+            f"{what} have shape {tuple(features.shape)}; they must be (n_samples, n_features), neither of them 0: "
             "flatten or pool each sample to one vector"
         )
     if namespace(features) is np:
         if np.dtype(features.dtype).kind not in "fiub":
             raise ValueError(
-                f"features are of type {features.dtype}; they must be real numbers: convert them with .astype(float)"
+                f"{what} are of type {features.dtype}; they must be real numbers: convert them with .astype(float)"
             )
     elif not (features.is_floating_point() and features.element_size() > 1):
         whole = str(features.dtype).removeprefix("torch.").startswith(("int", "uint", "bool"))
         if not whole:
             raise ValueError(
-                f"features are of type {features.dtype}; they must be real numbers: convert them with .float()"
+                f"{what} are of type {features.dtype}; they must be real numbers: convert them with .float()"
             )
         features = features.byte() if str(features.dtype) == "torch.bool" else features
     return features
@@ -201,7 +203,7 @@ def check_labels(labels: Array, n_samples: int | None = None) -> tuple[np.ndarra
 
 def _dense(values: Array, what: str) -> Array:
     """An array or a tensor without gradients; a ``ValueError`` for what holds its numbers in another way."""
-    if sparse.issparse(values) or str(getattr(values, "layout", "torch.strided")) != "torch.strided":
+    if sparse.issparse(values) or (namespace(values) is not np and str(values.layout) != "torch.strided"):
         dense = "toarray" if sparse.issparse(values) else "to_dense"
         raise ValueError(f"{what} are sparse; they must be a dense array: use {what}.{dense}()")
     if np.ma.isMaskedArray(values):
@@ -213,7 +215,8 @@ def _dense(values: Array, what: str) -> Array:
         return values.data
     if namespace(values) is not np:
         return values.detach()
-    if hasattr(values, "shape") and hasattr(values, "dtype") and not isinstance(values, np.matrix):
+    is_array = hasattr(values, "shape") and isinstance(getattr(values, "dtype", None), np.dtype)
+    if is_array and not isinstance(values, np.matrix):  # a data frame may have columns of these names
         return values
     try:  # lists, data frames
         return np.asarray(values)

@@ -2,12 +2,15 @@ r"""LEEP (Nguyen et al., ICML 2020), NCE (Tran et al., ICCV 2019) and NLEEP (Li 
 classes.
 """
 
+import math
 import warnings
 
 import numpy as np
 
 from ._arrays import Array, check_features, check_labels, host, namespace, rows, slices, sum_by_class
 from .samples import samples
+
+MODERATE = 2.0**-10, 2.0**30  # variances beside which the 1e-6 that scikit-learn adds to each is neither much nor lost
 
 
 def leep(source_probs: Array, labels: Array) -> float:
@@ -44,7 +47,7 @@ def leep(source_probs: Array, labels: Array) -> float:
     >>> round(leep(source_probs, ["cat", "cat", "dog", "dog"]), 3)
     -0.343
     """
-    source_probs = check_features(source_probs)
+    source_probs = check_features(source_probs, "source_probs")
     classes, codes = check_labels(labels, len(source_probs))
     _check_two(classes)
     n = len(codes)
@@ -141,7 +144,8 @@ def nleep(
     Notes
     -----
     Source: https://arxiv.org/abs/2011.11200. The mixture is scikit-learn's, runs on the CPU and may stop before it has
-    converged.
+    converged. It adds 1e-6 to every variance, whatever the features' scale; where the largest variance of a principal
+    component is not in [2⁻¹⁰, 2³⁰], the features are multiplied by a power of two that brings it into [1, 4).
 
     Examples
     --------
@@ -160,6 +164,9 @@ def nleep(
     projected, codes = (
         array if data.weights is None else np.repeat(array, data.weights, axis=0) for array in (projected, data.codes)
     )
+    largest = variances[0] / data.n_samples
+    if not MODERATE[0] <= largest <= MODERATE[1]:
+        projected = np.ldexp(projected.astype(float), -math.floor(math.log2(largest) / 2))
     mixture = GaussianMixture(min(components_per_class * data.n_classes, len(projected)), random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -169,7 +176,7 @@ def nleep(
 
 def source_labels(source_probs: Array) -> np.ndarray:
     """The most probable source class of each sample, (n,)."""
-    probs = check_features(source_probs)
+    probs = check_features(source_probs, "source_probs")
     for part in slices(len(probs), 8 * probs.shape[1]):
         _check_probabilities(rows(probs, part, "float64"), part.start)
     return host(namespace(probs).argmax(probs, axis=1)).astype(int)

@@ -65,7 +65,9 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     :math:`F^\top F` and :math:`F^\top y` are needed: m = (FᵀF + tI)⁻¹Fᵀy with t = α/β, and ‖Fm - y‖² = ‖y⊥‖² + t²
     mᵀ(FᵀF)†m with y⊥ the part of y that no linear map of the features reaches. For class k and m₀ = (FᵀF)†Fᵀy, ‖y⊥‖² =
     m₀ᵀWm₀ + Σ_c n_c (h̄_cᵀm₀ - [c = k])² with W the within-class scatter and h̄_c the class means: a sum of squares, so
-    that nearly collapsed features lose no digits.
+    that nearly collapsed features lose no digits. A class of which the features sum to zero, as where no unit fires for
+    it, has m = 0; its evidence is then the limit for α → ∞ and β = n/n_k: :math:`\mathcal L = \tfrac n2
+    (\log\tfrac n{2\pi n_k} - 1)`.
 
     Examples
     --------
@@ -94,9 +96,12 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     # t = α/β of each class, (K,); the release starts at 1, which is far off for features of another order of magnitude
     ratio = np.ones(len(counts)).clip(1e-12 * largest, largest)
     alpha, beta, residual, length = np.ones((4, len(counts)))
-    moving = np.arange(len(counts))  # a class that has converged stays where it is
+    reached = class_sums.any(axis=0)  # a class of which no linear map of the features says anything has α = ∞
+    moving = np.flatnonzero(reached)  # a class that has converged stays where it is
     limit = iterations or (RELEASED_ITERATIONS if rank < d else MOST_ITERATIONS)
     for _ in range(limit):
+        if not len(moving):
+            break
         t = ratio[moving]
         m, correction, growth = _solve(scatter, mean, t, class_sums[:, moving])
         length[moving] = (m**2).sum(axis=0)
@@ -106,16 +111,14 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
         beta[moving] = (n - gamma).clip(EPSILON) / residual[moving].clip(EPSILON**2)
         ratio[moving] = (alpha[moving] / beta[moving]).clip(*bounds)
         moving = moving[abs(ratio[moving] - t) >= TOLERANCE * t]
-        if not len(moving):
-            break
-    else:
-        if limit == MOST_ITERATIONS:
-            warnings.warn(
-                f"logme has not converged after {limit} iterations; its value is not the maximum yet", stacklevel=2
-            )
+    if len(moving) and limit == MOST_ITERATIONS:
+        warnings.warn(
+            f"logme has not converged after {limit} iterations; its value is not the maximum yet", stacklevel=2
+        )
     growth = _solve(scatter, mean, ratio, class_sums)[2]
     log_det = np.log(alpha + beta * sigma).sum(axis=0) + np.log(growth) + (d - len(sigma)) * np.log(alpha)  # of A
     evidence = n * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - log_det - beta * residual - alpha * length
+    evidence = np.where(reached, evidence, n * np.log(n / (2 * np.pi * counts)) - n)
     return float(evidence.mean() / (2 * n))
 
 

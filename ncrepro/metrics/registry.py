@@ -3,6 +3,7 @@
 A metric is added by a function in this package, exported under its name, and a record in `METRICS`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 FEATURES, SOURCE_PROBS, SOURCE_LABELS = "features", "source_probs", "source_labels"
@@ -159,6 +160,11 @@ def several_terms() -> dict[str, Metric]:
 def term_names(metric: str) -> tuple[str, ...]:
     """What the terms of a metric are called; none for a metric that is a single number."""
     return tuple(term.name for term in (METRICS | VARIANTS)[metric].terms)
+
+
+def columns(metrics: Iterable[str]) -> list[tuple[str, str]]:
+    """Every term with its metric; a metric that is a single number is its own term."""
+    return [(metric, term) for metric in metrics for term in term_names(metric) or (metric,)]
 
 
 def sign(term: str) -> float:

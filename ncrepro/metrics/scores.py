@@ -1,8 +1,12 @@
 """Every score of one model on one target, from shared statistics."""
 
+from collections.abc import Iterable
+
+import numpy as np
+
 from ._arrays import Array
 from .leep import source_labels
-from .registry import METRICS, SOURCE_LABELS, SOURCE_PROBS, SOURCE_SAMPLES, flat
+from .registry import METRICS, SOURCE_LABELS, SOURCE_PROBS, SOURCE_SAMPLES, columns, flat
 from .samples import Samples, samples
 from .statistics import ClassStatistics
 
@@ -80,3 +84,14 @@ def score(
     elif known.needs == SOURCE_LABELS:
         features = source_labels(source_probs)
     return getattr(metrics, metric)(features, labels)
+
+
+def check_finite(model: str, metrics: Iterable[str], terms: np.ndarray) -> None:
+    """A ``ValueError`` for a term of these metrics, all terms in a row, that is no number: the first of them."""
+    for (metric, term), value in zip(columns(metrics), terms, strict=True):
+        if not np.isfinite(value):
+            said = metric if term == metric else f"{metric}'s {term}"
+            raise ValueError(
+                f"{said} of {model} is {value}: it cannot be computed from these features; leave out the metric or "
+                "the model"
+            )

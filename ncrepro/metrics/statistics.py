@@ -34,6 +34,16 @@ class NotInRange(ValueError):
     """Features that are not finite, or whose squares are not, or vanish, in the precision at hand."""
 
 
+def _checked_weights(weights: np.ndarray | None, n_samples: int) -> np.ndarray | None:
+    found = None if weights is None else np.asarray(weights)
+    if found is not None and not (found.shape == (n_samples,) and found.dtype.kind in "iu" and found.min() >= 1):
+        said = found if found.ndim == 0 else f"of type {found.dtype} and shape {found.shape}"
+        raise ValueError(
+            f"weights are {said}; they must be {n_samples} integers of at least 1, how often each sample counts"
+        )
+    return found
+
+
 class ClassStatistics:
     r"""Class counts, class sums and the Gram matrix of features that arrive in batches, on one machine or on several.
 
@@ -125,6 +135,7 @@ class ClassStatistics:
         """
         features = check_features(features)
         classes, codes = check_labels(labels, len(features))
+        weights = _checked_weights(weights, len(features))
         batch = ClassStatistics(self.dtype or working_dtype(features))
         with np.errstate(all="ignore"):  # what is not finite is reported below, in words
             if len(self.classes):
@@ -142,7 +153,7 @@ class ClassStatistics:
                 counted = squares if weight is None else squares * like(weight, block)
                 batch.cubes += host(counted @ block)
                 batch.fourths += float(host(squares).astype(np.float64) @ host(counted).astype(np.float64))
-        if not np.isfinite(batch.fourths):
+        if not (np.isfinite(batch.fourths) and np.isfinite(batch.cubes).all()):
             raise NotInRange(what_is_not_finite(features))
         if len(self.classes):
             self._absorb(batch)

@@ -8,7 +8,7 @@ no weights or another network's) before any sample is looked at.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,6 +110,11 @@ def _named(given: Any) -> dict[str, Any]:
         given = given.split()
     if isinstance(given, Mapping):
         given = [(str(name), what) for name, what in given.items()]
+    elif isinstance(given, nn.Module) or not isinstance(given, Iterable | None):  # a Sequential is a list of its layers
+        raise ValueError(
+            f"models is a {type(given).__name__}; allowed are a list of models, a dict of name -> model, and names "
+            "separated by blanks"
+        )
     else:
         given = [(_name_of(what), what) for what in given or []]
     named: dict[str, Any] = {}
@@ -132,7 +137,7 @@ def _name_of(what: Any) -> str:
             if is_file or Path(name).suffix not in weights.SUFFIXES
             else re.sub(r"-[0-9a-f]{16}$", "", Path(name).stem)
         )
-    network = what[0] if isinstance(what, tuple) else what
+    network = what[0] if isinstance(what, tuple) and what else what
     return str(getattr(network, "name", type(network).__name__))
 
 
@@ -142,7 +147,11 @@ def _name_of(what: Any) -> str:
 def _image_model(name: str, what: Any) -> Callable[[], Candidate]:
     if isinstance(what, nn.Module):
         what = (what, None)
-    if isinstance(what, tuple) and isinstance(what[0], nn.Module):
+    if isinstance(what, tuple) and len(what) == 2 and isinstance(what[0], nn.Module):
+        if not (what[1] is None or callable(what[1])):
+            raise ValueError(
+                f"model {name!r}: its transform is {what[1]!r}; allowed is a function of an image, or None"
+            )
         return partial(_of_network, name, *what)
     if not isinstance(what, (str, Path)):
         raise ValueError(

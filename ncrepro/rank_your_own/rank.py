@@ -5,6 +5,7 @@ wherever ``joblib.parallel_config`` says, or on the cluster of ``NCREPRO_CLUSTER
 it is there, so an interrupted ranking goes on where it stopped.
 """
 
+import numbers
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,7 @@ from .. import ranking
 from ..extraction import devices, folders
 from ..extraction.features import extract
 from ..metrics import ClassStatistics, Samples, registry
-from ..metrics.scores import score
+from ..metrics.scores import check_finite, score
 from ..store import artifacts, cluster, fingerprint, memory, paths
 from ..store import progress as bars
 from ..store.artifacts import Arrays
@@ -153,7 +154,7 @@ def rank(
     --------
     >>> table = ncrepro.rank("path/to/folder", models=["resnet50", "mobilenet_v3_large"])
     """
-    names = _checked(metrics, on_error, n_bootstrap, batch_size)
+    names = _checked(metrics, on_error, n_bootstrap, batch_size, seed)
     folder = paths.cache("rank") if cache is True else Path(cache).expanduser() if cache else None
     settings = Settings(names, n_bootstrap, seed, batch_size, device, folder)
     if are_features(data):
@@ -200,8 +201,13 @@ class Settings:
     folder: Path | None
 
 
-def _checked(metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batch_size: int | None) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys([metrics] if isinstance(metrics, str) else metrics))
+def _checked(
+    metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batch_size: int | None, seed: int
+) -> tuple[str, ...]:
+    listed = [metrics] if isinstance(metrics, str) else list(metrics) if isinstance(metrics, Iterable) else [metrics]
+    if not all(isinstance(name, str) for name in listed):
+        raise ValueError(f"metrics is {metrics!r}; allowed is the name of a metric, or a list of names")
+    names = tuple(dict.fromkeys(listed))
     offered = [name for name, metric in registry.METRICS.items() if metric.needs != registry.SOURCE_SAMPLES]
     for name in names:
         if name in registry.METRICS and name not in offered:
@@ -215,10 +221,12 @@ def _checked(metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batc
         raise ValueError(f"no metrics; choose some of {', '.join(offered)}")
     if on_error not in ON_ERROR:
         raise ValueError(unknown("on_error", on_error, ON_ERROR))
-    if n_bootstrap != 0 and n_bootstrap < 2:
-        raise ValueError(f"n_bootstrap is {n_bootstrap}; allowed are 0 and 2 or more")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; allowed is 1 or more, or None")
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(f"seed is {seed!r}; allowed is an integer of 0 or more")
+    if not isinstance(n_bootstrap, numbers.Integral) or (n_bootstrap != 0 and n_bootstrap < 2):
+        raise ValueError(f"n_bootstrap is {n_bootstrap!r}; allowed are 0 and 2 or more, an integer")
+    if batch_size is not None and not (isinstance(batch_size, numbers.Integral) and batch_size >= 1):
+        raise ValueError(f"batch_size is {batch_size!r}; allowed is 1 or more, an integer, or None")
     return names
 
 
@@ -309,24 +317,11 @@ def _work(
         raise ValueError(
             f"{model.name} has no source classifier, which metric {of_source[0]!r} needs; leave out one of the two"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no more samples than features: said in the table
-        if H is None:
-            statistics = model.statistics
-            shape = statistics.n_samples, statistics.n_features
-            terms = _terms(settings.metrics, statistics, None, None)
-            resampled = np.empty((0, len(terms)))
-        else:
-            shape = H.shape
-            samples = Samples(H, y)
-            terms = _terms(settings.metrics, samples, y, probs)
-            title = f"{model.name}: resamples"
-            draws = bars.through(_resamples(y, settings), title, settings.n_bootstrap, passing=True, shown=show)
-            resampled = [
-                _terms(settings.metrics, samples.resampled(d), y[d], None if probs is None else probs[d]) for d in draws
-            ]
-            resampled = np.array(resampled).reshape(-1, len(terms))  # (n_bootstrap, terms)
-    _check_terms(model.name, settings.metrics, terms)
+    try:
+        shape, terms, resampled = _scored(settings, model, H, y, probs, show)
+    except ValueError as error:
+        raise ValueError(f"{model.name}: {error}") from None
+    check_finite(model.name, settings.metrics, terms)  # or it would drop out of the total, a mean of the others
     return i, {
         "terms": terms,
         "resampled": resampled,
@@ -338,20 +333,29 @@ def _work(
     }
 
 
-def _check_terms(model: str, metrics: Sequence[str], terms: np.ndarray) -> None:
-    """A score that is no number may not drop out of the total, which would then be the mean of the others."""
-    for (metric, term), value in zip(_columns(metrics), terms, strict=True):
-        if not np.isfinite(value):
-            said = metric if term == metric else f"{metric}'s {term}"
-            raise ValueError(
-                f"{said} of {model} is {value}: it cannot be computed from these features; leave out the metric or "
-                "the model"
-            )
-
-
-def _columns(metrics: Sequence[str]) -> list[tuple[str, str]]:
-    """Every term with its metric."""
-    return [(metric, term) for metric in metrics for term in registry.term_names(metric) or (metric,)]
+def _scored(
+    settings: Settings,
+    model: Candidate | Features,
+    H: np.ndarray | None,
+    y: np.ndarray,
+    probs: np.ndarray | None,
+    show: bool,
+) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
+    """``(n, d)``, the terms of one model, (terms,), and those of its resamples, (n_bootstrap, terms)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no more samples than features: said in the table
+        if H is None:
+            statistics = model.statistics
+            terms = _terms(settings.metrics, statistics, None, None)
+            return (statistics.n_samples, statistics.n_features), terms, np.empty((0, len(terms)))
+        samples = Samples(H, y)
+        terms = _terms(settings.metrics, samples, y, probs)
+        title = f"{model.name}: resamples"
+        draws = bars.through(_resamples(y, settings), title, settings.n_bootstrap, passing=True, shown=show)
+        resampled = [
+            _terms(settings.metrics, samples.resampled(d), y[d], None if probs is None else probs[d]) for d in draws
+        ]
+        return H.shape, terms, np.array(resampled).reshape(-1, len(terms))
 
 
 def _features(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
@@ -411,7 +415,7 @@ def _table(
     made: list[Arrays], pool: list, metrics: tuple[str, ...], counts: np.ndarray, target: Target | None
 ) -> pd.DataFrame:
     names = [model.name for model in pool]
-    columns = _columns(metrics)
+    columns = registry.columns(metrics)
     terms = pd.DataFrame([arrays["terms"] for arrays in made], index=names, columns=pd.MultiIndex.from_tuples(columns))
     scores, slopes, varies = _scores(terms)
     ordered = [metric for metric in metrics if slopes[metric].any()]
