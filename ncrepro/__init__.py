@@ -2,11 +2,19 @@
 experiments.
 """
 
+import os
+import sys
+
 from .store import arithmetic, trace
 
 __version__ = "0.1.0"
 
-arithmetic.pin()  # before NumPy, SciPy or torch are loaded
+try:
+    arithmetic.pin()  # before NumPy, SciPy or torch are loaded
+except ValueError as error:
+    if sys.argv and os.path.basename(sys.argv[0]) in ("-m", "ncrepro"):  # a command says it in one line
+        sys.exit(f"error: {error}")
+    raise
 trace.start()  # before any data is read
 
 

@@ -50,13 +50,7 @@ _loaded_before: list[str] = []  # libraries that came before the pins
 
 def pin() -> None:
     """Set the environment of this process and its children; nothing where `wanted` says no."""
-    try:
-        exact = wanted()
-    except ValueError as error:
-        if sys.argv and os.path.basename(sys.argv[0]) in ("-m", "ncrepro"):  # a command says it in one line
-            sys.exit(f"error: {error}")
-        raise
-    if not exact or _machine():
+    if not wanted() or _machine():
         return
     if any(os.environ.get(name) != value for name, value in PINS.items()) or any(name in os.environ for name in UNSET):
         _loaded_before.extend(name for name in LOADED_ONCE if name in sys.modules)
