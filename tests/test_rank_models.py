@@ -2,6 +2,7 @@
 length.
 """
 
+import functools
 import math
 import warnings
 
@@ -277,6 +278,92 @@ def test_the_key_follows_the_file_that_a_class_is_from(tmp_path, monkeypatch):
 
     (tmp_path / "mine0.py").write_text("class Mine:\n    pass\n")
     assert None not in keys and len({*keys, identity.of(mine0.Mine())}) == 3
+
+
+ANGLE, TABLE = 0, {"it": 0}
+
+
+def turned(image, more=0):
+    return halved(image).rotate(ANGLE + more)
+
+
+def turned_by(angle):
+    @functools.wraps(halved)
+    def turn(image):
+        return halved(image).rotate(angle)
+
+    return turn
+
+
+class ByClass:
+    angle = 0
+
+    def __call__(self, image):
+        return turned(image, self.angle)
+
+
+class ByTable:
+    def __init__(self, key="it"):
+        self.key = key
+
+    def __call__(self, image):
+        return image.rotate(TABLE[self.key])
+
+
+class Forgetful(Turned):
+    def __getstate__(self):
+        return {"degrees": 0}
+
+
+class Decorated(Scaled):
+    @torch.no_grad()
+    def forward(self, x):
+        return self.fc(x) * ANGLE
+
+
+class Again:
+    """Names itself, and is one of those that it names."""
+
+    def __call__(self, image):
+        return [Again, again]
+
+
+def again(image):
+    return Again()(again(image))
+
+
+@functools.lru_cache
+def cached(image):
+    return image
+
+
+@pytest.mark.parametrize(
+    ("thing", "change"),
+    [
+        (lambda: turned, lambda patch: patch.setattr(f"{__name__}.ANGLE", 90)),
+        (lambda: turned, lambda patch: patch.setattr(turned, "__defaults__", (90,))),
+        (ByClass, lambda patch: patch.setattr(ByClass, "angle", 90)),
+        (ByClass, lambda patch: patch.setattr(f"{__name__}.ANGLE", 90)),
+        (lambda: ByClass().__call__, lambda patch: patch.setattr(ByClass, "angle", 90)),
+        (ByTable, lambda patch: patch.setitem(TABLE, "it", 90)),
+        (Decorated, lambda patch: patch.setattr(f"{__name__}.ANGLE", 90)),
+    ],
+)
+def test_the_key_follows_the_values_that_code_rests_on(thing, change, monkeypatch):
+    before = identity.of(thing())
+    assert before is not None and before == identity.of(thing())
+    change(monkeypatch)
+    assert identity.of(thing()) not in (before, None)
+
+
+@pytest.mark.parametrize("thing", [turned_by(90), transforms.Compose([turned_by(0)]), Forgetful(1), cached])
+def test_what_leaves_out_something_has_no_key(thing):
+    assert identity.of(thing) is None
+
+
+@pytest.mark.parametrize("thing", [again, Again(), IMAGENET, preprocessing.Wrapped(halved)])
+def test_what_names_itself_or_is_a_dataclass_has_a_key(thing):
+    assert identity.of(thing) is not None
 
 
 # Weights --------------------------------------------------------------------------------------------------------------
