@@ -129,6 +129,89 @@ def test_an_output_that_is_normalised_or_scaled_is_an_embedding_and_no_classifie
     assert probs is None and torch.equal(H, out)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda net: nn.Sequential(net, nn.Softmax(1)),
+        lambda net: nn.Sequential(nn.Identity(), net),
+        lambda net: nn.Sequential(net, nn.LogSoftmax(1)),
+    ],
+)
+@pytest.mark.parametrize("size", [40, 20])  # several positions, and one
+def test_a_convolution_that_is_a_head_is_found_in_any_network(wrap, size):
+    squeezenet = torchvision.models.get_model("squeezenet1_1", num_classes=5)
+    x = torch.randint(0, 255, (4, 3, size, size), dtype=torch.uint8, generator=torch.manual_seed(0))
+    H, probs, _, shown = seen(wrap(squeezenet), x)
+    torch.testing.assert_close(H, squeezenet.features(shown).mean((2, 3)))
+    torch.testing.assert_close(probs, squeezenet(shown).softmax(1))
+
+
+@pytest.mark.parametrize("first", [nn.Identity(), nn.AdaptiveAvgPool2d(1)])
+@pytest.mark.parametrize("last", [nn.Flatten(), nn.Identity()])
+def test_a_network_of_convolutions_may_end_in_a_head_before_or_after_its_pooling(first, last):
+    body = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU())
+    network = nn.Sequential(body, first, nn.Conv2d(6, 5, 1), nn.AdaptiveAvgPool2d(1), last)
+    H, probs, out, shown = seen(network)
+    torch.testing.assert_close(H, body(shown).mean((2, 3)))
+    torch.testing.assert_close(probs, out.flatten(1).softmax(1))
+    network[2] = nn.Sequential(network[2], nn.BatchNorm2d(5))  # then it is none
+    H, probs, out, _ = seen(network)
+    assert probs is None and torch.equal(H, last_layer.pooled(out))
+
+
+def test_a_head_may_look_at_each_token_before_the_mean():
+    network = Net(lambda net, h: net.head(h.reshape(len(h), 2, 3)).mean(1), head=nn.Linear(3, 5))
+    H, probs, out, shown = seen(network)
+    torch.testing.assert_close(H, network.body(shown).reshape(-1, 2, 3).mean(1))
+    torch.testing.assert_close(probs, out.softmax(1))
+
+
+@pytest.mark.parametrize("end", [lambda z: z, lambda z: z.sigmoid()])
+def test_a_single_output_is_no_classifier(end):
+    H, probs, _, shown = seen(network := Net(lambda net, h: end(net.fc(h)), fc=nn.Linear(6, 1)))
+    assert probs is None and H.shape == ((4, 6) if end(torch.tensor(-1.0)) == -1 else (4, 1))
+    images = np.random.default_rng(0).integers(0, 255, (8, 40, 40, 3), dtype=np.uint8)
+    with pytest.raises(ValueError, match="a has no source classifier, which metric 'leep' needs"):
+        ncrepro.rank(
+            images, dict.fromkeys("ab", (network, REDUCED)), "leep", labels=[0, 1] * 4, progress=False, cache=False
+        )
+
+
+@pytest.mark.parametrize(
+    ("end", "altered"),
+    [
+        (lambda net, h: net.one(h).clone(), True),
+        (lambda net, h: net.one(h) / 3, True),
+        (lambda net, h: net.one(h).sigmoid(), True),
+        (lambda net, h: net.one(h) + net.two(h), True),
+        (lambda net, h: net.one(torch.stack([h, 2 * h], 1))[:, 0], True),
+        (lambda net, h: net.one(h), False),
+        (lambda net, h: net.one(h).relu(), False),
+        (lambda net, h: net.norm(net.one(h)), False),
+        (lambda net, h: h[:, :3], False),
+    ],
+)
+def test_features_that_may_be_logits_are_said_to_be(end, altered, tmp_path):
+    network = Net(end, one=nn.Linear(6, 9), two=nn.Linear(6, 9), norm=nn.BatchNorm1d(9)).eval()
+    plain = Net(lambda net, h: h[:, :4])
+    images = np.random.default_rng(0).integers(0, 255, (40, 40, 40, 3), dtype=np.uint8)
+    table = ncrepro.rank(
+        images, {"it": (network, REDUCED), "plain": (plain, REDUCED)}, "logme", labels=[0, 1] * 20, n_bootstrap=0,
+        progress=False, cache=tmp_path,
+    )  # fmt: skip
+    said = "features are outputs of a last layer, altered"
+    assert table.set_index("model")["caution"].str.contains(said).to_dict() == {"it": altered, "plain": False}
+    assert (f"{said}: it; if they are logits, return them unaltered" in table.attrs["cautions"]) == altered
+
+
+def test_a_network_whose_layers_cannot_be_seen_is_refused():
+    network = Net(lambda net, h: net.fc(h), fc=nn.Linear(6, 5))
+    with warnings.catch_warnings(action="ignore"):  # it is of yesterday
+        script = torch.jit.trace(nn.Sequential(network.body, network.fc), torch.zeros(1, 3, 40, 40))
+    with pytest.raises(ValueError, match="it is TorchScript.*: give the torch.nn.Module that it was made of"):
+        seen(script)
+
+
 def test_of_two_heads_the_one_that_is_returned_counts():
     first = Net(lambda net, h: (net.one(h), net.two(h * 2))[0], one=nn.Linear(6, 5), two=nn.Linear(6, 5))
     second = Net(lambda net, h: (net.one(h), net.two(h * 2))[1], two=nn.Linear(6, 5), one=nn.Linear(6, 5))
