@@ -12,25 +12,42 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import SqueezeNet
 
+from . import devices
 
-def path(network: nn.Module) -> str:
-    """Where in ``network`` its last layer is: timm says so; else the last linear layer, else the last convolution."""
-    modules = dict(network.named_modules())
+
+def heads(network: nn.Module) -> list[str]:
+    """Where in ``network`` its last layer is: timm says so; else the last linear layer, else the last convolution.
+
+    A distilled network of timm has two.
+    """
+    modules = {place: m for place, m in network.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
     if hasattr(network, "get_classifier"):
         last = network.get_classifier()
-        found = [path for path, module in modules.items() if module is last]
+        last = last if isinstance(last, tuple) else (last,)
+        inside = [set(head.modules()) if isinstance(head, nn.Module) else set() for head in last]
+        found = [[place for place, module in modules.items() if module in parts] for parts in inside]
+        found = [places[-1] for places in found if len(places) == 1]
     else:
-        linear, convolutions = (
-            [p for p, m in modules.items() if isinstance(m, kind)] for kind in (nn.Linear, nn.Conv2d)
-        )
-        found = linear or convolutions
-    if not found or not isinstance(modules[found[-1]], (nn.Linear, nn.Conv2d)):
-        name = getattr(network, "name", type(network).__name__)
-        raise ValueError(
-            f"{name} does not end in one linear layer or convolution, so it has no penultimate layer; allowed are "
-            "networks that do"
-        )
-    return found[-1]
+        linear = [place for place, module in modules.items() if isinstance(module, nn.Linear)]
+        found = (linear or list(modules))[-1:]
+    if not found:
+        raise ValueError(f"{_name(network)} does not end in {_ONE}")
+    return found
+
+
+_ONE = "one linear layer or convolution, so it has no penultimate layer; allowed are networks that do"
+
+
+def path(network: nn.Module) -> str:
+    """Where in ``network`` its one last layer is."""
+    found = heads(network)
+    if len(found) > 1:
+        raise ValueError(f"{_name(network)} ends in {len(found)} layers side by side, not in {_ONE}")
+    return found[0]
+
+
+def _name(network: nn.Module) -> str:
+    return getattr(network, "name", type(network).__name__)
 
 
 def find(network: nn.Module) -> nn.Linear | nn.Conv2d:
@@ -40,13 +57,13 @@ def find(network: nn.Module) -> nn.Linear | nn.Conv2d:
 
 def width(network: nn.Module) -> int:
     """Width d of the features."""
-    last = find(network)
+    last = network.get_submodule(heads(network)[0])
     return last.in_features if isinstance(last, nn.Linear) else last.in_channels
 
 
 def n_outputs(network: nn.Module) -> int:
     """How many outputs the last layer has."""
-    return len(find(network).weight)
+    return len(network.get_submodule(heads(network)[0]).weight)
 
 
 @contextmanager
@@ -137,8 +154,18 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
     ValueError
         If the network returns something else than logits or features, or its layers cannot be seen.
     """
-    with _watch_all(network) as (seen, last):
-        out = network(images)
+    kind = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
+    try:
+        with _watch_all(network) as (seen, last):
+            out = network(images.to(kind))
+    except (RuntimeError, AssertionError) as error:
+        if isinstance(error, RuntimeError) and devices.is_out_of_memory(error):
+            raise  # smaller batches may do
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(
+            f"{name} cannot take images of shape {tuple(images.shape[1:])} ({said}): give it with a transform that "
+            "makes what it reads, as models={'name': (network, transform)}"
+        ) from error
     if not isinstance(out, Tensor) or out.ndim not in (2, 4) or len(out) != len(images):
         shape = f" of shape {tuple(out.shape)}" if isinstance(out, Tensor) else ""
         raise ValueError(
