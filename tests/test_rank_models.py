@@ -493,6 +493,39 @@ def test_weights_are_found_under_any_prefix(tmp_path, state, wrap, suffix):
     assert loaded.keys() == state.keys() and all(torch.equal(loaded[key], value) for key, value in state.items())
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s | before("ema.", other(s)),
+        lambda s: s | before("EMA.", other(s)),
+        lambda s: {"state_dict": before("model.", s) | before("model.ema.", other(s))},
+        lambda s: before("module.encoder_q.", s) | before("module.encoder_k.", other(s)),
+    ],
+)
+@pytest.mark.parametrize("name", ["w.ckpt", "w.pth.tar", "w.PTH", "w.pkl", "weights", "w.safetensors", "lr=0.1/w.pth"])
+def test_weights_are_known_by_their_content_and_are_the_networks_own(tmp_path, state, wrap, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    torch.save(wrap(state), tmp_path / name)
+    random = torch.get_rng_state()
+    loaded = resolve([f"{SMALL}={tmp_path / name}"], "images")[0].load().network.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in state.items())
+    assert torch.equal(torch.get_rng_state(), random)
+    with pytest.raises(ValueError, match="which architecture do the weights in .* belong to"):
+        resolve([str(tmp_path / name)], "images")
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x4B50])  # a file that begins as those of torch.save do
+def test_safetensors_are_known_under_any_name(tmp_path, state, length):
+    safetensors = pytest.importorskip("safetensors.torch")
+    raw = safetensors.save(dict(state))
+    size = int.from_bytes(raw[:8], "little")
+    length += -(-max(0, size - length) // 65536) * 65536
+    padded = length.to_bytes(8, "little") + raw[8 : 8 + size] + b" " * (length - size) + raw[8 + size :]
+    (tmp_path / "w.pth").write_bytes(padded)
+    loaded = resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")[0].load().network.state_dict()
+    assert padded[:1] in (b"P", b"\x80") and all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
 def test_weights_that_may_be_either_of_two_networks_are_refused(tmp_path, state):
     torch.save(before("student.", state) | before("teacher.", other(state)), tmp_path / "w.pth")
     with pytest.raises(
@@ -618,6 +651,66 @@ def test_a_mistyped_tag_of_timm_is_answered_with_the_near_one():
         ValueError, match="unknown weights 'resnet50.a1_in1kk': choose one of .*did you mean 'resnet50.a1_in1k'"
     ):
         resolve(["timm/resnet50.a1_in1kk", "resnet18"], "images")
+
+
+class Around(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def test_preprocessing_of_timm_is_found_inside_what_was_put_around_it():
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("resnet10t")
+    network.pretrained_cfg = network.pretrained_cfg | {"mean": (0.1,) * 3, "interpolation": "random"}
+    own = type("Own", (type(network),), {})
+    for wrap in (nn.DataParallel, lambda net: torch.compile(net, backend="eager"), Around):
+        candidate = resolve({"it": wrap(network)}, "images")[0]
+        transform = candidate.load().transform
+        assert transform.mean == (0.1,) * 3 and transform.interpolation == "bilinear"
+        assert ("that of timm's network inside was used" in candidate.caution) == (wrap is Around)
+    network.__class__ = own
+    assert resolve({"it": network}, "images")[0].load().transform.mean == (0.1,) * 3
+
+
+def test_a_part_of_a_network_that_is_called_transform_is_no_preprocessing():
+    network = Net(lambda net, h: h, transform=nn.Linear(2, 2))
+    candidate = resolve({"it": network}, "images")[0]
+    assert candidate.load().transform == IMAGENET and "ImageNet's was used" in candidate.caution
+    network.transform = v2.Compose([v2.Resize(20)])
+    assert resolve({"it": network}, "images")[0].load().transform.transform is network.transform
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_precision_is_shown_images_of_it(dtype):
+    network = Net(lambda net, h: net.fc(h), fc=nn.Linear(6, 5)).to(dtype).eval()
+    x = torch.randint(0, 255, (4, 3, 40, 40), dtype=torch.uint8, generator=torch.manual_seed(0))
+    H, probs = ImageModel("it", network, IMAGENET)(x)
+    shown = IMAGENET.normalise(x).to(dtype)
+    torch.testing.assert_close(H, network.body(shown))
+    torch.testing.assert_close(probs, network(shown).float().softmax(1))
+
+
+def test_what_a_network_cannot_take_is_said_in_a_sentence():
+    grey = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())
+    with pytest.raises(
+        ValueError, match=r"it cannot take images of shape \(3, 40, 40\) \(.*channels.*with a transform"
+    ):
+        seen(grey)
+
+
+def test_a_distilled_network_is_known_by_its_name(tmp_path):
+    timm = pytest.importorskip("timm")
+    for name, width in (("deit_tiny_distilled_patch16_224", 192), ("levit_128s", 384)):
+        weights = timm.create_model(name, num_classes=7).state_dict()
+        torch.save(weights, tmp_path / "w.pth")
+        network = resolve([f"it=timm/{name}:{tmp_path / 'w.pth'}"], "images")[0].load().network
+        assert (last_layer.width(network), last_layer.n_outputs(network)) == (width, 7)
+        with pytest.raises(ValueError, match="ends in 2 layers side by side"):
+            last_layer.find(network)
 
 
 # Texts ----------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from torchvision.models import SqueezeNet
 
 from . import devices
 
+_ONE = "one linear layer or convolution, so it has no penultimate layer; allowed are networks that do"
+
 
 def heads(network: nn.Module) -> list[str]:
     """Where in ``network`` its last layer is: timm says so; else the last linear layer, else the last convolution.
@@ -33,9 +35,6 @@ def heads(network: nn.Module) -> list[str]:
     if not found:
         raise ValueError(f"{_name(network)} does not end in {_ONE}")
     return found
-
-
-_ONE = "one linear layer or convolution, so it has no penultimate layer; allowed are networks that do"
 
 
 def path(network: nn.Module) -> str:

@@ -39,8 +39,9 @@ def read(file: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore"):  # of what is no file of torch's
             with file.open("rb") as stream:
                 first = stream.read(9)
-            pickled = first.startswith(PICKLED) and first[8:] != b"{"  # safetensors: eight bytes, any, and JSON
-            content = torch.load(file, map_location="cpu", weights_only=True) if pickled else load_file(file)
+                pickled = first.startswith(PICKLED) and first[8:] != b"{"  # safetensors: eight bytes, any, and JSON
+                stream.seek(0)  # torch.load goes by the suffix of a path
+                content = torch.load(stream, map_location="cpu", weights_only=True) if pickled else load_file(file)
     except Exception as error:  # what is no file of weights raises errors of any type
         raise ValueError(
             f"{file} is not a state dict ({type(error).__name__}: {str(error)[:100]}): remove it if it was "
