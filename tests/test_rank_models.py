@@ -2,6 +2,7 @@
 length.
 """
 
+import functools
 import math
 import warnings
 
@@ -126,6 +127,89 @@ def test_a_network_may_end_in_logits_in_a_softmax_or_in_its_logarithm(end, as_pr
 def test_an_output_that_is_normalised_or_scaled_is_an_embedding_and_no_classifier(end):
     H, probs, out, _ = seen(Net(lambda net, h: end(net.embed(h)), embed=nn.Linear(6, 5)))
     assert probs is None and torch.equal(H, out)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda net: nn.Sequential(net, nn.Softmax(1)),
+        lambda net: nn.Sequential(nn.Identity(), net),
+        lambda net: nn.Sequential(net, nn.LogSoftmax(1)),
+    ],
+)
+@pytest.mark.parametrize("size", [40, 20])  # several positions, and one
+def test_a_convolution_that_is_a_head_is_found_in_any_network(wrap, size):
+    squeezenet = torchvision.models.get_model("squeezenet1_1", num_classes=5)
+    x = torch.randint(0, 255, (4, 3, size, size), dtype=torch.uint8, generator=torch.manual_seed(0))
+    H, probs, _, shown = seen(wrap(squeezenet), x)
+    torch.testing.assert_close(H, squeezenet.features(shown).mean((2, 3)))
+    torch.testing.assert_close(probs, squeezenet(shown).softmax(1))
+
+
+@pytest.mark.parametrize("first", [nn.Identity(), nn.AdaptiveAvgPool2d(1)])
+@pytest.mark.parametrize("last", [nn.Flatten(), nn.Identity()])
+def test_a_network_of_convolutions_may_end_in_a_head_before_or_after_its_pooling(first, last):
+    body = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU())
+    network = nn.Sequential(body, first, nn.Conv2d(6, 5, 1), nn.AdaptiveAvgPool2d(1), last)
+    H, probs, out, shown = seen(network)
+    torch.testing.assert_close(H, body(shown).mean((2, 3)))
+    torch.testing.assert_close(probs, out.flatten(1).softmax(1))
+    network[2] = nn.Sequential(network[2], nn.BatchNorm2d(5))  # then it is none
+    H, probs, out, _ = seen(network)
+    assert probs is None and torch.equal(H, last_layer.pooled(out))
+
+
+def test_a_head_may_look_at_each_token_before_the_mean():
+    network = Net(lambda net, h: net.head(h.reshape(len(h), 2, 3)).mean(1), head=nn.Linear(3, 5))
+    H, probs, out, shown = seen(network)
+    torch.testing.assert_close(H, network.body(shown).reshape(-1, 2, 3).mean(1))
+    torch.testing.assert_close(probs, out.softmax(1))
+
+
+@pytest.mark.parametrize("end", [lambda z: z, lambda z: z.sigmoid()])
+def test_a_single_output_is_no_classifier(end):
+    H, probs, _, shown = seen(network := Net(lambda net, h: end(net.fc(h)), fc=nn.Linear(6, 1)))
+    assert probs is None and H.shape == ((4, 6) if end(torch.tensor(-1.0)) == -1 else (4, 1))
+    images = np.random.default_rng(0).integers(0, 255, (8, 40, 40, 3), dtype=np.uint8)
+    with pytest.raises(ValueError, match="a has no source classifier, which metric 'leep' needs"):
+        ncrepro.rank(
+            images, dict.fromkeys("ab", (network, REDUCED)), "leep", labels=[0, 1] * 4, progress=False, cache=False
+        )
+
+
+@pytest.mark.parametrize(
+    ("end", "altered"),
+    [
+        (lambda net, h: net.one(h).clone(), True),
+        (lambda net, h: net.one(h) / 3, True),
+        (lambda net, h: net.one(h).sigmoid(), True),
+        (lambda net, h: net.one(h) + net.two(h), True),
+        (lambda net, h: net.one(torch.stack([h, 2 * h], 1))[:, 0], True),
+        (lambda net, h: net.one(h), False),
+        (lambda net, h: net.one(h).relu(), False),
+        (lambda net, h: net.norm(net.one(h)), False),
+        (lambda net, h: h[:, :3], False),
+    ],
+)
+def test_features_that_may_be_logits_are_said_to_be(end, altered, tmp_path):
+    network = Net(end, one=nn.Linear(6, 9), two=nn.Linear(6, 9), norm=nn.BatchNorm1d(9)).eval()
+    plain = Net(lambda net, h: h[:, :4])
+    images = np.random.default_rng(0).integers(0, 255, (40, 40, 40, 3), dtype=np.uint8)
+    table = ncrepro.rank(
+        images, {"it": (network, REDUCED), "plain": (plain, REDUCED)}, "logme", labels=[0, 1] * 20, n_bootstrap=0,
+        progress=False, cache=tmp_path,
+    )  # fmt: skip
+    said = "features are outputs of a last layer, altered"
+    assert table.set_index("model")["caution"].str.contains(said).to_dict() == {"it": altered, "plain": False}
+    assert (f"{said}: it; if they are logits, return them unaltered" in table.attrs["cautions"]) == altered
+
+
+def test_a_network_whose_layers_cannot_be_seen_is_refused():
+    network = Net(lambda net, h: net.fc(h), fc=nn.Linear(6, 5))
+    with warnings.catch_warnings(action="ignore"):  # it is of yesterday
+        script = torch.jit.trace(nn.Sequential(network.body, network.fc), torch.zeros(1, 3, 40, 40))
+    with pytest.raises(ValueError, match="it is TorchScript.*: give the torch.nn.Module that it was made of"):
+        seen(script)
 
 
 def test_of_two_heads_the_one_that_is_returned_counts():
@@ -279,6 +363,92 @@ def test_the_key_follows_the_file_that_a_class_is_from(tmp_path, monkeypatch):
     assert None not in keys and len({*keys, identity.of(mine0.Mine())}) == 3
 
 
+ANGLE, TABLE = 0, {"it": 0}
+
+
+def turned(image, more=0):
+    return halved(image).rotate(ANGLE + more)
+
+
+def turned_by(angle):
+    @functools.wraps(halved)
+    def turn(image):
+        return halved(image).rotate(angle)
+
+    return turn
+
+
+class ByClass:
+    angle = 0
+
+    def __call__(self, image):
+        return turned(image, self.angle)
+
+
+class ByTable:
+    def __init__(self, key="it"):
+        self.key = key
+
+    def __call__(self, image):
+        return image.rotate(TABLE[self.key])
+
+
+class Forgetful(Turned):
+    def __getstate__(self):
+        return {"degrees": 0}
+
+
+class Decorated(Scaled):
+    @torch.no_grad()
+    def forward(self, x):
+        return self.fc(x) * ANGLE
+
+
+class Again:
+    """Names itself, and is one of those that it names."""
+
+    def __call__(self, image):
+        return [Again, again]
+
+
+def again(image):
+    return Again()(again(image))
+
+
+@functools.lru_cache
+def cached(image):
+    return image
+
+
+@pytest.mark.parametrize(
+    ("thing", "change"),
+    [
+        (lambda: turned, lambda patch: patch.setattr(f"{__name__}.ANGLE", 90)),
+        (lambda: turned, lambda patch: patch.setattr(turned, "__defaults__", (90,))),
+        (ByClass, lambda patch: patch.setattr(ByClass, "angle", 90)),
+        (ByClass, lambda patch: patch.setattr(f"{__name__}.ANGLE", 90)),
+        (lambda: ByClass().__call__, lambda patch: patch.setattr(ByClass, "angle", 90)),
+        (ByTable, lambda patch: patch.setitem(TABLE, "it", 90)),
+        (Decorated, lambda patch: patch.setattr(f"{__name__}.ANGLE", 90)),
+    ],
+)
+def test_the_key_follows_the_values_that_code_rests_on(thing, change, monkeypatch):
+    before = identity.of(thing())
+    assert before is not None and before == identity.of(thing())
+    change(monkeypatch)
+    assert identity.of(thing()) not in (before, None)
+
+
+@pytest.mark.parametrize("thing", [turned_by(90), transforms.Compose([turned_by(0)]), Forgetful(1), cached])
+def test_what_leaves_out_something_has_no_key(thing):
+    assert identity.of(thing) is None
+
+
+@pytest.mark.parametrize("thing", [again, Again(), IMAGENET, preprocessing.Wrapped(halved)])
+def test_what_names_itself_or_is_a_dataclass_has_a_key(thing):
+    assert identity.of(thing) is not None
+
+
 # Weights --------------------------------------------------------------------------------------------------------------
 
 SMALL = "squeezenet1_1"
@@ -321,6 +491,39 @@ def test_weights_are_found_under_any_prefix(tmp_path, state, wrap, suffix):
     torch.save(wrap(state), tmp_path / f"w{suffix}")
     loaded = resolve([f"{SMALL}={tmp_path / f'w{suffix}'}"], "images")[0].load().network.state_dict()
     assert loaded.keys() == state.keys() and all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s | before("ema.", other(s)),
+        lambda s: s | before("EMA.", other(s)),
+        lambda s: {"state_dict": before("model.", s) | before("model.ema.", other(s))},
+        lambda s: before("module.encoder_q.", s) | before("module.encoder_k.", other(s)),
+    ],
+)
+@pytest.mark.parametrize("name", ["w.ckpt", "w.pth.tar", "w.PTH", "w.pkl", "weights", "w.safetensors", "lr=0.1/w.pth"])
+def test_weights_are_known_by_their_content_and_are_the_networks_own(tmp_path, state, wrap, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    torch.save(wrap(state), tmp_path / name)
+    random = torch.get_rng_state()
+    loaded = resolve([f"{SMALL}={tmp_path / name}"], "images")[0].load().network.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in state.items())
+    assert torch.equal(torch.get_rng_state(), random)
+    with pytest.raises(ValueError, match="which architecture do the weights in .* belong to"):
+        resolve([str(tmp_path / name)], "images")
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x4B50])  # a file that begins as those of torch.save do
+def test_safetensors_are_known_under_any_name(tmp_path, state, length):
+    safetensors = pytest.importorskip("safetensors.torch")
+    raw = safetensors.save(dict(state))
+    size = int.from_bytes(raw[:8], "little")
+    length += -(-max(0, size - length) // 65536) * 65536
+    padded = length.to_bytes(8, "little") + raw[8 : 8 + size] + b" " * (length - size) + raw[8 + size :]
+    (tmp_path / "w.pth").write_bytes(padded)
+    loaded = resolve([f"{SMALL}={tmp_path / 'w.pth'}"], "images")[0].load().network.state_dict()
+    assert padded[:1] in (b"P", b"\x80") and all(torch.equal(loaded[key], value) for key, value in state.items())
 
 
 def test_weights_that_may_be_either_of_two_networks_are_refused(tmp_path, state):
@@ -448,6 +651,66 @@ def test_a_mistyped_tag_of_timm_is_answered_with_the_near_one():
         ValueError, match="unknown weights 'resnet50.a1_in1kk': choose one of .*did you mean 'resnet50.a1_in1k'"
     ):
         resolve(["timm/resnet50.a1_in1kk", "resnet18"], "images")
+
+
+class Around(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+def test_preprocessing_of_timm_is_found_inside_what_was_put_around_it():
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("resnet10t")
+    network.pretrained_cfg = network.pretrained_cfg | {"mean": (0.1,) * 3, "interpolation": "random"}
+    own = type("Own", (type(network),), {})
+    for wrap in (nn.DataParallel, lambda net: torch.compile(net, backend="eager"), Around):
+        candidate = resolve({"it": wrap(network)}, "images")[0]
+        transform = candidate.load().transform
+        assert transform.mean == (0.1,) * 3 and transform.interpolation == "bilinear"
+        assert ("that of timm's network inside was used" in candidate.caution) == (wrap is Around)
+    network.__class__ = own
+    assert resolve({"it": network}, "images")[0].load().transform.mean == (0.1,) * 3
+
+
+def test_a_part_of_a_network_that_is_called_transform_is_no_preprocessing():
+    network = Net(lambda net, h: h, transform=nn.Linear(2, 2))
+    candidate = resolve({"it": network}, "images")[0]
+    assert candidate.load().transform == IMAGENET and "ImageNet's was used" in candidate.caution
+    network.transform = v2.Compose([v2.Resize(20)])
+    assert resolve({"it": network}, "images")[0].load().transform.transform is network.transform
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_precision_is_shown_images_of_it(dtype):
+    network = Net(lambda net, h: net.fc(h), fc=nn.Linear(6, 5)).to(dtype).eval()
+    x = torch.randint(0, 255, (4, 3, 40, 40), dtype=torch.uint8, generator=torch.manual_seed(0))
+    H, probs = ImageModel("it", network, IMAGENET)(x)
+    shown = IMAGENET.normalise(x).to(dtype)
+    torch.testing.assert_close(H, network.body(shown))
+    torch.testing.assert_close(probs, network(shown).float().softmax(1))
+
+
+def test_what_a_network_cannot_take_is_said_in_a_sentence():
+    grey = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())
+    with pytest.raises(
+        ValueError, match=r"it cannot take images of shape \(3, 40, 40\) \(.*channels.*with a transform"
+    ):
+        seen(grey)
+
+
+def test_a_distilled_network_is_known_by_its_name(tmp_path):
+    timm = pytest.importorskip("timm")
+    for name, width in (("deit_tiny_distilled_patch16_224", 192), ("levit_128s", 384)):
+        weights = timm.create_model(name, num_classes=7).state_dict()
+        torch.save(weights, tmp_path / "w.pth")
+        network = resolve([f"it=timm/{name}:{tmp_path / 'w.pth'}"], "images")[0].load().network
+        assert (last_layer.width(network), last_layer.n_outputs(network)) == (width, 7)
+        with pytest.raises(ValueError, match="ends in 2 layers side by side"):
+            last_layer.find(network)
 
 
 # Texts ----------------------------------------------------------------------------------------------------------------

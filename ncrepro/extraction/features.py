@@ -53,6 +53,7 @@ class ImageModel(Model):
     def __init__(self, name: str, network: nn.Module, transform: Transform | Wrapped):
         super().__init__(name, network)
         self.transform = transform
+        self.altered = False  # whether its features may be logits: what its last layer gives, altered
 
     def batches(self, photos: Photos, size: int, place: torch.device) -> Iterator[Tensor]:
         """Batches of the photographs, decoded and prepared ahead of the network."""
@@ -62,7 +63,9 @@ class ImageModel(Model):
         """Features (b, d), and source probabilities (b, K_s) if the network ends in a classifier."""
         # Inference tensors do not know whether they were changed in place.
         with torch.inference_mode(False), torch.no_grad():
-            return last_layer.split(self.network, self.normalise(batch), self.name)
+            features, probs, altered = last_layer.split(self.network, self.normalise(batch), self.name)
+        self.altered = self.altered or altered
+        return features, probs
 
     def normalise(self, images: Tensor) -> Tensor:
         """What the network takes of a batch."""

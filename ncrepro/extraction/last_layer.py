@@ -5,34 +5,48 @@ network computes: a reader's may have lost its head, end in a softmax, or hold i
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import SqueezeNet
 
-# Whose networks may end in a convolution that is the classifier.
-CONVOLUTIONAL = ("torchvision.models.squeezenet", "timm.")
+from . import devices
+
+_ONE = "one linear layer or convolution, so it has no penultimate layer; allowed are networks that do"
+
+
+def heads(network: nn.Module) -> list[str]:
+    """Where in ``network`` its last layer is: timm says so; else the last linear layer, else the last convolution.
+
+    A distilled network of timm has two.
+    """
+    modules = {place: m for place, m in network.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
+    if hasattr(network, "get_classifier"):
+        last = network.get_classifier()
+        last = last if isinstance(last, tuple) else (last,)
+        inside = [set(head.modules()) if isinstance(head, nn.Module) else set() for head in last]
+        found = [[place for place, module in modules.items() if module in parts] for parts in inside]
+        found = [places[-1] for places in found if len(places) == 1]
+    else:
+        linear = [place for place, module in modules.items() if isinstance(module, nn.Linear)]
+        found = (linear or list(modules))[-1:]
+    if not found:
+        raise ValueError(f"{_name(network)} does not end in {_ONE}")
+    return found
 
 
 def path(network: nn.Module) -> str:
-    """Where in ``network`` its last layer is: timm says so; else the last linear layer, else the last convolution."""
-    modules = dict(network.named_modules())
-    if hasattr(network, "get_classifier"):
-        last = network.get_classifier()
-        found = [path for path, module in modules.items() if module is last]
-    else:
-        linear, convolutions = (
-            [p for p, m in modules.items() if isinstance(m, kind)] for kind in (nn.Linear, nn.Conv2d)
-        )
-        found = linear or convolutions
-    if not found or not isinstance(modules[found[-1]], (nn.Linear, nn.Conv2d)):
-        name = getattr(network, "name", type(network).__name__)
-        raise ValueError(
-            f"{name} does not end in one linear layer or convolution, so it has no penultimate layer; allowed are "
-            "networks that do"
-        )
-    return found[-1]
+    """Where in ``network`` its one last layer is."""
+    found = heads(network)
+    if len(found) > 1:
+        raise ValueError(f"{_name(network)} ends in {len(found)} layers side by side, not in {_ONE}")
+    return found[0]
+
+
+def _name(network: nn.Module) -> str:
+    return getattr(network, "name", type(network).__name__)
 
 
 def find(network: nn.Module) -> nn.Linear | nn.Conv2d:
@@ -42,13 +56,13 @@ def find(network: nn.Module) -> nn.Linear | nn.Conv2d:
 
 def width(network: nn.Module) -> int:
     """Width d of the features."""
-    last = find(network)
+    last = network.get_submodule(heads(network)[0])
     return last.in_features if isinstance(last, nn.Linear) else last.in_channels
 
 
 def n_outputs(network: nn.Module) -> int:
     """How many outputs the last layer has."""
-    return len(find(network).weight)
+    return len(network.get_submodule(heads(network)[0]).weight)
 
 
 @contextmanager
@@ -84,7 +98,7 @@ def replace(
 
 def pooled(inputs: Tensor) -> Tensor:
     """Features (n, d) from the input of the last layer: its mean over positions where it has any (SqueezeNet)."""
-    return inputs.mean((2, 3)) if inputs.ndim == 4 else inputs
+    return inputs.mean(tuple(range(2, inputs.ndim))) if inputs.ndim > 2 else inputs
 
 
 # What goes through it -------------------------------------------------------------------------------------------------
@@ -98,6 +112,14 @@ class Seen(NamedTuple):
     version: int | None  # not known of inference tensors
 
 
+class Taken(NamedTuple):
+    """What a network makes of images."""
+
+    features: Tensor  # (n, d)
+    source_probs: Tensor | None  # (n, K_s)
+    altered: bool = False  # whether the features are what the last layer gives, altered: they may be logits
+
+
 @contextmanager
 def watch(*layers: nn.Module) -> Iterator[list[Seen]]:
     """What goes through ``layers`` while the context lasts, in the order of use."""
@@ -105,7 +127,7 @@ def watch(*layers: nn.Module) -> Iterator[list[Seen]]:
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if inputs and isinstance(output, Tensor) and (output.ndim == 2 or isinstance(layer, nn.Conv2d)):
-            seen.append(Seen(inputs[0], output, None if output.is_inference() else output._version))
+            seen.append(_seen(inputs[0], output))
 
     hooks = [layer.register_forward_hook(keep) for layer in layers]
     try:
@@ -115,57 +137,121 @@ def watch(*layers: nn.Module) -> Iterator[list[Seen]]:
             hook.remove()
 
 
-def split(network: nn.Module, images: Tensor, name: str) -> tuple[Tensor, Tensor | None]:
+def _seen(inputs: Tensor, output: Tensor) -> Seen:
+    return Seen(inputs, output, None if output.is_inference() else output._version)
+
+
+def split(network: nn.Module, images: Tensor, name: str) -> Taken:
     """Features (n, d) of images, and source probabilities (n, K_s), or None where there is no classifier at the end.
 
-    ``name`` is the network's, for messages. Whether a last linear layer is a classifier or an embedding cannot be told:
-    it counts as a classifier, unless its output is changed before it is returned, as by normalising it.
+    ``name`` is the network's, for messages. Whether a last linear layer, or convolution of one pixel, is a classifier
+    or an embedding cannot be told: it counts as a classifier, unless its output is changed before it is returned, as by
+    normalising it. The mean over positions is no such change. A single output is no classifier's.
 
     Raises
     ------
     ValueError
-        If the network returns something else than logits or features.
+        If the network returns something else than logits or features, or its layers cannot be seen.
     """
-    with watch(*_candidates(network)) as seen:
-        out = network(images)
+    kind = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
+    try:
+        with _watch_all(network) as (seen, last):
+            out = network(images.to(kind))
+    except (RuntimeError, AssertionError) as error:
+        if isinstance(error, RuntimeError) and devices.is_out_of_memory(error):
+            raise  # smaller batches may do
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(
+            f"{name} cannot take images of shape {tuple(images.shape[1:])} ({said}): give it with a transform that "
+            "makes what it reads, as models={'name': (network, transform)}"
+        ) from error
     if not isinstance(out, Tensor) or out.ndim not in (2, 4) or len(out) != len(images):
         shape = f" of shape {tuple(out.shape)}" if isinstance(out, Tensor) else ""
         raise ValueError(
             f"{name} returns a {type(out).__name__}{shape}; allowed are logits (n, classes) or features (n, d): if it "
             "returns several things, wrap it so that it returns one of them"
         )
+    features = pooled(out)
+    if out.shape[2:].numel() == 1:
+        out = out.flatten(1)
+    rectified = any(isinstance(module, SqueezeNet) for module in network.modules())
     for layer in reversed(seen):
-        probs = _probabilities(layer, out)
+        probs = _probabilities(layer, out, rectified)
         if probs is not None:
-            return pooled(layer.inputs), probs
-    return _of_two_heads(seen, out) or (pooled(out), None)
+            return Taken(pooled(layer.inputs), probs if probs.shape[1] > 1 else None)
+    if heads := _of_two_heads(seen, out):
+        return Taken(*heads)
+    if any(isinstance(part, torch.jit.ScriptModule) and list(part.parameters()) for part in network.modules()):
+        raise ValueError(
+            f"{name} is TorchScript, so its last layer cannot be found: give the torch.nn.Module that it was made of"
+        )
+    altered = [layer.output.shape[1] == out.shape[1] for layer in last]
+    return Taken(features, None, any(altered) and not bool((out == 0).any()))  # a ReLU's zeros are no logits
 
 
-def _candidates(network: nn.Module) -> list[nn.Module]:
-    network = getattr(network, "_orig_mod", network)  # of what torch.compile made
-    layers = {layer for layer in network.modules() if isinstance(layer, nn.Linear)}
-    if type(network).__module__.startswith(CONVOLUTIONAL):
-        with suppress(ValueError):  # it has no classifier
-            layers.add(find(network))
-    return list(layers)
+@contextmanager
+def _watch_all(network: nn.Module) -> Iterator[tuple[list[Seen], list[Seen]]]:
+    """What goes through the layers that may be a head while the context lasts, in the order of use, positions last; and
+    the last layer with weights if it is one of these.
 
-
-def _probabilities(layer: Seen, out: Tensor) -> Tensor | None:
-    """Source probabilities, if a layer's output *is* what the network returns: logits, their softmax, or its
-    logarithm.
+    Of layers with an output for each position only that is kept which is the last one with weights: all would take much
+    memory, and what a normalisation follows is no head.
     """
-    logits = layer.output
-    if logits.ndim == 4 and out.ndim == 2:  # a convolution, averaged over its positions: in SqueezeNet after a ReLU
-        return out.softmax(1) if any(_same(z.mean((2, 3)), out) for z in (logits, logits.relu())) else None
-    if logits.shape != out.shape:
+    seen: list[Seen] = []
+    last: list[Seen] = []
+
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[:] = [one for one in seen if one.output.ndim == 2]
+        last.clear()
+        if inputs and isinstance(output, Tensor) and _may_be_head(layer) and output.ndim > 1:
+            first, made = inputs[0], output
+            if isinstance(layer, nn.Linear) and output.ndim > 2:
+                first, made = first.movedim(-1, 1), made.movedim(-1, 1)
+            last.append(_seen(first, made))
+            seen.extend(last)
+
+    hooks = [layer.register_forward_hook(keep) for layer in _with_weights(network)]
+    try:
+        yield seen, last
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _may_be_head(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1))
+
+
+def _with_weights(network: nn.Module) -> list[nn.Module]:
+    """The layers of a network: what has weights or statistics, a single number aside, and no such module inside."""
+    modules = [module for module in network.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    own = {
+        module
+        for module in modules
+        if any(x.numel() > 1 for x in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
+    }
+    return [m for m in modules if _may_be_head(m) or (m in own and own.isdisjoint(list(m.modules())[1:]))]
+
+
+def _probabilities(layer: Seen, out: Tensor, rectified: bool) -> Tensor | None:
+    """Source probabilities, if a layer's output *is* what the network returns, or its mean over positions is: logits,
+    their softmax, or its logarithm. ``rectified``: after a ReLU, as in SqueezeNet, too.
+    """
+    logits, unchanged = layer.output, layer.version is None or layer.output._version == layer.version
+    if logits.shape[:2] != out.shape:
         return None
-    if logits.untyped_storage().data_ptr() == out.untyped_storage().data_ptr():
-        return out.softmax(1) if out._version == layer.version else None  # an activation in place makes features of it
-    top = logits.argmax(1, keepdim=True)
-    for probs in (out, out.exp()):
-        is_distribution = probs.min() >= 0 and _same(probs.sum(1), torch.ones_like(probs[:, 0]))
-        if is_distribution and _same(probs.gather(1, top)[:, 0], probs.amax(1)):
-            return probs
+    if logits.numel() == out.numel() and logits.untyped_storage().data_ptr() == out.untyped_storage().data_ptr():
+        return out.float().softmax(1) if unchanged else None  # an activation in place makes features of it
+    if logits.ndim == 2:
+        means = [logits]
+    else:
+        means = [pooled(z) for z in ((logits, logits.relu()) if rectified else (logits,)) if rectified or unchanged]
+        if any(_same(mean, out) for mean in means):
+            return out.float().softmax(1)
+    for probs in (out.float(), out.float().exp()):
+        if probs.min() >= 0 and _same(probs.sum(1), torch.ones_like(probs[:, 0])):  # a distribution
+            if any(_same(probs.gather(1, mean.argmax(1, keepdim=True))[:, 0], probs.amax(1)) for mean in means):
+                return probs
     return None
 
 
@@ -176,7 +262,11 @@ def _of_two_heads(seen: list[Seen], out: Tensor) -> tuple[Tensor, Tensor] | None
     one, other = seen[-2:]
     if one.inputs.shape != other.inputs.shape or one.output.shape != other.output.shape:
         return None
-    return ((one.inputs + other.inputs) / 2, out.softmax(1)) if _same((one.output + other.output) / 2, out) else None
+    return (
+        ((one.inputs + other.inputs) / 2, out.float().softmax(1))
+        if _same((one.output + other.output) / 2, out)
+        else None
+    )
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -166,11 +166,12 @@ def restore(name: str, state: dict[str, Tensor], file: Path) -> nn.Module:
     ValueError
         If the weights do not fit: then their names are given.
     """
-    network = build(name)
-    state = adapted(state, network, file)
-    rows = state.get(f"{last_layer.path(network)}.weight")
-    if rows is not None and rows.ndim and 0 < len(rows) != N_IMAGENET:
-        network = build(name, len(rows))
+    with torch.random.fork_rng(devices=[]):  # no weight that is drawn is kept
+        network = build(name)
+        state = adapted(state, network, file)
+        rows = state.get(f"{last_layer.heads(network)[0]}.weight")
+        if rows is not None and rows.ndim and 0 < len(rows) != N_IMAGENET:
+            network = build(name, len(rows))
     fill(network, state, file)
     return network.eval()
 

@@ -95,14 +95,13 @@ def describe(transform: Transform) -> str:
     return f"{side} to {transform.resize} px, {transform.interpolation}, centre {transform.crop} px"
 
 
-def transform_of(network: nn.Module) -> "Transform | None":
-    """The preprocessing that a network of timm carries with it; None for any other network."""
-    config = getattr(network, "pretrained_cfg", None)
-    return (
-        of_timm(config, getattr(network, "name", type(network).__name__))
-        if config and type(network).__module__.startswith("timm.")
-        else None
-    )
+def transform_of(network: nn.Module) -> Transform | None:
+    """The preprocessing that a network of timm carries with it, alone or inside another; None for any other network."""
+    for module in network.modules():
+        config = getattr(module, "pretrained_cfg", None)
+        if isinstance(config, dict) and "input_size" in config:
+            return of_timm(config, getattr(network, "name", type(network).__name__))
+    return None
 
 
 def of_timm(config: dict, name: str) -> Transform:
@@ -117,5 +116,6 @@ def of_timm(config: dict, name: str) -> Transform:
             "module "
             "itself, with a transform of your own"
         )
+    found["interpolation"] = found["interpolation"].replace("random", "bilinear")  # as timm does but for training
     resize, colours = math.floor(height / found["crop_pct"]), (tuple(found["mean"]), tuple(found["std"]))
     return Transform(resize, height, found["interpolation"], *colours, found["crop_mode"])

@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-PICKLED = (".pth", ".pt", ".bin")  # written by torch.save; all others are safetensors
-SUFFIXES = (*PICKLED, ".safetensors")
+SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")  # of what is called a file where there is none
+PICKLED = (b"PK", b"\x80")  # what a file of torch.save begins with, today's and that of before 2020
 KEPT = "weights."  # what the names of a network's arrays begin with in our own artefacts
 
+AVERAGE = re.compile(r"(^|[._])(ema|swa|averaged?|shadow|encoder_k)[._]", re.IGNORECASE)
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # classifiers that only the pre-training of GoogLeNet and Inception used
 
 
@@ -36,8 +37,11 @@ def read(file: Path) -> dict[str, Tensor]:
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # of what is no file of torch's
-            pickled = file.suffix in PICKLED
-            content = torch.load(file, map_location="cpu", weights_only=True) if pickled else load_file(file)
+            with file.open("rb") as stream:
+                first = stream.read(9)
+                pickled = first.startswith(PICKLED) and first[8:] != b"{"  # safetensors: eight bytes, any, and JSON
+                stream.seek(0)  # torch.load goes by the suffix of a path
+                content = torch.load(stream, map_location="cpu", weights_only=True) if pickled else load_file(file)
     except Exception as error:  # what is no file of weights raises errors of any type
         raise ValueError(
             f"{file} is not a state dict ({type(error).__name__}: {str(error)[:100]}): remove it if it was "
@@ -67,21 +71,26 @@ def _unwrapped(state: dict[str, Tensor], own: list[str], file: Path) -> dict[str
     """The weights of a network with the parameters ``own``, without what training runs put in front of their names.
 
     That is whatever stands before all of them: ``module.``, ``_orig_mod.``, ``state_dict.model.`` and so on. Of a
-    network and its running average, the network is taken.
+    network and its running average, such as MoCo's ``encoder_k.``, the network is taken.
     """
     before = {key.removesuffix(own[0]) for key in state if key.endswith(own[0])}
     before = {prefix for prefix in before if not prefix or prefix.endswith(".")}
     fits = {prefix: sum(prefix + key in state for key in own) for prefix in before}
     best = [prefix for prefix in sorted(before) if fits[prefix] == max(fits.values()) > len(own) / 2]
     if len(best) > 1:
-        best = [prefix for prefix in best if not re.search(r"(^|[._])(ema|swa|averaged?|shadow)([._])", prefix)] or best
+        best = [prefix for prefix in best if not AVERAGE.search(prefix)] or best
     if len(best) > 1:
         raise ValueError(
             f"{file} holds {len(best)} such networks, under {' and '.join(map(repr, best))}: save one of them"
         )
-    return (
-        {key.removeprefix(best[0]): value for key, value in state.items() if key.startswith(best[0])} if best else state
-    )
+    if not best:
+        return state
+    others = tuple(p for p in before if p != best[0] and p.startswith(best[0]) and fits[p] > len(own) / 2)
+    return {
+        key.removeprefix(best[0]): value
+        for key, value in state.items()
+        if key.startswith(best[0]) and not key.startswith(others)
+    }
 
 
 def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -131,14 +131,24 @@ def _named(given: Any) -> dict[str, Any]:
 
 def _name_of(what: Any) -> str:
     if isinstance(what, (str, Path)):
-        name, is_file, _ = str(what).partition("=")
-        return (
-            name
-            if is_file or Path(name).suffix not in weights.SUFFIXES
-            else re.sub(r"-[0-9a-f]{16}$", "", Path(name).stem)
-        )
+        left, right = _parts(str(what))
+        return left or (re.sub(r"-[0-9a-f]{16}$", "", Path(right).stem) if _is_file(right) else right)
     network = what[0] if isinstance(what, tuple) and what else what
     return str(getattr(network, "name", type(network).__name__))
+
+
+def _parts(what: str) -> tuple[str, str]:
+    """What stands before and after the ``=`` of a model; an existing path may hold one itself."""
+    if Path(what).expanduser().exists():
+        return "", what
+    left, _, right = what.partition("=") if "=" in what else ("", "", what)
+    return left, right
+
+
+def _is_file(what: str) -> bool:
+    """Whether a text means a file of weights, be it there or not."""
+    path = Path(what).expanduser()
+    return path.suffix.lower() in weights.SUFFIXES or (path.is_file() and what not in networks.names())
 
 
 # Image models ---------------------------------------------------------------------------------------------------------
@@ -159,9 +169,9 @@ def _image_model(name: str, what: Any) -> Callable[[], Candidate]:
             "and a "
             "pair of a module and its transform"
         )
-    _, is_file, right = str(what).partition("=")
-    if is_file or Path(str(what)).suffix in weights.SUFFIXES:
-        return _of_path(name, str(what), right if is_file else str(what))
+    left, right = _parts(str(what))
+    if left or _is_file(right):
+        return _of_path(name, left or right, right)
     _check_architecture(str(what))
     return partial(_of_name, name, str(what))
 
@@ -190,13 +200,13 @@ def _load_published(name: str, architecture: str) -> ImageModel:
     return ImageModel(name, network, transform)
 
 
-def _of_path(name: str, what: str, right: str) -> Callable[[], Candidate]:
+def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:
     """``ARCHITECTURE=FILE``, ``NAME=ARCHITECTURE:FILE``, or a file that this project trained, which says its own
     architecture.
     """
     architecture, colon, file = right.partition(":")
     if not colon or Path(right).exists():
-        architecture, file = what.partition("=")[0], right
+        architecture, file = left, right
     path = Path(file).expanduser()
     if not path.is_file():
         raise ValueError(f"model {name!r}: there is no file {path}")
@@ -251,13 +261,25 @@ def _load_file(name: str, architecture: str, path: Path) -> ImageModel:
 
 
 def _of_network(name: str, network: nn.Module, transform: Any) -> Candidate:
-    transform = transform or getattr(network, "transform", None) or transform_of(network)
-    caution = "" if transform else "no transform was given with it, so ImageNet's was used (224 pixels)"
-    transform = transform or IMAGENET
+    if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        network = network.module  # the layers of a copy per device could not be watched
+    network = getattr(network, "_orig_mod", network)  # nor those that torch.compile made one of
+    transform, caution = transform or _transform_inside(network), ""
+    if not transform and (transform := transform_of(network)) and not hasattr(network, "pretrained_cfg"):
+        caution = "no transform was given with it, so that of timm's network inside was used"
+    if not transform:
+        transform, caution = IMAGENET, "no transform was given with it, so ImageNet's was used (224 pixels)"
     if not isinstance(transform, Transform):
         transform = Wrapped(transform)
     known = identity.of((network, transform))
     return Candidate(name, {"module": known} if known else None, partial(ImageModel, name, network, transform), caution)
+
+
+def _transform_inside(network: nn.Module) -> Any:
+    """What a network carries as ``transform``, unless that is a part of the network, as a spatial transformer is."""
+    transform = getattr(network, "transform", None)
+    is_part = isinstance(transform, nn.Module) and not type(transform).__module__.startswith("torchvision.transforms.")
+    return transform if callable(transform) and not is_part else None
 
 
 # Text models ----------------------------------------------------------------------------------------------------------
@@ -268,8 +290,7 @@ def _text_model(name: str, what: Any) -> Callable[[], Candidate]:
         raise ValueError(
             f"model {name!r} is a {type(what).__name__}; for texts allowed are Hugging Face names and folders"
         )
-    where = str(what).partition("=")[2] or str(what)
-    return partial(_of_hub, name, where)
+    return partial(_of_hub, name, _parts(str(what))[1])
 
 
 def _of_hub(name: str, where: str) -> Candidate:

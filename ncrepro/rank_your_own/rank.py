@@ -305,13 +305,14 @@ def _work(
     """One model's terms, those of its resamples, and what they cost."""
     i, model = numbered
     memory.reset_peak()
-    started, cut = time.perf_counter(), np.zeros(2, int)
+    started, cut, altered = time.perf_counter(), np.zeros(2, int), np.array(False)
     if isinstance(model, Features):
         H, y, probs, spent, peak = model.features, model.labels, model.source_probs, 0.0, 0.0
     else:
         arrays = _features(settings, model, target, show)
         H, y, probs = arrays["features"], target.data.labels, arrays.get("source_probs")
         spent, peak, cut = float(arrays["seconds"]), float(arrays["peak_mb"]), arrays.get("cut", cut)
+        altered = arrays.get("altered", altered)
         started = time.perf_counter()
     if probs is None and (of_source := _of_source(settings.metrics)):
         raise ValueError(
@@ -330,6 +331,7 @@ def _work(
         "seconds": np.array(spent + time.perf_counter() - started),
         "peak_mb": np.array(max(peak, memory.peak_mb())),
         "cut": cut,
+        "altered": altered,
     }
 
 
@@ -383,6 +385,8 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
         arrays["source_probs"] = probs
     if getattr(loaded, "cut", 0):
         arrays["cut"] = np.array([loaded.cut, loaded.length])  # texts that were longer than so many tokens
+    if getattr(loaded, "altered", False):
+        arrays["altered"] = np.array(True)
     if path:
         artifacts.save(path, arrays, spec)
     return arrays
@@ -538,6 +542,9 @@ def _own_cautions(model: Candidate | Features, arrays: Arrays, metrics: tuple[st
     if of_source and not getattr(model, "is_classifier", True):
         taken, remedy = "outputs were taken for source classes", "if they are an embedding, leave out "
         remedy += " and ".join(of_source)
+        found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
+    if arrays["altered"]:
+        taken, remedy = "features are outputs of a last layer, altered", "if they are logits, return them unaltered"
         found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
     if said := getattr(model, "caution", ""):
         found.append(_Own(said, said))
