@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 from matplotlib import pyplot as plt
 
 from ncrepro.figures import charts, findings, index, style
-from ncrepro.lab.analyses import trainings
+from ncrepro.lab import trainings
 from ncrepro.ranking import verdicts
 from ncrepro.store import paths
 

@@ -13,8 +13,7 @@ import yaml
 
 from ncrepro.commands import cli as pipeline
 from ncrepro.commands import noise, tolerances, verify
-from ncrepro.lab import profiles
-from ncrepro.lab.analyses import trainings
+from ncrepro.lab import profiles, trainings
 from ncrepro.store import paths
 
 POOL, SCRATCH = "multi_source", "text_scratch"  # the models of the second were not pre-trained, so they have no scores

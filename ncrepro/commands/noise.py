@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..lab import profiles
-from ..lab.analyses import trainings
+from ..lab import profiles, trainings
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import OPEN
 from ..store import artifacts, paths

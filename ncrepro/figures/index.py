@@ -13,8 +13,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ..lab import profiles
-from ..lab.analyses import trainings
+from ..lab import profiles, trainings
 from ..ranking.verdicts import RULE, Verdict, over
 from ..store import artifacts, cold, fingerprint, manifest, paths, trace
 from . import style

@@ -7,7 +7,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..lab.analyses import read, trainings
+from ..lab import trainings
+from ..lab.analyses import read
 from ..lab.analyses import stability as measured
 from ..lab.experiment import Experiment
 from ..metrics import registry

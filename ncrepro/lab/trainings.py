@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from ...ranking.verdicts import Verdict
-from ...store import artifacts, paths
-from ...store.trace import is_there
-from .. import profiles
+from ..ranking.verdicts import Verdict
+from ..store import artifacts, paths
+from ..store.trace import is_there
+from . import profiles
 
 COLUMNS = ["repetition", "figure", "claim", "if_false", "if_true"]
 ERRORS = ["if_false", "if_true"]
