@@ -73,12 +73,12 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
             )
         print(f"{len(folders) - 1} of {repetitions} repetitions of {profile!r} are finished")
         summary = pd.concat([summary, study(profile, folders, written)])
-        if not _run(profile, command):  # its verdicts rest on what all trainings say, which is known only now
-            return 1
     artifacts.write(written / "summary.csv", _as_csv(summary))
     print(_as_text(summary))
     print(f"written: {paths.relative(written)}")
     if pools is None:
+        if not _run(profile, command):  # its verdicts rest on what all trainings say, which is known only now
+            return 1
         print(
             f"the results of {profile!r} rest on it now; `make reference PROFILE={profile}` takes them as the reference"
         )
