@@ -155,6 +155,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
             papermill.execute_notebook(
                 notebook, partial, parameters, cwd=cwd or notebook.parent, kernel_name="python3",
                 progress_bar=False, stdout_file=sys.stdout, config=private, kernel_manager_class=Manager,
+                request_save_on_cell_execute=False,  # it would write the whole notebook twice for every cell
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             artifacts.write(failed, partial.read_bytes())
