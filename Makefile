@@ -22,11 +22,11 @@ BUILD := build/$(PROFILE)
 
 ##@ Results
 # What has to run follows from the content of what every run rests on, never from the times of files: ncrepro/commands/workflow.py.
-# Two notebooks at a time, one that trains and one that does not, so that a core is not idle while a notebook starts or draws.
+# Three notebooks at a time, one that trains and two that do not, so that no core is idle while a notebook starts or draws.
 one_run := $(filter build/%,$(MAKECMDGOALS))
 all features $(one_run): | environment  ## train, score and draw everything of PROFILE (default: demo)
 	+@$(NCREPRO) rules $(BUILD)/rules.mk
-	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j2) -f $(BUILD)/rules.mk $@
+	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j3) -f $(BUILD)/rules.mk $@
 figures: all  ## the same: every figure into figures/$(PROFILE)
 
 plan: | environment  ## what PROFILE will run, in what order, how long it takes and how much disk; runs nothing

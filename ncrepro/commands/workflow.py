@@ -1,8 +1,9 @@
 """Which runs a profile consists of, and which of them come before which.
 
 A notebook's number says what it works on: 0 needs nothing but the package, 1 works on one pool at a time, 2 on the pool
-it is named after, 3 and 4 on the tables of all pools, 9 on everything. What a run reads is recorded when it runs, and a
-run that read what no run before it writes is refused, so this order cannot be wrong unnoticed.
+it is named after, 3 and 4 on the tables of all pools unless `FEW_POOLS` names it, 9 on everything. What a run reads is
+recorded when it runs, and a run that read what no run before it writes is refused, so this order cannot be wrong
+unnoticed.
 """
 
 import ast
@@ -19,6 +20,14 @@ from ..store.schema import unknown
 AFTER = {
     "01_neural_collapse": ("10_train_pool--supervised",),  # follows models of that pool
     "21_selfsupervised": ("20_supervised",),  # compares with that pool's scores
+}
+# Notebooks of number 3 and 4 that need these only: they run while other pools are trained.
+FEW_POOLS = {
+    "31_low_shot": ("20_supervised",),
+    "32_source_features": ("20_supervised", "21_selfsupervised"),
+    "40_rank_your_own": ("20_supervised",),
+    "41_rank": ("20_supervised",),
+    "42_imagenet_weights": ("20_supervised",),
 }
 
 
@@ -64,10 +73,9 @@ def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
             before[Run(name)] = ()
         elif name in own:
             before[Run(name)] = (Run("11_extract_features", own[name]),)
-    of_pools = tuple(Run(name) for name in own)
     for name in names:
         if name[0] in "34":
-            before[Run(name)] = of_pools
+            before[Run(name)] = tuple(Run(other) for other in FEW_POOLS.get(name, own) if other in own)
     for name, others in AFTER.items():
         if named.get(name) in before:
             before[named[name]] += tuple(named[other] for other in others if named.get(other) in before)
