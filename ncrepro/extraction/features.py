@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from ..store.schema import unknown
@@ -58,9 +57,10 @@ class ImageModel(Model):
 
     def batches(self, photos: Photos, size: int, place: torch.device) -> Iterator[Tensor]:
         """Batches of the photographs, decoded and prepared ahead of the network."""
-        return batches(lambda i: self._prepared(photos.image(i)), range(len(photos)), size, place)
+        return batches(lambda i: self._prepared(photos, i), range(len(photos)), size, place)
 
-    def _prepared(self, image: Image.Image) -> np.ndarray:
+    def _prepared(self, photos: Photos, i: int) -> np.ndarray:
+        image = photos.image(i)
         try:
             return self.transform(image)
         except ValueError as error:

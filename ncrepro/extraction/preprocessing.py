@@ -66,17 +66,16 @@ class Transform:
         return image
 
 
-_A_FUNCTION = (
-    "give a function of a PIL image that returns a float tensor (3, height, width), such as torchvision's Compose that "
-    "ends in ToTensor and Normalize, or lambda image: processor(image, return_tensors='pt')['pixel_values'][0]"
-)
-
-
 @dataclass(frozen=True)
 class Wrapped:
     """Any callable from a PIL image to a float tensor (3, h, w), in the place of a `Transform`."""
 
     transform: Callable
+
+    remedy = (
+        "give a function of a PIL image that returns a float tensor (3, height, width), such as torchvision's Compose "
+        "that ends in ToTensor and Normalize, or lambda image: processor(image, return_tensors='pt')['pixel_values'][0]"
+    )
 
     def __call__(self, image) -> np.ndarray:
         """Prepare one image: (h, w, 3)."""
@@ -86,13 +85,13 @@ class Wrapped:
             said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ValueError(
                 f"the transform cannot take a PIL image of {image.width} x {image.height} pixels "
-                f"({type(error).__name__}: {said}): {_A_FUNCTION}"
+                f"({type(error).__name__}: {said}): {self.remedy}"
             ) from error
         if not isinstance(made, (Tensor, np.ndarray)) or isinstance(made, np.ndarray) and made.dtype == object:
-            raise ValueError(f"the transform gives a {type(made).__name__}; allowed is a tensor: {_A_FUNCTION}")
+            raise ValueError(f"the transform gives a {type(made).__name__}; allowed is a tensor: {self.remedy}")
         tensor = torch.as_tensor(made).detach()
         if not tensor.is_floating_point():
-            raise ValueError(f"the transform gives numbers of type {tensor.dtype}; allowed are float: {_A_FUNCTION}")
+            raise ValueError(f"the transform gives numbers of type {tensor.dtype}; allowed are float: {self.remedy}")
         if tensor.ndim != 3:
             raise ValueError(f"the transform gives shape {tuple(tensor.shape)}; allowed is (3, height, width)")
         return tensor.permute(1, 2, 0).float().cpu().numpy()  # (h, w, 3)
