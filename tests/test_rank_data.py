@@ -112,6 +112,40 @@ def test_splits_beside_other_folders_are_no_classes(tmp_path, names):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("images", "annotations/trimaps"),
+        ("train/images", "train/masks", "val/images"),
+        ("JPEGImages", "SegmentationClass", "SegmentationObject"),
+        ("images/a", "images/b", "segmentations/a", "segmentations/b"),
+    ],
+)
+def test_images_and_what_belongs_to_them_are_no_classes(tmp_path, names):
+    for name in names:
+        for i in range(2):
+            put(tmp_path / name / f"{i}.png")
+    with pytest.raises(ValueError, match="holds .*, which are images and what belongs to them, not classes"):
+        opened(tmp_path)
+
+
+def test_what_is_called_like_a_mask_may_be_a_class(tmp_path):
+    for name in ("mask", "no_mask"):
+        for i in range(2):
+            put(tmp_path / name / f"{i}.png")
+    assert opened(tmp_path).data.classes == ("mask", "no_mask")
+
+
+def test_names_of_images_are_no_texts(cats):
+    files = [str(file) for file in sorted(cats.rglob("*.png"))]
+    for data, given in ((files, [0, 1] * 3), (pd.DataFrame({"text": files, "label": [0, 1] * 3}), None)):
+        with pytest.raises(
+            ValueError, match="the 6 .* are names of images, such as .*0.png', not texts: give the folder"
+        ):
+            open_target(data, given)
+    assert open_target([*files, "a cat.png and a dog"], [0, 1] * 3 + [0]).kind == "texts"
+
+
 def test_a_class_may_be_called_like_a_split_and_splits_are_no_classes_of_a_data_set(tmp_path):
     for k in ("train", "bus", "test tube", "training shoes/new"):
         for i in range(2):
@@ -499,6 +533,19 @@ def test_the_names_of_classes_are_taken_from_lists_only(classes, expected):
     assert opened(Listed(lambda i: i % 2, classes=classes)).data.classes == expected
 
 
+def test_data_sets_that_are_put_together_agree_what_a_label_means():
+    def together(*listed, say=lambda i: i % 2):
+        return torch.utils.data.ConcatDataset([Listed(say, classes=names) for names in listed])
+
+    assert opened(together(["x", "y"], ["x", "y", "z"])).data.classes == ("x", "y")
+    assert opened(together(["x", "y"], None)).data.classes == ("0", "1")
+    assert opened(together(["x", "y"], ["y", "x"], say=lambda i: "xy"[i % 2])).data.classes == ("x", "y")
+    with pytest.raises(
+        ValueError, match="label 0 means '.' in one and '.' in another of the data sets in ConcatDataset"
+    ):
+        opened(together(["x", "y"], None, ["y", "x"]))
+
+
 def test_grey_arrays_are_images_and_a_tensor_of_images_takes_labels():
     pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 8), dtype=np.uint8)
 
@@ -615,6 +662,18 @@ def test_what_is_no_label_of_a_class_is_refused(given_, message):
 def test_labels_may_be_held_by_anything(given_):
     codes, classes = labels.encode(given_, 3, "rows")
     assert codes.tolist() == [0, 1, 0] and classes == ("7", "9")
+
+
+def test_large_integers_are_told_apart():
+    given_ = np.array([0, 2**63, 2**63 + 1, 0], dtype=np.uint64)
+    codes, classes = labels.encode(given_, 4, "rows")
+    assert codes.tolist() == [0, 1, 2, 0] and classes == ("0", str(2**63), str(2**63 + 1))
+
+
+@pytest.mark.parametrize("value", ["5", 2.5, 1, True])
+def test_a_limit_that_is_no_integer_of_two_or_more_is_refused(value):
+    with pytest.raises(ValueError, match=f"max_per_class is {value!r}; allowed is 2 or more, an integer"):
+        open_target(np.zeros((4, 8, 8, 3), np.uint8), [0, 1] * 2, max_per_class=value)
 
 
 def test_labels_of_strings_bytes_and_truths_are_classes():

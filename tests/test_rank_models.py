@@ -20,6 +20,7 @@ import ncrepro
 from ncrepro import metrics
 from ncrepro.extraction import devices, identity, last_layer, preprocessing
 from ncrepro.extraction.features import ImageModel, extract
+from ncrepro.extraction.folders import Photos
 from ncrepro.extraction.preprocessing import IMAGENET, REDUCED
 from ncrepro.extraction.samples import Texts
 from ncrepro.extraction.text_models import TextModel
@@ -189,19 +190,30 @@ def test_a_single_output_is_no_classifier(end):
         (lambda net, h: net.one(h).relu(), False),
         (lambda net, h: net.norm(net.one(h)), False),
         (lambda net, h: h[:, :3], False),
+        (lambda net, h: net.one(h)[:, [0, 3]], True),
+        (lambda net, h: net.norm(net.one(h))[:, [0, 3]], False),
+        (lambda net, h: net.two_dimensional(h[:, :, None, None]), True),
+        (lambda net, h: net.bilinear(h, h), True),
+        (lambda net, h: net.one(torch.stack([h, -h], 1)).relu().amax(1), False),
     ],
 )
 def test_features_that_may_be_logits_are_said_to_be(end, altered, tmp_path):
-    network = Net(end, one=nn.Linear(6, 9), two=nn.Linear(6, 9), norm=nn.BatchNorm1d(9)).eval()
+    network = Net(
+        end, one=nn.Linear(6, 9), two=nn.Linear(6, 9), norm=nn.BatchNorm1d(9), two_dimensional=nn.Conv2d(6, 9, 3, 1, 1),
+        bilinear=nn.Bilinear(6, 6, 9),
+    ).eval()  # fmt: skip
     plain = Net(lambda net, h: h[:, :4])
     images = np.random.default_rng(0).integers(0, 255, (40, 40, 40, 3), dtype=np.uint8)
     table = ncrepro.rank(
         images, {"it": (network, REDUCED), "plain": (plain, REDUCED)}, "logme", labels=[0, 1] * 20, n_bootstrap=0,
         progress=False, cache=tmp_path,
     )  # fmt: skip
-    said = "features are outputs of a last layer, altered"
+    said = "features are outputs of a last layer, and may be logits"
     assert table.set_index("model")["caution"].str.contains(said).to_dict() == {"it": altered, "plain": False}
-    assert (f"{said}: it; if they are logits, return them unaltered" in table.attrs["cautions"]) == altered
+    assert (
+        f"{said}: it; if they are, return those of a linear layer unaltered, or what goes into it"
+        in table.attrs["cautions"]
+    ) == altered
 
 
 def test_a_network_whose_layers_cannot_be_seen_is_refused():
@@ -271,6 +283,221 @@ def test_a_network_comes_back_on_the_device_and_in_the_modes_it_came_in(monkeypa
         raise KeyError
     assert moves == [torch.device("meta"), CPU]
     assert {name: module.training for name, module in network.named_modules()} == before
+
+
+# Networks, transforms and options as people have them -----------------------------------------------------------------
+
+
+class Lenet(nn.Module):
+    """As in many a tutorial: `view` wants the channels first in memory."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.hidden, self.fc = nn.Conv2d(3, 6, 5), nn.Linear(6 * 36 * 36, 8), nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.fc(self.hidden(self.conv(x).view(-1, 6 * 36 * 36)).relu())
+
+
+def test_a_network_may_view_its_maps_as_rows():
+    x = torch.randint(0, 255, (4, 40, 40, 3), dtype=torch.uint8).permute(0, 3, 1, 2)  # as batches lie in memory
+    network, shown = Lenet(), IMAGENET.normalise(x)
+    H, probs = ImageModel("it", network, IMAGENET)(x)
+    out = network(shown.contiguous())
+    assert H.shape == (4, 8)
+    torch.testing.assert_close(network.fc(H), out)
+    torch.testing.assert_close(probs, out.softmax(1))
+
+
+@pytest.mark.parametrize("end", [lambda z: z.float(), lambda z: z.softmax(1), lambda z: z.log_softmax(1).float()])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_head_of_low_precision_is_one(end, dtype):
+    network = Net(lambda net, h: end(net.fc(h)), fc=nn.Linear(6, 100)).to(dtype).eval()
+    x = torch.randint(0, 255, (4, 3, 40, 40), dtype=torch.uint8, generator=torch.manual_seed(0))
+    H, probs = ImageModel("it", network, IMAGENET)(x)
+    expected = network.body(IMAGENET.normalise(x).to(dtype))
+    torch.testing.assert_close(H, expected)
+    torch.testing.assert_close(probs, network.fc(expected).float().softmax(1), atol=1e-3, rtol=0.1)
+    torch.testing.assert_close(probs.sum(1), torch.ones(4), atol=1e-2, rtol=0)
+
+
+def test_a_distribution_that_several_networks_make_is_no_softmax_of_ones():
+    network = Net(
+        lambda net, h: (net.one(h).softmax(1) + net.two(h).softmax(1)) / 2, one=nn.Linear(6, 5), two=nn.Linear(6, 5)
+    )
+    network.two.load_state_dict({key: 2 * value for key, value in network.one.state_dict().items()})  # one choice
+    H, probs, out, _ = seen(network)
+    assert probs is None and torch.equal(H, out)
+    network = Net(lambda net, h: (1e5 * net.one(h)).softmax(1), one=nn.Linear(6, 5))  # of which one class has it all
+    H, probs, out, _ = seen(network)
+    assert H.shape == (4, 6) and torch.equal(probs, out)
+
+
+class Cosine(nn.Module):
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = nn.Parameter(torch.randn(out_features, in_features, generator=torch.manual_seed(0)))
+
+    def forward(self, x):
+        return functional.linear(functional.normalize(x), functional.normalize(self.weight))
+
+
+def test_a_layer_that_is_called_linear_may_be_a_head():
+    H, probs, out, shown = seen(network := Net(lambda net, h: net.fc(h), fc=Cosine(6, 5)))
+    torch.testing.assert_close(H, network.body(shown))
+    torch.testing.assert_close(probs, out.softmax(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.complex64, torch.bool])
+def test_what_is_no_dense_number_is_refused(dtype):
+    with pytest.raises(ValueError, match=f"it returns numbers of type {dtype}"):
+        seen(Net(lambda net, h: h.to(dtype)))
+    with pytest.raises(ValueError, match="it returns numbers of type torch.float32 .torch.sparse_coo"):
+        seen(Net(lambda net, h: h.to_sparse()))
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, ValueError, AttributeError, NotImplementedError])
+def test_whatever_a_network_raises_is_a_sentence(error):
+    def fail(net, h):
+        raise error("this")
+
+    with pytest.raises(
+        ValueError, match=f"it cannot take a batch of 4 images of shape .*{error.__name__}: .*this.*wrap it"
+    ):
+        seen(Net(fail))
+
+
+def test_an_exported_network_is_refused_and_one_without_weights_too():
+    network = Net(lambda net, h: net.fc(h), fc=nn.Linear(6, 5)).eval()
+    exported = torch.export.export(network, (torch.zeros(4, 3, 32, 32),)).module()
+    with pytest.raises(ValueError, match="it holds weights but calls no layer, as an exported network does"):
+        extract(resolve({"it": (exported, REDUCED)}, "images")[0].load(), some_photos(), CPU)
+    for empty in (nn.Sequential(nn.LazyLinear(5)), nn.Linear(6, 5, device="meta")):
+        with pytest.raises(ValueError, match="model 'it' has layers without weights"):
+            resolve({"it": (empty, REDUCED)}, "images")
+
+
+def photographs(n=40):
+    return np.random.default_rng(0).integers(0, 255, (n, 40, 40, 3), dtype=np.uint8)
+
+
+def some_photos(n=4):
+    return Photos("d", "train", photographs(n), np.arange(n) % 2, ("a", "b"), "all")
+
+
+class OwnTrain(Net):
+    """Its statistics are always of the batch, whatever `eval` says; and it counts."""
+
+    def __init__(self):
+        super().__init__(lambda net, h: net.fc(net.norm(h)), norm=nn.BatchNorm1d(6), fc=nn.Linear(6, 5))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x):
+        self.count = self.count + 1
+        return super().forward(x)
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.train()
+        return self
+
+
+class Trained(Net):
+    def train(self, loader, epochs):
+        raise AssertionError("nobody asked for a training run")
+
+
+def test_a_network_with_a_train_of_its_own_is_evaluated_and_comes_back_as_it_was(tmp_path):
+    own, other = OwnTrain(), Trained(lambda net, h: net.fc(h), fc=nn.Linear(6, 4))
+    before = {key: value.clone() for key, value in own.state_dict().items()}
+    table = ncrepro.rank(
+        photographs(), {"own": (own, REDUCED), "other": (other, REDUCED)}, "logme", labels=[0, 1] * 20, n_bootstrap=0,
+        progress=False, cache=False,
+    )  # fmt: skip
+    assert not table["caution"].str.contains("not the same twice").any()
+    assert all(torch.equal(own.state_dict()[key], value) for key, value in before.items()) and own.norm.training
+
+
+@pytest.mark.parametrize(
+    ("after", "layers", "transform"),
+    [
+        (lambda net, h: functional.dropout(h), {}, REDUCED),
+        (lambda net, h: net.norm(h), {"norm": nn.BatchNorm1d(6, track_running_stats=False)}, REDUCED),
+        (lambda net, h: net.hidden[0](h), {"hidden": [nn.Dropout()]}, REDUCED),
+        (lambda net, h: h, {}, transforms.Compose([transforms.RandomCrop(20), transforms.ToTensor()])),
+    ],
+)
+def test_features_that_are_not_the_same_twice_are_said_to_be(after, layers, transform, tmp_path):
+    pool = {"it": (Net(after, **layers), transform), "steady": (Net(lambda net, h: h[:, :4]), REDUCED)}
+    for _ in range(2):  # taken, and found again
+        table = ncrepro.rank(
+            photographs(), pool, "logme", labels=[0] * 20 + [1] * 20, n_bootstrap=0, progress=False, cache=tmp_path
+        )
+        said = table.set_index("model")["caution"].str.contains("features are not the same twice")
+        assert said.to_dict() == {"it": True, "steady": False}
+        assert any(line.startswith("features are not the same twice: it; give") for line in table.attrs["cautions"])
+
+
+def test_widths_that_differ_between_batches_are_said():
+    def narrower(net, h):
+        net.k = getattr(net, "k", 6) - 1
+        return h[:, : net.k]
+
+    model = resolve({"it": (Net(narrower), REDUCED)}, "images")[0].load()
+    data = some_photos(6)
+    with pytest.raises(ValueError, match="its features are 5 wide for the first samples and 4 wide from sample 4 on"):
+        extract(model, data, CPU, 4)
+
+
+def test_features_do_not_rest_on_where_rank_is_called():
+    pool = {"a": (Net(lambda net, h: h), REDUCED), "b": (Net(lambda net, h: h[:, :4]), REDUCED)}
+
+    def go():
+        return ncrepro.rank(
+            photographs(), pool, "logme", labels=[0, 1] * 20, n_bootstrap=0, progress=False, cache=False
+        )
+
+    expected = go()["logme"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert go()["logme"].equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("transform", "said"),
+    [
+        (lambda image: {"pixel_values": [1]}, "gives a dict; allowed is a tensor: give a function .*processor"),
+        (lambda image: image, "gives a Image; allowed is a tensor"),
+        (lambda image: None, "gives a NoneType; allowed is a tensor"),
+        (transforms.PILToTensor(), "gives numbers of type torch.uint8; allowed are float"),
+        (transforms.Normalize([0.5], [0.5]), "cannot take a PIL image of 40 x 40 pixels .TypeError: "),
+        (lambda *, image: image, "cannot take a PIL image of 40 x 40 pixels .TypeError: "),
+    ],
+)
+def test_what_a_transform_cannot_do_is_a_sentence(transform, said):
+    with pytest.raises(ValueError, match=f"^it: the transform {said}"):
+        ncrepro.rank(
+            photographs(4), {"it": (Net(lambda net, h: h), transform), "b": (Net(lambda net, h: h), REDUCED)}, "logme",
+            labels=[0, 1] * 2, n_bootstrap=0, progress=False, cache=False,
+        )  # fmt: skip
+
+
+def test_a_transform_may_keep_gradients():
+    weight = nn.Parameter(torch.ones(3, 1, 1))
+    with torch.enable_grad():
+        made = preprocessing.Wrapped(lambda image: transforms.ToTensor()(image) * weight)(Image.new("RGB", (4, 4)))
+    assert made.shape == (4, 4, 3)
+
+
+def test_models_and_numbers_may_come_in_arrays(tmp_path):
+    with pytest.raises(ValueError, match="unknown model 'resnet5'"):
+        resolve(np.array(["resnet5", "resnet50"]), "images")
+    pool = {"a": (nn.Flatten(), REDUCED), "b": (nn.Sequential(nn.AvgPool2d(8), nn.Flatten()), REDUCED)}
+    options = {"labels": [0, 1] * 10, "n_bootstrap": np.int64(2), "seed": np.int32(1), "progress": False}
+    assert len(ncrepro.rank(photographs(20), pool, "knn", cache=tmp_path, **options)) == 2
+    with pytest.raises(ValueError, match="cache is 5; allowed is True, False or a folder"):
+        ncrepro.rank(photographs(20), pool, "knn", cache=5, **options)
 
 
 # Keys -----------------------------------------------------------------------------------------------------------------
@@ -566,6 +793,8 @@ def test_foreign_weights_of_the_right_names_are_refused(tmp_path, state):
         (torch.tensor(1.0), f"of another shape: .*{key}"),
         (state[key].to(torch.int8), f"of whole numbers: {key}"),
         (state[key][:0], f"of another shape: .*{key}"),
+        (state[key].to("meta"), f"without values: {key}"),
+        (state[key].to_sparse(), f"without values: {key}"),
     ):
         torch.save(state | {key: value}, tmp_path / "w.pth")
         with pytest.raises(ValueError, match=message):

@@ -29,16 +29,30 @@ def cuda_or_cpu() -> torch.device:
 
 @contextlib.contextmanager
 def borrowed(network: nn.Module, place: torch.device) -> Iterator[None]:
-    """A network on a device and in evaluation mode; afterwards it is on the device and in the modes it came in."""
+    """A network on a device and in evaluation mode; afterwards it is on the device and in the modes it came in, and its
+    buffers hold what they held.
+
+    The modes are set without ``network.eval()``: a reader's ``train`` may keep some layers in training, merge weights,
+    or be a training run.
+    """
     modes = [(module, module.training) for module in network.modules()]
+    buffers = [(m, name, x.clone()) for m, _ in modes for name, x in m.named_buffers(recurse=False)]
     came_from = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), place)
     try:
-        network.to(place).eval()
+        network.to(place)
+        for module, _ in modes:
+            module.training = False
         yield
     finally:
         network.to(came_from)
         for module, training in modes:
             module.training = training
+        with torch.no_grad():
+            for module, name, kept in buffers:
+                if (now := getattr(module, name)).shape != kept.shape:
+                    setattr(module, name, kept)
+                elif not torch.equal(now, kept):
+                    now.copy_(kept)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -53,18 +53,25 @@ class ImageModel(Model):
     def __init__(self, name: str, network: nn.Module, transform: Transform | Wrapped):
         super().__init__(name, network)
         self.transform = transform
-        self.altered = False  # whether its features may be logits: what its last layer gives, altered
+        self.altered: bool | None = None  # whether its features may be logits: what its last layer gives, altered
 
     def batches(self, photos: Photos, size: int, place: torch.device) -> Iterator[Tensor]:
         """Batches of the photographs, decoded and prepared ahead of the network."""
-        return batches(lambda i: self.transform(photos.image(i)), range(len(photos)), size, place)
+        return batches(lambda i: self._prepared(photos, i), range(len(photos)), size, place)
+
+    def _prepared(self, photos: Photos, i: int) -> np.ndarray:
+        image = photos.image(i)
+        try:
+            return self.transform(image)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error.__cause__
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features (b, d), and source probabilities (b, K_s) if the network ends in a classifier."""
         # Inference tensors do not know whether they were changed in place.
         with torch.inference_mode(False), torch.no_grad():
             features, probs, altered = last_layer.split(self.network, self.normalise(batch), self.name)
-        self.altered = self.altered or altered
+        self.altered = altered and self.altered is not False  # a ReLU's zeros need not be in each batch
         return features, probs
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -130,7 +137,12 @@ def extract(
                 for batch in model.batches(data, size, place):
                     parts = [x for x in model(batch) if x is not None]
                     n = len(parts[0])
-                    made = made or [torch.empty(len(data), x.shape[1], pin_memory=on_gpu) for x in parts]
+                    made = made or [torch.empty(len(data), x.shape[1], device="cpu", pin_memory=on_gpu) for x in parts]
+                    if [x.shape[1] for x in made] != [x.shape[1] for x in parts]:
+                        raise ValueError(
+                            f"{model.name}: its features are {made[0].shape[1]} wide for the first {model.sample}s and "
+                            f"{parts[0].shape[1]} wide from {model.called(data, done)} on; allowed is one width"
+                        )
                     for whole, part in zip(made, parts, strict=True):
                         whole[done : done + n].copy_(part, non_blocking=on_gpu)
                     done += n
@@ -145,6 +157,20 @@ def extract(
         torch.cuda.synchronize(place)
     _check_finite(model, data, made)
     return Extracted(made[0].numpy(), made[1].numpy() if len(made) > 1 else None)
+
+
+def is_steady(model: ImageModel, photos: Photos, place: torch.device, features: np.ndarray) -> bool:
+    """Whether the first and the last image, taken again as a batch of two, have the ``features`` that they had: not so
+    with a transform for training, dropout that is never off, or statistics of each batch.
+    """
+    ends = [0, len(photos) - 1]
+    try:
+        again = extract(model, photos.take(ends), place).features
+    except ValueError:  # it takes batches of one size only
+        return True
+    coarse = any(x.dtype in (torch.float16, torch.bfloat16) for x in model.network.parameters())
+    difference = np.linalg.norm(again - features[ends], axis=1)
+    return bool((difference <= (0.05 if coarse else 0.01) * np.linalg.norm(features[ends], axis=1)).all())
 
 
 def _check_finite(model: Model, data: Labelled | np.ndarray, made: list[Tensor]) -> None:

@@ -155,21 +155,30 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
     """
     kind = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
     try:
-        with _watch_all(network) as (seen, last):
-            out = network(images.to(kind))
-    except (RuntimeError, AssertionError) as error:
+        out, seen, last, ran = _run(network, images.to(kind))
+    except Exception as error:  # a network is anybody's code
         if isinstance(error, RuntimeError) and devices.is_out_of_memory(error):
             raise  # smaller batches may do
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        said, shape = (str(error).strip() or type(error).__name__).splitlines()[0][:200], tuple(images.shape[1:])
+        if isinstance(error, (RuntimeError, AssertionError)) and not isinstance(error, NotImplementedError):
+            raise ValueError(
+                f"{name} cannot take images of shape {shape} ({said}): give it with a transform that makes what it "
+                "reads, as models={'name': (network, transform)}"
+            ) from error
         raise ValueError(
-            f"{name} cannot take images of shape {tuple(images.shape[1:])} ({said}): give it with a transform that "
-            "makes what it reads, as models={'name': (network, transform)}"
+            f"{name} cannot take a batch of {len(images)} images of shape {shape} ({type(error).__name__}: {said}): "
+            "wrap it in a torch.nn.Module that takes images alone"
         ) from error
     if not isinstance(out, Tensor) or out.ndim not in (2, 4) or len(out) != len(images):
-        shape = f" of shape {tuple(out.shape)}" if isinstance(out, Tensor) else ""
+        shape = f" of shape {tuple(out.shape)} for a batch of {len(images)}" if isinstance(out, Tensor) else ""
         raise ValueError(
             f"{name} returns a {type(out).__name__}{shape}; allowed are logits (n, classes) or features (n, d): if it "
             "returns several things, wrap it so that it returns one of them"
+        )
+    if not out.is_floating_point() or out.layout is not torch.strided:
+        raise ValueError(
+            f"{name} returns numbers of type {out.dtype} ({out.layout}); allowed are dense floating-point logits or "
+            "features: wrap it so that it returns them"
         )
     features = pooled(out)
     if out.shape[2:].numel() == 1:
@@ -185,41 +194,76 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
         raise ValueError(
             f"{name} is TorchScript, so its last layer cannot be found: give the torch.nn.Module that it was made of"
         )
-    altered = [layer.output.shape[1] == out.shape[1] for layer in last]
-    return Taken(features, None, any(altered) and not bool((out == 0).any()))  # a ReLU's zeros are no logits
+    if not ran and list(network.parameters()):
+        raise ValueError(
+            f"{name} holds weights but calls no layer, as an exported network does, so its last layer cannot be found: "
+            "give the torch.nn.Module that it was made of"
+        )
+    altered = any(_may_be_made_of(layer.output, out) for layer in last)
+    return Taken(features, None, altered and not bool((out == 0).any()))  # a ReLU's zeros are no logits
+
+
+def _run(network: nn.Module, images: Tensor) -> tuple[object, list[Seen], list[Seen], list[nn.Module]]:
+    """What a network returns of images, and what `_watch_all` saw of it."""
+    try:
+        with _watch_all(network) as watched:
+            return network(images), *watched
+    except RuntimeError as error:
+        if "view size is not compatible" not in str(error):
+            raise
+    with _watch_all(network) as watched:  # its `view` reads the channels first, which lie last in memory
+        return network(images.contiguous()), *watched
 
 
 @contextmanager
-def _watch_all(network: nn.Module) -> Iterator[tuple[list[Seen], list[Seen]]]:
-    """What goes through the layers that may be a head while the context lasts, in the order of use, positions last; and
-    the last layer with weights if it is one of these.
+def _watch_all(network: nn.Module) -> Iterator[tuple[list[Seen], list[Seen], list[nn.Module]]]:
+    """What goes through the layers that may be a head while the context lasts, in the order of use, positions last; the
+    last layer with weights if these are a matrix; and the layers that were used.
 
     Of layers with an output for each position only that is kept which is the last one with weights: all would take much
     memory, and what a normalisation follows is no head.
     """
     seen: list[Seen] = []
     last: list[Seen] = []
+    ran: list[nn.Module] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ran.append(layer)
         seen[:] = [one for one in seen if one.output.ndim == 2]
         last.clear()
-        if inputs and isinstance(output, Tensor) and _may_be_head(layer) and output.ndim > 1:
+        if inputs and isinstance(output, Tensor) and _mixes(layer) and output.ndim > 1:
             first, made = inputs[0], output
             if isinstance(layer, nn.Linear) and output.ndim > 2:
                 first, made = first.movedim(-1, 1), made.movedim(-1, 1)
             last.append(_seen(first, made))
-            seen.extend(last)
+            if _may_be_head(layer):
+                seen.extend(last)
 
     hooks = [layer.register_forward_hook(keep) for layer in _with_weights(network)]
     try:
-        yield seen, last
+        yield seen, last, ran
     finally:
         for hook in hooks:
             hook.remove()
 
 
+def _mixes(layer: nn.Module) -> bool:
+    """Whether each output of a layer rests on several inputs, as its weights are a matrix; not so a normalisation."""
+    own = layer.parameters(recurse=False)
+    matrix = any(sum(side > 1 for side in x.shape) > 1 for x in own) and not isinstance(layer, nn.LayerNorm)
+    return matrix or _may_be_head(layer)
+
+
 def _may_be_head(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1))
+    if isinstance(layer, nn.Conv2d):
+        return layer.kernel_size == (1, 1)
+    return isinstance(layer, nn.Linear) or _is_called_linear(layer)
+
+
+def _is_called_linear(layer: nn.Module) -> bool:
+    """Whether it says how wide its inputs and outputs are, as quantised layers and those of cosines do."""
+    inner = [x for child in layer.children() for x in child.parameters()]
+    return isinstance(getattr(layer, "in_features", None), int) and hasattr(layer, "out_features") and not inner
 
 
 def _with_weights(network: nn.Module) -> list[nn.Module]:
@@ -242,17 +286,41 @@ def _probabilities(layer: Seen, out: Tensor, rectified: bool) -> Tensor | None:
         return None
     if logits.numel() == out.numel() and logits.untyped_storage().data_ptr() == out.untyped_storage().data_ptr():
         return out.float().softmax(1) if unchanged else None  # an activation in place makes features of it
+    if unchanged and logits.dtype != out.dtype and torch.equal(logits.to(out.dtype), out):  # returned in float32, say
+        return out.float().softmax(1)
     if logits.ndim == 2:
         means = [logits]
     else:
         means = [pooled(z) for z in ((logits, logits.relu()) if rectified else (logits,)) if rectified or unchanged]
         if any(_same(mean, out) for mean in means):
             return out.float().softmax(1)
+    coarse = max(torch.finfo(x.dtype).eps for x in (logits, out))
     for probs in (out.float(), out.float().exp()):
-        if probs.min() >= 0 and _same(probs.sum(1), torch.ones_like(probs[:, 0])):  # a distribution
-            if any(_same(probs.gather(1, mean.argmax(1, keepdim=True))[:, 0], probs.amax(1)) for mean in means):
-                return probs
+        if probs.min() >= 0 and _same(probs.sum(1), torch.ones_like(probs[:, 0]), coarse):  # a distribution
+            if any(_is_softmax(probs, mean.float(), coarse) for mean in means):
+                return probs if out.dtype in (torch.float32, torch.float64) else probs / probs.sum(1, keepdim=True)
     return None
+
+
+def _is_softmax(probs: Tensor, logits: Tensor, coarse: float) -> bool:
+    """Whether a distribution is the softmax of logits at some temperature: that of an ensemble of networks, say, is
+    not the softmax of any one's.
+    """
+    logs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
+    apart, logs = (x - (probs * x).sum(1, keepdim=True) for x in (logits, logs))
+    slope = (probs * apart * logs).sum(1, keepdim=True) / (probs * apart**2).sum(1, keepdim=True)
+    slope = slope.nan_to_num(nan=1e6, posinf=1e6).clamp_min(0)  # not a number where one class has it all
+    return _same((slope * apart).softmax(1), probs, coarse)
+
+
+def _may_be_made_of(logits: Tensor, out: Tensor) -> bool:
+    """Whether an output has the width of a layer's, or is a choice of its columns."""
+    if logits.shape[1] == out.shape[1]:
+        return True
+    if not logits.ndim == out.ndim == 2 or logits.shape[1] < out.shape[1] or logits.dtype != out.dtype:
+        return False
+    columns = (out[0][:, None] == logits[0]).int().argmax(1)
+    return torch.equal(logits[:, columns], out)
 
 
 def _of_two_heads(seen: list[Seen], out: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -269,5 +337,7 @@ def _of_two_heads(seen: list[Seen], out: Tensor) -> tuple[Tensor, Tensor] | None
     )
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.allclose(one.float(), other.float(), rtol=1e-3, atol=1e-5)
+def _same(one: Tensor, other: Tensor, coarse: float = 0.0) -> bool:
+    """Whether two tensors are alike; ``coarse`` is the precision of what they were computed in."""
+    near = {"rtol": max(1e-3, 4 * coarse), "atol": max(1e-5, coarse / 10)}
+    return one.shape == other.shape and torch.allclose(one.float(), other.float(), **near)

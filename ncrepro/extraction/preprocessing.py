@@ -72,13 +72,29 @@ class Wrapped:
 
     transform: Callable
 
+    remedy = (
+        "give a function of a PIL image that returns a float tensor (3, height, width), such as torchvision's Compose "
+        "that ends in ToTensor and Normalize, or lambda image: processor(image, return_tensors='pt')['pixel_values'][0]"
+    )
+
     def __call__(self, image) -> np.ndarray:
         """Prepare one image: (h, w, 3)."""
-        made = self.transform(image)
-        tensor = made if isinstance(made, Tensor) else torch.tensor(np.array(made))
+        try:
+            made = self.transform(image)
+        except Exception as error:  # a transform is anybody's code
+            said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise ValueError(
+                f"the transform cannot take a PIL image of {image.width} x {image.height} pixels "
+                f"({type(error).__name__}: {said}): {self.remedy}"
+            ) from error
+        if not isinstance(made, (Tensor, np.ndarray)) or isinstance(made, np.ndarray) and made.dtype == object:
+            raise ValueError(f"the transform gives a {type(made).__name__}; allowed is a tensor: {self.remedy}")
+        tensor = torch.as_tensor(made).detach()
+        if not tensor.is_floating_point():
+            raise ValueError(f"the transform gives numbers of type {tensor.dtype}; allowed are float: {self.remedy}")
         if tensor.ndim != 3:
             raise ValueError(f"the transform gives shape {tuple(tensor.shape)}; allowed is (3, height, width)")
-        return tensor.permute(1, 2, 0).float().numpy()  # (h, w, 3)
+        return tensor.permute(1, 2, 0).float().cpu().numpy()  # (h, w, 3)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Leave a batch as it is: the transform has done it."""

@@ -109,6 +109,7 @@ def fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
         "missing": sorted(own.keys() - state.keys() - optional),
         "unexpected": sorted(state.keys() - own.keys()),
         "of another shape": sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape),
+        "without values": sorted(k for k, value in state.items() if value.is_meta or value.layout is not torch.strided),
         "of whole numbers": sorted(
             k for k in own.keys() & state.keys() if own[k].is_floating_point() > state[k].is_floating_point()
         ),

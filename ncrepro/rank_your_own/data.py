@@ -31,7 +31,7 @@ from ..metrics._arrays import host
 from ..store import artifacts, content, fingerprint
 from ..store.schema import unknown
 from . import tables
-from .labels import check, encode, is_missing, splits, subset
+from .labels import are_parts, check, encode, is_missing, splits, subset
 
 ON_ERROR = ("raise", "skip")
 
@@ -224,7 +224,7 @@ def _is_dataset(data: Any) -> bool:
 def _of_folder(folder: Path) -> Photos:
     if not folder.exists():
         near = (
-            unknown("folder", folder.name, [p.name for p in folder.parent.iterdir()][:50])
+            unknown("folder", folder.name, [p.name for p in folder.parent.iterdir() if not folders.hidden(p.name)][:50])
             if folder.parent.is_dir()
             else ""
         )
@@ -242,6 +242,11 @@ def _of_folder(folder: Path) -> Photos:
             f"{'there is one class' if classes else 'there are no classes'}: put the images of each class into a "
             "folder "
             "of its own, two classes at least"
+        )
+    if are_parts(classes):
+        raise ValueError(
+            f"{folder / split} holds {', '.join(classes)}, which are images and what belongs to them, not classes: put "
+            "the images of each class into a folder of its own, and give the folder of these"
         )
     return replace(folders.tree(folder, folder.name, split), split="train")
 
@@ -298,20 +303,25 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
     # An item that cannot be read has no label either: until it is left out, it has that of another one.
     given = [label if not error else items[readable[0]][0] for label, _, error in items]
     codes, classes = encode(given, n, f"items of {name}")
-    named = _class_names(dataset)
+    named = _class_names(dataset) if all(k.removeprefix("-").isdecimal() for k in classes) else None
     if named is not None and any(k.startswith("-") for k in classes):
         raise ValueError(
             f"items of {name} have the label {classes[0]}, which is none of its {len(named)} classes; leave them out"
         )
-    if named is not None and len(classes) <= len(named) and all(k.isdecimal() and int(k) < len(named) for k in classes):
+    if named is not None and len(classes) <= len(named) and all(int(k) < len(named) for k in classes):
         classes = tuple(str(named[int(k)]) for k in classes)
     read = [(digest, error) for _, digest, error in items]
     return DatasetPhotos(name, "train", np.arange(n), codes, classes, "all", dataset=dataset, read=read)
 
 
 def _class_names(dataset: Any) -> list | None:
-    """What a data set calls its classes, if it lists them: ``classes`` may be anything else, as their number."""
+    """What a data set, or those that it puts together, call their classes, if they list them: ``classes`` may be
+    anything else, as their number.
+    """
     named = getattr(dataset, "classes", None)
+    parts = getattr(dataset, "datasets", None)
+    if named is None and isinstance(parts, (list, tuple)):
+        return _common([_class_names(part) for part in parts], type(dataset).__name__)
     if isinstance(named, dict):
         numbers = set(range(len(named)))
         if set(named) != numbers:  # numbers by names
@@ -319,6 +329,20 @@ def _class_names(dataset: Any) -> list | None:
         return [named[i] for i in sorted(named)] if set(named) == numbers else None
     named = named.tolist() if isinstance(named, (np.ndarray, pd.Index, pd.Series)) else named
     return list(named) if isinstance(named, (list, tuple)) else None
+
+
+def _common(listed: list[list | None], name: str) -> list | None:
+    """The classes of all data sets that are put together, if they agree what each label means."""
+    known = [names for names in listed if names is not None]
+    longest = max(known, key=len, default=None)
+    for names in known:
+        for i, (one, other) in enumerate(zip(names, longest, strict=False)):
+            if one != other:
+                raise ValueError(
+                    f"label {i} means {one!r} in one and {other!r} in another of the data sets in {name}: make one "
+                    "list of classes for all of them"
+                )
+    return longest if len(known) == len(listed) else None
 
 
 def _alone(dataset: Any) -> AbstractContextManager:
@@ -369,6 +393,11 @@ def _as_image(item: Any) -> Image.Image:
 
 
 def _of_texts(texts: list, labels: Any, what: str, name: str) -> Texts:
+    if texts and all(isinstance(text, str) and Path(text).suffix.lower() in decode.SUFFIXES for text in texts):
+        raise ValueError(
+            f"the {len(texts)} {what} are names of images, such as {texts[0]!r}, not texts: give the folder with one "
+            "folder of images per class, or a data set in torchvision's manner"
+        )
     codes, classes = encode(labels, len(texts), what)
     for i, text in enumerate(texts):
         if is_missing(text):

@@ -2,6 +2,7 @@
 sentence.
 """
 
+import numbers
 import re
 import unicodedata
 from collections import defaultdict
@@ -33,6 +34,24 @@ HELD_OUT = {
     "predictions",
 }
 NUMBERED = re.compile("(?<![a-z])((held|hold)[ _-]?out|(fold|cv|split)[ _-]?[0-9]+)")  # held out as well
+IMAGES = {"image", "images", "img", "imgs", "jpegimages"}
+BESIDE = {
+    "annotation",
+    "annotations",
+    "boxes",
+    "groundtruth",
+    "label",
+    "labels",
+    "mask",
+    "masks",
+    "segmentation",
+    "segmentationclass",
+    "segmentationobject",
+    "segmentations",
+    "thumbnails",
+    "thumbs",
+    "trimaps",
+}
 FILLING = {
     "set",
     "split",
@@ -78,11 +97,14 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
             "leave these samples out"
         )
     values = [_checked(x, i) for i, x in enumerate(values)]
-    numbers = [not isinstance(x, str) for x in values]
-    if any(numbers) and not all(numbers):
-        one, other = values[numbers.index(True)], values[numbers.index(False)]
+    are_numbers = [not isinstance(x, str) for x in values]
+    if any(are_numbers) and not all(are_numbers):
+        one, other = values[are_numbers.index(True)], values[are_numbers.index(False)]
         raise ValueError(f"labels are partly numbers ({one!r}), partly strings ({other!r}); make them one or the other")
-    classes, codes = np.unique(np.array(values, dtype=None if all(numbers) else object), return_inverse=True)
+    array = np.array(values, dtype=None if all(are_numbers) else object)
+    if array.dtype.kind == "f":  # of integers that no one type of NumPy's holds, which it would round
+        array = np.array(values, dtype=object)
+    classes, codes = np.unique(array, return_inverse=True)
     return codes.astype(np.int64), tuple(map(str, classes.tolist()))
 
 
@@ -182,6 +204,12 @@ def splits(names: Sequence[str]) -> dict[str, str]:
     return kinds
 
 
+def are_parts(names: Sequence[str]) -> bool:
+    """Whether names are those of the folders of images and of what belongs to them, as masks."""
+    plain = {re.sub("[^a-z]", "", name.casefold()) for name in names}
+    return bool(plain & IMAGES and plain & BESIDE) and plain <= IMAGES | BESIDE
+
+
 def _words(name: str) -> set[str]:
     """The words in a name, but for those that any folder may have in its own."""
     name = re.sub("(?i)(set|data|images)(?![a-z])", " ", name)
@@ -205,8 +233,8 @@ def alike(classes: Sequence[str]) -> list[tuple[str, ...]]:
 
 def subset(codes: np.ndarray, max_per_class: int, seed: int) -> np.ndarray:
     """Positions of at most so many samples of each class, drawn with ``seed``, in their old order."""
-    if max_per_class < 2:
-        raise ValueError(f"max_per_class is {max_per_class}; allowed is 2 or more")
+    if not isinstance(max_per_class, numbers.Integral) or max_per_class < 2:
+        raise ValueError(f"max_per_class is {max_per_class!r}; allowed is 2 or more, an integer")
     order = np.random.default_rng(seed).permutation(len(codes))
     place = pd.Series(codes[order]).groupby(codes[order]).cumcount().to_numpy()
     return np.sort(order[place < max_per_class])

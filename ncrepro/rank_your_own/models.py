@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ..extraction import identity, networks, weights
 from ..extraction.features import Classifier, ImageModel, Model
@@ -116,7 +117,7 @@ def _named(given: Any) -> dict[str, Any]:
             "separated by blanks"
         )
     else:
-        given = [(_name_of(what), what) for what in given or []]
+        given = [(_name_of(what), what) for what in (() if given is None else given)]
     named: dict[str, Any] = {}
     for name, what in given:
         if name in named:
@@ -181,7 +182,7 @@ def _check_architecture(name: str) -> None:
         networks.checkpoint(name)  # says which names are near
         return
     if name not in networks.names():
-        hint = near(name, networks.names()) or "nothing torchvision has is called like it"
+        hint = near(name, networks.names()) or "nothing torchvision has is called like it."
         raise ValueError(
             f"unknown model {name!r}: {hint} Allowed are the names of torchvision.models.list_models(), {TIMM}NAME, "
             "ARCHITECTURE=FILE "
@@ -264,6 +265,11 @@ def _of_network(name: str, network: nn.Module, transform: Any) -> Candidate:
     if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         network = network.module  # the layers of a copy per device could not be watched
     network = getattr(network, "_orig_mod", network)  # nor those that torch.compile made one of
+    if any(is_lazy(x) or x.is_meta for x in (*network.parameters(), *network.buffers())):
+        raise ValueError(
+            f"model {name!r} has layers without weights, lazy ones or on the device 'meta': load its weights, or run "
+            "it once on a batch of images"
+        )
     transform, caution = transform or _transform_inside(network), ""
     if not transform and (transform := transform_of(network)) and not hasattr(network, "pretrained_cfg"):
         caution = "no transform was given with it, so that of timm's network inside was used"

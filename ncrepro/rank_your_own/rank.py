@@ -20,7 +20,7 @@ import pandas as pd
 
 from .. import ranking
 from ..extraction import devices, folders
-from ..extraction.features import extract
+from ..extraction.features import extract, is_steady
 from ..metrics import ClassStatistics, Samples, registry
 from ..metrics.scores import check_finite, score
 from ..store import artifacts, cluster, fingerprint, memory, paths
@@ -154,9 +154,9 @@ def rank(
     --------
     >>> table = ncrepro.rank("path/to/folder", models=["resnet50", "mobilenet_v3_large"])
     """
-    names = _checked(metrics, on_error, n_bootstrap, batch_size, seed)
+    names = _checked(metrics, on_error, n_bootstrap, batch_size, seed, cache)
     folder = paths.cache("rank") if cache is True else Path(cache).expanduser() if cache else None
-    settings = Settings(names, n_bootstrap, seed, batch_size, device, folder)
+    settings = Settings(names, int(n_bootstrap), int(seed), batch_size, device, folder)
     if are_features(data):
         if models:
             raise ValueError("the data are features already, so there is nothing for models to read: leave models out")
@@ -202,7 +202,12 @@ class Settings:
 
 
 def _checked(
-    metrics: str | Sequence[str], on_error: str, n_bootstrap: int, batch_size: int | None, seed: int
+    metrics: str | Sequence[str],
+    on_error: str,
+    n_bootstrap: int,
+    batch_size: int | None,
+    seed: int,
+    cache: str | Path | bool,
 ) -> tuple[str, ...]:
     listed = [metrics] if isinstance(metrics, str) else list(metrics) if isinstance(metrics, Iterable) else [metrics]
     if not all(isinstance(name, str) for name in listed):
@@ -227,6 +232,8 @@ def _checked(
         raise ValueError(f"n_bootstrap is {n_bootstrap!r}; allowed are 0 and 2 or more, an integer")
     if batch_size is not None and not (isinstance(batch_size, numbers.Integral) and batch_size >= 1):
         raise ValueError(f"batch_size is {batch_size!r}; allowed is 1 or more, an integer, or None")
+    if not isinstance(cache, (str, Path, bool)) and cache is not None:
+        raise ValueError(f"cache is {cache!r}; allowed is True, False or a folder")
     return names
 
 
@@ -305,14 +312,15 @@ def _work(
     """One model's terms, those of its resamples, and what they cost."""
     i, model = numbered
     memory.reset_peak()
-    started, cut, altered = time.perf_counter(), np.zeros(2, int), np.array(False)
+    started, cut = time.perf_counter(), np.zeros(2, int)
+    altered = unsteady = np.array(False)
     if isinstance(model, Features):
         H, y, probs, spent, peak = model.features, model.labels, model.source_probs, 0.0, 0.0
     else:
         arrays = _features(settings, model, target, show)
         H, y, probs = arrays["features"], target.data.labels, arrays.get("source_probs")
         spent, peak, cut = float(arrays["seconds"]), float(arrays["peak_mb"]), arrays.get("cut", cut)
-        altered = arrays.get("altered", altered)
+        altered, unsteady = arrays.get("altered", altered), arrays.get("unsteady", unsteady)
         started = time.perf_counter()
     if probs is None and (of_source := _of_source(settings.metrics)):
         raise ValueError(
@@ -332,6 +340,7 @@ def _work(
         "peak_mb": np.array(max(peak, memory.peak_mb())),
         "cut": cut,
         "altered": altered,
+        "unsteady": unsteady,
     }
 
 
@@ -378,7 +387,9 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
         torch.cuda.reset_peak_memory_stats(place)
     with bars.bar(model.name, len(target), unit=target.kind, passing=True, shown=show) as advance:
         loaded = model.load()
-        H, probs = extract(loaded, target.data, place, settings.batch_size, advance)
+        with torch.autocast(place.type, enabled=False):  # what is kept shall not rest on where `rank` is called
+            H, probs = extract(loaded, target.data, place, settings.batch_size, advance)
+            steady = target.kind == "texts" or is_steady(loaded, target.data, place, H)
     peak = torch.cuda.max_memory_allocated(place) / 1e6 if place.type == "cuda" else memory.peak_mb()
     arrays = {"features": H, "seconds": np.array(time.perf_counter() - started), "peak_mb": np.array(peak)}
     if probs is not None:
@@ -387,6 +398,8 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
         arrays["cut"] = np.array([loaded.cut, loaded.length])  # texts that were longer than so many tokens
     if getattr(loaded, "altered", False):
         arrays["altered"] = np.array(True)
+    if not steady:
+        arrays["unsteady"] = np.array(True)
     if path:
         artifacts.save(path, arrays, spec)
     return arrays
@@ -544,7 +557,12 @@ def _own_cautions(model: Candidate | Features, arrays: Arrays, metrics: tuple[st
         remedy += " and ".join(of_source)
         found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
     if arrays["altered"]:
-        taken, remedy = "features are outputs of a last layer, altered", "if they are logits, return them unaltered"
+        taken = "features are outputs of a last layer, and may be logits"
+        remedy = "if they are, return those of a linear layer unaltered, or what goes into it"
+        found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
+    if arrays["unsteady"]:
+        taken = "features are not the same twice"
+        remedy = "give a transform without random parts, and layers in evaluation mode, with statistics of their own"
         found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
     if said := getattr(model, "caution", ""):
         found.append(_Own(said, said))
