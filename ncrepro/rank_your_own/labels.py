@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,10 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
     if any(numbers) and not all(numbers):
         one, other = values[numbers.index(True)], values[numbers.index(False)]
         raise ValueError(f"labels are partly numbers ({one!r}), partly strings ({other!r}); make them one or the other")
-    classes, codes = np.unique(np.array(values, dtype=None if all(numbers) else object), return_inverse=True)
+    array = np.array(values, dtype=None if all(numbers) else object)
+    if array.dtype.kind == "f":  # NumPy rounds integers that no integer type of its own holds side by side
+        array = np.array(values, dtype=object)
+    classes, codes = np.unique(array, return_inverse=True)
     return codes.astype(np.int64), tuple(map(str, classes.tolist()))
 
 
@@ -104,7 +108,8 @@ def listed(labels: Any) -> list:
     try:
         if isinstance(labels, (str, bytes, dict, set, frozenset)):
             raise TypeError
-        return labels.tolist() if hasattr(labels, "tolist") else list(labels)
+        labels = labels.tolist() if hasattr(labels, "tolist") else labels
+        return list(labels)
     except (TypeError, RuntimeError):  # a number, or a sparse array
         raise ValueError(
             f"labels are a {type(labels).__name__}; allowed is a list or an array, one label per sample"
@@ -203,10 +208,17 @@ def alike(classes: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
+def check_seed(seed: Any) -> None:
+    """Refuse what seeds no draw."""
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed is {seed!r}; allowed is an integer of 0 or more")
+
+
 def subset(codes: np.ndarray, max_per_class: int, seed: int) -> np.ndarray:
     """Positions of at most so many samples of each class, drawn with ``seed``, in their old order."""
-    if max_per_class < 2:
-        raise ValueError(f"max_per_class is {max_per_class}; allowed is 2 or more")
+    if not isinstance(max_per_class, Integral) or max_per_class < 2:
+        raise ValueError(f"max_per_class is {max_per_class!r}; allowed is 2 or more, an integer")
+    check_seed(seed)
     order = np.random.default_rng(seed).permutation(len(codes))
     place = pd.Series(codes[order]).groupby(codes[order]).cumcount().to_numpy()
     return np.sort(order[place < max_per_class])
