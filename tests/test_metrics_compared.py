@@ -341,10 +341,15 @@ def test_degenerate_features_have_finite_scores(kind, dtype):
 
 @pytest.mark.parametrize("call, message", [
     (lambda H, y: metrics.knn(H, y, k=0), "k is 0.*at least 1"),
-    (lambda H, y: metrics.knn(H, y, max_queries=1), "at most 1 samples.*2 or more"),
+    (lambda H, y: metrics.knn(H, y, max_queries=1), "max_queries is 1.*at least 2"),
     (lambda H, y: metrics.parc(H, y, n_components=0), "n_components is 0.*at least 1"),
-    (lambda H, y: metrics.parc(H, y, max_samples=1), "at most 1 samples.*2 or more"),
+    (lambda H, y: metrics.parc(H, y, max_samples=1), "max_samples is 1.*at least 2"),
     (lambda H, y: metrics.linear_probe(H, y, 1), "folds is 1.*at least 2"),
+    (lambda H, y: metrics.knn(H, y, k=2.5), "k is 2.5.*an integer"),
+    (lambda H, y: metrics.knn(H, y, max_queries=None), "max_queries is None.*an integer"),
+    (lambda H, y: metrics.knn(H, y, seed=-1), "seed is -1.*at least 0"),
+    (lambda H, y: metrics.parc(H, y, n_components=2.5), "n_components is 2.5.*an integer, or None"),
+    (lambda H, y: metrics.linear_probe(H, y, 2.5), "folds is 2.5.*an integer"),
     (lambda H, y: metrics.linear_probe(H, np.where(np.arange(len(y)) == 5, 9, y)), "class 9 has a single sample"),
     (lambda H, y: metrics.otce((H, y), H, y), "source_samples are a tuple.*Samples"),
     (lambda H, y: metrics.otce(Samples(H[:, 1:], y), H, y), "have 5 dimensions, those of the target 6"),

@@ -245,9 +245,18 @@ def test_class_means_that_coincide_are_refused_by_face():
     (lambda x, y: metrics.gbc(x, y, covariance="round"), "covariance is 'round'.*'spherical'"),
     (lambda x, y: metrics.gbc(x, y, covariance="full", released=True), "released=True.*not 'full'"),
     (lambda x, y: metrics.gbc(x, y, n_components=0), "n_components is 0.*at least 1"),
+    (lambda x, y: metrics.gbc(x, y, n_components=2.5), "n_components is 2.5.*an integer, or None"),
+    (lambda x, y: metrics.logme(x, y, iterations=2.5), "iterations is 2.5.*an integer, or None"),
+    (lambda x, y: metrics.sfda(x, y, power_iterations=0), "power_iterations is 0.*at least 1"),
+    (lambda x, y: metrics.nleep(x, y, components_per_class=0), "components_per_class is 0.*at least 1"),
+    (lambda x, y: metrics.nleep(x, y, energy=80), "energy is 80.*a share of the variance"),
+    (lambda x, y: metrics.nleep(x, y, energy=np.nan), "energy is nan.*a share of the variance"),
     (lambda x, y: metrics.face(x, y, temperature=0.0), "temperature is 0.0.*positive"),
+    (lambda x, y: collapse.nc3(x, np.full((4, 10), np.inf), y), "weights contain inf"),
+    (lambda x, y: collapse.nc4(x, y, y.astype(str)), "predictions are of another kind than labels, '0' and 0"),
+    (lambda x, y: collapse.nc4(x, y, np.where(y, y, np.nan)), "predictions are of type float64"),
     (lambda x, y: collapse.nc3(x, np.zeros((3, 3)), y), r"weights have shape \(3, 3\).*\(4, 10\)"),
-    (lambda x, y: collapse.nc4(x, y, y[1:]), r"predictions have shape \(159,\).*\(160,\)"),
+    (lambda x, y: collapse.nc4(x, y, y[1:]), "160 samples but 159 predictions"),
     (lambda x, y: ClassStatistics.of(x, y).update(x[:, 1:], y), "this batch has 9 features, the ones before it 10"),
     (lambda x, y: ClassStatistics.of(x, y).update(x, y.astype(str)), "use all integers or all strings"),
     (lambda x, y: ClassStatistics().update(x, y, 0.5), r"weights are 0.5; they must be 160 integers of at least 1"),
@@ -277,7 +286,7 @@ def test_source_probabilities_that_are_none_are_refused(labels, probs, spoil, me
 
 
 def test_source_labels_of_another_length_are_refused(labels):
-    with pytest.raises(ValueError, match="160 samples but 159 labels"):
+    with pytest.raises(ValueError, match="160 samples but 159 source_labels"):
         metrics.nce(labels[1:], labels)
 
 
@@ -300,7 +309,9 @@ def test_source_labels_of_no_probabilities_are_refused(labels, probs):
     (lambda x: torch.tensor(x) + 1j, "of type torch.complex128.*real numbers"),
     (lambda x: [torch.tensor(row, requires_grad=True) for row in x], "features are a list.*stack"),
     (lambda x: [*x[:-1].tolist(), [1.0]], "features are a list.*one shape"),
-], ids=["sparse", "torch-sparse", "masked", "complex", "gradients", "ragged"])  # fmt: skip
+    (lambda x: torch.empty(160, 10, device="meta"), "features are a tensor that is on the meta device"),
+    (lambda x: (row for row in x), "features are a generator.*one row per sample"),
+], ids=["sparse", "torch-sparse", "masked", "complex", "gradients", "ragged", "meta", "rows"])  # fmt: skip
 def test_features_held_in_another_way_are_refused_with_what_to_do(metric, features, labels, make, message):
     with pytest.raises(ValueError, match=message):
         metric(make(features), labels)
@@ -314,7 +325,11 @@ def test_features_held_in_another_way_are_refused_with_what_to_do(metric, featur
     (lambda y: np.ma.masked_array(y, mask=y == 3), "values of the labels are masked"),
     (lambda y: [*map(str, y[:-1]), None], "of type object"),
     (lambda y: [[int(k)] * (1 + int(k)) for k in y], "labels are a list"),
-], ids=["sparse", "bfloat16", "one-hot", "masked", "missing", "ragged"])  # fmt: skip
+    (lambda y: [*map(str, y[:-1]), float("nan")], "labels are partly strings, partly not, for example nan"),
+    (lambda y: (*map(str, y[:-1]), 3), "labels are partly strings, partly not, for example 3"),
+    (lambda y: [*y[:-1].tolist(), 2**70], "labels hold an integer of more than 64 bits, 1180591620717411303424"),
+    (lambda y: set(y.tolist()), "labels are a set"),
+], ids=["sparse", "bfloat16", "one-hot", "masked", "missing", "ragged", "nan", "mixed", "huge", "set"])  # fmt: skip
 def test_labels_held_in_another_way_are_refused_with_what_to_do(metric, features, labels, make, message):
     with pytest.raises(ValueError, match=message):
         metric(features, make(labels))
@@ -326,6 +341,112 @@ def test_booleans_unmasked_arrays_and_integers_as_objects_are_taken(features, la
     )
     expected = metrics.logme(features, labels)
     assert metrics.logme(np.ma.masked_array(features), labels.astype(object)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_nested_tensors_and_statistics_are_no_features(features, labels):
+    with pytest.raises(ValueError, match="features are a tensor that is nested"):
+        metrics.logme(torch.nested.nested_tensor(list(torch.tensor(features))), labels)
+    with pytest.raises(ValueError, match="features are a ClassStatistics; they must be an array with one row"):
+        metrics.ncti(ClassStatistics.of(features, labels), None)
+
+
+class Held:
+    """Rows as other libraries hold them: a shape, a type, slices, and a way to NumPy."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype, self.ndim = values, values.shape, values.dtype, values.ndim
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+def test_arrays_of_other_libraries_are_taken(features, labels):
+    turned = torch.view_as_complex(torch.stack([torch.zeros(160, 10).double(), -torch.tensor(features)], -1))
+    for held in (Held(features), turned.conj().imag):  # the second with its sign yet to be turned
+        assert metrics.all_scores(held, labels) == pytest.approx(metrics.all_scores(features, labels), rel=1e-6)
+    weights = np.random.default_rng(0).standard_normal((4, 10))
+    assert collapse.nc3(features, torch.tensor(weights).bfloat16(), labels) == pytest.approx(
+        collapse.nc3(features, weights, labels), rel=1e-2
+    )
+
+
+@each_metric
+def test_labels_in_a_table_of_one_column_and_in_bytes_are_labels(metric, features, labels):
+    names = np.array(list("abcd"))[labels]
+    if metric != ClassStatistics.of:
+        for held in (labels[:, None], pd.DataFrame({"y": labels}), names.astype("S"), [[k] for k in names]):
+            assert metric(features, held) == metric(features, labels)
+    assert ClassStatistics.of(features, names.astype("S")).classes.tolist() == list("abcd")
+
+
+def test_unsigned_and_signed_labels_are_the_same_classes(features, labels):
+    merged = ClassStatistics.of(features, labels.astype(np.uint64)).merge(ClassStatistics.of(features, labels))
+    assert merged.classes.dtype.kind == "i" and merged.classes.tolist() == [0, 1, 2, 3]
+
+
+@each_metric
+def test_rows_that_are_named_in_another_order_are_refused(metric, features, labels):
+    names = [f"photo {i}" for i in range(160)]
+    frame, column = pd.DataFrame(features, index=names), pd.Series(labels, index=names)
+    with pytest.raises(ValueError, match="features and labels name the same samples in another order"):
+        metric(frame, column[::-1])
+    for pair in ((frame, column), (frame, column.reset_index(drop=True)), (pd.DataFrame(features), column[::-1][::-1])):
+        metric(*pair)
+    metric(pd.DataFrame(features), pd.Series(labels, index=range(159, -1, -1)))  # whose rows have no names
+
+
+def test_source_probabilities_and_predictions_in_another_order_are_refused(features, labels, probs):
+    names = [f"photo {i}" for i in range(160)]
+    column = pd.Series(labels, index=names)
+    with pytest.raises(ValueError, match="source_probs and labels name the same samples in another order"):
+        metrics.leep(pd.DataFrame(probs, index=names[::-1]), column)
+    with pytest.raises(ValueError, match="source_labels and labels name the same samples in another order"):
+        metrics.nce(column[::-1], column)
+    with pytest.raises(ValueError, match="features and predictions name the same samples in another order"):
+        collapse.nc4(pd.DataFrame(features, index=names), labels, column[::-1])
+
+
+def test_samples_take_no_other_labels_than_their_own(features, labels, probs):
+    data = metrics.Samples(features, labels)
+    assert metrics.logme(data, labels) == metrics.logme(data, list(labels)) == metrics.logme(data, None)
+    for others in (labels[::-1], labels[1:], labels.astype(str)):
+        with pytest.raises(ValueError, match="these samples hold labels of their own, which are others"):
+            metrics.ncti(data, others)
+    assert metrics.all_scores(data, None, probs) == metrics.all_scores(features, labels, probs)
+
+
+@pytest.mark.parametrize("positions, message", [
+    (np.arange(160) < 80, "positions are of type bool.*np.flatnonzero"),
+    (np.arange(80.0), "positions are of type float64"),
+    ([], "one or more"),
+    ([-1, 3], "position -1 is none of the 160 samples"),
+    ([160, 3], "position 160 is none of the 160 samples"),
+])  # fmt: skip
+def test_positions_of_a_resample_are_positions(features, labels, positions, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.Samples(features, labels).resampled(positions)
+
+
+def test_statistics_in_axes_of_their_own_cannot_be_joined(features, labels):
+    wide = [metrics.Samples(features[part], labels[part]).statistics for part in (slice(0, 8), slice(8, 16))]
+    whole = ClassStatistics().update(features, labels)
+    for join in (
+        lambda: wide[0].merge(wide[1]),
+        lambda: whole.merge(wide[1]),
+        lambda: wide[0].update(features, labels),
+    ):
+        with pytest.raises(ValueError, match="in axes of its own.*gather them with ClassStatistics"):
+            join()
+
+
+@pytest.mark.parametrize("dtype, rel", [(np.float64, 1e-9), (np.float32, 1e-5)])
+@pytest.mark.parametrize("d", [1, 10])
+def test_sfda_of_features_that_add_up_to_a_constant_has_the_largest_eigenvalue(features, labels, d, dtype, rel):
+    balanced = np.column_stack([features[:, :d], 3 - features[:, :d]])
+    assert metrics.sfda(balanced.astype(dtype), labels) == pytest.approx(
+        metrics.sfda(balanced, labels, power_iterations=None), rel=rel
+    )
 
 
 def test_statistics_of_nothing_are_refused_by_scores_and_add_nothing_to_others(features, labels):

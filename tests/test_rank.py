@@ -144,6 +144,14 @@ def test_resamples_keep_the_number_of_each_class_and_shrink_with_large_data():
     assert np.bincount(y[next(iter(_resamples(y, settings)))]).tolist() == [6000 // 2, 2000 // 2]
 
 
+def test_resamples_that_cannot_be_scored_leave_out_the_interval_and_not_the_ranking():
+    rng, y = np.random.default_rng(0), np.arange(6) % 3  # a resample of two samples may hold copies of one
+    few = {name: rng.standard_normal((6, 4)) + i * np.eye(3, 4)[y] for i, name in enumerate("ab")}
+    table = ncrepro.rank(few, labels=y, metrics=["linear_probe", "logme"], progress=False)
+    assert table["low"].isna().all() and table["total"].between(0, 1).all()
+    assert any(caution.startswith("there are no intervals") for caution in table.attrs["cautions"])
+
+
 def test_it_says_when_the_evidence_is_thin():
     features, y = {f"m{i}": classes(30, 40, seed=i)[0] for i in range(3)}, classes(30)[1]
     table = rank(features, labels=y, n_bootstrap=10)
@@ -191,8 +199,8 @@ def test_cautions_and_the_sentence_are_shown_unless_asked_not_to(pool, capsys):
         ({"on_error": "ignore"}, "unknown on_error 'ignore'"),
         ({"metrics": None}, "metrics is None; allowed is the name of a metric, or a list"),
         ({"metrics": ["ncti", 3]}, r"metrics is \['ncti', 3\]; allowed is the name"),
-        ({"n_bootstrap": 1}, "n_bootstrap is 1; allowed are 0 and 2 or more"),
-        ({"n_bootstrap": 2.5}, "n_bootstrap is 2.5; allowed are 0 and 2 or more"),
+        ({"n_bootstrap": 1}, "n_bootstrap is 1; allowed are 0 and 2 to 10000"),
+        ({"n_bootstrap": 2.5}, "n_bootstrap is 2.5; allowed are 0 and 2 to 10000"),
         ({"batch_size": 0}, "batch_size is 0; allowed is 1 or more"),
         ({"batch_size": 2.5}, "batch_size is 2.5; allowed is 1 or more"),
         ({"seed": -1}, "seed is -1; allowed is an integer of 0 or more"),
@@ -200,6 +208,9 @@ def test_cautions_and_the_sentence_are_shown_unless_asked_not_to(pool, capsys):
         ({"models": ["resnet50"]}, "the data are features already"),
         ({"metrics": "leep"}, "has no source classifier, which metric 'leep' needs"),
         ({"max_per_class": 1}, "max_per_class is 1; allowed is 2 or more"),
+        ({"max_per_class": 2.5}, "max_per_class is 2.5; allowed is 2 or more, an integer"),
+        ({"max_per_class": "5"}, "max_per_class is '5'; allowed is 2 or more, an integer"),
+        ({"n_bootstrap": 10**9}, "n_bootstrap is 1000000000; allowed are 0 and 2 to 10000"),
     ],
 )
 def test_options_that_cannot_be_are_named(pool, options, message):

@@ -635,6 +635,7 @@ def test_a_data_set_may_read_all_its_items_from_one_open_file(tmp_path):
         ("ababab", "labels are a str; allowed is a list or an array"),
         ({0, 1, 2, 3, 4, 5}, "labels are a set"),
         (5, "labels are a int"),
+        (np.array(5), "labels are a int"),
         ([0, 1], "6 rows but 2 labels"),
     ],
 )
@@ -677,6 +678,7 @@ def test_a_limit_that_is_no_integer_of_two_or_more_is_refused(value):
 
 
 def test_labels_of_strings_bytes_and_truths_are_classes():
+    assert labels.encode([2**63 + 1, 2**63, -1], 3, "rows")[1] == ("-1", str(2**63), str(2**63 + 1))
     assert labels.encode(np.array([b"x", b"y"]), 2, "rows")[1] == ("x", "y")
     assert labels.encode([True, False], 2, "rows")[1] == ("False", "True")
     assert labels.encode(["None", "nan", "10", "9"], 4, "rows")[1] == ("10", "9", "None", "nan")
@@ -850,6 +852,45 @@ def test_labels_beside_features_that_carry_others_are_refused(tmp_path):
         assert open_features(data, list(map(str, y)))[0].labels.tolist() == open_features(data)[0].labels.tolist()
     mixed = open_features([tmp_path / "own.npz", tmp_path / "none.npz"], iter(y))
     assert [model.labels.tolist() for model in mixed] == [y.tolist()] * 2
+
+
+def test_features_and_labels_in_another_order_are_refused():
+    names = [f"photo {i}" for i in range(12)]
+    first = pd.DataFrame(np.random.default_rng(0).normal(size=(12, 3)), index=names)
+    y = pd.Series(np.arange(12) % 2, index=names)
+    for data, given_, message in (
+        ({"a": first, "b": first**2}, y[::-1], "a and labels name the same samples in another order"),
+        ({"a": first, "b": first[::-1]}, y.to_numpy(), "a and b name the same samples in another order"),
+        ({"a": (first, y[::-1])}, None, "features and labels of a name the same samples in another order"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_features(data, given_)
+    assert open_features({"a": first, "b": (first, y)}, y)[1].labels.tolist() == y.tolist()
+
+
+def test_statistics_of_other_data_are_refused_beside_features_and_statistics():
+    H, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 3
+    of = ncrepro.metrics.ClassStatistics.of
+    for other in (of(H[:9], y[:9]), of(H, y + 1), (H[:9], y[:9])):
+        with pytest.raises(ValueError, match="b and a have different labels"):
+            open_features({"a": of(H, y), "b": other})
+    order = np.argsort(y, kind="stable")
+    assert len(open_features({"a": of(H, y), "b": of(H[order], y[order]), "c": (H[order], y[order].astype(str))})) == 3
+
+
+def test_source_probabilities_of_several_models_in_one_file_are_refused(tmp_path):
+    np.savez(tmp_path / "f.npz", one=np.eye(4), two=np.eye(4), labels=np.arange(4) % 2, source_probs=np.eye(4))
+    with pytest.raises(
+        ValueError, match="source_probs beside the features of 2 models: one, two; save a file for each"
+    ):
+        open_features([tmp_path / "f.npz"])
+
+
+def test_files_of_features_may_end_in_capitals(tmp_path):
+    np.savez(tmp_path / "a.npz", features=np.eye(4), labels=np.arange(4) % 2)
+    (tmp_path / "a.npz").rename(tmp_path / "A.NPZ")
+    assert are_features(tmp_path / "A.NPZ") and are_features(tmp_path)
+    assert [model.name for model in open_features(tmp_path)] == ["A"]
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders_and_models_of_one_name_refused(tmp_path):

@@ -152,7 +152,7 @@ def check_features(features: Array, what: str = "features") -> Array:
     """Features as an array of shape (n, d), or a ``ValueError`` that says what they are instead; ``what`` names them
     there.
     """
-    features = _dense(features, what)
+    features = dense(features, what)
     if len(features.shape) != 2 or 0 in features.shape:
         raise ValueError(
             f"{what} have shape {tuple(features.shape)}; they must be (n_samples, n_features), neither of them 0: "
@@ -173,36 +173,86 @@ def check_features(features: Array, what: str = "features") -> Array:
     return features
 
 
-def check_labels(labels: Array, n_samples: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def check_labels(labels: Array, n_samples: int | None = None, what: str = "labels") -> tuple[np.ndarray, np.ndarray]:
     """``(classes, codes)``: the sorted distinct labels, and for each sample the position of its label among them."""
-    labels = _dense(labels, "labels")
+    given, labels = labels, dense(labels, what)
     if namespace(labels) is not np:
         labels = host(labels.float() if labels.is_floating_point() else labels)  # NumPy has no bfloat16
-    labels = np.asarray(labels)
+    if labels.ndim == 1 and labels.dtype.kind in "US" and isinstance(given, (list, tuple)):
+        kind = str if labels.dtype.kind == "U" else bytes  # NumPy makes strings of NaN and of numbers beside strings
+        if others := [label for label in given if not isinstance(label, kind)]:
+            raise ValueError(
+                f"{what} are partly strings, partly not, for example {others[0]!r}; they must be all integers or all "
+                "strings: leave out samples without a label"
+            )
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.ndim != 1:
         expected = f"({n_samples},)" if n_samples is not None else "(n_samples,)"
         raise ValueError(
-            f"labels have shape {labels.shape}; they must be {expected}, one label per sample: "
-            "use labels.argmax(axis=1) if they are one-hot"
+            f"{what} have shape {labels.shape}; they must be {expected}, one label per sample: "
+            f"use {what}.argmax(axis=1) if they are one-hot"
         )
     if n_samples is not None and len(labels) != n_samples:
-        raise ValueError(f"{n_samples} samples but {len(labels)} labels; give exactly one label per sample")
+        raise ValueError(f"{n_samples} samples but {len(labels)} {what}; give exactly one label per sample")
     if len(labels) == 0:
-        raise ValueError("there are no labels; give one label per sample")
+        raise ValueError(f"there are no {what}; give one label per sample")
     if labels.dtype.kind == "O":
-        for kind, dtype in ((str, str), (numbers.Integral, int)):
-            if all(isinstance(label, kind) for label in labels):
-                labels = labels.astype(dtype)
+        labels = _of_one_type(labels, what)
     if labels.dtype.kind not in "iubUS":
         raise ValueError(
-            f"labels are of type {labels.dtype}, for example {labels[0]!r}; they must be integers or strings: "
+            f"{what} are of type {labels.dtype}, for example {labels[0]!r}; they must be integers or strings: "
             "convert them with .astype(int) or .astype(str)"
         )
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "replace")
+    elif labels.dtype.kind == "u" and labels.max() <= np.iinfo(np.int64).max:
+        labels = labels.astype(np.int64)  # joined with signed integers, unsigned ones would become fractions
     return np.unique(labels, return_inverse=True)
 
 
-def _dense(values: Array, what: str) -> Array:
+def _of_one_type(labels: np.ndarray, what: str) -> np.ndarray:
+    """Labels that are held as Python objects as an array of strings or integers, where all of them are."""
+    for kind, dtype in ((str, str), (bytes, bytes), (numbers.Integral, int)):
+        if all(isinstance(label, kind) for label in labels):
+            try:
+                return labels.astype(dtype)
+            except OverflowError:
+                raise ValueError(
+                    f"{what} hold an integer of more than 64 bits, {max(labels, key=abs)}; give strings in their place"
+                ) from None
+    return labels
+
+
+def check_whole(name: str, value: object, least: int, otherwise: str = "") -> None:
+    """Refuse an option that is no integer of at least ``least``; ``otherwise`` says what else is allowed."""
+    if not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} is {value!r}; it must be at least {least}, an integer{otherwise}")
+
+
+def check_order(first: Array, second: Array, what: str) -> None:
+    """Refuse two tables (or columns) that name the same rows in another order: rows are paired by position. An index
+    that only counts the rows of the first names none.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not all(isinstance(x, (pandas.DataFrame, pandas.Series)) for x in (first, second)):
+        return
+    one, other = first.index, second.index
+    counts_only = isinstance(one, pandas.RangeIndex) and one.start == 0 and one.step == 1
+    if counts_only or one.equals(other) or not (one.is_unique and other.is_unique):
+        return
+    if len(one) == len(other) and one.isin(other).all():
+        raise ValueError(
+            f"{what} name the same samples in another order, and rows are paired by their position: bring both into "
+            "one order with .loc, or give .to_numpy() of both if they are in one order already"
+        )
+
+
+def dense(values: Array, what: str) -> Array:
     """An array or a tensor without gradients; a ``ValueError`` for what holds its numbers in another way."""
+    if namespace(values) is not np and (values.is_nested or values.is_meta):
+        kind = "nested, its rows may differ in length" if values.is_nested else "on the meta device, without values"
+        raise ValueError(f"{what} are a tensor that is {kind}; they must be an array of numbers")
     if sparse.issparse(values) or (namespace(values) is not np and str(values.layout) != "torch.strided"):
         dense = "toarray" if sparse.issparse(values) else "to_dense"
         raise ValueError(f"{what} are sparse; they must be a dense array: use {what}.{dense}()")
@@ -214,18 +264,20 @@ def _dense(values: Array, what: str) -> Array:
             )
         return values.data
     if namespace(values) is not np:
-        return values.detach()
-    is_array = hasattr(values, "shape") and isinstance(getattr(values, "dtype", None), np.dtype)
-    if is_array and not isinstance(values, np.matrix):  # a data frame may have columns of these names
+        return values.detach().resolve_conj().resolve_neg()
+    if isinstance(values, np.ndarray) and not isinstance(values, np.matrix):
         return values
-    try:  # lists, data frames
-        return np.asarray(values)
+    try:  # lists, data frames, arrays of other libraries
+        found = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(
             f"{what} are a {type(values).__name__} that does not make an array ({str(error).splitlines()[0]}); stack "
             "its entries, all of "
             "one shape, first"
         ) from error
+    if found.ndim == 0 and found.dtype == object:
+        raise ValueError(f"{what} are a {type(values).__name__}; they must be an array with one row per sample")
+    return found
 
 
 def what_is_not_finite(features: Array) -> str:

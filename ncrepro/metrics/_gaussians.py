@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from ._arrays import as_float64, host, like, slices, weighted
+from ._arrays import as_float64, check_whole, host, like, slices, weighted
 from .samples import Samples
 
 VARIANCE_FLOOR = 1e-4
@@ -87,8 +87,8 @@ def _floor_eigenvalues(covariances: np.ndarray) -> np.ndarray:
 def _check(data: Samples, covariance: str, n_components: int | None) -> None:
     if covariance not in COVARIANCES:
         raise ValueError(f"covariance is {covariance!r}; allowed are {', '.join(map(repr, COVARIANCES))}")
-    if n_components is not None and n_components < 1:
-        raise ValueError(f"n_components is {n_components}; it must be at least 1, or None for no PCA")
+    if n_components is not None:
+        check_whole("n_components", n_components, 1, ", or None for no PCA")
     if data.counts.min() < 2:
         alone = data.classes[data.counts.argmin()].item()
         raise ValueError(

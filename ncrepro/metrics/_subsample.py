@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from ._arrays import check_whole
 
-def subsample(codes: np.ndarray, most: int, seed: int) -> np.ndarray:
+
+def subsample(codes: np.ndarray, most: int, seed: int, name: str = "max_samples") -> np.ndarray:
     """Positions of at most ``most`` samples, in their order: all, or of every class its share, at least one.
 
     Parameters
@@ -14,9 +16,11 @@ def subsample(codes: np.ndarray, most: int, seed: int) -> np.ndarray:
         At least 2.
     seed : int
         Which samples; the same number gives the same samples.
+    name : str
+        What the option is called that says how many, for the message.
     """
-    if most < 2:
-        raise ValueError(f"at most {most} samples are asked for; allowed is 2 or more")
+    check_whole(name, most, 2)
+    check_whole("seed", seed, 0)
     if len(codes) <= most:
         return np.arange(len(codes))
     order = np.random.default_rng(seed).permutation(len(codes))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._arrays import Array, host, like, namespace
+from ._arrays import Array, check_labels, check_order, dense, host, like, namespace, rows
 from .face import _variance_collapse
 from .samples import samples, statistics_of
 from .statistics import ClassStatistics
@@ -106,11 +106,15 @@ def nc3(features: Array | ClassStatistics, weights: Array, labels: Array | None 
     else:
         data = samples(features, labels)
         means = data.axes_means - data.counts @ data.axes_means / data.n_samples
-    weights = host(weights)
-    if weights.shape != means.shape:
+    weights = dense(weights, "weights")
+    if tuple(weights.shape) != means.shape:
         raise ValueError(
-            f"weights have shape {weights.shape}; they must be (n_classes, n_features) = {means.shape}, a row per class"
+            f"weights have shape {tuple(weights.shape)}; they must be (n_classes, n_features) = {means.shape}, a row "
+            "per class"
         )
+    weights = host(rows(weights, slice(None), "float64"))
+    if not np.isfinite(weights).all():
+        raise ValueError(f"weights contain {weights[~np.isfinite(weights)][0]}; all must be finite")
     sizes = np.array([np.linalg.norm(weights), np.linalg.norm(means)])
     _check_lengths(sizes)
     return float(((weights / sizes[0] - means / sizes[1]) ** 2).sum())
@@ -131,10 +135,12 @@ def nc4(features: Array, labels: Array, predictions: Array) -> float:
     0.073
     """
     data = samples(features, labels)
-    predictions = host(predictions)
-    if predictions.shape != data.codes.shape:
+    check_order(features, predictions, "features and predictions")
+    predicted, codes = check_labels(predictions, len(data.codes), "predictions")
+    if (predicted.dtype.kind == "U") != (data.classes.dtype.kind == "U"):
         raise ValueError(
-            f"predictions have shape {predictions.shape}; they must be {data.codes.shape}, one label per sample"
+            f"predictions are of another kind than labels, {predicted[0].item()!r} and {data.classes[0].item()!r}; "
+            "give the classes by the same names"
         )
     means = data.statistics.centred_class_means
     nearest = []
@@ -143,7 +149,7 @@ def nc4(features: Array, labels: Array, predictions: Array) -> float:
             (means**2).sum(axis=1) / 2, block
         )  # (b, K), largest at the nearest mean
         nearest.append(host(namespace(block).argmax(closeness, axis=1)).astype(int))
-    return float((data.classes[np.concatenate(nearest)] != predictions).mean())
+    return float((data.classes[np.concatenate(nearest)] != predicted[codes]).mean())
 
 
 def _check_lengths(lengths: np.ndarray) -> None:

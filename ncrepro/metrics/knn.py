@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._arrays import Array, host, rows
+from ._arrays import Array, check_whole, host, rows
 from ._subsample import subsample
 from .samples import samples
 
@@ -60,11 +60,10 @@ def knn(
     >>> round(knn(features, labels), 1)
     96.7
     """
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1")
+    check_whole("k", k, 1)
     data = samples(features, labels)
     mean, dtype = data.statistics.mean, data.statistics.dtype
-    asked = subsample(data.codes, max_queries, seed)
+    asked = subsample(data.codes, max_queries, seed, "max_queries")
     queries = host(rows(data.features, asked, dtype)) - mean.astype(dtype)  # (q, d)
     distances, nearest = np.full((len(asked), 1), np.inf), np.zeros((len(asked), 1), int)  # the best so far
     for part, block in data.blocks(block_bytes=BLOCK_ROWS * data.features.shape[1] * np.dtype(dtype).itemsize):

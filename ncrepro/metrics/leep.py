@@ -7,7 +7,18 @@ import warnings
 
 import numpy as np
 
-from ._arrays import Array, check_features, check_labels, host, namespace, rows, slices, sum_by_class
+from ._arrays import (
+    Array,
+    check_features,
+    check_labels,
+    check_order,
+    check_whole,
+    host,
+    namespace,
+    rows,
+    slices,
+    sum_by_class,
+)
 from .samples import samples
 
 MODERATE = 2.0**-10, 2.0**30  # variances beside which the 1e-6 that scikit-learn adds to each is neither much nor lost
@@ -47,6 +58,7 @@ def leep(source_probs: Array, labels: Array) -> float:
     >>> round(leep(source_probs, ["cat", "cat", "dog", "dog"]), 3)
     -0.343
     """
+    check_order(source_probs, labels, "source_probs and labels")
     source_probs = check_features(source_probs, "source_probs")
     classes, codes = check_labels(labels, len(source_probs))
     _check_two(classes)
@@ -97,9 +109,10 @@ def nce(source_labels: Array, labels: Array) -> float:
     >>> round(nce([0, 0, 1, 1, 1, 1], ["cat", "cat", "dog", "dog", "dog", "cat"]), 3)
     -0.375
     """
+    check_order(source_labels, labels, "source_labels and labels")
     classes, codes = check_labels(labels)
     n = len(codes)
-    sources, source_codes = check_labels(source_labels, n)
+    sources, source_codes = check_labels(source_labels, n, "source_labels")
     _check_two(classes)
     joint = np.zeros((len(classes), len(sources)))
     np.add.at(joint, (codes, source_codes), 1 / n)
@@ -139,7 +152,7 @@ def nleep(
     ------
     ValueError
         For NaN or infinite features, wrong shapes or types, lengths that differ, fewer than two classes, features
-        without variance.
+        without variance, components_per_class below 1, energy outside (0, 1].
 
     Notes
     -----
@@ -157,6 +170,10 @@ def nleep(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
+    check_whole("components_per_class", components_per_class, 1)
+    check_whole("seed", seed, 0)
+    if not 0 < energy <= 1:
+        raise ValueError(f"energy is {energy}; it must be a share of the variance, above 0 and at most 1")
     data = samples(features, labels)
     variances = data.statistics.reduced.eigenvalues[::-1].clip(0)
     directions = data.components(int(np.searchsorted(np.cumsum(variances) / variances.sum(), energy)) + 1)[1]

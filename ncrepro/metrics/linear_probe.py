@@ -6,7 +6,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ._arrays import Array, host
+from ._arrays import Array, check_whole, host
 from .samples import samples
 
 
@@ -54,8 +54,7 @@ def linear_probe(features: Array, labels: Array, folds: int = 3) -> float:
     >>> round(linear_probe(features, labels), 1)
     82.7
     """
-    if folds < 2:
-        raise ValueError(f"folds is {folds}; it must be at least 2")
+    check_whole("folds", folds, 2)
     data = samples(features, labels)
     _ = data.statistics  # checks the features
     if data.sizes.min() < 2:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ._arrays import Array
+from ._arrays import Array, check_whole
 from ._linalg import Tridiagonal
 from .samples import statistics_of
 from .statistics import ClassStatistics
@@ -82,8 +82,8 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     >>> round(logme(statistics), 3)
     -0.16
     """
-    if iterations is not None and iterations < 1:
-        raise ValueError(f"iterations is {iterations}; it must be at least 1, or None")
+    if iterations is not None:
+        check_whole("iterations", iterations, 1, ", or None")
     statistics = statistics_of(features, labels)
     n, d = statistics.n_samples, statistics.n_features
     counts = statistics.class_counts.astype(float)  # ‖y‖² of each class, (K,)

@@ -3,7 +3,7 @@ r"""PARC, pairwise annotation representation comparison (Bolya et al., NeurIPS 2
 import numpy as np
 from scipy.stats import rankdata
 
-from ._arrays import Array, host, rows
+from ._arrays import Array, check_whole, host, rows
 from ._subsample import subsample
 from .samples import Samples, samples
 
@@ -75,8 +75,8 @@ def parc(
     data = samples(features, labels)
     if data.sizes.max() < 2:
         raise ValueError("every class has a single sample; parc compares pairs of one class with others: give two")
-    if n_components is not None and n_components < 1:
-        raise ValueError(f"n_components is {n_components}; it must be at least 1, or None for the features as they are")
+    if n_components is not None:
+        check_whole("n_components", n_components, 1, ", or None for the features as they are")
     copies = np.repeat(np.arange(len(data.codes)), 1 if data.weights is None else data.weights)
     kept = copies[subsample(data.codes[copies], max_samples, seed)]
     v = _scaled(data, kept, n_components)  # (m, q)

@@ -15,6 +15,7 @@ from ._arrays import (
     centred_rows,
     check_features,
     check_labels,
+    check_order,
     empty,
     host,
     like,
@@ -65,6 +66,7 @@ class Samples:
     """
 
     def __init__(self, features: Array, labels: Array):
+        check_order(features, labels, "features and labels")
         self.given = check_features(features)
         self.classes, self.codes = check_labels(labels, len(self.given))
         self.weights = None  # how often each sample counts, (n,); None: once
@@ -80,7 +82,16 @@ class Samples:
         """The samples at these positions, some of them several times: the same as new samples of
         ``features[positions]``, but weights stand for copies, and the features stay as reduced as they are.
         """
-        weights = np.bincount(positions, minlength=len(self.codes))
+        positions, n = np.asarray(positions), len(self.codes)
+        if positions.dtype.kind not in "iu" or positions.ndim != 1 or not len(positions):
+            raise ValueError(
+                f"positions are of type {positions.dtype} and shape {positions.shape}; they must be integers, one or "
+                "more: np.flatnonzero(mask) if they are a mask"
+            )
+        if positions.min() < 0 or positions.max() >= n:
+            outside = positions.min() if positions.min() < 0 else positions.max()
+            raise ValueError(f"position {outside} is none of the {n} samples; positions are 0 to {n - 1}")
+        weights = np.bincount(positions, minlength=n)
         kept = np.flatnonzero(weights)
         wide = len(self.given) <= self.given.shape[1]
         basis, ones = (self.features, self.ones) if wide else (self.given, self._ones)
@@ -109,6 +120,12 @@ class Samples:
             raise ValueError(
                 f"all labels are {self.classes[0].item()!r}; a score compares classes: give samples of at least two"
             )
+
+    def hold(self, labels: Array) -> bool:
+        """Whether these are the labels of the samples, in their order."""
+        classes, codes = check_labels(labels)
+        same = np.array_equal(classes, self.classes) and np.array_equal(codes, self.codes)
+        return same and self.weights is None  # a resample keeps no order
 
     @property
     def features(self) -> Array:
@@ -245,7 +262,13 @@ def samples(features: "Array | Samples", labels: Array | None) -> Samples:
     """``features`` itself where it is already a :class:`Samples`, so that metrics called one after another share their
     work.
     """
-    return features if isinstance(features, Samples) else Samples(features, labels)
+    if not isinstance(features, Samples):
+        return Samples(features, labels)
+    if labels is not None and not features.hold(labels):
+        raise ValueError(
+            "these samples hold labels of their own, which are others: give None in the place of the labels"
+        )
+    return features
 
 
 def statistics_of(features: "Array | Samples | ClassStatistics", labels: Array | None) -> ClassStatistics:

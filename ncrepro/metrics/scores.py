@@ -6,7 +6,7 @@ import numpy as np
 
 from ._arrays import Array
 from .leep import source_labels
-from .registry import METRICS, SOURCE_LABELS, SOURCE_PROBS, SOURCE_SAMPLES, columns, flat
+from .registry import FEATURES, METRICS, SOURCE_LABELS, SOURCE_PROBS, SOURCE_SAMPLES, columns, flat
 from .samples import Samples, samples
 from .statistics import ClassStatistics
 
@@ -57,6 +57,7 @@ def all_scores(
     {'ncti_seli': 83.07, 'ncti_ncc': 0.97, 'ncti_log_vc': 3.13}
     """
     data = samples(features, labels)
+    labels = data.classes[data.codes] if labels is None else labels
     _ = data.statistics.reduced  # before the first score that needs but a part of it
     given = {SOURCE_PROBS: source_probs, SOURCE_LABELS: source_probs, SOURCE_SAMPLES: source_samples}
     scores = {}
@@ -77,6 +78,8 @@ def score(
     from .. import metrics  # by name, and when called: then only who calls this rests on the code of every metric
 
     known = METRICS[metric]
+    if isinstance(features, Samples) and known.needs in (FEATURES, SOURCE_SAMPLES):
+        labels = None  # it holds them
     if known.needs == SOURCE_SAMPLES:
         return getattr(metrics, metric)(source_samples, features, labels)
     if known.needs == SOURCE_PROBS:

@@ -3,11 +3,13 @@ r"""SFDA, self-challenging Fisher discriminant analysis (Shao et al., ECCV 2022)
 import numpy as np
 from scipy import linalg
 
-from ._arrays import GRAM_BYTES, Array, host, like, namespace, slices, softmax
+from ._arrays import GRAM_BYTES, Array, check_whole, host, like, namespace, slices, softmax
 from ._discriminant import Discriminant, shrunk
 from .hscore import warn_if_wide
 from .samples import Samples, samples
 from .statistics import ClassStatistics
+
+ROUNDING = 1e-6  # share of the trace up to which the length of the row sums counts as zero, in float32 too
 
 
 def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) -> float:
@@ -57,6 +59,8 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     >>> round(sfda(features, labels), 3)
     0.876
     """
+    if power_iterations is not None:
+        check_whole("power_iterations", power_iterations, 1, ", or None")
     data = samples(features, labels)
     statistics = data.statistics
     warn_if_wide(statistics, "sfda", "use more samples, or fewer features (PCA)")
@@ -99,10 +103,13 @@ def _conf_mix(data: Samples, first: Discriminant, others: np.ndarray, dtype: str
 
 
 def _largest_eigenvalue(matrix: np.ndarray, ones: np.ndarray, power_iterations: int | None) -> float:
-    """``ones`` is the vector of ones in the basis of the matrix, whose product with it are the row sums."""
-    if power_iterations is None:
-        return float(linalg.eigvalsh(matrix, subset_by_index=(len(matrix) - 1,) * 2)[0])
+    """``ones`` is the vector of ones in the basis of the matrix, whose product with it are the row sums. Where these
+    are zero but for rounding, as of features that add up to a constant, the iteration has no start, and the eigenvalue
+    is exact.
+    """
     x = matrix @ ones
+    if power_iterations is None or np.linalg.norm(x) <= ROUNDING * np.trace(matrix):
+        return float(linalg.eigvalsh(matrix, subset_by_index=(len(matrix) - 1,) * 2)[0])
     for _ in range(2 * power_iterations):
         x = matrix @ (x / np.linalg.norm(x))
     return float(np.linalg.norm(x))

@@ -11,6 +11,7 @@ from ._arrays import (
     centred_blocks,
     check_features,
     check_labels,
+    check_order,
     host,
     like,
     namespace,
@@ -116,6 +117,7 @@ class ClassStatistics:
         ValueError
             For NaN or infinite features, wrong shapes or types, lengths that differ.
         """
+        check_order(features, labels, "features and labels")
         features = check_features(features)
         if working_dtype(features) == "float32":
             try:
@@ -133,6 +135,7 @@ class ClassStatistics:
         """Add a batch, of any size and with any labels; returns the object itself. Parameters and errors as in
         :meth:`of`; a batch that is refused changes nothing.
         """
+        check_order(features, labels, "features and labels")
         features = check_features(features)
         classes, codes = check_labels(labels, len(features))
         weights = _checked_weights(weights, len(features))
@@ -229,12 +232,21 @@ class ClassStatistics:
                 f"statistics of {self.n_features} and of {other.n_features} features cannot be merged; "
                 "both must come from one model"
             )
-        merged = self._moved_to(self.shift)
         self._check_fits(other.n_features, other.classes)
+        other._check_axes()
+        merged = self._moved_to(self.shift)
         merged._absorb(other._moved_to(self.shift))
         return merged
 
+    def _check_axes(self) -> None:
+        if self.deviations is not None:
+            raise ValueError(
+                "the statistics of a Samples object are in axes of its own, and can be neither updated nor merged: "
+                "gather them with ClassStatistics().update(features, labels)"
+            )
+
     def _check_fits(self, n_features: int, classes: np.ndarray) -> None:
+        self._check_axes()
         if n_features != self.n_features:
             raise ValueError(
                 f"this batch has {n_features} features, the ones before it {self.n_features}; "

@@ -5,8 +5,10 @@ machine.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import zipfile
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 
 from ..extraction import folders
 from ..metrics import ClassStatistics
-from ..metrics._arrays import check_features
+from ..metrics._arrays import check_features, check_order
 from .labels import check, encode, listed, subset
 
 BOMB = 100, 1 << 30  # an archive that unpacks to so many times its size, and to so many bytes, is none of features
@@ -39,15 +41,19 @@ def are_features(data: Any) -> bool:
     if isinstance(data, dict):
         return True
     if isinstance(data, (list, tuple)):
-        return bool(data) and all(isinstance(x, (str, Path)) and Path(x).suffix == ".npz" for x in data)
+        return bool(data) and all(isinstance(x, (str, Path)) and _is_npz(Path(x)) for x in data)
     if not isinstance(data, (str, Path)):
         return False
     path = Path(data).expanduser()
-    return path.suffix == ".npz" or (path.is_dir() and not folders.subfolders(path) and bool(_files(path)))
+    return _is_npz(path) or (path.is_dir() and not folders.subfolders(path) and bool(_files(path)))
+
+
+def _is_npz(path: Path) -> bool:
+    return path.suffix.lower() == ".npz"
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.npz") if not folders.hidden(path.name))
+    return sorted(path for path in folder.iterdir() if _is_npz(path) and not folders.hidden(path.name))
 
 
 def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = None, seed: int = 0) -> list[Features]:
@@ -71,6 +77,10 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
         If a file is missing or torn, labels are missing or not those that are given, or the models have not seen the
         same samples.
     """
+    if isinstance(data, dict):
+        tables = [*data.items(), ("labels", labels)]
+        for (one, first), (other, second) in itertools.combinations(tables, 2):
+            check_order(first, second, f"{one} and {other}")
     labels = None if labels is None else listed(labels)
     found = [model for name, value in _entries(data) for model in _features_of(name, value, labels)]
     if not found:
@@ -89,8 +99,7 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
                 f"labels=... are given, but {model.name} carries labels of its own, which are others: leave one of the "
                 "two out"
             )
-        same = np.array_equal(model.labels, found[0].labels)
-        if model.statistics is None and found[0].statistics is None and not same:
+        if not _have_same_labels(model, found[0]):
             raise ValueError(
                 f"{model.name} and {found[0].name} have different labels; extract features of the same samples in the "
                 "same order, so that models can be compared"
@@ -102,6 +111,13 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
     kept = subset(found[0].labels, max_per_class, seed)
     return [replace(m, features=m.features[kept], labels=m.labels[kept],
                     source_probs=None if m.source_probs is None else m.source_probs[kept]) for m in found]  # fmt: skip
+
+
+def _have_same_labels(one: Features, other: Features) -> bool:
+    if one.statistics is None and other.statistics is None:
+        return np.array_equal(one.labels, other.labels)
+    counts = [Counter(np.array(model.classes)[model.labels].tolist()) for model in (one, other)]
+    return counts[0] == counts[1]  # statistics keep no order
 
 
 def _are_labels_of(model: Features, codes: np.ndarray, classes: tuple[str, ...]) -> bool:
@@ -158,6 +174,7 @@ def _are_shards(value: Any) -> bool:
 
 
 def _of_arrays(name: str, H: Any, labels: Any, where: str, probs: np.ndarray | None = None) -> Features:
+    check_order(H, labels, f"features and labels of {where}")
     try:
         H = check_features(H)  # an array, whatever it came as: of a data frame, [...] would take columns
     except ValueError as error:
@@ -194,6 +211,11 @@ def _of_file(name: str, path: Path, labels: Any) -> list[Features]:
     if not arrays:
         raise ValueError(f"{path} holds no features; save them as an array called features, or one array per model")
     named = {name: arrays["features"]} if "features" in arrays else arrays
+    if probs is not None and len(named) > 1:
+        raise ValueError(
+            f"{path} holds source_probs beside the features of {len(named)} models: {', '.join(named)}; save a file "
+            "for each model, with its own"
+        )
     return [_of_arrays(model, H, labels, f"{model} in {path}", probs) for model, H in named.items()]
 
 

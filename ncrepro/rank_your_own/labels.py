@@ -2,11 +2,11 @@
 sentence.
 """
 
-import numbers
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -97,12 +97,12 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
             "leave these samples out"
         )
     values = [_checked(x, i) for i, x in enumerate(values)]
-    are_numbers = [not isinstance(x, str) for x in values]
-    if any(are_numbers) and not all(are_numbers):
-        one, other = values[are_numbers.index(True)], values[are_numbers.index(False)]
+    numbers = [not isinstance(x, str) for x in values]
+    if any(numbers) and not all(numbers):
+        one, other = values[numbers.index(True)], values[numbers.index(False)]
         raise ValueError(f"labels are partly numbers ({one!r}), partly strings ({other!r}); make them one or the other")
-    array = np.array(values, dtype=None if all(are_numbers) else object)
-    if array.dtype.kind == "f":  # of integers that no one type of NumPy's holds, which it would round
+    array = np.array(values, dtype=None if all(numbers) else object)
+    if array.dtype.kind == "f":  # NumPy rounds integers that no integer type of its own holds side by side
         array = np.array(values, dtype=object)
     classes, codes = np.unique(array, return_inverse=True)
     return codes.astype(np.int64), tuple(map(str, classes.tolist()))
@@ -126,7 +126,8 @@ def listed(labels: Any) -> list:
     try:
         if isinstance(labels, (str, bytes, dict, set, frozenset)):
             raise TypeError
-        return labels.tolist() if hasattr(labels, "tolist") else list(labels)
+        labels = labels.tolist() if hasattr(labels, "tolist") else labels
+        return list(labels)
     except (TypeError, RuntimeError):  # a number, or a sparse array
         raise ValueError(
             f"labels are a {type(labels).__name__}; allowed is a list or an array, one label per sample"
@@ -231,10 +232,17 @@ def alike(classes: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
+def check_seed(seed: Any) -> None:
+    """Refuse what seeds no draw."""
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed is {seed!r}; allowed is an integer of 0 or more")
+
+
 def subset(codes: np.ndarray, max_per_class: int, seed: int) -> np.ndarray:
     """Positions of at most so many samples of each class, drawn with ``seed``, in their old order."""
-    if not isinstance(max_per_class, numbers.Integral) or max_per_class < 2:
+    if not isinstance(max_per_class, Integral) or max_per_class < 2:
         raise ValueError(f"max_per_class is {max_per_class!r}; allowed is 2 or more, an integer")
+    check_seed(seed)
     order = np.random.default_rng(seed).permutation(len(codes))
     place = pd.Series(codes[order]).groupby(codes[order]).cumcount().to_numpy()
     return np.sort(order[place < max_per_class])

@@ -29,10 +29,11 @@ from ..store.artifacts import Arrays
 from ..store.schema import unknown
 from .data import ON_ERROR, Target, open_target
 from .features import Features, are_features, open_features
-from .labels import alike, like_missing
+from .labels import alike, check_seed, like_missing
 from .models import Candidate, resolve
 
 RESAMPLED = 4000  # samples in a resample, at most: more would take longer and tell the same
+MOST_RESAMPLES = 10_000  # more would tell nothing more of an interval, and take days
 FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
 # The smallest set of metrics that no other set clearly outranks over the pools of `notebooks/35_which_metric`, among
 # those that need features and labels alone and are cheap enough to be scored on every resample.
@@ -113,7 +114,7 @@ def rank(
     on_error : {"raise", "skip"}
         An unreadable image stops the ranking before it starts, or is left out and counted.
     n_bootstrap : int
-        Resamples of the samples, drawn within classes; 0 for no intervals.
+        Resamples of the samples, drawn within classes, 10,000 at most; 0 for no intervals.
     seed : int
         Draws the sub-sample and the resamples.
     cache : bool or path
@@ -226,10 +227,9 @@ def _checked(
         raise ValueError(f"no metrics; choose some of {', '.join(offered)}")
     if on_error not in ON_ERROR:
         raise ValueError(unknown("on_error", on_error, ON_ERROR))
-    if not isinstance(seed, numbers.Integral) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; allowed is an integer of 0 or more")
-    if not isinstance(n_bootstrap, numbers.Integral) or (n_bootstrap != 0 and n_bootstrap < 2):
-        raise ValueError(f"n_bootstrap is {n_bootstrap!r}; allowed are 0 and 2 or more, an integer")
+    check_seed(seed)
+    if not isinstance(n_bootstrap, numbers.Integral) or not (n_bootstrap == 0 or 2 <= n_bootstrap <= MOST_RESAMPLES):
+        raise ValueError(f"n_bootstrap is {n_bootstrap!r}; allowed are 0 and 2 to {MOST_RESAMPLES}, an integer")
     if batch_size is not None and not (isinstance(batch_size, numbers.Integral) and batch_size >= 1):
         raise ValueError(f"batch_size is {batch_size!r}; allowed is 1 or more, an integer, or None")
     if not isinstance(cache, (str, Path, bool)) and cache is not None:
@@ -364,7 +364,8 @@ def _scored(
         title = f"{model.name}: resamples"
         draws = bars.through(_resamples(y, settings), title, settings.n_bootstrap, passing=True, shown=show)
         resampled = [
-            _terms(settings.metrics, samples.resampled(d), y[d], None if probs is None else probs[d]) for d in draws
+            _of_resample(settings.metrics, samples.resampled(d), y[d], None if probs is None else probs[d], len(terms))
+            for d in draws
         ]
         return H.shape, terms, np.array(resampled).reshape(-1, len(terms))
 
@@ -410,6 +411,18 @@ def _terms(
 ) -> np.ndarray:
     """The terms of all metrics in a row, statistics shared."""
     return np.concatenate([np.atleast_1d(score(name, samples, y, probs)) for name in names])
+
+
+def _of_resample(
+    names: Sequence[str], samples: Samples, y: np.ndarray, probs: np.ndarray | None, n_terms: int
+) -> np.ndarray:
+    """As `_terms`; NaN where a resample cannot be scored though the samples can: of a small class it may hold copies of
+    one sample only.
+    """
+    try:
+        return _terms(names, samples, y, probs)
+    except ValueError:
+        return np.full(n_terms, np.nan)
 
 
 def _resamples(y: np.ndarray, settings: Settings) -> Iterable[np.ndarray]:
