@@ -89,3 +89,16 @@ def test_the_jobs_of_a_step_look_at_their_data_once(monkeypatch, folder):
         with pytest.raises(Asked) as asked:
             verb()
         assert asked.value.args[0] > 1 and looked == [folder]
+
+
+def test_of_yaml_counts_what_it_says_and_what_says_nothing_has_no_digest(tmp_path):
+    """``010`` and ``8`` are two numbers, ``1e-3`` and ``0.001`` one; no text stops the make that asks."""
+
+    def digest(text: str) -> str | None:
+        (tmp_path / "profile.yaml").write_text(text)
+        return content.digest(tmp_path / "profile.yaml")
+
+    assert digest("a: 010  # ten") == digest('{"a": 10}') != digest("a: 8")
+    assert digest("a: 1e-3") == digest("a: 0.001")
+    for text in ("{1: a, b: c}", "a: !!bool 2", "a: !!timestamp 2020-13-45", "a: 1\na: 2", "[" * 2000, "a: *b"):
+        assert digest(text) is None

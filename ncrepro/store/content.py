@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
-from . import paths, trace
+from . import paths, trace, yaml12
 
 
 def digest(path: Path) -> str | None:
@@ -24,10 +22,10 @@ def digest(path: Path) -> str | None:
         if not path.is_file():  # a pipe or a device would be read for ever
             return None
         if path.suffix == ".yaml":
-            said = json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), sort_keys=True, default=str)
+            said = json.dumps(yaml12.parse(path.read_text(encoding="utf-8")), sort_keys=True, default=str)
             return hashlib.sha256(said.encode()).hexdigest()[:16]
         return of_file(path)[:16]
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError):  # the last: YAML whose keys cannot be sorted
         return None
 
 
