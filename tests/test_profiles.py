@@ -11,8 +11,9 @@ import yaml
 from conftest import REPOSITORY
 
 from ncrepro.commands import cli as pipeline
+from ncrepro.commands import variables
 from ncrepro.lab import experiment, models, profiles, recipes
-from ncrepro.store import yaml12
+from ncrepro.store import paths, yaml12
 
 
 def rewrite(root, old, new):
@@ -39,6 +40,28 @@ def test_the_profile_is_read_from_the_environment_and_is_demo_without_it(monkeyp
     assert profiles.load().name == "smoke"
     monkeypatch.delenv("NCREPRO_PROFILE")
     assert profiles.load().name == "demo"
+
+
+@pytest.mark.parametrize("place", ["nowhere", "", "a file"])
+def test_a_place_without_profiles_is_one_sentence_that_names_the_variable(place, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("NCREPRO_ROOT", str(tmp_path / place))
+    with pytest.raises(OSError, match=f"there is no profile in .*: NCREPRO_ROOT is '.*{place}'; name the folder"):
+        variables.check()
+    assert pipeline.main(["verify"]) == 1
+    assert capsys.readouterr().err.startswith("error: there is no profile in ")
+
+
+@pytest.mark.parametrize("name", paths.CHOSEN)
+def test_a_chosen_folder_is_one_place_wherever_a_notebook_runs(name, root, monkeypatch):
+    """A kernel starts in the folder of its notebook."""
+    monkeypatch.chdir(root)
+    monkeypatch.setenv(name, ".")
+    pipeline.main(["verify"])
+    assert os.environ[name] == str(root)
+    monkeypatch.setenv(name, "~/there")
+    pipeline.main(["verify"])
+    assert os.environ[name] == os.path.expanduser("~/there")
 
 
 def test_a_mistyped_profile_is_answered_with_the_nearest_name():

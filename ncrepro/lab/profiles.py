@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ..store import paths, schema, yaml12
+from ..store.paths import profile_names as names
 from ..store.schema import Names, NotNegative, Text, refuse_unknown, repetition_of, unknown
 from . import recipes
 
@@ -154,11 +155,6 @@ class Profile:
         if name not in self.pools:
             raise ValueError(unknown("pool", name, self.pools) + f" in profile {self.name!r}")
         return self.pools[name]
-
-
-def names() -> list[str]:
-    """Every profile that has a file."""
-    return sorted(path.stem for path in paths.profiles().glob("*.yaml") if "+" not in path.stem)
 
 
 def repetition(profile: str, number: int) -> str:
