@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,27 @@ def test_a_damaged_register_is_as_none(folder, damage):
 def test_a_pipe_is_not_waited_for(folder):
     os.mkfifo(folder / "pipe")
     assert content.digest(folder / "pipe") is None
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere/at/all")])
+def test_what_is_no_file_in_a_registers_place_changes_nothing(make, folder):
+    before = content.digest(folder)
+    register = content.Register("folders").path
+    register.unlink()
+    make(register)
+    assert content.digest(folder) == before
+    (folder / "a.png").write_text("other")
+    assert content.digest(folder) not in (before, None)
+
+
+def test_data_that_cannot_be_read_are_refused_and_never_without_a_digest(folder, monkeypatch):
+    def denied(path, algorithm="sha256"):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(content, "of_file", denied)
+    with pytest.raises(OSError, match="photos holds what cannot be read"):
+        content.of_data(folder)
+    assert content.of_data(folder / "nowhere") == {"folder": None}
 
 
 def test_a_folder_is_looked_at_once_within_a_step_and_anew_in_the_next(folder):

@@ -5,7 +5,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import paths, trace, yaml12
@@ -34,11 +34,14 @@ def of_data(folder: Path) -> dict[str, str | None]:
     it.
     """
     trace.note("read", paths.relative(folder))
-    if _looked_at is None:
-        return {"folder": digest(folder)}
-    if folder not in _looked_at:
-        _looked_at[folder] = digest(folder)
-    return {"folder": _looked_at[folder]}
+    looked_at = {} if _looked_at is None else _looked_at
+    if folder not in looked_at:
+        looked_at[folder] = digest(folder)
+        if looked_at[folder] is None and folder.exists():  # without a digest, other data would pass for these
+            raise OSError(
+                f"{paths.relative(folder)} holds what cannot be read, or changed meanwhile: look at its files"
+            )
+    return {"folder": looked_at[folder]}
 
 
 _looked_at: dict[Path, str | None] | None = None
@@ -99,13 +102,14 @@ class Register(dict):
     def __init__(self, name: str):
         self.path = paths.cache("") / f"{name}.json"
         try:
-            known = json.loads(self.path.read_text(encoding="utf-8")).items()
+            known = json.loads(self.path.read_text(encoding="utf-8")).items() if self.path.is_file() else ()
         except (OSError, ValueError, AttributeError, RecursionError):  # none yet, or damaged
             known = ()
         super().__init__((name, found) for name, found in known if isinstance(found, list) and len(found) == 2)
 
     def save(self) -> None:
-        """Write the register."""
+        """Write the register; where that cannot be, the files are read again the next time."""
         from . import artifacts
 
-        artifacts.write(self.path, json.dumps(self))
+        with suppress(OSError):
+            artifacts.write(self.path, json.dumps(self))
