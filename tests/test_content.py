@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from ncrepro.extraction import folders
 from ncrepro.lab.experiment import Experiment
 from ncrepro.lab.scoring import take_step
 from ncrepro.store import content
@@ -70,6 +72,44 @@ def test_data_that_cannot_be_read_are_refused_and_never_without_a_digest(folder,
     with pytest.raises(OSError, match="photos holds what cannot be read"):
         content.of_data(folder)
     assert content.of_data(folder / "nowhere") == {"folder": None}
+
+
+def test_what_a_link_leads_to_counts_and_nothing_twice(folder, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "e.png").write_text("e")
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "a" / "back").symlink_to(folder)
+    (folder / "again").symlink_to(elsewhere)
+    before = content.digest(folder)
+    files = [(place, name) for place, names in content.walk(str(folder)) for name in names]
+    assert [Path(place, name).relative_to(folder).as_posix() for place, name in files if name == "e.png"] == [
+        "again/e.png"
+    ]
+    (elsewhere / "e.png").write_text("other")
+    assert content.digest(folder) != before
+
+
+def test_folders_may_lie_in_each_other_as_deep_as_paths_can_say(folder):
+    place = str(folder / "deep")
+    try:
+        for _ in range(1500):
+            os.mkdir(place)
+            place += "/d"
+        os.mkdir(place)
+        Path(place, "last.png").touch()
+        assert ("last.png",) in [tuple(names) for _, names in content.walk(str(folder))]
+        assert content.digest(folder) is not None
+        assert folders.tree(folder.parent, "deep", folder.name).sources[-1].name == "last.png"
+        os.chdir(place)
+        for _ in range(10):
+            os.mkdir("e" * 200)
+            os.chdir("e" * 200)
+        with pytest.raises(OSError, match="photos holds folders in folders so deep that no path reaches them"):
+            list(content.walk(str(folder)))
+    finally:
+        os.chdir("/")
+        subprocess.run(["rm", "-r", folder], check=True)  # what Python removes folders with fails as its walk does
 
 
 def test_a_folder_is_looked_at_once_within_a_step_and_anew_in_the_next(folder):

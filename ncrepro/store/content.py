@@ -1,10 +1,11 @@
 """Digests of what files and folders hold; their times do not count."""
 
+import errno
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def _of_folder(folder: Path) -> str:
 
 def _files(folder: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
     """(the names on the way to it, size, time) of every file below a folder."""
-    for place, _, names in os.walk(folder):
+    for place, names in walk(folder):
         way = () if place == folder else tuple(os.path.relpath(place, folder).split(os.sep))
         for name in names:
             try:
@@ -92,6 +93,50 @@ def _files(folder: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
                 continue
             if stat.S_ISREG(status.st_mode):
                 yield (*way, name), status.st_size, status.st_mtime_ns
+
+
+def walk(folder: str, skipped: Callable[[str], bool] = lambda name: False) -> Iterator[tuple[str, list[str]]]:
+    """Every folder from ``folder`` down, and the names in it that are no folders; names that are ``skipped`` are as
+    absent.
+
+    Links are followed, but no folder is walked through twice, nor one that ``folder`` lies in. However deep folders
+    lie in each other: `os.walk` of Python 3.11 fails where functions may not call each other as deeply.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read: it is not an empty one.
+    """
+    above = Path(folder).resolve()
+    seen = {_identity(place) for place in (above, *above.parents)}
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        inside, names = [], []
+        try:
+            with os.scandir(place) as listed:
+                for entry in sorted(listed, key=lambda entry: entry.name):
+                    if not skipped(entry.name):
+                        (inside if _is_folder(entry) else names).append(entry.name)
+            yield place, names
+            new = {path: _identity(path) for path in (os.path.join(place, name) for name in inside)}
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OSError(f"{folder} holds folders in folders so deep that no path reaches them") from None
+            raise
+        waiting += reversed([path for path, found in new.items() if not (found in seen or seen.add(found))])
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 class Register(dict):
