@@ -125,8 +125,10 @@ def test_what_is_no_file_in_a_results_place_is_named_and_never_waited_for(tmp_pa
     (tmp_path / "folder.safetensors").mkdir()
     os.mkfifo(tmp_path / "pipe.safetensors")
     for name in ("folder.safetensors", "pipe.safetensors"):
-        with pytest.raises(OSError, match=f"{name} is a folder or no plain file, where results are kept: remove it"):
+        with pytest.raises(OSError, match=f"{name} is a folder or no plain file: remove it"):
             artifacts.load(tmp_path / name, {})
+        with pytest.raises(OSError, match=f"{name} is a folder or no plain file: remove it"):
+            artifacts.read_table(tmp_path / name, "smoke")
     with pytest.raises(OSError, match="cannot write folder.safetensors .*directory"):
         artifacts.save(tmp_path / "folder.safetensors", {}, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.safetensors", "pipe.safetensors"]

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from ncrepro.extraction import folders
 from ncrepro.lab.experiment import Experiment
 from ncrepro.lab.scoring import take_step
 from ncrepro.store import content
@@ -50,6 +53,65 @@ def test_a_pipe_is_not_waited_for(folder):
     assert content.digest(folder / "pipe") is None
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere/at/all")])
+def test_what_is_no_file_in_a_registers_place_changes_nothing(make, folder):
+    before = content.digest(folder)
+    register = content.Register("folders").path
+    register.unlink()
+    make(register)
+    assert content.digest(folder) == before
+    (folder / "a.png").write_text("other")
+    assert content.digest(folder) not in (before, None)
+
+
+def test_data_that_cannot_be_read_are_refused_and_never_without_a_digest(folder, monkeypatch):
+    def denied(path, algorithm="sha256"):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(content, "of_file", denied)
+    with pytest.raises(OSError, match="photos holds what cannot be read"):
+        content.of_data(folder)
+    assert content.of_data(folder / "nowhere") == {"folder": None}
+
+
+def test_what_a_link_leads_to_counts_and_nothing_twice(folder, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "e.png").write_text("e")
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "a" / "back").symlink_to(folder)
+    (folder / "again").symlink_to(elsewhere)
+    before = content.digest(folder)
+    files = [(place, name) for place, names in content.walk(str(folder)) for name in names]
+    assert [Path(place, name).relative_to(folder).as_posix() for place, name in files if name == "e.png"] == [
+        "again/e.png"
+    ]
+    (elsewhere / "e.png").write_text("other")
+    assert content.digest(folder) != before
+
+
+def test_folders_may_lie_in_each_other_as_deep_as_paths_can_say(folder):
+    place = str(folder / "deep")
+    try:
+        for _ in range(1500):
+            os.mkdir(place)
+            place += "/d"
+        os.mkdir(place)
+        Path(place, "last.png").touch()
+        assert ("last.png",) in [tuple(names) for _, names in content.walk(str(folder))]
+        assert content.digest(folder) is not None
+        assert folders.tree(folder.parent, "deep", folder.name).sources[-1].name == "last.png"
+        os.chdir(place)
+        for _ in range(10):
+            os.mkdir("e" * 200)
+            os.chdir("e" * 200)
+        with pytest.raises(OSError, match="photos holds folders in folders so deep that no path reaches them"):
+            list(content.walk(str(folder)))
+    finally:
+        os.chdir("/")
+        subprocess.run(["rm", "-r", folder], check=True)  # what Python removes folders with fails as its walk does
+
+
 def test_a_folder_is_looked_at_once_within_a_step_and_anew_in_the_next(folder):
     def inside():
         with content.one_look():
@@ -89,3 +151,16 @@ def test_the_jobs_of_a_step_look_at_their_data_once(monkeypatch, folder):
         with pytest.raises(Asked) as asked:
             verb()
         assert asked.value.args[0] > 1 and looked == [folder]
+
+
+def test_of_yaml_counts_what_it_says_and_what_says_nothing_has_no_digest(tmp_path):
+    """``010`` and ``8`` are two numbers, ``1e-3`` and ``0.001`` one; no text stops the make that asks."""
+
+    def digest(text: str) -> str | None:
+        (tmp_path / "profile.yaml").write_text(text)
+        return content.digest(tmp_path / "profile.yaml")
+
+    assert digest("a: 010  # ten") == digest('{"a": 10}') != digest("a: 8")
+    assert digest("a: 1e-3") == digest("a: 0.001")
+    for text in ("{1: a, b: c}", "a: !!bool 2", "a: !!timestamp 2020-13-45", "a: 1\na: 2", "[" * 2000, "a: *b"):
+        assert digest(text) is None

@@ -13,14 +13,21 @@ BY_MKL = ("sqrt", "asin", "arcsin", "atan", "arctan", "tan", "erfinv")
 
 @pytest.mark.skipif(why_not is not None, reason=str(why_not))
 def test_this_machine_computes_the_digests_of_the_reference():
-    expected = digests.reference()
-    found = {name: digests.digest(make()) for name, make in KNOWN.items()}
-    differing = [name for name in found if found[name] != expected.get(name)]
+    differing = digests.differing()
     assert not differing, f"{arithmetic.cpu()} computes other bytes than the reference's CPU: {', '.join(differing)}"
 
 
 def test_the_reference_has_a_digest_of_everything():
     assert list(digests.reference()) == list(KNOWN)
+
+
+def test_what_has_another_digest_here_is_named(monkeypatch):
+    makes = {"one": lambda: [1], "other": lambda: [2]}
+    monkeypatch.setattr(digests, "names", lambda: makes)
+    was = {name: digests.digest(make()) for name, make in makes.items()}
+    for known, named in ((was, []), (was | {"other": "0"}, ["other"]), (was | {"third": "0"}, ["third"])):
+        monkeypatch.setattr(digests, "reference", lambda known=known: known)
+        assert digests.differing() == named
 
 
 def test_digests_tell_the_last_bit_the_type_and_the_shape():

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
@@ -244,6 +245,15 @@ def test_two_processes_make_a_run_once(made):
     assert first.returncode == second.returncode == 0, said
     assert sum("waiting" in out for out, _ in said) == 1
     assert sum(out.count("09_slow\n") for out, _ in said) == 1
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_in_a_locks_place_is_named_and_never_waited_for(make, made):
+    lock = made / "build/smoke/00_writes.lock"
+    lock.unlink()
+    make(lock)
+    with pytest.raises(OSError, match="build/smoke/00_writes.lock is a folder or no plain file: remove it"):
+        runs.run("00_writes", profiles.load())
 
 
 def test_a_torn_table_is_named(root):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ncrepro.commands import cli as pipeline
-from ncrepro.commands import tolerances, verify
+from ncrepro.commands import digests, tolerances, verify
 from ncrepro.store import paths
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "reference" / "demo"
@@ -360,6 +360,7 @@ def write(root: Path, kind: str, table: pd.DataFrame, name: str = "supervised/ac
 def mine(root, monkeypatch):
     """A reference of one table, and the same table as a result; as on a machine where the same bytes are expected."""
     monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda: None)
+    monkeypatch.setattr(digests, "differing", list)
     write(root, "reference/smoke", ACCURACIES)
     return write(root, "results/smoke", ACCURACIES)
 
@@ -400,12 +401,22 @@ def test_without_a_study_one_other_digit_fails_and_is_named(mine, capsys):
     assert "make noise PROFILE=smoke" in out
 
 
-def test_where_bytes_differ_a_study_decides(measured, capsys):
+def test_one_other_digit_fails_where_this_machine_computes_as_the_references_did(measured, capsys):
+    ACCURACIES.assign(accuracy=ACCURACIES["accuracy"].where(ACCURACIES.index != 4, 55.26)).to_csv(measured, index=False)
+    status, out, _ = say(capsys)
+    assert status == 1
+    assert "1 cells differ, the first is accuracy in row 5: 55.26, was 55.25" in out
+    assert re.match("failed: .*so code, data or tables were changed: `make all PROFILE=smoke`", out.splitlines()[-1])
+
+
+def test_where_the_cpu_computes_otherwise_a_study_decides(measured, capsys, monkeypatch):
+    """A CPU of which the same bytes were expected, and whose digests are others."""
+    monkeypatch.setattr(digests, "differing", lambda: ["torch functions", "tsne"])
     ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + 1).to_csv(measured, index=False)
     status, out, _ = say(capsys)
     assert status == 0
     assert "8 cells differ" in out  # the exact level failed, and that is said too
-    assert out.splitlines()[-1].startswith("statistical: ") and "though the same bytes are expected" in out
+    assert re.match(r"statistical: .*2 digests \(torch functions, ...\) are others on this CPU", out.splitlines()[-1])
     ACCURACIES.assign(accuracy=[50.0, 70, 60, 30, 55.25, 75, 65, 85]).to_csv(measured, index=False)
     status, out, _ = say(capsys)
     assert status == 1
@@ -431,7 +442,8 @@ def test_a_repetition_is_compared_with_the_reference_of_its_profile(measured, ro
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        (ACCURACIES.assign(note="y"), "note 8 of 8 moved"),
+        (ACCURACIES.assign(note="x"), "note 4 of 8 moved"),
+        (ACCURACIES.assign(note="y"), "note holds the word 'y', which the reference has nowhere in such columns"),
         (ACCURACIES.assign(seed=1), "seed 8 of 8 moved"),
         (ACCURACIES.iloc[:-1], "rows 1 of 8 moved, most at d, u: absent, was present"),
         (pd.concat([ACCURACIES, ACCURACIES.iloc[:1]]), "rows 1 of 9 moved"),
@@ -447,6 +459,40 @@ def test_what_no_repetition_moved_fails_also_with_a_study(measured, capsys, tabl
     status, out, _ = say(capsys)
     assert status == 1
     assert said in out
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "word", "new"),
+    [
+        ("which_metric/advice.csv", "most_often", "ncti logme gbc", False),
+        ("which_metric/advice.csv", "most_often", "regularized_h_score leep", False),  # of other columns of metrics
+        ("which_metric/advice.csv", "most_often", "ncti magic", True),
+        ("which_metric/advice.csv", "most_often", "resnet34", True),  # a word, but of no metric
+        ("which_metric/advice.csv", "most_often", "", True),
+        ("which_metric/held_out.csv", "metrics", "ncti_", True),
+        ("which_metric/sets.csv", "pool", "demo supervized", True),
+        ("supervised/embedding.csv", "caption", "vgg16: 12.5 %\nseli 1e3, ncc -4, log vc 0.1", False),
+        ("supervised/embedding.csv", "caption", "vgg99: 12.5 %", True),
+        ("supervised/accuracies.csv", "model", "resnet35", True),
+        ("rank_your_own/ranking.csv", "model", "resnet34", False),
+    ],
+)
+def test_a_word_may_be_another_of_its_kind_and_none_that_the_reference_does_not_have(demo, table, column, word, new):
+    cells = demo[table][column].where(demo[table].index != 2, word)
+    pairs = {name: (known, known) for name, known in demo.items()}
+    said = verify.new_words([table], pairs | {table: (demo[table], demo[table].assign(**{column: cells}))})
+    assert bool(said) == new
+    assert not new or (len(said) == 1 and said[0].startswith(f"{table}: {column} holds "))
+
+
+def test_of_a_table_that_moved_everywhere_the_first_lines_are_shown_and_the_others_counted(root, measured, capsys):
+    wide = ACCURACIES.assign(**{f"n{i}": range(8) for i in range(9)})
+    write(root, "reference/smoke", wide, "supervised/wide.csv")
+    write(root, "results/smoke", wide.assign(**{f"n{i}": -3 for i in range(9)}), "supervised/wide.csv")
+    status, out, _ = say(capsys)
+    lines = [line for line in out.splitlines() if line.startswith("supervised/wide.csv: n")]
+    assert status == 1 and len(lines) == verify.SHOWN
+    assert re.search("^supervised/wide.csv: and [0-9]+ more such lines$", out, re.M)
 
 
 @pytest.mark.parametrize(

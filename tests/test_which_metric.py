@@ -40,6 +40,12 @@ def case(name="demo one", **by_metric):
     )
 
 
+def test_a_pool_has_one_name_in_a_profile_and_its_repetitions():
+    """Else no row of it could be compared between them."""
+    names = [[case.name for case in which_metric.evidence(name)] for name in ("demo", "demo+2")]
+    assert names[0] == names[1] and names[0][0].startswith("demo ")
+
+
 # Sets -----------------------------------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     command = next((word for word in argv if not word.startswith("-")), "")
     arguments = _parser(command).parse_args([*argv, *(variables.of_rank() if argv[:1] == ["rank"] else ())])
     end_on_sigterm()
+    paths.settle()
     try:
         if arguments.command not in ANYWHERE and not paths.is_checkout():
             print(

@@ -87,7 +87,7 @@ def check(run: workflow.Run, profile: profiles.Profile) -> None:
 @contextmanager
 def _alone(lock: Path, waiting: str) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "w") as file:
+    with open(artifacts.plain(lock), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -491,7 +491,8 @@ def load(folder: Path) -> Limits | None:
     if not all((folder / f"{name}.csv").exists() for name in ("tolerances", "limits", "bounds")):
         return None
     units, usual, of_family = (
-        pd.read_csv(folder / f"{name}.csv", keep_default_na=False) for name in ("tolerances", "limits", "bounds")
+        pd.read_csv(artifacts.plain(folder / f"{name}.csv"), keep_default_na=False)
+        for name in ("tolerances", "limits", "bounds")
     )
     made = Limits({}, {}, dict(of_family.itertuples(index=False)))
     for table, into in ((units, made.units), (usual, made.usual)):

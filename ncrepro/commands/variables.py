@@ -9,7 +9,7 @@ import re
 import sys
 
 from ..store import paths
-from ..store.schema import repetition_of, unknown
+from ..store.schema import refuse_unknown, repetition_of
 
 # The parameters of 41_rank that can be given to `make rank`, in capitals, and to `ncrepro rank`.
 OF_RANK = dict.fromkeys(
@@ -21,7 +21,7 @@ OF_RANK = dict.fromkeys(
 }
 KNOWN = (
     *("PROFILE", "PYTHON", "BASE_PYTHON", "REPETITIONS", "FAULTS", "SEED", "REFRESH", "LAB_OPTIONS"),
-    *("NCREPRO_DATA", "NCREPRO_LOADERS", "NCREPRO_ROOT", "NCREPRO_ARITHMETIC", "NCREPRO_CLUSTER"),
+    *(*paths.CHOSEN, "NCREPRO_LOADERS", "NCREPRO_ARITHMETIC", "NCREPRO_CLUSTER"),
     *(name.upper() for name in (*OF_RANK, "out")),
 )
 
@@ -55,17 +55,17 @@ def check() -> None:
     ------
     ValueError
         If a name is mistyped.
+    FileNotFoundError
+        If there are no profiles.
     """
     for name in given():
-        if name not in KNOWN:
-            raise ValueError(unknown("variable", name, KNOWN))
+        refuse_unknown("variable", name, KNOWN)
     profile, _ = repetition_of(os.environ.get("NCREPRO_PROFILE", "demo"))
-    if profile not in (known := [path.stem for path in paths.profiles().glob("*.yaml")]):
-        raise ValueError(unknown("PROFILE", profile, known))
+    refuse_unknown("PROFILE", profile, paths.profile_names())
 
 
 if __name__ == "__main__":
     try:
         check()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

@@ -1,9 +1,13 @@
 """``make verify``: are this machine's tables those of the committed reference, byte for byte or as near as other seeds
 would be?
+
+Where this machine computes what the reference's computed, as its `digests` say, only the same bytes will do. Elsewhere
+the repetitions of `tolerances` say how far numbers may move. Words may not be new anywhere.
 """
 
 import csv
 import io
+from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
 
@@ -22,6 +26,7 @@ BOUNDED = {("metrics/equations.csv", "difference"): (1e-8, "what rounding leaves
 FIXED = ("published", "metrics")  # folders of tables that rest on no training: the same numbers on every platform
 
 NO_LIMITS = Limits({}, {})  # nothing may move
+SHOWN = 3  # lines of one kind about one table; others are counted
 
 
 def verify(profile: str) -> int:
@@ -35,7 +40,8 @@ def verify(profile: str) -> int:
     Returns
     -------
     int
-        0 if every table is byte for byte the reference's, or no further from it than repetitions with other seeds are.
+        0 if every table is byte for byte the reference's, or, where these bytes cannot be expected, no further from it
+        than repetitions with other seeds are.
     """
     name, repetition = profiles.repetition_of(profile)
     theirs, mine = tables_in(paths.reference(name)), tables_in(paths.results(profile))
@@ -53,6 +59,7 @@ def verify(profile: str) -> int:
         except (ValueError, OSError) as error:
             problems.append(f"{table}: {error}")
     changed = {table: pair for table, pair in pairs.items() if theirs[table].read_bytes() != mine[table].read_bytes()}
+    problems += new_words(changed, pairs)
     exempt = [path for path in paths.results(profile).rglob("*.csv") if _exempt(path)]
     print(f"{cells} numbers in {len(theirs)} tables are compared with data/reference/{name}")
     for begin, why in EXEMPT.items():
@@ -61,13 +68,34 @@ def verify(profile: str) -> int:
     if not problems and not changed:
         print(f"exact: all {len(theirs)} tables are byte for byte those of the reference")
         return 0
+    if not changed:
+        print(f"failed: {len(problems)} tables are missing, new or damaged; the others are those of the reference")
+        return 1
     why = "a repetition has other seeds" if repetition else arithmetic.why_not_exact()
     if why is None:
         print("\n".join(f"{table}: {first_difference(*pair)}" for table, pair in changed.items()))
-        why = f"{len(changed) + len(problems)} tables differ, though the same bytes are expected on this machine"
+        why = _why_others()
     reached, said = _statistical(name, changed)
-    print(f"{'failed' if problems or not reached else 'statistical'}: {said}; not exact: {why}")
+    if why is None:
+        reached = False
+        why = (
+            "this machine computes what the reference's did, so code, data or tables were changed: "
+            f"`make all PROFILE={profile}` makes edited tables again"
+        )
+    print(f"{'statistical' if reached and not problems else 'failed'}: {said}; not exact: {why}")
     return 0 if reached and not problems else 1
+
+
+def _why_others() -> str | None:
+    """Why other bytes are right on a machine where the same ones were expected; None if they are not."""
+    from . import digests  # loads torch
+
+    print("the same bytes are expected here; computing the digests that tell (half a minute)", flush=True)
+    others = digests.differing()
+    if not others:
+        return None
+    names = f"{others[0]}{', ...' if len(others) > 1 else ''}"
+    return f"{len(others)} digests ({names}) are others on this CPU ({arithmetic.cpu()}), or with the code that is here"
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
@@ -142,6 +170,43 @@ def _no_number(column: pd.Series) -> str:
     return next(cell for cell in column if tolerances.numbers(pd.Series([cell])) is None)
 
 
+def new_words(changed: Iterable[str], pairs: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> list[str]:
+    """One line for each column that holds a word which no column of its kind holds in the reference: another training
+    may choose another model or metric, but only one that there is. Columns are of one kind if they share a word.
+    """
+    known = {table: _words_of(reference) for table, (reference, _) in pairs.items()}
+    everywhere = [words - {""} for of_table in known.values() for words in of_table.values()]
+    lines = []
+    for table in changed:
+        found = []
+        for column, own in known[table].items():
+            of_kind = own.union(*(words for words in everywhere if words & own))
+            if new := sorted(_words(pairs[table][1][column]) - of_kind):
+                more = f" and {len(new) - 1} more" if len(new) > 1 else ""
+                what = f"the word {new[0]!r}{more}" if new[0] else f"an empty cell{more}"
+                found.append(f"{table}: {column} holds {what}, which the reference has nowhere in such columns")
+        lines += _few(table, found)
+    return lines
+
+
+def _words_of(table: pd.DataFrame) -> dict[str, set[str]]:
+    """The words of every column that does not hold numbers alone."""
+    return {name: _words(table[name]) for name in table if tolerances.numbers(table[name]) is None}
+
+
+def _words(column: pd.Series) -> set[str]:
+    """The words of a column, numbers aside; an empty one for an empty cell."""
+    cells = column.unique()
+    words = pd.Series(sorted({word.strip(",:;()%") for cell in cells for word in cell.split()} - {""}), dtype=object)
+    return set(words[pd.to_numeric(words, errors="coerce").isna()]) | ({""} if "" in cells else set())
+
+
+def _few(table: str, lines: list[str]) -> list[str]:
+    """The first lines about a table, and how many more there are."""
+    more = len(lines) - SHOWN
+    return lines if more <= 0 else [*lines[:SHOWN], f"{table}: and {more} more such lines"]
+
+
 def may_move(table: str) -> bool:
     """Whether a table rests on training."""
     return table.split("/")[0] not in FIXED
@@ -174,18 +239,17 @@ def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFra
             f"PROFILE={profile}` "
             "measures them, and on Linux on x86_64 the versions in requirements.txt give the same bytes"
         )
-    found = [finding for table, pair in changed.items() for finding in beyond(table, *pair, limits)]
-    failing = [finding for finding in found if limits.times(finding) > 1]
-    lines = [
-        *map(describe, failing),
-        *(line for table, pair in changed.items() for line in not_judged(table, *pair, limits)),
-    ]
+    lines, failing, largest = [], 0, 0.0
+    for table, pair in changed.items():
+        found = sorted(beyond(table, *pair, limits), key=limits.times, reverse=True)
+        apart = [describe(finding) for finding in found if limits.times(finding) > 1]
+        lines += _few(table, apart) + _few(table, not_judged(table, *pair, limits))
+        failing += bool(apart)
+        largest = max([largest, *map(limits.times, found)])
     print("\n".join(lines), end="\n" if lines else "")
-    largest = max(map(limits.times, found), default=0.0)
-    apart = len({finding.table for finding in failing})
     return not failing, (
-        f"of {len(changed)} tables that differ, {apart} lie further apart than repetitions with other seeds (furthest: "
-        f"{largest:.2f} times the limit, which {tolerances.FALSE_ALARMS:.0%} of honest runs exceed)"
+        f"of {len(changed)} tables that differ, {failing} lie further apart than repetitions with other seeds "
+        f"(furthest: {largest:.2f} times the limit, which {tolerances.FALSE_ALARMS:.0%} of honest runs exceed)"
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..lab.profiles import Profile
-from ..store import fingerprint, manifest, paths
+from ..store import artifacts, fingerprint, manifest, paths
 from ..store.schema import unknown
 
 # Beyond what the numbers say.
@@ -137,7 +137,7 @@ def read_notebook(path: Path) -> dict:
         If the file is no notebook.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(artifacts.plain(path).read_text(encoding="utf-8"))
         for cell in content["cells"]:
             "".join(cell["source"]), cell["cell_type"]
     except (ValueError, KeyError, TypeError) as error:

@@ -6,7 +6,6 @@ it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
+from ..store import content
 from . import decode
 from .samples import Labelled
 
@@ -167,20 +167,11 @@ def subfolders(folder: Path) -> list[str]:
 
 def _files(folder: Path) -> list[Path]:
     """All files below ``folder`` that are not hidden; links are followed, but no folder is walked through twice."""
-    found, seen = [], _above(folder)
-    for place, inside, names in os.walk(folder, followlinks=True, onerror=_stop):
-        new = {name: Path(place, name).resolve() for name in sorted(inside) if not hidden(name)}
-        inside[:] = [name for name, where in new.items() if not (where in seen or seen.add(where))]
-        found += [Path(place, name) for name in names if not hidden(name)]
-    return sorted(found)
+    return sorted(Path(place, name) for place, names in content.walk(str(folder), hidden) for name in names)
 
 
 def _above(folder: Path) -> set[Path]:
     return {folder.resolve(), *folder.resolve().parents}
-
-
-def _stop(error: OSError) -> None:
-    raise error  # a folder that may not be read is not an empty one
 
 
 def cub(folder: Path, name: str, split: str) -> Photos:

@@ -237,7 +237,7 @@ def _write_readme() -> None:
         if (
             path.parent.name not in UNPUBLISHED and "+" not in path.parent.name
         ):  # repetitions of a profile have no page of their own
-            table = pd.read_csv(path)
+            table = pd.read_csv(artifacts.plain(path))
             shown = table if path.parent.name == "demo" else table[~table["figure"].isin(OF_IMAGES)]
             parts += [f"## Profile `{path.parent.name}`", as_markdown(shown, path.parent.name)]
     artifacts.write(paths.figures("") / "README.md", "\n\n".join(parts) + "\n")

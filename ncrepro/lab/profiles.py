@@ -2,16 +2,13 @@
 
 import os
 import re
-from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-
-from ..store import paths, schema
+from ..store import paths, schema, yaml12
+from ..store.paths import profile_names as names
 from ..store.schema import Names, NotNegative, Text, refuse_unknown, repetition_of, unknown
 from . import recipes
 
@@ -160,11 +157,6 @@ class Profile:
         return self.pools[name]
 
 
-def names() -> list[str]:
-    """Every profile that has a file."""
-    return sorted(path.stem for path in paths.profiles().glob("*.yaml") if "+" not in path.stem)
-
-
 def repetition(profile: str, number: int) -> str:
     """The name of a repetition with other seeds, ``demo+2``; number 0 is the profile itself."""
     return f"{profile}+{number}" if number else profile
@@ -200,33 +192,6 @@ def load(name: str | None = None) -> Profile:
 # The file -------------------------------------------------------------------------------------------------------------
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML of which no mapping says a key twice: PyYAML would take the last."""
-
-    def compose_mapping_node(self, anchor):
-        node = super().compose_mapping_node(anchor)
-        keys = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        for (_, key), n in keys.items():
-            if n > 1:
-                raise ValueError(f"line {node.start_mark.line + 1}: the key {key!r} stands there {n} times; keep one")
-        return node
-
-    def construct_object(self, node, deep=False):
-        try:
-            return super().construct_object(node, deep)
-        except (
-            ValueError,
-            LookupError,
-            AttributeError,
-        ) as error:  # what Python says to a 30 February, or to `!!bool 2`
-            if not isinstance(node, yaml.ScalarNode):
-                raise  # it was said of a scalar within
-            kind = node.tag.rpartition(":")[2]
-            raise ValueError(
-                f"line {node.start_mark.line + 1}: {node.value[:40]!r} is no {kind} ({error}); put text in quotes"
-            ) from None
-
-
 def _read(path: Path) -> Any:
     if not path.is_file():  # opening a named pipe would wait for ever
         raise ValueError("this is no file that can be read")
@@ -236,20 +201,4 @@ def _read(path: Path) -> Any:
         raise ValueError(f"byte {error.start + 1} is not UTF-8; save the file as UTF-8 text") from None
     except OSError as error:
         raise OSError(f"{path.name} cannot be read: {error.strerror}") from None
-    return _parse(text)
-
-
-@cache  # a notebook asks for its profile dozens of times
-def _parse(text: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1
-        tabs = "; indent with blanks, not tabs" if "\\t" in error.problem else ""
-        raise ValueError(f"line {line} is not YAML: {error.problem}{tabs}") from None
-    except yaml.reader.ReaderError as error:
-        raise ValueError(
-            f"character {error.position + 1} is not text but {error.character:#x}; save the file as UTF-8 text"
-        ) from None
-    except RecursionError:
-        raise ValueError("it is nested too deeply to be a profile") from None
+    return yaml12.parse(text)

@@ -37,13 +37,8 @@ def cached(path: Path, spec: dict, compute: Callable[[], Arrays]) -> Arrays:
 
 def load(path: Path, spec: dict) -> Arrays | None:
     """The arrays at ``path``, or None where there is no file, a torn one, or one that another spec made."""
-    if path.exists() and not path.is_file():
-        raise OSError(
-            f"{paths.relative(path)} is a folder or no plain file, where results are kept: remove it, and they are "
-            "made again"
-        )
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(plain(path), framework="numpy") as file:
             if (file.metadata() or {}).get("spec") != _canonical(spec):
                 return None
             arrays = _read(file)
@@ -52,6 +47,19 @@ def load(path: Path, spec: dict) -> Arrays | None:
     if arrays is not None:
         trace.note("artefact", paths.relative(path))
     return arrays
+
+
+def plain(path: Path) -> Path:
+    """``path`` itself, if a file is there or nothing.
+
+    Raises
+    ------
+    OSError
+        If anything else is: a pipe would be waited for.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{paths.relative(path)} is a folder or no plain file: remove it, and it is made again")
+    return path
 
 
 def damaged(files: Iterable[Path]) -> list[Path]:
@@ -152,8 +160,11 @@ def read_table(path: Path, profile: str) -> "pd.DataFrame":
     """
     import pandas as pd  # takes half a second to import, and what only looks at artefacts does not need it
 
+    found = cold.source(path)
+    if isinstance(found, Path):
+        plain(found)
     try:
-        return pd.read_csv(cold.source(path))
+        return pd.read_csv(found)
     except FileNotFoundError:
         raise cold.missing(f"{paths.relative(path)} is missing", profile) from None
     except (ValueError, OSError) as error:  # empty, torn, not UTF-8

@@ -1,16 +1,15 @@
 """Digests of what files and folders hold; their times do not count."""
 
+import errno
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import yaml
-
-from . import paths, trace
+from . import paths, trace, yaml12
 
 
 def digest(path: Path) -> str | None:
@@ -24,10 +23,10 @@ def digest(path: Path) -> str | None:
         if not path.is_file():  # a pipe or a device would be read for ever
             return None
         if path.suffix == ".yaml":
-            said = json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), sort_keys=True, default=str)
+            said = json.dumps(yaml12.parse(path.read_text(encoding="utf-8")), sort_keys=True, default=str)
             return hashlib.sha256(said.encode()).hexdigest()[:16]
         return of_file(path)[:16]
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError):  # the last: YAML whose keys cannot be sorted
         return None
 
 
@@ -36,11 +35,14 @@ def of_data(folder: Path) -> dict[str, str | None]:
     it.
     """
     trace.note("read", paths.relative(folder))
-    if _looked_at is None:
-        return {"folder": digest(folder)}
-    if folder not in _looked_at:
-        _looked_at[folder] = digest(folder)
-    return {"folder": _looked_at[folder]}
+    looked_at = {} if _looked_at is None else _looked_at
+    if folder not in looked_at:
+        looked_at[folder] = digest(folder)
+        if looked_at[folder] is None and folder.exists():  # without a digest, other data would pass for these
+            raise OSError(
+                f"{paths.relative(folder)} holds what cannot be read, or changed meanwhile: look at its files"
+            )
+    return {"folder": looked_at[folder]}
 
 
 _looked_at: dict[Path, str | None] | None = None
@@ -82,7 +84,7 @@ def _of_folder(folder: Path) -> str:
 
 def _files(folder: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
     """(the names on the way to it, size, time) of every file below a folder."""
-    for place, _, names in os.walk(folder):
+    for place, names in walk(folder):
         way = () if place == folder else tuple(os.path.relpath(place, folder).split(os.sep))
         for name in names:
             try:
@@ -93,6 +95,50 @@ def _files(folder: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
                 yield (*way, name), status.st_size, status.st_mtime_ns
 
 
+def walk(folder: str, skipped: Callable[[str], bool] = lambda name: False) -> Iterator[tuple[str, list[str]]]:
+    """Every folder from ``folder`` down, and the names in it that are no folders; names that are ``skipped`` are as
+    absent.
+
+    Links are followed, but no folder is walked through twice, nor one that ``folder`` lies in. However deep folders
+    lie in each other: `os.walk` of Python 3.11 fails where functions may not call each other as deeply.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read: it is not an empty one.
+    """
+    above = Path(folder).resolve()
+    seen = {_identity(place) for place in (above, *above.parents)}
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        inside, names = [], []
+        try:
+            with os.scandir(place) as listed:
+                for entry in sorted(listed, key=lambda entry: entry.name):
+                    if not skipped(entry.name):
+                        (inside if _is_folder(entry) else names).append(entry.name)
+            yield place, names
+            new = {path: _identity(path) for path in (os.path.join(place, name) for name in inside)}
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OSError(f"{folder} holds folders in folders so deep that no path reaches them") from None
+            raise
+        waiting += reversed([path for path, found in new.items() if not (found in seen or seen.add(found))])
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links in a circle
+        return False
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
 class Register(dict):
     """What was found out about large files last time, so that they are read again only if their size or time
     changed.
@@ -101,13 +147,14 @@ class Register(dict):
     def __init__(self, name: str):
         self.path = paths.cache("") / f"{name}.json"
         try:
-            known = json.loads(self.path.read_text(encoding="utf-8")).items()
+            known = json.loads(self.path.read_text(encoding="utf-8")).items() if self.path.is_file() else ()
         except (OSError, ValueError, AttributeError, RecursionError):  # none yet, or damaged
             known = ()
         super().__init__((name, found) for name, found in known if isinstance(found, list) and len(found) == 2)
 
     def save(self) -> None:
-        """Write the register."""
+        """Write the register; where that cannot be, the files are read again the next time."""
         from . import artifacts
 
-        artifacts.write(self.path, json.dumps(self))
+        with suppress(OSError):
+            artifacts.write(self.path, json.dumps(self))

@@ -3,6 +3,15 @@
 import os
 from pathlib import Path
 
+CHOSEN = ("NCREPRO_ROOT", "NCREPRO_DATA", "NCREPRO_CACHE")  # the environment variables that name a folder
+
+
+def settle() -> None:
+    """Make the folders that were chosen absolute: a notebook runs in a folder of its own."""
+    for name in CHOSEN:
+        if os.environ.get(name):
+            os.environ[name] = os.path.abspath(os.path.expanduser(os.environ[name]))
+
 
 def root() -> Path:
     """The compendium's folder: ``NCREPRO_ROOT`` if set, else the checkout that this package lies in."""
@@ -22,6 +31,26 @@ def notebooks() -> Path:
 def profiles() -> Path:
     """The YAML files that say what a profile runs."""
     return notebooks() / "profiles"
+
+
+def profile_names() -> list[str]:
+    """Every profile that has a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If none has.
+    """
+    found = sorted(path.stem for path in profiles().glob("*.yaml") if "+" not in path.stem)
+    if not found:
+        chosen = os.environ.get("NCREPRO_ROOT")
+        remedy = (
+            f"NCREPRO_ROOT is {chosen!r}; name the folder of the compendium, or unset it"
+            if chosen
+            else "`git checkout notebooks/profiles` brings them back"
+        )
+        raise FileNotFoundError(f"there is no profile in {profiles()}: {remedy}")
+    return found
 
 
 def build(profile: str) -> Path:

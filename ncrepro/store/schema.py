@@ -70,7 +70,7 @@ def number(allowed: str, holds: Callable[[Any], bool], kind: type = numbers.Real
 
     def check(where: str, given: Any) -> Any:
         if isinstance(given, str):
-            refuse(where, given, f"{allowed} (this is text: write it without quotes, and 1.0e-3 for 1e-3)")
+            refuse(where, given, f"{allowed} (this is text: write digits, without quotes)")
         if isinstance(given, bool) or not isinstance(given, kind) or not holds(given):
             refuse(where, given, allowed)
         return given

@@ -44,7 +44,7 @@ class Case:
 
     def __init__(self, study: Experiment, committed: bool = False):
         self.study, self.pool = study, study.pool
-        self.name = f"{study.profile.name} {study.pool.name}"
+        self.name = f"{profiles.repetition_of(study.profile.name)[0]} {study.pool.name}"  # the same in a repetition
         if committed:
             study.results = paths.reference(study.profile.name, study.pool.name)
 

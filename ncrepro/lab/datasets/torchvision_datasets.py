@@ -27,7 +27,7 @@ from torchvision.models import ResNet50_Weights
 
 from ...extraction import folders
 from ...extraction.folders import Photos
-from ...store import paths
+from ...store import artifacts, paths
 from ...store.content import of_data
 from ...store.schema import refuse_unknown, unknown
 from ...store.trace import is_there
@@ -217,7 +217,7 @@ def fetch(name: str) -> None:
 def _alone(root: Path) -> Iterator[None]:
     """One process at a time gets data sets; the others wait here."""
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / ".lock", "w") as lock:
+    with open(artifacts.plain(root / ".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
