@@ -314,11 +314,9 @@ def _imbalance_holds(profile: str) -> tuple[str, Verdict]:
     claim="(FaCe, a check that its summary asks for) class fairness also works on imbalanced targets",
 )
 def imbalance_class_fairness(profile: str) -> Checked:
-    table = _imbalance(profile)
-    table = pd.concat([table[table["metric"] == metric].assign(panel=label(metric)) for metric in SHOWN])
-    table = table.assign(
-        line=table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nsame number"}), x=table["ratio"]
-    )
+    table = charts.in_order(_imbalance(profile), "metric", SHOWN)
+    line = table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nsame number"})
+    table = table.assign(panel=table["metric"].map(label), line=line, x=table["ratio"])
     return charts.curves(
         table,
         "Do the metrics also work on imbalanced targets? Bands: range over draws",

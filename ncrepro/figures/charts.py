@@ -2,6 +2,9 @@
 several pools.
 """
 
+from collections.abc import Sequence
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -41,6 +44,27 @@ def intervals(ax: Axes, y, table: pd.DataFrame, colour: str, marker: str, name: 
     ax.plot(table["weighted_kendall"], y, marker, color=colour, ms=MARK, label=name)
 
 
+def in_order(table: pd.DataFrame, column: str, order: Sequence) -> pd.DataFrame:
+    """The rows whose ``column`` is in ``order``, sorted by it; rows with the same value keep their order."""
+    place = {value: i for i, value in enumerate(order)}
+    return table[table[column].isin(place)].sort_values(column, key=lambda values: values.map(place), kind="stable")
+
+
+def grid(n: int, columns: int, height: float, more: float, **options) -> tuple[Figure, np.ndarray]:
+    """A page-wide figure and its axes (lines x columns) for ``n`` panels, at most ``columns`` side by side.
+
+    A line of panels is ``height`` inches high, the rest of the figure ``more``; places that are left over stay empty.
+    ``options`` are those of `matplotlib.pyplot.subplots`.
+    """
+    columns = min(n, columns)
+    lines = -(-n // columns)
+    size = (style.PAGE, more + height * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, **options)
+    for ax in axes.flat[n:]:
+        ax.set_visible(False)
+    return figure, axes
+
+
 def model_styles(models) -> dict[str, tuple[str, str]]:
     """A colour and marker for each model: one colour per family, one marker per member of it."""
     families: dict[str, list[str]] = {}
@@ -63,9 +87,7 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
     correlations : DataFrame (target, weighted_kendall, spearman), written into the panels
     """
     targets = list(dict.fromkeys(table["target"]))
-    columns = min(3, len(targets))
-    rows = -(-len(targets) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(style.PAGE, 0.75 + 1.85 * rows), squeeze=False)
+    figure, axes = grid(len(targets), 3, 1.85, 0.75)
     styles = model_styles(dict.fromkeys(table["model"]))
     for ax, target in zip(axes.flat, targets, strict=False):
         group = table[table["target"] == target]
@@ -78,11 +100,9 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
             f"{target}: $\\tau_w$ = {number(found['weighted_kendall'])}, $\\rho_s$ = {number(found['spearman'])}",
             size=7.5,
         )
-    for ax in axes.flat[len(targets) :]:
-        ax.set_visible(False)
-    figure.supxlabel(f"{score_name} score of the pre-trained model", size=8)
-    figure.supylabel("accuracy after fine-tuning (%)", size=8)
-    figure.suptitle(title, size=9)
+    figure.supxlabel(f"{score_name} score of the pre-trained model")
+    figure.supylabel("accuracy after fine-tuning (%)")
+    figure.suptitle(title)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", handletextpad=0.1)
     return figure
@@ -123,9 +143,9 @@ def method_scatter(
             if i == 0:
                 ax.annotate(label(method), (0.5, 1.28), xycoords="axes fraction", ha="center", weight="bold", size=8)
         axes[i, 0].set_ylabel(target, weight="bold")
-    figure.supxlabel(xlabel, size=8)
-    figure.supylabel("score (each panel on its own scale)", size=8)
-    figure.suptitle(title, size=9)
+    figure.supxlabel(xlabel)
+    figure.supylabel("score (each panel on its own scale)")
+    figure.suptitle(title)
     return figure
 
 
@@ -162,7 +182,7 @@ def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str, covere
     ax.set_xlim(*_with_margin(np.nanmin(ends), np.nanmax(ends)))
     ax.set_yticks(range(len(table)), [label(metric) for metric in table["metric"]])
     ax.set_xlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines:\n{covered}")
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     figure.legend(loc="outside lower center", ncols=3, columnspacing=0.8, handlelength=1.5, handletextpad=0.3)
     return figure
 
@@ -182,7 +202,7 @@ def accuracy_heatmap(accuracies: pd.DataFrame, title: str) -> Figure:
     )
     ax.set(xlabel="target (colour: from the lowest to the highest accuracy of its column)", ylabel="")
     ax.tick_params(axis="x", rotation=0)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -227,7 +247,7 @@ def embedding(points: pd.DataFrame, captions: dict[str, str], title: str) -> Fig
         )
     else:
         figure.supxlabel(f"{len(classes)} classes, one colour and marker each (axes: t-SNE, without units)", size=7.5)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -362,7 +382,7 @@ def rows(
     panels, names = (list(dict.fromkeys(table[column])) for column in ("panel", "row"))
     shown = {name: look for name, look in series.items() if name in set(table["series"])}
     in_row = {name: [s for s in shown if s in set(group["series"])] for name, group in table.groupby("row")}
-    figure, axes = _grid(
+    figure, axes = _with_common_axes(
         len(panels), columns, 0.55 + (0.17 if max(map(len, in_row.values())) == 1 else 0.24) * len(names)
     )
     for ax, panel in zip(axes, panels, strict=False):
@@ -412,9 +432,9 @@ def curves(
         What the lines are, written above the legend.
     """
     panels, lines = (list(dict.fromkeys(table[column])) for column in ("panel", "line"))
-    figure, axes = _grid(len(panels), columns, 1.75)
+    figure, axes = _with_common_axes(len(panels), columns, 1.75)
     for ax, panel in zip(axes, panels, strict=False):
-        for line, colour, marker in zip(lines, _colours(), style.MARKERS, strict=False):
+        for line, colour, marker in zip(lines, cycle(style.COLOURS[:7]), style.MARKERS, strict=False):
             points = table[(table["panel"] == panel) & (table["line"] == line)].sort_values("x")
             ax.plot(points["x"], points["y"], marker=marker, ms=3.5, lw=1.2, color=colour, label=label(line))
             if "low" in table:
@@ -425,7 +445,7 @@ def curves(
             _logarithmic(ax, table["x"])
         ax.axhline(0, color="0.85", lw=0.8, zorder=0)
         ax.set_title(panel)
-    figure.supylabel(ylabel, size=8)
+    figure.supylabel(ylabel)
     handles, labels = axes[0].get_legend_handles_labels()
     legend = figure.legend(
         handles, labels, loc="outside right center", title=names, title_fontsize=7.5, handlelength=1.4
@@ -436,20 +456,10 @@ def curves(
     return figure
 
 
-def _colours():
-    return style.COLOURS[:7] * 3
-
-
-def _grid(n: int, columns: int, height: float) -> tuple[Figure, np.ndarray]:
-    """``n`` panels with common axes, in as few rows as can be."""
-    columns = min(n, columns)
-    lines = -(-n // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(style.PAGE, 0.65 + height * lines), sharex=True, sharey=True, squeeze=False
-    )
-    for ax in axes.flat[n:]:
-        ax.set_visible(False)
-    for ax in axes[-2:, :].flat if lines > 1 else ():  # a panel above an empty place needs the axis itself
+def _with_common_axes(n: int, columns: int, height: float) -> tuple[Figure, np.ndarray]:
+    """The figure and the ``n`` axes of a `grid` whose panels have the same axes."""
+    figure, axes = grid(n, columns, height, 0.65, sharex=True, sharey=True)
+    for ax in axes[-2:, :].flat if len(axes) > 1 else ():  # a panel above an empty place needs the axis itself
         ax.tick_params(labelbottom=True)
     return figure, axes.ravel()[:n]
 
@@ -464,5 +474,5 @@ def _logarithmic(ax: Axes, x: pd.Series) -> None:
 
 def _finish(figure: Figure, title: str, xlabel: str) -> None:
     if xlabel:
-        figure.supxlabel(xlabel, size=8)
-    figure.suptitle(title, size=9)
+        figure.supxlabel(xlabel)
+    figure.suptitle(title)

@@ -107,7 +107,7 @@ def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -
     fills = [plt.Line2D([], [], color="0.3", mfc=face, marker="o", ls="", ms=6) for face in ("0.3", "white")]
     names = [*map(label, metrics), *implementations]
     figure.legend(handles + fills[: len(implementations)], names, loc="outside right center", handletextpad=0.2)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 

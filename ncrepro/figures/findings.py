@@ -8,6 +8,7 @@ import pandas as pd
 
 from .. import ranking
 from ..lab.experiment import Experiment
+from ..lab.published import SYMBOLS
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, best, every, likely, probability, some
@@ -40,16 +41,13 @@ def beside(printed: pd.DataFrame, ours: pd.DataFrame, titles: tuple[str, str, st
 def best_of(average: pd.DataFrame, metric: str, rivals: list[str], statistic: str = "weighted_kendall") -> str:
     """A metric's mean and that of the best of the others, in words."""
     value, others = average.loc[metric, statistic], average.loc[[r for r in rivals if r != metric], statistic].dropna()
-    symbol = {"weighted_kendall": "τ_w", "pearson": "ρ"}[statistic]
     best_other = f"{label(others.idxmax())} {others.max():.2f}" if len(others) else "none"
-    return f"mean {symbol}: {label(metric)} {value:.2f}, best of the others {best_other}"
+    return f"mean {SYMBOLS[statistic]}: {label(metric)} {value:.2f}, best of the others {best_other}"
 
 
 def is_best(draws: pd.DataFrame, metric: str, rivals: list[str]) -> tuple[str, Verdict]:
     """Whether a metric ranks better than each of its rivals: `Experiment.draws`, n x metrics."""
-    others = [
-        r for r in rivals if r != metric and draws[r].notna().all()
-    ]  # what gives all models one score is no rival
+    others = [r for r in rivals if r != metric and draws[r].notna().all()]  # one score for all models is no ranking
     if draws[metric].isna().any() or not others:
         return f"{label(metric)} has too few models for a probability", UNKNOWN
     text = f"best in {best(draws[[metric, *others]])[metric]:.0%} of draws"
@@ -67,12 +65,9 @@ def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Ver
 
 def better_than_static(study: Experiment) -> tuple[str, Verdict]:
     """Whether some metric ranks better than each model's mean accuracy on the other targets does."""
-    draws, average = (
-        study.draws(),
-        study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"],
-    )
+    draws, static = study.draws(), study.averages().at["static_baseline", "weighted_kendall"]
     text, verdict = some_better(draws, [m for m in draws if m not in registry.BASELINES], draws["static_baseline"])
-    return f"static baseline {average['static_baseline']:.2f}; {text}", verdict
+    return f"static baseline {static:.2f}; {text}", verdict
 
 
 def above_0(row: pd.Series, draws: pd.Series) -> tuple[str, Verdict]:

@@ -56,8 +56,7 @@ def _fig6_holds(profile: str) -> tuple[str, Verdict]:
     claim="with 10 images per class NCTI ranks best of six methods, by more than with all images",
 )
 def ncti_fig6_low_shot(profile: str) -> Checked:
-    table = _curves(profile)
-    table = pd.concat([table[table["metric"] == metric] for metric in ("ncti", *OTHERS)])
+    table = charts.in_order(_curves(profile), "metric", ("ncti", *OTHERS))
     table = table.assign(panel=table["target"], line=table["metric"], x=table["images"].round().astype(int))
     table = table.sort_values("target", key=lambda t: t != MEAN, kind="stable")
     return charts.curves(

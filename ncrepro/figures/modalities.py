@@ -116,7 +116,7 @@ def _strips(profile: str, columns: list[str], title: str) -> Figure:
         ax.set(title=target, xlim=(-0.5, len(columns) - 0.5), ylim=(0, 100))
     axes[0, 0].set_ylabel("accuracy on the test split (%)")
     drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    drawn.suptitle(title, size=9)
+    drawn.suptitle(title)
     return drawn
 
 

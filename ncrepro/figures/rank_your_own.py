@@ -169,7 +169,7 @@ def ranking_plot(table: pd.DataFrame, parts: pd.DataFrame, title: str) -> Figure
     """
     figure, ax = plt.subplots(figsize=(style.PAGE, 0.9 + 0.22 * len(table)))
     _totals(ax, table, parts)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 

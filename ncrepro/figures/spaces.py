@@ -27,7 +27,7 @@ def spaces(points: pd.DataFrame, captions: dict[str, str], title: str, reach: fl
         ax.set_xlabel(caption)
         if reach is not None:
             ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 

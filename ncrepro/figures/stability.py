@@ -61,16 +61,10 @@ def _other_metrics(values: pd.Series, statistic, n: int = resampling.DRAWS) -> n
 def stability_doubts(profile: str) -> Checked:
     table = _doubts(profile)
     order = table[table["doubt"] == "models"].sort_values("weighted_kendall", ascending=False)["metric"]
-    table = pd.concat([table[table["metric"] == metric] for metric in order]).sort_values(
-        "doubt", key=lambda d: d.map(list(DOUBTS).index), kind="stable"
-    )
+    table = charts.in_order(charts.in_order(table, "metric", order), "doubt", DOUBTS)
     table = table.assign(panel=table["doubt"].map(DOUBTS), row=table["metric"])
-    return charts.rows(
-        table,
-        "The supervised pool: what could have been different?",
-        charts.TAU + "; lines: how far it moves",
-        columns=4,
-    ), *_doubts_hold(profile)
+    title, lines = "The supervised pool: what could have been different?", f"{charts.TAU}; lines: how far it moves"
+    return charts.rows(table, title, lines, columns=4), *_doubts_hold(profile)
 
 
 COMPONENTS = {
@@ -175,17 +169,10 @@ def _no_move(profile: str) -> Verdict:
 def stability_leave_one_out(profile: str) -> Checked:
     table = _left_out(profile)
     first = table[table["pool"] == table["pool"].iloc[0]].sort_values("weighted_kendall", ascending=False)["metric"]
-    table = table.assign(panel=panel_names(table), row=table["metric"]).sort_values(
-        "row", key=lambda m: m.map(list(first).index), kind="stable"
-    )
-    table = table.sort_values(
-        "pool",
-        key=lambda p: p.map(list(dict.fromkeys(read(profile, "stability", "left_out")["pool"])).index),
-        kind="stable",
-    )
-    return charts.rows(
-        table, "Does one model decide?", charts.TAU + " over targets; lines: range when each model is left out in turn"
-    ), *_left_out_holds(profile)
+    table = charts.in_order(table.assign(panel=panel_names(table), row=table["metric"]), "row", first)
+    table = charts.in_order(table, "pool", read(profile, "stability", "left_out")["pool"].unique())
+    lines = f"{charts.TAU} over targets; lines: range when each model is left out in turn"
+    return charts.rows(table, "Does one model decide?", lines), *_left_out_holds(profile)
 
 
 def _contests(profile: str) -> pd.DataFrame:
@@ -327,30 +314,17 @@ def _sources_hold(profile: str) -> tuple[str, Verdict]:
 )
 def stability_sources(profile: str) -> Checked:
     table = _sources(profile)
-    last = (
-        table[table["panel"] == table["panel"].iloc[-1]]
-        .sort_values("weighted_kendall", ascending=False)["metric"]
-        .tolist()
-    )
+    last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"]
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
     known = table.groupby("metric")["weighted_kendall"].count()
     accuracies = [name for name in OTHERS if known[name]]  # perhaps no target of all groups was fine-tuned twice
-    order = [
-        *accuracies,
-        *sorted(registry.BLIND, key=last.index),
-        *(name for name in last if name not in (*OTHERS, *registry.BLIND)),
-    ]
-    table = pd.concat(
-        [group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)]
-    )
+    blind = last[last.isin(registry.BLIND)]
+    order = [*accuracies, *blind, *last[~last.isin([*OTHERS, *blind])]]
+    table = charts.in_order(table, "metric", order)
     series = np.where(table["metric"].isin(OTHERS), OTHER_ACCURACIES, charts.looks(table["metric"]))
     looks = {OTHER_ACCURACIES: (style.COLOURS[2], "^"), **charts.LOOKS}
-    return charts.rows(
-        table.assign(row=table["metric"], series=series),
-        "When is a metric worth using?",
-        f"{charts.TAU} over targets; lines: {covered}",
-        series=looks,
-    ), *_sources_hold(profile)
+    table, lines = table.assign(row=table["metric"], series=series), f"{charts.TAU} over targets; lines: {covered}"
+    return charts.rows(table, "When is a metric worth using?", lines, series=looks), *_sources_hold(profile)
 
 
 JUDGES = {
@@ -442,8 +416,8 @@ def contests(probability: pd.DataFrame, against: pd.DataFrame, baseline: str, ti
     )
     axes[0].set_title("supervised pool: the row's ranking\nis better than the column's", size=8)
     axes[1].set_title(f"every pool: better\nthan the {label(baseline)}", size=8)
-    figure.suptitle(title, size=9)
-    figure.supxlabel(f"per cent of the draws; bold: decided, at least {SURE:.0%}", size=8)
+    figure.suptitle(title)
+    figure.supxlabel(f"per cent of the draws; bold: decided, at least {SURE:.0%}")
     return figure
 
 
@@ -461,11 +435,7 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
     """
     panels = list(dict.fromkeys(table["panel"]))
     order = table[table["panel"] == panels[0]].sort_values("regret")["row"].tolist()
-    columns = min(3, len(panels))
-    lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(style.PAGE, 1.0 + (0.6 + 0.16 * len(order)) * lines), sharey=True, squeeze=False
-    )
+    figure, axes = charts.grid(len(panels), 3, 0.6 + 0.16 * len(order), 1.0, sharey=True)
     looks = {name: colour for name, (colour, _) in charts.LOOKS.items()} | {RANDOM: "0.6"}
     series = np.where(np.array(order) == "random", RANDOM, charts.looks(pd.Series(order)))
     for ax, panel in zip(axes.flat, panels, strict=False):
@@ -487,15 +457,13 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
         ax.set_xticks(
             [tick for tick in ax.get_xticks() if tick <= 1.05 * np.nanmax(group["regret"])]
         )  # the rest is for the text
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
     below = (
         "bars: points of accuracy lost by fine-tuning the ranking's first choice, mean over targets\n"
         "text: share of the targets on which the best model is the ranking's first choice, and one of its first three"
     )
     handles, labels = axes[0, 0].get_legend_handles_labels()
     charts.legend_below(figure, handles, labels, below)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -524,7 +492,7 @@ def two_judges(table: pd.DataFrame, judges: dict[str, str], title: str) -> Figur
         ax.set_yticks(y, [label(target) for target in targets])
     axes[0].invert_yaxis()
     axes[len(axes) // 2].set_xlabel(r"weighted Kendall $\tau_w$")
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -540,14 +508,12 @@ def again(table: pd.DataFrame, runs: pd.DataFrame, order: list[str], components:
     order : list of metrics, from top to bottom
     components : dict component -> its name on the page
     """
-    table = table[table["metric"].isin(order) & table["component"].isin(list(components))]
-    table = table.sort_values(["component", "metric"], key=lambda of: of.map([*components, *order].index))
+    table = charts.in_order(charts.in_order(table, "metric", order), "component", components)
     xlabel = r"mean weighted Kendall $\tau_w$ over targets; lines: 95 % of draws"
     if several := runs["run"].nunique() > 1:
         xlabel += "; ticks: single runs"
-    figure = charts.rows(
-        table.assign(panel=table["component"].map(components), row=table["metric"]), title, xlabel, columns=4
-    )
+    table = table.assign(panel=table["component"].map(components), row=table["metric"])
+    figure = charts.rows(table, title, xlabel, columns=4)
     for ax in figure.axes if several else ():
         if ax.get_title() == components["training"]:
             found = runs[runs["metric"].isin(order)]

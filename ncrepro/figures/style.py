@@ -27,6 +27,8 @@ SEQUENTIAL = mpl.colormaps["cividis"]
 
 _RC = {
     "font.size": 8,
+    "figure.titlesize": 9,
+    "figure.labelsize": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,
     "xtick.labelsize": 7.5,

@@ -38,7 +38,7 @@ def worth(results: pd.DataFrame, scratch: dict[str, float], start: str, title: s
     axes[0, 0].set_yticks(list(rows.values()), list(rows))
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -81,5 +81,5 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
     names = [*bars, covered, f"19 of 20 random rankings stay below {chance:.2f}"]
     spacing = {"columnspacing": 1.2, "handlelength": 1.5, "ncols": 2}
     figure.legend([*bars.values(), lines, band], names, loc="outside lower center", **spacing)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure

@@ -339,6 +339,11 @@ class Experiment:
         """A table that this pool's notebooks have written."""
         return artifacts.read_table(self.results / f"{table}.csv", self.profile.name)
 
+    def averages(self, subset: str | None = None) -> pd.DataFrame:
+        """The rows of `correlate`'s table that are means over the targets, by metric."""
+        table = self.read(f"correlations_{subset}" if subset else "correlations")
+        return table[table["target"] == "average"].set_index("metric")
+
     def write(self, table: str, rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         """Write a table of this pool, for `read`, and return it."""
         return artifacts.write_table(self.results / f"{table}.csv", pd.DataFrame(rows).reset_index(drop=True))

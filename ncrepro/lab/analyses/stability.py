@@ -97,7 +97,7 @@ def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.Da
     ``models``: 95 % of draws of other models; ``left_out``, ``images``, ``seeds``: the range of what `left_out`,
     `other_images` and `other_seeds` found.
     """
-    average = competitors(study.read("correlations")).query("target == 'average'")
+    average = competitors(study.averages().reset_index())
     average = average.assign(low=average["low_models"], high=average["high_models"])
     tables = [average[["metric", "weighted_kendall", "low", "high"]].assign(doubt="models")]
     for doubt, table in (("left_out", left[left["left_out"] != ""]), ("images", images), ("seeds", other_seeds(study))):
