@@ -16,6 +16,8 @@ from .names import label
 
 NCTI_METHODS, FACE_METHODS = list(registry.COMPARED["ncti"]), list(registry.COMPARED["face"])
 SHOWN = [*FACE_METHODS, "face_printed", "ncti"]
+OURS = list(registry.COMPARED)  # the metrics that this compendium is about
+RIVALS = ["static_baseline", "linear_probe"]  # what is easy to have without them
 
 
 def ranking_table(correlations: pd.DataFrame, methods: list[str], statistic: str = "weighted_kendall") -> pd.DataFrame:
@@ -107,17 +109,17 @@ def told_on_targets(table: pd.DataFrame, draws: pd.DataFrame, metric: str) -> st
     return f"{label(metric)} {row.mean():.2f}{where} (above 0 in {probability(draws[metric]):.0%} of draws)"
 
 
-def beats(study: Experiment, asked: list[str], rivals: list[str], subset: str | None = None) -> tuple[str, Verdict]:
-    """Whether one of the metrics ranks better than every rival, on the targets where the metric has an order, which are
-    not the same for all.
+def beat_rivals(study: Experiment) -> tuple[str, Verdict]:
+    """Whether one of `OURS` ranks better than each of `RIVALS`, on the targets where it has an order: these are not the
+    same for all.
     """
     found, better = [], []
-    table = ranking.agreement(*study.ranked(subset)).pivot(index="metric", columns="target", values="weighted_kendall")
-    draws = resampling.draws(*study.ranked(subset), study.noise(subset))
-    for metric in asked:
+    table = ranking.agreement(*study.ranked()).pivot(index="metric", columns="target", values="weighted_kendall")
+    draws = resampling.draws(*study.ranked(), study.noise())
+    for metric in OURS:
         where = list(table.columns[table.loc[metric].notna()])
-        means = {m: draws[m][where].mean(axis=1) for m in (metric, *rivals)}
-        better.append(every(*(above(means[metric], means[rival]) for rival in rivals)))
+        means = {m: draws[m][where].mean(axis=1) for m in (metric, *RIVALS)}
+        better.append(every(*(above(means[metric], means[rival]) for rival in RIVALS)))
         said = ", ".join(f"{label(m)} {table.loc[m, where].mean():.2f}" for m in means)
         found.append(f"{said} on {len(where)} targets")
     return f"mean τ_w: {'; '.join(found)}", some(*better)

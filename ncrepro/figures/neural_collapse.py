@@ -61,9 +61,8 @@ def face_fig2(profile: str) -> Checked:
     measures = study.read("terminal_phase")
     what = "three classes become a triangle (arrows: the classifier's weights)"
     title = f"{TERMINAL['architecture']} on {TERMINAL['dataset']}: {what}"
-    return terminal_phase(study.read("terminal_plane"), measures, terminal_epoch(measures), title), *_face_fig2_holds(
-        profile
-    )
+    drawn = terminal_phase(study.read("terminal_plane"), measures, terminal_epoch(measures), title)
+    return drawn, *_face_fig2_holds(profile)
 
 
 def _face_fig3_holds(profile: str) -> tuple[str, Verdict]:
@@ -83,9 +82,10 @@ def face_fig3(profile: str) -> Checked:
     sweep = Trajectories(profile).read("equal_collapse")
     ends = {"even": sweep.iloc[0], "biased": sweep.iloc[-1]}
     points = toy.as_table({name: toy.clouds(row["bias"], row["spread"]) for name, row in ends.items()})
-    captions = {name: f"C = {row['variance_collapse']:.3f},  F = {row['class_fairness']:.2f}\n"
-                      f"worst class {100 * row['worst']:.0f} % right" for name, row in ends.items()}  # fmt: skip
-    captions = {name: text.replace("-", "−") for name, text in captions.items()}
+    captions = {}
+    for name, row in ends.items():
+        text = f"C = {row['variance_collapse']:.3f},  F = {row['class_fairness']:.2f}"
+        captions[name] = f"{text}\nworst class {100 * row['worst']:.0f} % right".replace("-", "−")
     return fairness(points, captions, sweep, "Equally collapsed, not equally fair"), *_face_fig3_holds(profile)
 
 

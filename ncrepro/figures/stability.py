@@ -384,9 +384,7 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
         ax.set_yticks(range(len(order)), [label(name) for name in order])
         ax.set(title=panel, xlim=(0, 2 * np.nanmax(group["regret"])), ylim=(len(order) - 0.5, -1.6))
         ticks = MaxNLocator(5).tick_values(*ax.get_xlim())
-        ax.set_xticks(
-            [tick for tick in ticks if tick <= 1.05 * np.nanmax(group["regret"])]
-        )  # the rest is for text
+        ax.set_xticks([tick for tick in ticks if tick <= 1.05 * np.nanmax(group["regret"])])  # the rest is for text
     below = (
         "bars: points of accuracy lost by fine-tuning the ranking's first choice, mean over targets\n"
         "text: share of the targets on which the best model is the ranking's first choice, and one of its first three"
