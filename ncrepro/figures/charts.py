@@ -96,15 +96,12 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
             colour, marker = styles[model]
             ax.plot(row["score"], row["accuracy"], marker, color=colour, ms=5, mec="white", mew=0.4, label=label(model))
         found = correlations.set_index("target").loc[target]
-        ax.set_title(
-            f"{target}: $\\tau_w$ = {number(found['weighted_kendall'])}, $\\rho_s$ = {number(found['spearman'])}",
-            size=7.5,
-        )
+        tau, rho = number(found["weighted_kendall"]), number(found["spearman"])
+        ax.set_title(f"{target}: $\\tau_w$ = {tau}, $\\rho_s$ = {rho}", size=7.5)
     figure.supxlabel(f"{score_name} score of the pre-trained model")
     figure.supylabel("accuracy after fine-tuning (%)")
     figure.suptitle(title)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", handletextpad=0.1)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside right center", handletextpad=0.1)
     return figure
 
 
@@ -124,9 +121,8 @@ def method_scatter(
     methods : list of metrics, from left to right
     """
     targets = list(dict.fromkeys(table["target"]))
-    figure, axes = plt.subplots(
-        len(targets), len(methods), figsize=(style.PAGE, 0.7 + 1.05 * len(targets)), squeeze=False
-    )
+    size = (style.PAGE, 0.7 + 1.05 * len(targets))
+    figure, axes = plt.subplots(len(targets), len(methods), figsize=size, squeeze=False)
     found = correlations.set_index(["target", "metric"])["weighted_kendall"]
     for i, target in enumerate(targets):
         for j, method in enumerate(methods):
@@ -197,9 +193,8 @@ def accuracy_heatmap(accuracies: pd.DataFrame, title: str) -> Figure:
     table = accuracies.loc[accuracies.mean(axis=1).sort_values(ascending=False).index]
     scaled = (table - table.min()) / (table.max() - table.min())
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.8 + 0.19 * len(table)))
-    sns.heatmap(
-        scaled, annot=table, fmt=".1f", cmap="cividis", cbar=False, linewidths=0.5, ax=ax, annot_kws={"size": 7.5}
-    )
+    numbers = {"annot": table, "fmt": ".1f", "annot_kws": {"size": 7.5}}
+    sns.heatmap(scaled, cmap=style.SEQUENTIAL, cbar=False, linewidths=0.5, ax=ax, **numbers)
     ax.set(xlabel="target (colour: from the lowest to the highest accuracy of its column)", ylabel="")
     ax.tick_params(axis="x", rotation=0)
     figure.suptitle(title)
@@ -223,28 +218,17 @@ def embedding(points: pd.DataFrame, captions: dict[str, str], title: str) -> Fig
         group = points[points["model"] == model]
         for i, name in enumerate(classes):
             members = group[group["label"] == name]
-            colour, marker = (
-                style.COLOURS[i % len(style.COLOURS)],
-                style.MARKERS[i // len(style.COLOURS) % len(style.MARKERS)],
-            )
+            turn, place = divmod(i, len(style.COLOURS))
+            colour, marker = style.COLOURS[place], style.MARKERS[turn % len(style.MARKERS)]
             ax.plot(members["x"], members["y"], marker, color=colour, ms=2.5, mew=0, label=f"{name}")
         ax.set_title(caption, size=7.5)
         ax.set(xticks=[], yticks=[])
         ax.set_aspect("equal", adjustable="datalim")
         ax.spines[:].set_visible(False)
     if len(classes) <= LEGIBLE:
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(
-            handles,
-            labels,
-            loc="outside lower center",
-            ncols=12,
-            title="class (axes: t-SNE, without units)",
-            title_fontsize=7.5,
-            handletextpad=0.1,
-            columnspacing=1,
-            markerscale=1.6,
-        )
+        what = {"title": "class (axes: t-SNE, without units)", "title_fontsize": 7.5, "loc": "outside lower center"}
+        spacing = {"ncols": 12, "handletextpad": 0.1, "columnspacing": 1, "markerscale": 1.6}
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), **what, **spacing)
     else:
         figure.supxlabel(f"{len(classes)} classes, one colour and marker each (axes: t-SNE, without units)", size=7.5)
     figure.suptitle(title)
@@ -292,12 +276,10 @@ def correlation_heatmap(
         As wide as a page.
     """
     panels = {"": panels} if isinstance(panels, pd.DataFrame) else panels
-    heights = [
-        len(table) + (2.6 if name else 1.6) + 0.7 * _crowded(table) for name, table in panels.items()
-    ]  # rows, tick labels, title
-    figure, axes = plt.subplots(
-        len(panels), 1, figsize=(style.PAGE, CELL * sum(heights) + 0.35), squeeze=False, height_ratios=heights
-    )
+    # rows, tick labels, title
+    heights = [len(table) + (2.6 if name else 1.6) + 0.7 * _crowded(table) for name, table in panels.items()]
+    size = (style.PAGE, CELL * sum(heights) + 0.35)
+    figure, axes = plt.subplots(len(panels), 1, figsize=size, squeeze=False, height_ratios=heights)
     for ax, (name, table) in zip(axes[:, 0], panels.items(), strict=False):
         mesh = _table(ax, table, decimals)
         ax.set_title(name, loc="left", pad=4)
@@ -316,31 +298,17 @@ def _crowded(table: pd.DataFrame) -> bool:
 
 def _table(ax: Axes, table: pd.DataFrame, decimals: int):
     left = np.arange(table.shape[1]) + GAP * (table.columns == "average")  # left edge of each column
+    within = {"ha": "center", "va": "center", "fontsize": 7}
     for x, name in zip(left, table, strict=False):
         values = table[name].to_numpy(float)[:, None]  # (metrics, 1)
-        mesh = ax.pcolormesh(
-            [x, x + 1],
-            np.arange(len(table) + 1),
-            values,
-            cmap=style.DIVERGING,
-            vmin=-1,
-            vmax=1,
-            edgecolors="white",
-            linewidth=1,
-        )
+        colours = {"cmap": style.DIVERGING, "vmin": -1, "vmax": 1, "edgecolors": "white", "linewidth": 1}
+        mesh = ax.pcolormesh([x, x + 1], np.arange(len(table) + 1), values, **colours)
         for row, value in enumerate(values[:, 0]):
             if np.isfinite(value):
-                ax.text(
-                    x + 0.5,
-                    row + 0.5,
-                    number(value, decimals),
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    fontweight="bold" if value == np.nanmax(values) else "normal",
-                )
+                weight = "bold" if value == np.nanmax(values) else "normal"
+                ax.text(x + 0.5, row + 0.5, number(value, decimals), fontweight=weight, **within)
     for row in np.flatnonzero(table.isna().all(axis=1)):
-        ax.text((left[-1] + 1) / 2, row + 0.5, "not applicable", ha="center", va="center", fontsize=7, color="0.4")
+        ax.text((left[-1] + 1) / 2, row + 0.5, "not applicable", color="0.4", **within)
     ax.set(xlim=(0, left[-1] + 1), ylim=(len(table), 0))
     slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if _crowded(table) else {}
     ax.set_xticks(left + 0.5, [label(name) for name in table], **slanted)
@@ -357,9 +325,8 @@ def legend_below(figure: Figure, handles: list, labels: list[str], above: str) -
     """A legend in one row at the bottom, under the label of the axes, which would cover each other if each had its own
     place.
     """
-    legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), title=above, title_fontsize=8, handletextpad=0.4
-    )
+    options = {"title": above, "title_fontsize": 8, "ncols": len(labels), "handletextpad": 0.4}
+    legend = figure.legend(handles, labels, loc="outside lower center", **options)
     legend.get_title().set_multialignment("center")
 
 
@@ -382,18 +349,15 @@ def rows(
     panels, names = (list(dict.fromkeys(table[column])) for column in ("panel", "row"))
     shown = {name: look for name, look in series.items() if name in set(table["series"])}
     in_row = {name: [s for s in shown if s in set(group["series"])] for name, group in table.groupby("row")}
-    figure, axes = _with_common_axes(
-        len(panels), columns, 0.55 + (0.17 if max(map(len, in_row.values())) == 1 else 0.24) * len(names)
-    )
+    height = 0.17 if max(map(len, in_row.values())) == 1 else 0.24  # inches, of a row
+    figure, axes = _with_common_axes(len(panels), columns, 0.55 + height * len(names))
     for ax, panel in zip(axes, panels, strict=False):
         group = table[table["panel"] == panel]
         for name, (colour, marker) in shown.items():
-            members = (
-                group[group["series"] == name].set_index("row").reindex([row for row in names if name in in_row[row]])
-            )
-            y = [
-                names.index(row) + 0.4 * (in_row[row].index(name) - (len(in_row[row]) - 1) / 2) for row in members.index
-            ]
+            rows_of = [row for row in names if name in in_row[row]]
+            members = group[group["series"] == name].set_index("row").reindex(rows_of)
+            below = [in_row[row].index(name) - (len(in_row[row]) - 1) / 2 for row in rows_of]
+            y = [names.index(row) + 0.4 * shift for row, shift in zip(rows_of, below, strict=True)]
             intervals(ax, y, members, colour, marker, name)
         known = set(group.dropna(subset="weighted_kendall")["row"])
         for i in (i for i, row in enumerate(names) if row not in known):
@@ -402,8 +366,7 @@ def rows(
         ax.set_yticks(range(len(names)), [label(name) for name in names])
         ax.set(title=panel, ylim=(len(names) - 0.5, -0.5))
     if len(shown) > 1:  # below the axis and its label
-        handles, labels = axes[0].get_legend_handles_labels()
-        legend_below(figure, handles, labels, xlabel)
+        legend_below(figure, *axes[0].get_legend_handles_labels(), xlabel)
     _finish(figure, title, "" if len(shown) > 1 else xlabel)
     return figure
 
@@ -446,10 +409,8 @@ def curves(
         ax.axhline(0, color="0.85", lw=0.8, zorder=0)
         ax.set_title(panel)
     figure.supylabel(ylabel)
-    handles, labels = axes[0].get_legend_handles_labels()
-    legend = figure.legend(
-        handles, labels, loc="outside right center", title=names, title_fontsize=7.5, handlelength=1.4
-    )
+    options = {"title": names, "title_fontsize": 7.5, "handlelength": 1.4}
+    legend = figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", **options)
     tall = legend.get_window_extent().height / figure.dpi + 0.1  # inches; many lines need a higher page
     figure.set_figheight(max(figure.get_figheight(), tall))
     _finish(figure, title, xlabel)

@@ -51,11 +51,9 @@ def terms(table: pd.DataFrame, title: str) -> Figure:
     """
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.6, 2.3))
     left = np.zeros(len(table))
-    for colour, term in zip(style.COLOURS, table.columns, strict=False):
-        ax.barh(
-            table.index, table[term], left=np.where(table[term] >= 0, left, 0), color=colour, label=term, height=0.6
-        )
-        left = left + table[term].clip(lower=0)
+    for colour, (term, gain) in zip(style.COLOURS, table.items(), strict=False):
+        ax.barh(table.index, gain, left=np.where(gain >= 0, left, 0), color=colour, label=term, height=0.6)
+        left = left + gain.clip(lower=0)
     ax.plot(table.sum(axis=1), table.index, "D", color="black", ms=5, label="total")
     ax.axvline(0, color="0.6", lw=0.8)
     ax.invert_yaxis()

@@ -389,8 +389,7 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
         "bars: points of accuracy lost by fine-tuning the ranking's first choice, mean over targets\n"
         "text: share of the targets on which the best model is the ranking's first choice, and one of its first three"
     )
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    charts.legend_below(figure, handles, labels, below)
+    charts.legend_below(figure, *axes[0, 0].get_legend_handles_labels(), below)
     figure.suptitle(title)
     return figure
 

@@ -36,8 +36,7 @@ def worth(results: pd.DataFrame, scratch: dict[str, float], start: str, title: s
         ax.set(xlabel=f"{measure} after fine-tuning (%)")
         ax.grid(axis="y", color="0.92")
     axes[0, 0].set_yticks(list(rows.values()), list(rows))
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.suptitle(title)
     return figure
 
@@ -60,15 +59,11 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
     figure, axes = plt.subplots(2, 1, figsize=(style.PAGE, 4.2), sharex=True)
     for ax, statistic in zip(axes, ("weighted_kendall", "pearson"), strict=True):
         wide = correlations.pivot(index="metric", columns="target", values=statistic).loc[methods, judges]
-        alike = len(judges) > 1 and np.allclose(
-            wide, wide[[judges[0]]], equal_nan=True
-        )  # equal bars would show nothing twice
+        alike = len(judges) > 1 and np.allclose(wide, wide[[judges[0]]], equal_nan=True)  # equal bars say nothing twice
         shown = {f"{' and '.join(judges)} alike": "0.55"} if alike else dict(zip(judges, style.COLOURS, strict=False))
         width = 0.8 / (len(shown) + alike)
         for i, (judge, colour) in enumerate(shown.items()):
-            group = (
-                correlations[correlations["target"] == (judges[0] if alike else judge)].set_index("metric").loc[methods]
-            )
+            group = correlations[correlations["target"] == judges[i]].set_index("metric").loc[methods]
             x = np.arange(len(methods)) + (i - (len(shown) - 1) / 2) * width
             ax.bar(x, group[statistic], 0.92 * width, color=colour, label=judge)
             if statistic == "weighted_kendall":
