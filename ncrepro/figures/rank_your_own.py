@@ -176,9 +176,11 @@ def advice_plot(table: pd.DataFrame, parts: pd.DataFrame, regrets: pd.DataFrame,
     left.set_title(titles[0], size=8.5)
     order = list(dict.fromkeys(regrets["advice"]))
     mean = regrets.groupby("advice")["regret"].mean()
-    y = regrets["advice"].map(order.index)
-    right.plot(regrets["regret"], y, "o", ms=3.5, color=style.COLOURS[5], alpha=0.8, label="one target")
-    right.plot(mean[order], range(len(order)), "|", ms=13, mew=2, color=style.COLOURS[1], label="mean")
+    dot = {"ms": 3.5, "color": style.COLOURS[5], "alpha": 0.8}
+    for i, advice in enumerate(order):
+        found = regrets.loc[regrets["advice"] == advice, "regret"]
+        right.plot(found, [i] * len(found), "o", label="one target" if i == 0 else None, **dot)
+        right.plot(mean[advice], i, "|", ms=13, mew=2, color=style.COLOURS[1], label="mean" if i == 0 else None)
     right.set_yticks(range(len(order)), [label(advice) for advice in order])
     right.invert_yaxis()
     right.set_xlabel("points of accuracy lost")
