@@ -201,7 +201,7 @@ def accuracy_heatmap(accuracies: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-LEGIBLE = 24  # classes of which a legend can still be read
+LEGIBLE = 24  # with more classes than this, nobody can read the legend
 
 
 def embedding(points: pd.DataFrame, captions: dict[str, str], title: str) -> Figure:
@@ -338,9 +338,9 @@ def rows(
     Parameters
     ----------
     table : DataFrame (panel, row, weighted_kendall, low, high[, series])
-        Rows and panels come in the order in which they first occur, the first on top. A row that no panel has a value
-        for is left out; one that a panel has none for is marked there. Where a row has several series, they stand one
-        below the other.
+        Rows and panels come in the order in which they first occur, the first on top. A row without a value in any
+        panel is left out; a row without a value in one panel is marked there. Several series of a row stand one below
+        the other.
     series : dict series -> (colour, marker)
         By default, rankings that never look at the target have a colour and a mark of their own.
     """

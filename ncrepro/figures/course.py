@@ -189,7 +189,7 @@ def widths(metric: str, size: int, pool: str = "supervised", target: str = "digi
 
 @cache
 def random_band(n_models: int, draws: int = 2000) -> tuple[float, float]:
-    """The middle 95 % of the weighted Kendall of random orders of so many models."""
+    """The middle 95 % of the weighted Kendall of random orders of ``n_models`` models."""
     rng = np.random.default_rng(0)
     truth = np.arange(n_models)
     orders = rng.permuted(np.tile(truth, (draws, 1)), axis=1)

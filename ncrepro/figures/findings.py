@@ -1,4 +1,4 @@
-"""What figures and notebooks say of a claim: a ranking beside a paper's, whether a metric is best, how good luck is."""
+"""What figures and notebooks say about a claim: our ranking beside a paper's, which metric is best, what luck gives."""
 
 from itertools import permutations
 from math import factorial
@@ -79,14 +79,14 @@ def above_0(row: pd.Series, draws: pd.Series) -> tuple[str, Verdict]:
 
 
 def told_in_draws(chance: float) -> str:
-    """How often a statement is true, to go on with behind it."""
+    """How often a statement is true in the draws: the end of a sentence."""
     return "; too few models for a probability" if pd.isna(chance) else f", true in {chance:.1%} of draws"
 
 
 def by_chance(n_models: int, level: float = 0.95, draws: int = 2000) -> float:
     """The weighted Kendall below which a share ``level`` of all rankings of ``n_models`` models stay.
 
-    All rankings count where there are no more than ``draws``, else so many random ones (seeded).
+    All rankings count if there are at most ``draws`` of them, otherwise ``draws`` random ones (seeded).
     """
     accuracies, rng = np.arange(n_models, dtype=float), np.random.default_rng(0)
     if factorial(n_models) <= draws:

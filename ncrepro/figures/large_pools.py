@@ -12,7 +12,7 @@ from . import charts, style
 from .index import Checked, figure
 from .names import label
 
-QUALITY = 0.6  # weighted Kendall of which the claim speaks
+QUALITY = 0.6  # the weighted Kendall in the claim
 TENTH = 0.1
 WHAT = {"best": "to have the best model", "near": "to have one within a point of it"}
 

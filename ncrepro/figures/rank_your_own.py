@@ -164,7 +164,7 @@ def ranking_plot(table: pd.DataFrame, parts: pd.DataFrame, title: str) -> Figure
 
 
 def advice_plot(table: pd.DataFrame, parts: pd.DataFrame, regrets: pd.DataFrame, titles: tuple[str, str]) -> Figure:
-    """On the left a ranking and the accuracies that it tried to foresee, on the right what following each advice costs.
+    """On the left a ranking and the accuracies that it predicts, on the right what following each advice costs.
 
     Parameters
     ----------

@@ -347,7 +347,7 @@ def which_term(profile: str | None = None) -> pd.DataFrame:
     Parameters
     ----------
     profile : str, optional
-        One in which the pools ``supervised`` (of which NCTI's models are taken) and ``selfsupervised`` are scored.
+        One in which the pools ``supervised`` (only NCTI's models are used) and ``selfsupervised`` are scored.
 
     Returns
     -------

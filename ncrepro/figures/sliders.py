@@ -47,7 +47,7 @@ def follow(draw: Callable[..., Figure], **choices: Sequence[float]):
 
 
 class Live:
-    """Controls above one picture, which ``draw`` makes anew when a value changes; where no kernel runs, the picture."""
+    """Controls above one picture; ``draw`` makes a new picture when a value changes. Without a kernel, one picture."""
 
     def __init__(self, draw: Callable[[], Figure], *controls):
         from ipywidgets import Image, VBox  # as above
@@ -61,7 +61,7 @@ class Live:
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw the picture anew."""
+        """Draw the picture again."""
         figure = self._draw()
         self.picture.value = style.png(figure)
         plt.close(figure)

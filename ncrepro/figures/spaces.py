@@ -17,7 +17,7 @@ def spaces(points: pd.DataFrame, captions: dict[str, str], title: str, reach: fl
     points : DataFrame (space, label, x, y)
     captions : dict space -> what is written below its panel, in the order of the panels
     reach : float, optional
-        Every axis goes from -reach to reach, whatever the points are; None fits the axes to them.
+        Every axis goes from -reach to reach; None fits the axes to the points.
     """
     width = style.PAGE if len(captions) > 1 else style.COLUMN
     figure, axes = plt.subplots(1, len(captions), figsize=(width, 2.6), sharex=True, sharey=True, squeeze=False)

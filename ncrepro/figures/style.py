@@ -92,7 +92,7 @@ class Described:
         return f"*Figure: {self.words}.*"
 
     def _ipython_display_(self) -> None:
-        from IPython.display import Markdown, display  # is there: who calls this is IPython
+        from IPython.display import Markdown, display  # always installed here: IPython calls this
 
         drawn = b64encode(png(self.figure)).decode()
         plt.close(self.figure)

@@ -1,4 +1,4 @@
-"""Small pools: what pre-training is worth to each model, and how well each metric foresees it."""
+"""Small pools: what pre-training is worth to each model, and how well each metric predicts it."""
 
 import numpy as np
 import pandas as pd

@@ -190,8 +190,7 @@ class Experiment:
         return pd.concat([correlations(s, accuracies, self.noise(subset)) for s in parts if len(s)])
 
     def ranked(self, subset: str | None = None, beside: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x
-        targets).
+        """The scores that rank (model, target, metric, score), and the accuracies that judge them (models x targets).
 
         Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
         The scores are those of the `competitors`, or of all metrics with ``beside``.

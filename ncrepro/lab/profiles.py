@@ -36,7 +36,7 @@ class Subset:
 
     models: Names  # architectures
     targets: Names = ()  # none: all of the pool's
-    truth: Text = "accuracy"  # the column of accuracies.csv that it is judged by
+    truth: Text = "accuracy"  # the column of accuracies.csv that judges it
 
 
 def _short(where: str, given: Any) -> str:
@@ -201,7 +201,7 @@ def load(name: str | None = None) -> Profile:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML of which no mapping says a key twice: PyYAML would take the last."""
+    """YAML in which no mapping has a key twice: PyYAML would silently take the last."""
 
     def compose_mapping_node(self, anchor):
         node = super().compose_mapping_node(anchor)

@@ -127,7 +127,7 @@ def write(profile: str, topic: str, **named: pd.DataFrame) -> list[pd.DataFrame]
 
 
 def table(profile: str, topic: str, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """`tables` of which there is one."""
+    """As `tables`, for one table."""
     return artifacts.table(_file(profile, topic, name), compute)
 
 

@@ -158,7 +158,7 @@ def weighted(terms: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
 
 
 def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """How well FaCe, each of its terms, and whatever else was measured rank, under each setting.
+    """How well FaCe, each of its terms, and all else that was measured rank, under each setting.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from .which_metric import Case
 # five places and its last; the others follow the same rule.
 IN_TURN = ("resnet152", "densenet201", "resnet101", "densenet169", "resnet50", "densenet121", "resnet34",
            "inception_v3", "googlenet", "mobilenet_v2", "mnasnet1_0")  # fmt: skip
-THEIR_TARGETS = ("aircraft", "cifar10", "cifar100", "dtd", "food", "pets")  # of which they print the list's values
+THEIR_TARGETS = ("aircraft", "cifar10", "cifar100", "dtd", "food", "pets")  # they print the list's values of these
 MOST_LEFT_OUT, FEWEST_LEFT = 6, 6  # of the largest models; of the models that are still ranked
 IMAGENET, HUB = "ten ImageNet networks", "a public hub"
 NCTI_TABLES = {pool: published.TABLES[name] for pool, name in published.NCTI_POOLS.items()}

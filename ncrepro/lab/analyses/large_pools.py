@@ -23,7 +23,9 @@ POINT = 1.0  # of accuracy: as good as the best, for most purposes
 # The hub --------------------------------------------------------------------------------------------------------------
 
 QUALITIES = tuple(np.arange(2, 10) / 10)  # weighted Kendall of the simulated scores
-MIXTURES = np.linspace(0, 1, 21)  # shares of truth in the scores, of which those are taken that reach a quality
+MIXTURES = np.linspace(
+    0, 1, 21
+)  # shares of truth in the scores; the share that reaches a quality lies between two of these
 CALIBRATED, SIMULATED = 40, 4000  # draws that calibrate, and draws that count
 
 

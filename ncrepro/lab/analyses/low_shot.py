@@ -74,7 +74,7 @@ def nearest_to_ten(sizes) -> int:
 def moves(
     measured: pd.DataFrame, accuracies: pd.DataFrame, sizes: pd.DataFrame, noise: Noise, rivals: list[str]
 ) -> pd.DataFrame:
-    """What a few images per class (`nearest_to_ten`) change, as far as it can be told.
+    """What a few images per class (`nearest_to_ten`) change, with the error of each change.
 
     Parameters
     ----------
