@@ -10,7 +10,7 @@ import pytest
 
 import ncrepro
 from ncrepro import metrics, ranking
-from ncrepro.figures.names import label
+from ncrepro.figures.names import LABELS, label
 from ncrepro.lab import cost, experiment
 from ncrepro.lab.analyses import draws
 from ncrepro.metrics import registry, scores
@@ -164,3 +164,7 @@ def test_a_reader_s_own_models_are_not_ranked_by_samples_of_a_source():
 def test_competitors_are_the_metrics_that_do_not_stand_beside():
     table = pd.DataFrame({"metric": ["ncti", "knn", "toy", "static_baseline", "etran", "parc", "linear_probe"]})
     assert experiment.competitors(table)["metric"].tolist() == ["ncti", "toy", "static_baseline", "linear_probe"]
+
+
+def test_no_figure_names_again_what_the_registry_names():
+    assert not [name for name in LABELS if registry.label(name)]

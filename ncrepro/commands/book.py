@@ -15,7 +15,7 @@ NEEDED = ("sphinx", "myst_nb", "sphinx_book_theme", "sphinx-mathjax-offline")  #
 
 
 def build() -> Path:
-    """Build the site into ``build/book``, anew and whole, and return its first page.
+    """Build the whole site again into ``build/book``, and return its first page.
 
     Raises
     ------

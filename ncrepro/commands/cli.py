@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    """All commands, and of those for data of one's own the options of the one that was asked for."""
+    """All commands; of ``rank`` and ``score``, only the one that is called gets its options."""
     parser = _Parser(
         prog="ncrepro", description="Which pre-trained model should I fine-tune?", epilog=EXAMPLES[""], **AS_WRITTEN
     )
@@ -196,7 +196,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def check(profile: profiles.Profile) -> None:
-    """Raise an error for whatever would stop a run later on.
+    """Raise an error for everything that would stop a run later.
 
     That is: a folder that cannot be written, a disk too full, a pool that names what its task does not know, absent
     data.

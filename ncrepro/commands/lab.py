@@ -1,7 +1,6 @@
 """Working copies of the notebooks for JupyterLab: what is committed cannot be lost by opening it.
 
-A copy stays from one opening to the next, with whatever its reader has changed, until it is asked to be made anew by
-name.
+A copy stays from one opening to the next, with all that its reader has changed, until its name is given in ``REFRESH``.
 """
 
 from pathlib import Path
@@ -18,7 +17,7 @@ def working_copies(refresh: tuple[str, ...] = ()) -> Path:
     Parameters
     ----------
     refresh : names of notebooks (``20_supervised``, ``course/1_what_a_score_sees``), or ``("all",)``
-        Copies to be made anew; what was changed in them is lost.
+        Copies to make again; changes in them are lost.
 
     Raises
     ------

@@ -168,7 +168,7 @@ def work(study: Experiment) -> pd.DataFrame:
 
 
 def schedule(table: pd.DataFrame, gpus: Sequence[int]) -> pd.DataFrame:
-    """How long the jobs of `work` take on so many GPUs: pools and steps one after another, the longest job first.
+    """How long the jobs of `work` take on each number of GPUs: pools and steps one after another, longest job first.
 
     Returns
     -------

@@ -98,7 +98,7 @@ def _alone(lock: Path, waiting: str) -> Iterator[None]:
 
 @contextmanager
 def _traced() -> Iterator[list[str]]:
-    """What the processes that are started in the meantime note, once they are over."""
+    """The facts that processes started inside the ``with`` block record; the list is filled when the block ends."""
     facts: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         os.environ[trace.FILE] = file = f"{folder}/trace"
@@ -120,9 +120,8 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
     NotebookFailed
         If a cell raises, or the notebook's process dies.
     """
-    sys.modules.setdefault(
-        "rfc3987_syntax", None
-    )  # jsonschema would compile a grammar of addresses, a second that nothing here needs
+    # jsonschema would compile a grammar of addresses, which takes a second and which nothing here needs
+    sys.modules.setdefault("rfc3987_syntax", None)
     import papermill  # takes half a second to import, and only this command needs it
     from jupyter_client.manager import AsyncKernelManager
     from nbclient.exceptions import DeadKernelError
@@ -181,7 +180,9 @@ def _last_words(said: Path) -> str:
 
 @contextmanager
 def folder_of_sockets() -> Iterator[Path]:
-    """A folder for a kernel's sockets: their paths may be a hundred characters long, whatever TMPDIR says."""
+    """A folder for a kernel's sockets. Their paths must be shorter than about a hundred characters, so a long TMPDIR is
+    not used.
+    """
     place = tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp"
     with tempfile.TemporaryDirectory(dir=place) as folder:
         yield Path(folder)

@@ -12,7 +12,7 @@ from ..store.schema import unknown
 
 
 def remake(profile: str) -> pd.DataFrame:
-    """Make the sample hold what the cache of a profile holds, and say of every file whether it was so before.
+    """Copy the features of a profile's cache into the sample, and say for every file whether it has changed.
 
     Returns
     -------
@@ -37,24 +37,20 @@ def remake(profile: str) -> pd.DataFrame:
         for model, target in sample.pairs(profile, pool):
             arrays = study.features_of(model, target)
             difference = sample.pack(profile, pool, model, target, arrays)
-            said = (
-                "new"
-                if difference is None
-                else f"differed by {difference:.2g}, made anew"
-                if difference
-                else "the same"
-            )
+            if difference is None:
+                said = "new"
+            else:
+                said = f"differed by {difference:.2g}, made anew" if difference else "the same"
             print(f"{pool}: {model} on {target}: {said}")
-            shape = dict(zip(("n_samples", "n_features"), arrays["features"].shape, strict=True))
-            rows.append(
-                {
-                    "pool": pool,
-                    "model": model,
-                    **pretraining.loc[model, ["source", "source_accuracy"]],
-                    "target": target,
-                    "accuracy": accuracies[model, target],
-                    "n_classes": len(np.unique(arrays["labels"])),
-                    **shape,
-                }
-            )
+            n_samples, n_features = arrays["features"].shape
+            rows.append({
+                "pool": pool,
+                "model": model,
+                **pretraining.loc[model, ["source", "source_accuracy"]],
+                "target": target,
+                "accuracy": accuracies[model, target],
+                "n_classes": len(np.unique(arrays["labels"])),
+                "n_samples": n_samples,
+                "n_features": n_features,
+            })  # fmt: skip
     return artifacts.write_table(paths.sample(profile) / "provenance.csv", pd.DataFrame(rows))

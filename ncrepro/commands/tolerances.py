@@ -362,7 +362,7 @@ def compare(table: str, channel: Channel, limits: Limits, one: int = 0, other: i
 def _impossible(
     values: np.ndarray, unit: np.ndarray, scale: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Rows that fail whatever the noise, by why they do."""
+    """Rows that fail however large the noise is: reason -> rows."""
     with np.errstate(invalid="ignore"):  # infinite twice
         reach = LEAP * np.fmax(high - low, scale)
     outside = (values < low - reach) | (values > high + reach)
@@ -423,7 +423,8 @@ def leave_one_out(tables: dict[str, list[Channel]], n_runs: int) -> pd.DataFrame
     """Every run as one that the limits do not know, compared with every other: (run, reference, one column per family,
     impossible).
 
-    Of a family the largest excess; ``impossible``: how many findings would fail whatever the noise.
+    Each family's column holds its largest excess. ``impossible``: how many findings would fail however large the noise
+    is.
     """
     rows = []
     for run in range(n_runs):

@@ -260,11 +260,10 @@ def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limi
         if (table, channel.name) in BOUNDED:
             bound, _ = BOUNDED[table, channel.name]
             outside = np.flatnonzero(~(np.abs(channel.values[1]) <= bound))
-            found += (
-                [Finding(table, channel, f"more than {bound:g}", np.inf, outside, np.abs(channel.values[1]))]
-                if len(outside)
-                else []
-            )
+            if len(outside):
+                found.append(
+                    Finding(table, channel, f"more than {bound:g}", np.inf, outside, np.abs(channel.values[1]))
+                )
         elif of_channel := tolerances.compare(table, channel, limits if may_move(table) else NO_LIMITS):
             found.append(max(of_channel, key=limits.times))
     return found
@@ -286,7 +285,7 @@ def not_judged(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: 
 
 
 def describe(finding: Finding) -> str:
-    """One line: which column of which table, where, and the number that moved most."""
+    """One line: the table, its column, the row, and the number that moved most."""
     channel, rows = finding.channel, finding.rows
     worst = rows[np.nanargmax(finding.apart[rows])]
     here, was = (_shown(channel, run, worst) for run in (1, 0))

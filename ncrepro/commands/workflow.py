@@ -110,7 +110,7 @@ def code_of(run: Run) -> str:
     Raises
     ------
     ValueError
-        If a cell is not Python: what it uses cannot be told then.
+        If a cell is not Python: then nobody knows what it uses.
     """
     code = [source for kind, source in _cells(run) if kind == "code"]
     for source in code:

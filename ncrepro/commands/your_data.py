@@ -21,7 +21,7 @@ OF_NOTEBOOK = tuple(variables.OF_RANK)  # the options that 41_rank knows
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """Add what ``rank`` or ``score`` can be told to its parser."""
+    """Add the options of ``rank`` or ``score`` to its parser."""
     option = parser.add_argument
     if command == "rank":
         option("data", nargs="*", metavar="DATA",

@@ -70,10 +70,9 @@ def _fig5_holds(profile: str) -> tuple[str, Verdict]:
 def ncti_fig5(profile: str) -> Checked:
     table = _averages(profile, "ncti_terms")
     table = table.assign(panel=panel_names(table), row=table["metric"])
+    title = "Which of NCTI's terms does the ranking? Single terms, pairs, all three"
     lines = f"{charts.TAU} over targets; lines: {analyses.covered(profile, 'ncti')}"
-    return charts.rows(
-        table, "Which of NCTI's terms does the ranking? Single terms, pairs, all three", lines
-    ), *_fig5_holds(profile)
+    return charts.rows(table, title, lines), *_fig5_holds(profile)
 
 
 def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
@@ -83,9 +82,8 @@ def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
     equal = table[table["weight"] == 1].groupby("pool")["weighted_kendall"].first()
     lost = (table.groupby("pool")["weighted_kendall"].max() - equal).max()
     text = f"{high:.0%} of the settings reach 0.7; equal weights are at most {lost:.2f} below the best"
-    return f"{text}; the median setting reaches {table['weighted_kendall'].median():.2f}", above(
-        _middle_weight(profile), 0.7
-    )
+    text += f"; the median setting reaches {table['weighted_kendall'].median():.2f}"
+    return text, above(_middle_weight(profile), 0.7)
 
 
 def _middle_weight(profile: str) -> pd.Series:
@@ -110,9 +108,8 @@ def ncti_fig6_weights(profile: str) -> Checked:
         x=table["weight"],
         y=table["weighted_kendall"],
     )
-    return charts.curves(
-        table, "Does the weight of a term matter? (dashed: the paper's)", "weight (the other two are 1)", mark=1
-    ), *_fig6_weights_hold(profile)
+    title = "Does the weight of a term matter? (dashed: the paper's)"
+    return charts.curves(table, title, "weight (the other two are 1)", mark=1), *_fig6_weights_hold(profile)
 
 
 def _table4(profile: str) -> dict[str, pd.DataFrame]:
@@ -150,9 +147,8 @@ def _table4_holds(profile: str) -> tuple[str, Verdict]:
 def face_table4(profile: str) -> Checked:
     tables = _table4(profile)
     shown = {"printed: 15, 30 and 21 models": tables["printed"], f"here, profile {profile}": tables["here"]}
-    return charts.correlation_heatmap(shown, "FaCe Table 4: are both terms needed?", "correlation"), *_table4_holds(
-        profile
-    )
+    title = "FaCe Table 4: are both terms needed?"
+    return charts.correlation_heatmap(shown, title, "correlation"), *_table4_holds(profile)
 
 
 def _table5_holds(profile: str) -> tuple[str, Verdict]:
@@ -179,17 +175,13 @@ def _table5_holds(profile: str) -> tuple[str, Verdict]:
 def face_table5(profile: str) -> Checked:
     ours = read(profile, "ablations", "face_terms").query("pool == 'supervised' and metric in ['CF', 'nc2_a']")
     printed = published.load("face_table5").pivot(index="metric", columns="statistic", values="value")
-    shown = {
-        "printed averages: 15 models, 6 targets": printed.rename(index={"class_fairness": "CF"}, columns=MATH)[
-            list(MATH.values())
-        ]
-    }
+    printed = printed.rename(index={"class_fairness": "CF"}, columns=MATH)[list(MATH.values())]
+    shown = {"printed averages: 15 models, 6 targets": printed}
     for statistic, symbol in MATH.items():
         here = ours.pivot(index="metric", columns="target", values=statistic)[ours["target"].unique()]
         shown[f"{symbol}, here: {ours['n_models'].iloc[0]} models, profile {profile}"] = here
-    return charts.correlation_heatmap(
-        shown, "FaCe Table 5: do equal overlaps rank better than equal angles?", "correlation"
-    ), *_table5_holds(profile)
+    title = "FaCe Table 5: do equal overlaps rank better than equal angles?"
+    return charts.correlation_heatmap(shown, title, "correlation"), *_table5_holds(profile)
 
 
 def _temperatures(profile: str) -> pd.DataFrame:
@@ -201,11 +193,8 @@ def _temperatures(profile: str) -> pd.DataFrame:
 
 
 def _temperature_holds(profile: str) -> tuple[str, Verdict]:
-    table = (
-        _temperatures(profile)
-        .query("metric == 'face' and not include_self")
-        .pivot(index="temperature", columns="pool", values="weighted_kendall")
-    )
+    table = _temperatures(profile).query("metric == 'face' and not include_self")
+    table = table.pivot(index="temperature", columns="pool", values="weighted_kendall")
     best, lost = table.idxmax(), table.max() - table.loc[0.05]
     text = "; ".join(f"{pool}: best at t = {best[pool]:g}, 0.05 loses {lost[pool]:.2f}" for pool in table)
     moves = _moves(profile).query("covariance == 'diagonal' and n_components == 64 and not include_self")
@@ -227,35 +216,27 @@ def ablation_temperature(profile: str) -> Checked:
     kind = table["include_self"].map({False: "without j = i", True: "with j = i, as printed"})
     line = table["metric"].map({"class_fairness": "CF alone", "face": "FaCe"}) + "\n" + kind
     table = table.assign(panel=panel_names(table), line=line, x=table["temperature"], y=table["weighted_kendall"])
-    return charts.curves(
-        table, "Does FaCe depend on its temperature? (dashed: the paper's 0.05)", "temperature t", log=True, mark=0.05
-    ), *_temperature_holds(profile)
+    title = "Does FaCe depend on its temperature? (dashed: the paper's 0.05)"
+    return charts.curves(table, title, "temperature t", log=True, mark=0.05), *_temperature_holds(profile)
 
 
 def _covariances(profile: str) -> pd.DataFrame:
     """FaCe for each covariance and number of PCA dimensions (NaN: no PCA), averages over targets, the overlap with
     itself left out.
     """
-    table = read(profile, "ablations", "face_choices").query(
-        "temperature == 0.05 and metric == 'face' and not include_self"
-    )
+    chosen = "temperature == 0.05 and metric == 'face' and not include_self"
+    table = read(profile, "ablations", "face_choices").query(chosen)
     return ranking.mean_agreement(table, ["pool", "n_models", "covariance", "n_components"])
 
 
 def _covariance_holds(profile: str) -> tuple[str, Verdict]:
-    spread = (
-        _covariances(profile)
-        .groupby("pool", sort=False)["weighted_kendall"]
-        .agg(lambda column: column.max() - column.min())
-    )
+    by_pool = _covariances(profile).groupby("pool", sort=False)["weighted_kendall"]
+    spread = by_pool.max() - by_pool.min()
     text = "; ".join(f"{pool.replace('_', ' ')}: {value:.2f}" for pool, value in spread.items())
     moves = _moves(profile).query("temperature == 0.05 and not include_self")
     return f"FaCe's best minus worst mean τ_w over these choices: {text}", every(
         *positive(0.1 - moves["difference"], moves["error"]), *positive(0.1 + moves["difference"], moves["error"])
     )
-
-
-NO_PCA = "none"
 
 
 @figure(
@@ -265,19 +246,15 @@ NO_PCA = "none"
 def ablation_covariance(profile: str) -> Checked:
     table = _covariances(profile)
     sizes = sorted(table["n_components"].dropna().unique())
-    table = table.assign(
-        panel=panel_names(table),
-        line=table["covariance"],
-        y=table["weighted_kendall"],
-        x=table["n_components"].fillna(2 * sizes[-1]),
-    )  # no PCA stands at the right of the largest
+    x = table["n_components"].fillna(2 * sizes[-1])  # no PCA stands at the right of the largest
+    table = table.assign(panel=panel_names(table), line=table["covariance"], x=x, y=table["weighted_kendall"])
     title = "Does FaCe depend on what its paper leaves open? (grey: within 0.1 of our choice, diagonal and PCA 64)"
     shown = charts.curves(table, title, "dimensions after PCA", log=True, names="covariance")
     ours = table.query("covariance == 'diagonal' and n_components == 64").set_index("panel")["y"]
     for ax in shown.axes:
         if ax.get_title() in ours:
             ax.axhspan(ours[ax.get_title()] - 0.1, ours[ax.get_title()] + 0.1, color="0.9", lw=0, zorder=-1)
-        ax.set_xticks([*sizes, 2 * sizes[-1]], [*(f"{size:.0f}" for size in sizes), NO_PCA])
+        ax.set_xticks([*sizes, 2 * sizes[-1]], [*(f"{size:.0f}" for size in sizes), "none"])
     return shown, *_covariance_holds(profile)
 
 
@@ -287,11 +264,8 @@ SHOWN = ("class_fairness", "variance_collapse", "face", "ncti", "logme")
 def _imbalance(profile: str) -> pd.DataFrame:
     """Averages over targets, mean and range over draws: (metric, balanced, ratio, y, low, high)."""
     table = ranking.mean_agreement(read(profile, "ablations", "imbalance"), ["metric", "balanced", "ratio", "draw"])
-    of_draws = (
-        table.groupby(["metric", "balanced", "ratio"])["weighted_kendall"]
-        .agg(y="mean", low="min", high="max")
-        .reset_index()
-    )
+    groups = table.groupby(["metric", "balanced", "ratio"])["weighted_kendall"]
+    of_draws = groups.agg(y="mean", low="min", high="max").reset_index()
     whole = of_draws[of_draws["ratio"] == 1].assign(balanced=False)  # both lines begin at the whole target
     return pd.concat([of_draws, whole])
 
@@ -314,16 +288,12 @@ def _imbalance_holds(profile: str) -> tuple[str, Verdict]:
     claim="(FaCe, a check that its summary asks for) class fairness also works on imbalanced targets",
 )
 def imbalance_class_fairness(profile: str) -> Checked:
-    table = _imbalance(profile)
-    table = pd.concat([table[table["metric"] == metric].assign(panel=label(metric)) for metric in SHOWN])
-    table = table.assign(
-        line=table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nsame number"}), x=table["ratio"]
-    )
-    return charts.curves(
-        table,
+    table = charts.in_order(_imbalance(profile), "metric", SHOWN)
+    line = table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nsame number"})
+    table = table.assign(panel=table["metric"].map(label), line=line, x=table["ratio"])
+    title, xlabel = (
         "Do the metrics also work on imbalanced targets? Bands: range over draws",
         "largest class : smallest class",
-        log=True,
-        columns=5,
-        names="images removed",
-    ), *_imbalance_holds(profile)
+    )
+    drawn = charts.curves(table, title, xlabel, log=True, columns=5, names="images removed")
+    return drawn, *_imbalance_holds(profile)

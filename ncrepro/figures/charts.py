@@ -2,6 +2,9 @@
 several pools.
 """
 
+from collections.abc import Sequence
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -41,6 +44,27 @@ def intervals(ax: Axes, y, table: pd.DataFrame, colour: str, marker: str, name: 
     ax.plot(table["weighted_kendall"], y, marker, color=colour, ms=MARK, label=name)
 
 
+def in_order(table: pd.DataFrame, column: str, order: Sequence) -> pd.DataFrame:
+    """The rows whose ``column`` is in ``order``, sorted by it; rows with the same value keep their order."""
+    place = {value: i for i, value in enumerate(order)}
+    return table[table[column].isin(place)].sort_values(column, key=lambda values: values.map(place), kind="stable")
+
+
+def grid(n: int, columns: int, height: float, more: float, **options) -> tuple[Figure, np.ndarray]:
+    """A page-wide figure and its axes (lines x columns) for ``n`` panels, at most ``columns`` side by side.
+
+    A line of panels is ``height`` inches high, the rest of the figure ``more``; places that are left over stay empty.
+    ``options`` are those of `matplotlib.pyplot.subplots`.
+    """
+    columns = min(n, columns)
+    lines = -(-n // columns)
+    size = (style.PAGE, more + height * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, **options)
+    for ax in axes.flat[n:]:
+        ax.set_visible(False)
+    return figure, axes
+
+
 def model_styles(models) -> dict[str, tuple[str, str]]:
     """A colour and marker for each model: one colour per family, one marker per member of it."""
     families: dict[str, list[str]] = {}
@@ -63,9 +87,7 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
     correlations : DataFrame (target, weighted_kendall, spearman), written into the panels
     """
     targets = list(dict.fromkeys(table["target"]))
-    columns = min(3, len(targets))
-    rows = -(-len(targets) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(style.PAGE, 0.75 + 1.85 * rows), squeeze=False)
+    figure, axes = grid(len(targets), 3, 1.85, 0.75)
     styles = model_styles(dict.fromkeys(table["model"]))
     for ax, target in zip(axes.flat, targets, strict=False):
         group = table[table["target"] == target]
@@ -74,17 +96,12 @@ def score_scatter(table: pd.DataFrame, correlations: pd.DataFrame, score_name: s
             colour, marker = styles[model]
             ax.plot(row["score"], row["accuracy"], marker, color=colour, ms=5, mec="white", mew=0.4, label=label(model))
         found = correlations.set_index("target").loc[target]
-        ax.set_title(
-            f"{target}: $\\tau_w$ = {number(found['weighted_kendall'])}, $\\rho_s$ = {number(found['spearman'])}",
-            size=7.5,
-        )
-    for ax in axes.flat[len(targets) :]:
-        ax.set_visible(False)
-    figure.supxlabel(f"{score_name} score of the pre-trained model", size=8)
-    figure.supylabel("accuracy after fine-tuning (%)", size=8)
-    figure.suptitle(title, size=9)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", handletextpad=0.1)
+        tau, rho = number(found["weighted_kendall"]), number(found["spearman"])
+        ax.set_title(f"{target}: $\\tau_w$ = {tau}, $\\rho_s$ = {rho}", size=7.5)
+    figure.supxlabel(f"{score_name} score of the pre-trained model")
+    figure.supylabel("accuracy after fine-tuning (%)")
+    figure.suptitle(title)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside right center", handletextpad=0.1)
     return figure
 
 
@@ -104,9 +121,8 @@ def method_scatter(
     methods : list of metrics, from left to right
     """
     targets = list(dict.fromkeys(table["target"]))
-    figure, axes = plt.subplots(
-        len(targets), len(methods), figsize=(style.PAGE, 0.7 + 1.05 * len(targets)), squeeze=False
-    )
+    size = (style.PAGE, 0.7 + 1.05 * len(targets))
+    figure, axes = plt.subplots(len(targets), len(methods), figsize=size, squeeze=False)
     found = correlations.set_index(["target", "metric"])["weighted_kendall"]
     for i, target in enumerate(targets):
         for j, method in enumerate(methods):
@@ -123,9 +139,9 @@ def method_scatter(
             if i == 0:
                 ax.annotate(label(method), (0.5, 1.28), xycoords="axes fraction", ha="center", weight="bold", size=8)
         axes[i, 0].set_ylabel(target, weight="bold")
-    figure.supxlabel(xlabel, size=8)
-    figure.supylabel("score (each panel on its own scale)", size=8)
-    figure.suptitle(title, size=9)
+    figure.supxlabel(xlabel)
+    figure.supylabel("score (each panel on its own scale)")
+    figure.suptitle(title)
     return figure
 
 
@@ -162,7 +178,7 @@ def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str, covere
     ax.set_xlim(*_with_margin(np.nanmin(ends), np.nanmax(ends)))
     ax.set_yticks(range(len(table)), [label(metric) for metric in table["metric"]])
     ax.set_xlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines:\n{covered}")
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     figure.legend(loc="outside lower center", ncols=3, columnspacing=0.8, handlelength=1.5, handletextpad=0.3)
     return figure
 
@@ -177,16 +193,15 @@ def accuracy_heatmap(accuracies: pd.DataFrame, title: str) -> Figure:
     table = accuracies.loc[accuracies.mean(axis=1).sort_values(ascending=False).index]
     scaled = (table - table.min()) / (table.max() - table.min())
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.8 + 0.19 * len(table)))
-    sns.heatmap(
-        scaled, annot=table, fmt=".1f", cmap="cividis", cbar=False, linewidths=0.5, ax=ax, annot_kws={"size": 7.5}
-    )
+    numbers = {"annot": table, "fmt": ".1f", "annot_kws": {"size": 7.5}}
+    sns.heatmap(scaled, cmap=style.SEQUENTIAL, cbar=False, linewidths=0.5, ax=ax, **numbers)
     ax.set(xlabel="target (colour: from the lowest to the highest accuracy of its column)", ylabel="")
     ax.tick_params(axis="x", rotation=0)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
-LEGIBLE = 24  # classes of which a legend can still be read
+LEGIBLE = 24  # with more classes than this, nobody can read the legend
 
 
 def embedding(points: pd.DataFrame, captions: dict[str, str], title: str) -> Figure:
@@ -203,31 +218,20 @@ def embedding(points: pd.DataFrame, captions: dict[str, str], title: str) -> Fig
         group = points[points["model"] == model]
         for i, name in enumerate(classes):
             members = group[group["label"] == name]
-            colour, marker = (
-                style.COLOURS[i % len(style.COLOURS)],
-                style.MARKERS[i // len(style.COLOURS) % len(style.MARKERS)],
-            )
+            turn, place = divmod(i, len(style.COLOURS))
+            colour, marker = style.COLOURS[place], style.MARKERS[turn % len(style.MARKERS)]
             ax.plot(members["x"], members["y"], marker, color=colour, ms=2.5, mew=0, label=f"{name}")
         ax.set_title(caption, size=7.5)
         ax.set(xticks=[], yticks=[])
         ax.set_aspect("equal", adjustable="datalim")
         ax.spines[:].set_visible(False)
     if len(classes) <= LEGIBLE:
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(
-            handles,
-            labels,
-            loc="outside lower center",
-            ncols=12,
-            title="class (axes: t-SNE, without units)",
-            title_fontsize=7.5,
-            handletextpad=0.1,
-            columnspacing=1,
-            markerscale=1.6,
-        )
+        what = {"title": "class (axes: t-SNE, without units)", "title_fontsize": 7.5, "loc": "outside lower center"}
+        spacing = {"ncols": 12, "handletextpad": 0.1, "columnspacing": 1, "markerscale": 1.6}
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), **what, **spacing)
     else:
         figure.supxlabel(f"{len(classes)} classes, one colour and marker each (axes: t-SNE, without units)", size=7.5)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -272,12 +276,10 @@ def correlation_heatmap(
         As wide as a page.
     """
     panels = {"": panels} if isinstance(panels, pd.DataFrame) else panels
-    heights = [
-        len(table) + (2.6 if name else 1.6) + 0.7 * _crowded(table) for name, table in panels.items()
-    ]  # rows, tick labels, title
-    figure, axes = plt.subplots(
-        len(panels), 1, figsize=(style.PAGE, CELL * sum(heights) + 0.35), squeeze=False, height_ratios=heights
-    )
+    # rows, tick labels, title
+    heights = [len(table) + (2.6 if name else 1.6) + 0.7 * _crowded(table) for name, table in panels.items()]
+    size = (style.PAGE, CELL * sum(heights) + 0.35)
+    figure, axes = plt.subplots(len(panels), 1, figsize=size, squeeze=False, height_ratios=heights)
     for ax, (name, table) in zip(axes[:, 0], panels.items(), strict=False):
         mesh = _table(ax, table, decimals)
         ax.set_title(name, loc="left", pad=4)
@@ -296,31 +298,17 @@ def _crowded(table: pd.DataFrame) -> bool:
 
 def _table(ax: Axes, table: pd.DataFrame, decimals: int):
     left = np.arange(table.shape[1]) + GAP * (table.columns == "average")  # left edge of each column
+    within = {"ha": "center", "va": "center", "fontsize": 7}
     for x, name in zip(left, table, strict=False):
         values = table[name].to_numpy(float)[:, None]  # (metrics, 1)
-        mesh = ax.pcolormesh(
-            [x, x + 1],
-            np.arange(len(table) + 1),
-            values,
-            cmap=style.DIVERGING,
-            vmin=-1,
-            vmax=1,
-            edgecolors="white",
-            linewidth=1,
-        )
+        colours = {"cmap": style.DIVERGING, "vmin": -1, "vmax": 1, "edgecolors": "white", "linewidth": 1}
+        mesh = ax.pcolormesh([x, x + 1], np.arange(len(table) + 1), values, **colours)
         for row, value in enumerate(values[:, 0]):
             if np.isfinite(value):
-                ax.text(
-                    x + 0.5,
-                    row + 0.5,
-                    number(value, decimals),
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    fontweight="bold" if value == np.nanmax(values) else "normal",
-                )
+                weight = "bold" if value == np.nanmax(values) else "normal"
+                ax.text(x + 0.5, row + 0.5, number(value, decimals), fontweight=weight, **within)
     for row in np.flatnonzero(table.isna().all(axis=1)):
-        ax.text((left[-1] + 1) / 2, row + 0.5, "not applicable", ha="center", va="center", fontsize=7, color="0.4")
+        ax.text((left[-1] + 1) / 2, row + 0.5, "not applicable", color="0.4", **within)
     ax.set(xlim=(0, left[-1] + 1), ylim=(len(table), 0))
     slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if _crowded(table) else {}
     ax.set_xticks(left + 0.5, [label(name) for name in table], **slanted)
@@ -337,9 +325,8 @@ def legend_below(figure: Figure, handles: list, labels: list[str], above: str) -
     """A legend in one row at the bottom, under the label of the axes, which would cover each other if each had its own
     place.
     """
-    legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), title=above, title_fontsize=8, handletextpad=0.4
-    )
+    options = {"title": above, "title_fontsize": 8, "ncols": len(labels), "handletextpad": 0.4}
+    legend = figure.legend(handles, labels, loc="outside lower center", **options)
     legend.get_title().set_multialignment("center")
 
 
@@ -351,9 +338,9 @@ def rows(
     Parameters
     ----------
     table : DataFrame (panel, row, weighted_kendall, low, high[, series])
-        Rows and panels come in the order in which they first occur, the first on top. A row that no panel has a value
-        for is left out; one that a panel has none for is marked there. Where a row has several series, they stand one
-        below the other.
+        Rows and panels come in the order in which they first occur, the first on top. A row without a value in any
+        panel is left out; a row without a value in one panel is marked there. Several series of a row stand one below
+        the other.
     series : dict series -> (colour, marker)
         By default, rankings that never look at the target have a colour and a mark of their own.
     """
@@ -362,18 +349,15 @@ def rows(
     panels, names = (list(dict.fromkeys(table[column])) for column in ("panel", "row"))
     shown = {name: look for name, look in series.items() if name in set(table["series"])}
     in_row = {name: [s for s in shown if s in set(group["series"])] for name, group in table.groupby("row")}
-    figure, axes = _grid(
-        len(panels), columns, 0.55 + (0.17 if max(map(len, in_row.values())) == 1 else 0.24) * len(names)
-    )
+    height = 0.17 if max(map(len, in_row.values())) == 1 else 0.24  # inches, of a row
+    figure, axes = _with_common_axes(len(panels), columns, 0.55 + height * len(names))
     for ax, panel in zip(axes, panels, strict=False):
         group = table[table["panel"] == panel]
         for name, (colour, marker) in shown.items():
-            members = (
-                group[group["series"] == name].set_index("row").reindex([row for row in names if name in in_row[row]])
-            )
-            y = [
-                names.index(row) + 0.4 * (in_row[row].index(name) - (len(in_row[row]) - 1) / 2) for row in members.index
-            ]
+            rows_of = [row for row in names if name in in_row[row]]
+            members = group[group["series"] == name].set_index("row").reindex(rows_of)
+            below = [in_row[row].index(name) - (len(in_row[row]) - 1) / 2 for row in rows_of]
+            y = [names.index(row) + 0.4 * shift for row, shift in zip(rows_of, below, strict=True)]
             intervals(ax, y, members, colour, marker, name)
         known = set(group.dropna(subset="weighted_kendall")["row"])
         for i in (i for i, row in enumerate(names) if row not in known):
@@ -382,8 +366,7 @@ def rows(
         ax.set_yticks(range(len(names)), [label(name) for name in names])
         ax.set(title=panel, ylim=(len(names) - 0.5, -0.5))
     if len(shown) > 1:  # below the axis and its label
-        handles, labels = axes[0].get_legend_handles_labels()
-        legend_below(figure, handles, labels, xlabel)
+        legend_below(figure, *axes[0].get_legend_handles_labels(), xlabel)
     _finish(figure, title, "" if len(shown) > 1 else xlabel)
     return figure
 
@@ -412,9 +395,9 @@ def curves(
         What the lines are, written above the legend.
     """
     panels, lines = (list(dict.fromkeys(table[column])) for column in ("panel", "line"))
-    figure, axes = _grid(len(panels), columns, 1.75)
+    figure, axes = _with_common_axes(len(panels), columns, 1.75)
     for ax, panel in zip(axes, panels, strict=False):
-        for line, colour, marker in zip(lines, _colours(), style.MARKERS, strict=False):
+        for line, colour, marker in zip(lines, cycle(style.COLOURS[:7]), style.MARKERS, strict=False):
             points = table[(table["panel"] == panel) & (table["line"] == line)].sort_values("x")
             ax.plot(points["x"], points["y"], marker=marker, ms=3.5, lw=1.2, color=colour, label=label(line))
             if "low" in table:
@@ -425,31 +408,19 @@ def curves(
             _logarithmic(ax, table["x"])
         ax.axhline(0, color="0.85", lw=0.8, zorder=0)
         ax.set_title(panel)
-    figure.supylabel(ylabel, size=8)
-    handles, labels = axes[0].get_legend_handles_labels()
-    legend = figure.legend(
-        handles, labels, loc="outside right center", title=names, title_fontsize=7.5, handlelength=1.4
-    )
+    figure.supylabel(ylabel)
+    options = {"title": names, "title_fontsize": 7.5, "handlelength": 1.4}
+    legend = figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", **options)
     tall = legend.get_window_extent().height / figure.dpi + 0.1  # inches; many lines need a higher page
     figure.set_figheight(max(figure.get_figheight(), tall))
     _finish(figure, title, xlabel)
     return figure
 
 
-def _colours():
-    return style.COLOURS[:7] * 3
-
-
-def _grid(n: int, columns: int, height: float) -> tuple[Figure, np.ndarray]:
-    """``n`` panels with common axes, in as few rows as can be."""
-    columns = min(n, columns)
-    lines = -(-n // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(style.PAGE, 0.65 + height * lines), sharex=True, sharey=True, squeeze=False
-    )
-    for ax in axes.flat[n:]:
-        ax.set_visible(False)
-    for ax in axes[-2:, :].flat if lines > 1 else ():  # a panel above an empty place needs the axis itself
+def _with_common_axes(n: int, columns: int, height: float) -> tuple[Figure, np.ndarray]:
+    """The figure and the ``n`` axes of a `grid` whose panels have the same axes."""
+    figure, axes = grid(n, columns, height, 0.65, sharex=True, sharey=True)
+    for ax in axes[-2:, :].flat if len(axes) > 1 else ():  # a panel above an empty place needs the axis itself
         ax.tick_params(labelbottom=True)
     return figure, axes.ravel()[:n]
 
@@ -464,5 +435,5 @@ def _logarithmic(ax: Axes, x: pd.Series) -> None:
 
 def _finish(figure: Figure, title: str, xlabel: str) -> None:
     if xlabel:
-        figure.supxlabel(xlabel, size=8)
-    figure.suptitle(title, size=9)
+        figure.supxlabel(xlabel)
+    figure.suptitle(title)

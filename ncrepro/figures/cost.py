@@ -51,15 +51,15 @@ def _holds(profile: str) -> tuple[str, Verdict]:
 )
 def ncti_fig4(profile: str) -> Checked:
     table = _table(profile)
-    together = table[table["metric"] == TOGETHER].assign(what="all metrics at once")
-    others = pd.DataFrame([
+    is_together = table["metric"] == TOGETHER
+    others = [
         {"pool": pool, "what": f"{stage} (CPU)", "seconds": seconds}
         for pool in pools(profile)
         for stage, seconds in stages(Experiment(pool, profile)).items()
-    ])  # fmt: skip
-    points = table[table["metric"] != TOGETHER]
+    ]
+    lines = pd.concat([table[is_together].assign(what="all metrics at once"), pd.DataFrame(others)])
     title = "What a ranking costs, and how good it is"
-    return time_against_ranking(points, pd.concat([together, others]), title), *_holds(profile)
+    return time_against_ranking(table[~is_together], lines, title), *_holds(profile)
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -93,13 +93,10 @@ def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -
         before = 0.0
         for line in lines[lines["pool"] == pool].sort_values("seconds").itertuples():
             ax.axvline(line.seconds, color="0.6", lw=0.9, ls="--", zorder=0)
-            side, away = (
-                ("left", 2) if line.seconds < NEAR * before else ("right", -2)
-            )  # of two near lines one has its text behind it
-            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": side}
-            ax.annotate(
-                line.what, (line.seconds, 0.01), (away, 0), va="bottom", rotation=90, size=6.5, color="0.35", **where
-            )
+            # the second of two near lines has its text on the other side
+            side, away = ("left", 2) if line.seconds < NEAR * before else ("right", -2)
+            where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": side, "va": "bottom"}
+            ax.annotate(line.what, (line.seconds, 0.01), (away, 0), rotation=90, size=6.5, color="0.35", **where)
             before = line.seconds
         ax.set(xscale="log", xlabel="processor seconds to score the pool", title=f"{label(pool)} pool")
     axes[0, 0].set_ylabel("mean weighted Kendall $\\tau_w$ over targets")
@@ -107,7 +104,7 @@ def time_against_ranking(table: pd.DataFrame, lines: pd.DataFrame, title: str) -
     fills = [plt.Line2D([], [], color="0.3", mfc=face, marker="o", ls="", ms=6) for face in ("0.3", "white")]
     names = [*map(label, metrics), *implementations]
     figure.legend(handles + fills[: len(implementations)], names, loc="outside right center", handletextpad=0.2)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -135,40 +132,29 @@ def of_metrics(scaling: pd.DataFrame, against_plain: pd.DataFrame) -> Figure:
         table = scaling[scaling["axis"] == axis]
         for i, metric in enumerate(metrics):
             rows = table[table["metric"] == metric].sort_values(axis)
-            look = {
-                "color": style.COLOURS[(i - 1) % 6],
-                "linestyle": "-" if i < 7 else "-.",
-                "label": label(metric),
-            }
-            look |= {"color": "black", "linewidth": 2, "label": "all at once"} if metric == TOGETHER else {}
+            look = {"color": style.COLOURS[(i - 1) % 6], "ls": "-" if i < 7 else "-.", "label": label(metric)}
+            if metric == TOGETHER:
+                look |= {"color": "black", "lw": 2, "label": "all at once"}
             panel.plot(rows[axis], rows["cpu_seconds"], marker=style.MARKERS[i], markersize=3.5, **look)
         gram = table.groupby(axis)["gram_cpu_seconds"].median()
         panel.plot(gram.index, gram, color="0.5", linestyle="--", label="one XᵀX")
         _logarithmic(panel, gram.index)
         fixed = ", ".join(f"{other[-1]} = {table[key].iloc[0]:,}" for key, other in AXES.items() if key != axis)
-        panel.set(xlabel=name, ylabel="processor time (s)", title=f"{fixed}")
+        panel.set(xlabel=name, ylabel="processor time (s)", title=fixed)
     _beside_plain(panels[3], against_plain)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 
 def _beside_plain(panel: Axes, table: pd.DataFrame) -> None:
     table = table.dropna(subset="plain_cpu_seconds")
-    places = range(len(table))
-    panel.barh([i + 0.2 for i in places], table["plain_cpu_seconds"], height=0.38, color="0.75", label="plain")
-    panel.barh(
-        [i - 0.2 for i in places], table["cpu_seconds"], height=0.38, color=style.COLOURS[0], label="this package"
-    )
-    for i, (_, row) in zip(places, table.iterrows(), strict=False):
-        panel.text(
-            row["plain_cpu_seconds"] * 1.1,
-            i + 0.2,
-            f"{row['plain_cpu_seconds'] / row['cpu_seconds']:.0f} ×",
-            va="center",
-            size=7,
-        )
-    panel.set_yticks(list(places), [label(metric) for metric in table["metric"]])
+    y = np.arange(len(table))
+    panel.barh(y + 0.2, table["plain_cpu_seconds"], height=0.38, color="0.75", label=PLAIN)
+    panel.barh(y - 0.2, table["cpu_seconds"], height=0.38, color=style.COLOURS[0], label=OURS)
+    for i, row in enumerate(table.itertuples()):
+        times = f"{row.plain_cpu_seconds / row.cpu_seconds:.0f} ×"
+        panel.text(row.plain_cpu_seconds * 1.1, i + 0.2, times, va="center", size=7)
+    panel.set_yticks(y, [label(metric) for metric in table["metric"]])
     panel.set_xscale("log")
     panel.set_xlim(right=4 * table["plain_cpu_seconds"].max())
     first = table.iloc[0]

@@ -1,7 +1,5 @@
 """The pictures of the course, and controls above them: each change of a control draws one picture, on fixed axes."""
 
-import base64
-from collections.abc import Callable
 from functools import cache
 
 import ipywidgets as widgets
@@ -16,6 +14,7 @@ from ..metrics import collapse, registry
 from ..ranking.correlation import KERNELS
 from . import style
 from .names import label
+from .sliders import Live
 from .spaces import draw_space
 
 SIZES = (4, 5, 6, 8, 10, 12, 15, 19)  # of pools
@@ -27,32 +26,8 @@ class Picture(Figure):
     def __init__(self, height: float):
         super().__init__(figsize=(style.PAGE, height), layout="constrained")
 
-    def png(self) -> bytes:
-        """The picture as a PNG file, which is what a notebook shows."""
+    def _repr_png_(self) -> bytes:
         return style.png(self)
-
-    _repr_png_ = png
-
-
-class Live:
-    """Controls above one picture; where no kernel runs, the picture alone."""
-
-    def __init__(self, draw: Callable[[], "Picture"], *controls: widgets.Widget):
-        self._draw = draw
-        self.picture = widgets.Image(format="png")
-        self.box = widgets.VBox([*controls, self.picture])
-        for control in controls:
-            if control.has_trait("value"):
-                control.observe(lambda _: self.redraw(), "value")
-        self.redraw()
-
-    def redraw(self) -> None:
-        """Draw the picture anew."""
-        self.picture.value = self._draw().png()
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        bundle = self.box._repr_mimebundle_(include=include, exclude=exclude)
-        return {**bundle, "image/png": base64.b64encode(self.picture.value).decode()}
 
 
 # Session 1: the terms of a feature space ------------------------------------------------------------------------------
@@ -214,7 +189,7 @@ def widths(metric: str, size: int, pool: str = "supervised", target: str = "digi
 
 @cache
 def random_band(n_models: int, draws: int = 2000) -> tuple[float, float]:
-    """The middle 95 % of the weighted Kendall of random orders of so many models."""
+    """The middle 95 % of the weighted Kendall of random orders of ``n_models`` models."""
     rng = np.random.default_rng(0)
     truth = np.arange(n_models)
     orders = rng.permuted(np.tile(truth, (draws, 1)), axis=1)

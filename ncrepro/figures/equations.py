@@ -52,14 +52,8 @@ def overlap_reward(table: pd.DataFrame, n_classes: int) -> Figure:
     titles = {"as_printed": "Eq. 6 as printed (with j = i)", "without_self": "overlap with the other classes only"}
     for panel, (column, title) in zip(panels, titles.items(), strict=False):
         for i, (layout, rows) in enumerate(table.groupby("layout", sort=False)):
-            panel.plot(
-                rows["separation"],
-                rows[column],
-                color=style.COLOURS[i],
-                marker=style.MARKERS[i],
-                markersize=3,
-                label=layout,
-            )
+            look = {"color": style.COLOURS[i], "marker": style.MARKERS[i], "markersize": 3, "label": layout}
+            panel.plot(rows["separation"], rows[column], **look)
         panel.set(xlabel="distance of neighbouring means (σ)", title=title)
     panels[0].set_ylabel("class fairness F (nats)\nhigher counts as better")
     panels[0].legend(title=f"{n_classes} class means on", loc="center right")
@@ -78,27 +72,16 @@ def few_samples(table: pd.DataFrame) -> Figure:
     """
     figure, panel = plt.subplots(figsize=(style.COLUMN, 2.4))
     table = table.sort_values("n_samples")
-    panel.axvline(table["n_features"].iloc[0], color="0.6", linestyle=":", linewidth=1)
-    panel.annotate(
-        "n = d",
-        (table["n_features"].iloc[0], 1),
-        (3, -10),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        size=7,
-    )
-    panel.plot(
-        table["n_samples"], table["copied"], color=style.COLOURS[1], marker="s", markersize=3, label="copied shortcut"
-    )
-    panel.plot(
-        table["n_samples"], table["logme"], color=style.COLOURS[0], marker="o", markersize=3, label="all eigenvalues"
-    )
-    panel.set(
-        xscale="log",
-        xlabel=f"samples n (d = {table['n_features'].iloc[0]})",
-        ylabel="LogME",
-        title="LogME with few samples",
-    )
+    d = table["n_features"].iloc[0]
+    panel.axvline(d, color="0.6", linestyle=":", linewidth=1)
+    offset = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+    panel.annotate("n = d", (d, 1), (3, -10), size=7, **offset)
+    for column, name, colour, marker in (
+        ("copied", "copied shortcut", style.COLOURS[1], "s"),
+        ("logme", "all eigenvalues", style.COLOURS[0], "o"),
+    ):
+        panel.plot(table["n_samples"], table[column], color=colour, marker=marker, markersize=3, label=name)
+    panel.set(xscale="log", xlabel=f"samples n (d = {d})", ylabel="LogME", title="LogME with few samples")
     ticks = list(table["n_samples"])[::2]
     panel.set_xticks(ticks, [str(tick) for tick in ticks])
     panel.minorticks_off()

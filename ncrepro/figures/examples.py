@@ -158,7 +158,7 @@ def drawn_pixels(domain, places: np.ndarray, title: str, n: int = 4) -> Figure:
             ax.scatter(column, row, s=11, c=_colours(mask[row, column]), ec="black", lw=0.4)
             ax.set_axis_off()
         axes[0, i].set_title(f"{len(row)} pixels of {len(np.unique(mask[row, column]))} classes")
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -207,7 +207,7 @@ def texts(datasets: Sequence, title: str, n: int = 4) -> Figure:
             ax.text(0.02, y, _drawable(row.label, fonts), size=7, va="center", color=style.COLOURS[0], family=fonts)
             ax.text(0.14, y, _drawable(_start(row.text), fonts), size=7, va="center", family=fonts)
         y += 0.3
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -246,7 +246,7 @@ def captioned(datasets: Sequence, title: str, n: int = 10) -> Figure:
             ax.text(0.5, -0.06, fill(data.texts[i], 24), transform=ax.transAxes, ha="center", va="top", size=6.5)
         said = f"{data.name}\n{len(data)} items,\n{data.n_classes} classes"
         pair[0].text(-0.45, 0.5, said, transform=pair[0].transAxes, ha="right", va="center", size=6.5)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -271,5 +271,5 @@ def series(datasets: Sequence, title: str, n: int = 4) -> Figure:
             ax.set_title(f"class {name}" if name.isdigit() else name, size=7, pad=1)
         said = f"{fill(data.name.replace('_', ' '), 12)}\n{len(data)} series,\n{data.n_classes} classes"
         row[0].text(-0.08, 0.5, said, transform=row[0].transAxes, ha="right", va="center", size=6.5, linespacing=1.05)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure

@@ -1,4 +1,4 @@
-"""What figures and notebooks say of a claim: a ranking beside a paper's, whether a metric is best, how good luck is."""
+"""What figures and notebooks say about a claim: our ranking beside a paper's, which metric is best, what luck gives."""
 
 from itertools import permutations
 from math import factorial
@@ -8,6 +8,7 @@ import pandas as pd
 
 from .. import ranking
 from ..lab.experiment import Experiment
+from ..lab.published import SYMBOLS
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, best, every, likely, probability, some
@@ -15,6 +16,8 @@ from .names import label
 
 NCTI_METHODS, FACE_METHODS = list(registry.COMPARED["ncti"]), list(registry.COMPARED["face"])
 SHOWN = [*FACE_METHODS, "face_printed", "ncti"]
+OURS = list(registry.COMPARED)  # the metrics that this compendium is about
+RIVALS = ["static_baseline", "linear_probe"]  # what is easy to have without them
 
 
 def ranking_table(correlations: pd.DataFrame, methods: list[str], statistic: str = "weighted_kendall") -> pd.DataFrame:
@@ -40,16 +43,13 @@ def beside(printed: pd.DataFrame, ours: pd.DataFrame, titles: tuple[str, str, st
 def best_of(average: pd.DataFrame, metric: str, rivals: list[str], statistic: str = "weighted_kendall") -> str:
     """A metric's mean and that of the best of the others, in words."""
     value, others = average.loc[metric, statistic], average.loc[[r for r in rivals if r != metric], statistic].dropna()
-    symbol = {"weighted_kendall": "τ_w", "pearson": "ρ"}[statistic]
     best_other = f"{label(others.idxmax())} {others.max():.2f}" if len(others) else "none"
-    return f"mean {symbol}: {label(metric)} {value:.2f}, best of the others {best_other}"
+    return f"mean {SYMBOLS[statistic]}: {label(metric)} {value:.2f}, best of the others {best_other}"
 
 
 def is_best(draws: pd.DataFrame, metric: str, rivals: list[str]) -> tuple[str, Verdict]:
     """Whether a metric ranks better than each of its rivals: `Experiment.draws`, n x metrics."""
-    others = [
-        r for r in rivals if r != metric and draws[r].notna().all()
-    ]  # what gives all models one score is no rival
+    others = [r for r in rivals if r != metric and draws[r].notna().all()]  # one score for all models is no ranking
     if draws[metric].isna().any() or not others:
         return f"{label(metric)} has too few models for a probability", UNKNOWN
     text = f"best in {best(draws[[metric, *others]])[metric]:.0%} of draws"
@@ -67,12 +67,9 @@ def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Ver
 
 def better_than_static(study: Experiment) -> tuple[str, Verdict]:
     """Whether some metric ranks better than each model's mean accuracy on the other targets does."""
-    draws, average = (
-        study.draws(),
-        study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"],
-    )
+    draws, static = study.draws(), study.averages().at["static_baseline", "weighted_kendall"]
     text, verdict = some_better(draws, [m for m in draws if m not in registry.BASELINES], draws["static_baseline"])
-    return f"static baseline {average['static_baseline']:.2f}; {text}", verdict
+    return f"static baseline {static:.2f}; {text}", verdict
 
 
 def above_0(row: pd.Series, draws: pd.Series) -> tuple[str, Verdict]:
@@ -82,14 +79,14 @@ def above_0(row: pd.Series, draws: pd.Series) -> tuple[str, Verdict]:
 
 
 def told_in_draws(chance: float) -> str:
-    """How often a statement is true, to go on with behind it."""
+    """How often a statement is true in the draws: the end of a sentence."""
     return "; too few models for a probability" if pd.isna(chance) else f", true in {chance:.1%} of draws"
 
 
 def by_chance(n_models: int, level: float = 0.95, draws: int = 2000) -> float:
     """The weighted Kendall below which a share ``level`` of all rankings of ``n_models`` models stay.
 
-    All rankings count where there are no more than ``draws``, else so many random ones (seeded).
+    All rankings count if there are at most ``draws`` of them, otherwise ``draws`` random ones (seeded).
     """
     accuracies, rng = np.arange(n_models, dtype=float), np.random.default_rng(0)
     if factorial(n_models) <= draws:
@@ -112,17 +109,17 @@ def told_on_targets(table: pd.DataFrame, draws: pd.DataFrame, metric: str) -> st
     return f"{label(metric)} {row.mean():.2f}{where} (above 0 in {probability(draws[metric]):.0%} of draws)"
 
 
-def beats(study: Experiment, asked: list[str], rivals: list[str], subset: str | None = None) -> tuple[str, Verdict]:
-    """Whether one of the metrics ranks better than every rival, on the targets where the metric has an order, which are
-    not the same for all.
+def beat_rivals(study: Experiment) -> tuple[str, Verdict]:
+    """Whether one of `OURS` ranks better than each of `RIVALS`, on the targets where it has an order: these are not the
+    same for all.
     """
     found, better = [], []
-    table = ranking.agreement(*study.ranked(subset)).pivot(index="metric", columns="target", values="weighted_kendall")
-    draws = resampling.draws(*study.ranked(subset), study.noise(subset))
-    for metric in asked:
+    table = ranking.agreement(*study.ranked()).pivot(index="metric", columns="target", values="weighted_kendall")
+    draws = resampling.draws(*study.ranked(), study.noise())
+    for metric in OURS:
         where = list(table.columns[table.loc[metric].notna()])
-        means = {m: draws[m][where].mean(axis=1) for m in (metric, *rivals)}
-        better.append(every(*(above(means[metric], means[rival]) for rival in rivals)))
+        means = {m: draws[m][where].mean(axis=1) for m in (metric, *RIVALS)}
+        better.append(every(*(above(means[metric], means[rival]) for rival in RIVALS)))
         said = ", ".join(f"{label(m)} {table.loc[m, where].mean():.2f}" for m in means)
         found.append(f"{said} on {len(where)} targets")
     return f"mean τ_w: {'; '.join(found)}", some(*better)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ..rank_your_own.imagenet_weights import IMAGENET, TEXTS, table
 from ..ranking.verdicts import Verdict, every, positive
-from . import style
+from . import charts, style
 from .index import Checked, figure
 from .names import label
 
@@ -46,9 +46,8 @@ def _stands_apart(profile: str) -> tuple[str, Verdict]:
     claim="(ours) on photographs every network that was trained on ImageNet has a higher total than any other network",
 )
 def imagenet_weights_ranking(profile: str) -> Checked:
-    return against_probe(table("scores"), "What the ranking says, and what a linear probe reaches"), *_stands_apart(
-        profile
-    )
+    title = "What the ranking says, and what a linear probe reaches"
+    return against_probe(table("scores"), title), *_stands_apart(profile)
 
 
 @figure(shows="the terms of NCTI for real ImageNet weights at d = 1,280 beside those of small and untrained networks")
@@ -69,8 +68,7 @@ def against_probe(scores: pd.DataFrame, title: str) -> Figure:
     scores : DataFrame (target, family, total, low, high, probe)
     """
     targets = list(dict.fromkeys(scores["target"]))
-    rows = -(-len(targets) // 3)
-    drawn, axes = plt.subplots(rows, 3, figsize=(style.PAGE, 0.6 + 2.0 * rows), sharey=True, squeeze=False)
+    drawn, axes = charts.grid(len(targets), 3, 2.0, 0.6, sharey=True)
     for ax, target in zip(axes.flat, targets, strict=False):
         for family, group in scores[scores["target"] == target].groupby("family", sort=False):
             colour, marker = LOOKS[family]
@@ -80,12 +78,10 @@ def against_probe(scores: pd.DataFrame, title: str) -> Figure:
         ax.set_title(label(target).replace("_", " "))
         ax.set_xlabel("held-out accuracy of the probe (%)")
         ax.margins(x=0.1)
-    for ax in axes.flat[len(targets) :]:
-        ax.set_visible(False)
     for ax in axes[:, 0]:
         ax.set_ylabel("total")
     handles = dict(pair for ax in axes.flat for pair in zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    drawn.suptitle(title, size=9)
+    drawn.suptitle(title)
     drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
     return drawn
 
@@ -102,7 +98,9 @@ def term_values(terms: pd.DataFrame, title: str) -> Figure:
     ----------
     terms : DataFrame (target, model, family, term, value)
     """
-    names, models = list(dict.fromkeys(terms["term"])), list(dict.fromkeys(_sorted(terms)["model"]))
+    names = list(dict.fromkeys(terms["term"]))
+    others = terms.sort_values("family", ascending=False, kind="stable")["model"]
+    models = [model for model in dict.fromkeys([*IMAGENET, *others]) if model in set(others)]
     targets = list(dict.fromkeys(terms["target"]))
     size = (style.PAGE, 1.0 + 0.2 * len(models))
     drawn, axes = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False)
@@ -117,11 +115,6 @@ def term_values(terms: pd.DataFrame, title: str) -> Figure:
         ax.set_yticks(range(len(models)), models)
         ax.set_xlabel(name.replace("_", " "))
     axes[0, 0].invert_yaxis()
-    drawn.suptitle(title, size=9)
+    drawn.suptitle(title)
     drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return drawn
-
-
-def _sorted(terms: pd.DataFrame) -> pd.DataFrame:
-    order = [*IMAGENET, *dict.fromkeys(terms.sort_values("family", ascending=False, kind="stable")["model"])]
-    return terms.sort_values("model", key=lambda names: names.map(order.index), kind="stable")

@@ -1,4 +1,4 @@
-"""Every figure by name: what it shows, the paper's claim, and what is found of it; `draw_all` saves them all.
+"""Every figure by name: what it shows, the paper's claim, and what we find about it; `draw_all` saves them all.
 
 The notebooks call the same functions, so that a notebook and a saved figure cannot differ.
 """
@@ -53,7 +53,7 @@ Checked = tuple[Figure, str, Verdict]  # a figure, what is found of its claim, a
 
 @dataclass(frozen=True)
 class Entry:
-    """One figure, and what is said of it."""
+    """One figure, and the words about it."""
 
     name: str
     module: str  # of this package
@@ -74,12 +74,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Shown(style.Described):
-    """A figure that was drawn, and what is found of its claim; a notebook shows the second below the first."""
+    """A drawn figure, and what we find about its claim; a notebook shows the finding below the figure."""
 
     entry: Entry
     found: str = ""
     verdict: Verdict | None = None
-    alone: Verdict | None = None  # of this run, whatever other trainings say
+    alone: Verdict | None = None  # of this run alone, without the other trainings
 
     @property
     def caption(self) -> str:
@@ -132,8 +132,8 @@ def figure(shows: str, claim: str = "") -> Callable:
 
 
 def _judged(entry: Entry, profile: str, drawn: Figure, found: str, alone: Verdict) -> Shown:
-    """The verdict rests on all measured trainings of the profile; where this run alone says another word, that is said
-    too.
+    """The verdict rests on all measured trainings of the profile; if this run alone gives another verdict, the finding
+    says so.
     """
     verdict = over(alone, *trainings.others(profile, entry.name, entry.claim))
     if verdict.word != alone.word:
@@ -176,9 +176,8 @@ def draw_all(profile: str) -> pd.DataFrame:
     from ..store import jobs  # here: what shows one figure does not rest on how jobs run
 
     entries = of_profile(profile)
-    found = dict(
-        jobs.side_by_side(partial(_save, profile), [entry.name for entry in entries], profiles.load(profile).workers)
-    )
+    names, workers = [entry.name for entry in entries], profiles.load(profile).workers
+    found = dict(jobs.side_by_side(partial(_save, profile), names, workers))
     rows = [(e.name, e.shows, e.notebook, e.drawn_by, e.claim, *found[e.name]) for e in entries]
     index = pd.DataFrame(rows, columns=["figure", "shows", "notebook", "drawn_by", "claim", *RESULT])
     artifacts.write(paths.figures(profile) / "index.csv", index.to_csv(index=False, lineterminator="\n"))
@@ -234,10 +233,9 @@ def _write_readme() -> None:
         RULE,
     ]
     for path in sorted(paths.figures("").glob("*/index.csv")):
-        if (
-            path.parent.name not in UNPUBLISHED and "+" not in path.parent.name
-        ):  # repetitions of a profile have no page of their own
+        profile = path.parent.name
+        if profile not in UNPUBLISHED and "+" not in profile:  # repetitions of a profile are not on this page
             table = pd.read_csv(artifacts.plain(path))
-            shown = table if path.parent.name == "demo" else table[~table["figure"].isin(OF_IMAGES)]
-            parts += [f"## Profile `{path.parent.name}`", as_markdown(shown, path.parent.name)]
+            shown = table if profile == "demo" else table[~table["figure"].isin(OF_IMAGES)]
+            parts += [f"## Profile `{profile}`", as_markdown(shown, profile)]
     artifacts.write(paths.figures("") / "README.md", "\n\n".join(parts) + "\n")

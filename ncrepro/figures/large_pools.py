@@ -12,7 +12,7 @@ from . import charts, style
 from .index import Checked, figure
 from .names import label
 
-QUALITY = 0.6  # weighted Kendall of which the claim speaks
+QUALITY = 0.6  # the weighted Kendall in the claim
 TENTH = 0.1
 WHAT = {"best": "to have the best model", "near": "to have one within a point of it"}
 
@@ -60,7 +60,7 @@ def hub_shortlist(profile: str) -> Checked:
     axes[0].set_ylabel(f"models to fine-tune, of {table['n_models'].iloc[0]}")
     handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
-    figure.suptitle("How many models must be fine-tuned, with 95 %?", size=9)
+    figure.suptitle("How many models must be fine-tuned, with 95 %?")
     return figure, *_hub_holds(profile)
 
 
@@ -84,7 +84,7 @@ def hub_static_shortlist(profile: str) -> Figure:
     axes[0].set_yticks(y, names)
     axes[0].set_ylim(len(table) - 0.5, -0.5)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figure.suptitle("A list that looks at no target: how far down is the best model?", size=9)
+    figure.suptitle("A list that looks at no target: how far down is the best model?")
     return figure
 
 
@@ -168,5 +168,5 @@ def large_pool_outlier(profile: str) -> Checked:
     axes[0].set_yticks(y, list(measured.TOTALS))
     axes[0].set_ylim(len(y) - 0.5, -0.5)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(sizes))
-    figure.suptitle("One outlier joins the pool: does the order of the others change?", size=9)
+    figure.suptitle("One outlier joins the pool: does the order of the others change?")
     return figure, *_outlier_holds(profile)

@@ -12,9 +12,9 @@ from ..lab import datasets, losses, models, published, training
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import Verdict, every
 from . import charts, examples, style
-from .findings import FACE_METHODS, above_0, beside, is_best, ranking_table
+from .findings import FACE_METHODS, above_0, beside, better_than_static, is_best, ranking_table
 from .index import Checked, figure
-from .multi_source import ALL, EXTRA, averages, draws_within, intervals, intervals_hold, matrices, questions, shade
+from .multi_source import ALL, EXTRA, cells_of, draws_within, intervals, matrices, questions, shade
 from .names import label
 
 SAME_SOURCE = "same source: which loss?"
@@ -76,24 +76,17 @@ def _margin(angles: np.ndarray, m: int) -> np.ndarray:
     return losses.with_margin(x @ weight.T, x, weight, labels, annealing=0.0, m=m)[:, 0].numpy()
 
 
-def _order(average: pd.DataFrame, statistic: str) -> list[str]:
-    return average.loc[FACE_METHODS, statistic].sort_values(ascending=False).index.tolist()
-
-
 def _face_table3_holds(profile: str) -> tuple[str, Verdict]:
-    average, study = averages("loss_functions", profile), Experiment("loss_functions", profile)
+    study = Experiment("loss_functions", profile)
     found, texts = [], []
-    for statistic, symbol in (("weighted_kendall", "τ_w"), ("pearson", "ρ")):
-        order = _order(average, statistic)
+    for statistic, symbol in published.SYMBOLS.items():
+        average = study.averages().loc[FACE_METHODS, statistic].sort_values(ascending=False)
+        best = ", ".join(f"{label(metric)} {value:.2f}" for metric, value in average.iloc[:3].items())
         draws = study.draws(statistic=statistic)
         first, logme = is_best(draws, "logme", FACE_METHODS)
         second, face = is_best(draws, "face", [m for m in FACE_METHODS if m != "logme"])
         found += [logme, face]
-        texts.append(
-            f"mean {symbol}: "
-            + ", ".join(f"{label(m)} {average.loc[m, statistic]:.2f}" for m in order[:3])
-            + f"; LogME {first}, FaCe without LogME {second}"
-        )
+        texts.append(f"mean {symbol}: {best}; LogME {first}, FaCe without LogME {second}")
     return "; ".join(texts), every(*found)
 
 
@@ -104,19 +97,13 @@ def _face_table3_holds(profile: str) -> tuple[str, Verdict]:
 def face_table3(profile: str) -> Checked:
     study = Experiment("loss_functions", profile)
     ours, n = study.read("correlations"), len(study.pool.models)
-    panels = {}
+    panels, sources = {}, ("printed: 21 models", f"here: {n} models, profile {profile}", "here − printed")
     for statistic, symbol in (("weighted_kendall", "$\\tau_w$"), ("pearson", "ρ")):
-        titles = (
-            f"{symbol}, printed: 21 models",
-            f"{symbol}, here: {n} models, profile {profile}",
-            f"{symbol}, here − printed",
-        )
-        panels |= beside(
-            published.wide("face_table3", statistic), ranking_table(ours, FACE_METHODS + EXTRA, statistic), titles
-        )
-    return charts.correlation_heatmap(
-        panels, "FaCe Table 3: how well each metric ranks models trained by several losses", "correlation"
-    ), *_face_table3_holds(profile)
+        here = ranking_table(ours, FACE_METHODS + EXTRA, statistic)
+        titles = tuple(f"{symbol}, {source}" for source in sources)
+        panels |= beside(published.wide("face_table3", statistic), here, titles)
+    title = "FaCe Table 3: how well each metric ranks models trained by several losses"
+    return charts.correlation_heatmap(panels, title, "correlation"), *_face_table3_holds(profile)
 
 
 def loss_table(study: Experiment) -> pd.DataFrame:
@@ -134,8 +121,7 @@ def loss_table(study: Experiment) -> pd.DataFrame:
     cells = []
     for source, group in parts.groupby("source", sort=False):
         table = accuracies.loc[group.index].rename(index=group["loss"])
-        long = table.apply(shade).stack().rename("shade").to_frame().assign(text=table.map("{:.0f}".format).stack())
-        cells.append(long.rename_axis(["row", "column"]).reset_index().assign(panel=f"pre-trained on\n{source}"))
+        cells.append(cells_of(table, 0, table.apply(shade)).assign(panel=f"pre-trained on\n{source}"))
     return pd.concat(cells, ignore_index=True)
 
 
@@ -150,13 +136,13 @@ def loss_functions_matrix(profile: str) -> Figure:
     claim="(ours) some metric ranks better than the static baseline",
 )
 def loss_functions_intervals(profile: str) -> Checked:
-    return intervals("loss_functions", profile), *intervals_hold("loss_functions", profile)
+    return intervals("loss_functions", profile), *better_than_static(Experiment("loss_functions", profile))
 
 
 def _questions_hold(profile: str) -> tuple[str, Verdict]:
-    table = Experiment("loss_functions", profile).read("questions").set_index(["question", "metric"])
-    row = table.loc[(SAME_SOURCE, "face")]
-    text, verdict = above_0(row, draws_within(Experiment("loss_functions", profile), "source")["face"])
+    study = Experiment("loss_functions", profile)
+    table = study.read("questions").set_index(["question", "metric"])
+    text, verdict = above_0(table.loc[(SAME_SOURCE, "face")], draws_within(study, "source")["face"])
     return f"FaCe among losses: {text}; among all models {table.loc[(ALL, 'face'), 'weighted_kendall']:.2f}", verdict
 
 
@@ -165,9 +151,9 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
     claim="(ours) FaCe ranks models that differ only in their loss: its mean lies above 0",
 )
 def loss_functions_questions(profile: str) -> Checked:
-    table = Experiment("loss_functions", profile).read("questions")
-    covered = Experiment("loss_functions", profile).covered()
-    return questions(table, "Is it the loss or the source that a metric sees?", covered), *_questions_hold(profile)
+    title = "Is it the loss or the source that a metric sees?"
+    study = Experiment("loss_functions", profile)
+    return questions(study.read("questions"), title, study.covered()), *_questions_hold(profile)
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -188,5 +174,5 @@ def curves(table: pd.DataFrame, title: str) -> Figure:
             ax.plot(points["x"], points["y"], label=curve, lw=1.4)
         ax.set(title=panel, xlabel=group["xlabel"].iloc[0], ylabel=group["ylabel"].iloc[0])
         ax.legend()
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure

@@ -22,12 +22,8 @@ def _curves(profile: str) -> pd.DataFrame:
     table = read(profile, "low_shot", "rankings")
     means = ranking.mean_agreement(table, ["per_class", "draw", "metric"]).assign(target=MEAN)
     by = ["target", "per_class", "metric"]
-    found = (
-        pd.concat([means, table])
-        .groupby(by, sort=False)["weighted_kendall"]
-        .agg(y="mean", low="min", high="max")
-        .reset_index()
-    )
+    groups = pd.concat([means, table]).groupby(by, sort=False)["weighted_kendall"]
+    found = groups.agg(y="mean", low="min", high="max").reset_index()
     sizes = read(profile, "low_shot", "regimes")
     images = sizes.assign(images=sizes["n_samples"] / sizes["n_classes"])[["target", "per_class", "images"]]
     mean = images.groupby("per_class")["images"].mean().reset_index().assign(target=MEAN)
@@ -56,13 +52,11 @@ def _fig6_holds(profile: str) -> tuple[str, Verdict]:
     claim="with 10 images per class NCTI ranks best of six methods, by more than with all images",
 )
 def ncti_fig6_low_shot(profile: str) -> Checked:
-    table = _curves(profile)
-    table = pd.concat([table[table["metric"] == metric] for metric in ("ncti", *OTHERS)])
+    table = charts.in_order(_curves(profile), "metric", ("ncti", *OTHERS))
     table = table.assign(panel=table["target"], line=table["metric"], x=table["images"].round().astype(int))
     table = table.sort_values("target", key=lambda t: t != MEAN, kind="stable")
-    return charts.curves(
-        table, "How many images does a ranking need? Bands: range over draws", "images per class", log=True, columns=2
-    ), *_fig6_holds(profile)
+    title = "How many images does a ranking need? Bands: range over draws"
+    return charts.curves(table, title, "images per class", log=True, columns=2), *_fig6_holds(profile)
 
 
 def _table(profile: str) -> pd.DataFrame:
@@ -82,9 +76,8 @@ def _metrics_hold(profile: str) -> tuple[str, Verdict]:
     )
     moves = _moves(profile, "lost").dropna().sort_values("difference")
     middle = moves.iloc[(len(moves) - 1) // 2 : len(moves) // 2 + 1]  # half of the metrics lose no more
-    return f"{text}; the median metric loses {middle['difference'].mean():.2f}", every(
-        *positive(0.1 - middle["difference"], middle["error"])
-    )
+    text = f"{text}; the median metric loses {middle['difference'].mean():.2f}"
+    return text, every(*positive(0.1 - middle["difference"], middle["error"]))
 
 
 @figure(
@@ -92,23 +85,18 @@ def _metrics_hold(profile: str) -> tuple[str, Verdict]:
     claim="(ours) most metrics lose less than 0.1 in mean τ_w with 10 images per class",
 )
 def low_shot_metrics(profile: str) -> Checked:
-    return charts.correlation_heatmap(
-        _table(profile),
-        "Every metric with a few images per class: mean weighted Kendall. Blank: one score for all models",
-    ), *_metrics_hold(profile)
+    title = "Every metric with a few images per class: mean weighted Kendall. Blank: one score for all models"
+    return charts.correlation_heatmap(_table(profile), title), *_metrics_hold(profile)
 
 
 def _regimes_hold(profile: str) -> tuple[str, Verdict]:
     table, same = read(profile, "low_shot", "regimes"), _moves(profile, "same")
-    few, many = (
-        table[table["n_samples"] < 64]["consistency"].mean(),
-        table[(table["n_samples"] >= 64) & (table["per_class"] > 0)]["consistency"].mean(),
+    few = table.query("n_samples < 64")["consistency"].mean()
+    many = table.query("n_samples >= 64 and per_class > 0")["consistency"].mean()
+    text = (
+        f"agreement (τ_w) of NCTI with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 on"
     )
-    return (
-        f"agreement (τ_w) of NCTI with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 "
-        "on",
-        every(*positive(same["difference"], same["error"])),
-    )
+    return text, every(*positive(same["difference"], same["error"]))
 
 
 @figure(
@@ -123,7 +111,7 @@ def low_shot_regimes(profile: str) -> Checked:
         "spread": "standard deviation of ncc",
         "consistency": r"$\tau_w$ with NCTI on all images",
     }
-    parts = [table.assign(panel=panel, y=table[column]) for column, panel in shown.items()]
-    table = pd.concat(parts).assign(line=lambda t: t["target"], x=lambda t: t["n_samples"])
+    table = table.assign(line=table["target"], x=table["n_samples"])
+    table = pd.concat([table.assign(panel=panel, y=table[column]) for column, panel in shown.items()])
     title = "What happens to NCTI with few samples? (dashed: n = 64, the dimensions of its PCA)"
     return charts.curves(table, title, "samples n", "", log=True, mark=64), *_regimes_hold(profile)

@@ -18,12 +18,10 @@ from ..ranking import resampling
 from ..ranking.normalised import varies
 from ..ranking.verdicts import Verdict, above, every, exact, positive
 from . import charts, examples, multi_source, style
-from .findings import FACE_METHODS, beats, ranking_table, told_on_targets
+from .findings import FACE_METHODS, OURS, beat_rivals, ranking_table, told_on_targets
 from .index import Checked, figure
 from .names import label
 
-ASKED = ["ncti", "face"]  # what this compendium is about
-RIVALS = ["static_baseline", "linear_probe"]
 SHOWN = [*FACE_METHODS, "ncti", "linear_probe", "alone", "static_baseline", "source_accuracy", "n_parameters"]
 COLUMNS = {"accuracy": "side by side", "late": "late"}  # of accuracies.csv -> way of fusing
 _COLOURS = dict(zip(("images", "texts", *COLUMNS, "without_images", "without_texts"), style.COLOURS, strict=False))
@@ -116,7 +114,7 @@ def _strips(profile: str, columns: list[str], title: str) -> Figure:
         ax.set(title=target, xlim=(-0.5, len(columns) - 0.5), ylim=(0, 100))
     axes[0, 0].set_ylabel("accuracy on the test split (%)")
     drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    drawn.suptitle(title, size=9)
+    drawn.suptitle(title)
     return drawn
 
 
@@ -149,11 +147,9 @@ def tables(profile: str | None) -> dict[str, pd.DataFrame]:
     for truth, subset in TRUTHS.items():
         _, accuracies = study.ranked(subset)
         extra = ranking.agreement(added, accuracies)
-        extra = pd.concat(
-            [extra, extra.groupby("metric", as_index=False).mean(numeric_only=True).assign(target="average")]
-        )
+        average = extra.groupby("metric", as_index=False).mean(numeric_only=True).assign(target="average")
         own = study.read(f"correlations_{subset}" if subset else "correlations")
-        found[truth] = ranking_table(pd.concat([own, extra]), SHOWN)
+        found[truth] = ranking_table(pd.concat([own, extra, average]), SHOWN)
     return found
 
 
@@ -161,8 +157,8 @@ def _rank(profile: str) -> tuple[str, Verdict]:
     study, found, verdicts = Experiment(POOL, profile), [], []
     for truth, table in tables(profile).items():
         draws = study.draws(TRUTHS[truth])
-        found.append(f"{truth}: {', '.join(told_on_targets(table, draws, m) for m in ASKED)}")
-        verdicts += [above(draws[m]) for m in ASKED]
+        found.append(f"{truth}: {', '.join(told_on_targets(table, draws, m) for m in OURS)}")
+        verdicts += [above(draws[m]) for m in OURS]
     return f"mean τ_w, {'; '.join(found)}", every(*verdicts)
 
 
@@ -181,38 +177,31 @@ def modalities_rankings(profile: str) -> Checked:
     claim="(ours) NCTI or FaCe ranks pairs better than the static baseline and than a linear probe",
 )
 def modalities_intervals(profile: str) -> Checked:
-    return multi_source.intervals(POOL, profile), *beats(Experiment(POOL, profile), ASKED, RIVALS)
+    return multi_source.intervals(POOL, profile), *beat_rivals(Experiment(POOL, profile))
 
 
 def by_features(profile: str | None) -> dict[str, pd.DataFrame]:
     """Mean weighted Kendall over targets, metrics x the features that they are computed of, by way of fusing."""
-    table = measured.judged(profile)
-    order = [*FEATURES, measured.ADDED]
-    return {
-        truth: group.pivot_table(index="metric", columns="features", values="weighted_kendall").reindex(
-            index=list(SCORED), columns=order
-        )
-        for truth, group in table.groupby("truth", sort=False)
-    }
+    tables = {}
+    for truth, group in measured.judged(profile).groupby("truth", sort=False):
+        means = group.pivot_table(index="metric", columns="features", values="weighted_kendall")
+        tables[truth] = means.reindex(index=list(SCORED), columns=[*FEATURES, measured.ADDED])
+    return tables
 
 
 def _together(profile: str) -> tuple[str, Verdict]:
     study = Experiment(POOL, profile)
-    table = study.read("by_features").query("metric in @ASKED")
-    table = table[table["features"].isin([SIDE_BY_SIDE, measured.ADDED])]
+    ways = [SIDE_BY_SIDE, measured.ADDED]
+    table = study.read("by_features").query("metric in @OURS and features in @ways")
     named = table.assign(metric=table["metric"] + "|" + table["features"]).drop(columns="features")
     found, verdicts = [], []
     for truth, subset in TRUTHS.items():
         _, accuracies = study.ranked(subset)
-        drawn = resampling.draws(named, accuracies, study.noise(subset))
+        drawn = resampling.mean_over_targets(resampling.draws(named, accuracies, study.noise(subset)))
         means = by_features(profile)[truth]
-        for metric in ASKED:
-            both, added = (
-                resampling.mean_over_targets(drawn)[f"{metric}|{name}"] for name in (SIDE_BY_SIDE, measured.ADDED)
-            )
-            verdicts.append(above(both, added))
-            values = (f"{means.loc[metric, name]:.2f} {name}" for name in (SIDE_BY_SIDE, measured.ADDED))
-            found.append(f"{truth}, {label(metric)}: {', '.join(values)}")
+        for metric in OURS:
+            verdicts.append(above(*(drawn[f"{metric}|{way}"] for way in ways)))
+            found.append(f"{truth}, {label(metric)}: {', '.join(f'{means.at[metric, way]:.2f} {way}' for way in ways)}")
     return f"mean τ_w, {'; '.join(found)}", every(*verdicts)
 
 
@@ -223,10 +212,8 @@ def _together(profile: str) -> tuple[str, Verdict]:
     "and of the texts alone, added",
 )
 def modalities_features(profile: str) -> Checked:
-    panels = {
-        f"judged by pairs that are fused {truth}": table.rename(columns=lambda name: fill(name, 9))
-        for truth, table in by_features(profile).items()
-    }
+    tables = {truth: table.rename(columns=lambda name: fill(name, 9)) for truth, table in by_features(profile).items()}
+    panels = {f"judged by pairs that are fused {truth}": table for truth, table in tables.items()}
     title = "Of which features should a score be computed?"
     return charts.correlation_heatmap(panels, title), *_together(profile)
 
@@ -252,9 +239,8 @@ def order_kept(profile: str | None) -> pd.DataFrame:
 def alphas(profile: str | None) -> pd.DataFrame:
     """NCTI's shrinkage of each pair on each target (rows), by the scale of the text features (columns)."""
     table = Experiment(POOL, profile).read("by_features").query("metric == 'alpha'")
-    return table.pivot(index=["model", "target"], columns="features", values="score")[list(SCALED.values())].set_axis(
-        list(SCALED), axis=1
-    )
+    table = table.pivot(index=["model", "target"], columns="features", values="score")
+    return pd.DataFrame({scale: table[name] for scale, name in SCALED.items()})
 
 
 def _scale_matters(profile: str) -> tuple[str, Verdict]:

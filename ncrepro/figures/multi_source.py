@@ -4,7 +4,6 @@ factors.
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from .. import ranking
@@ -114,33 +113,34 @@ def shade(column: pd.Series) -> pd.Series:
     return (column.rank() - 1) / (len(column) - 1)
 
 
+def cells_of(values: pd.DataFrame, decimals: int, shades: pd.DataFrame) -> pd.DataFrame:
+    """A table's numbers and their shades, a row for each cell: (row, column, shade, text)."""
+    texts = values.map(f"{{:.{decimals}f}}".format)
+    cells = pd.DataFrame({"shade": shades.stack(), "text": texts.stack()})
+    return cells.rename_axis(["row", "column"]).reset_index()
+
+
 def intervals(pool: str, profile: str) -> Figure:
-    """Every ranking of a pool with its interval, as in `20_supervised`."""
+    """Every ranking of a pool with its interval."""
     study = Experiment(pool, profile)
-    average = competitors(study.read("correlations")).query("target == 'average'")
+    sizes = f"{len(study.pool.models)} models, {len(study.pool.targets)} targets"
+    return interval_plot(study, f"How good is each ranking, and how certain is that? {sizes}")
+
+
+def interval_plot(study: Experiment, title: str) -> Figure:
+    """`charts.interval_plot` of a pool's rankings, on average over its targets."""
+    average = competitors(study.averages().reset_index()).dropna(subset="weighted_kendall")
     ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
-    title = (
-        f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, "
-        f"{len(study.pool.targets)} targets"
-    )
-    return charts.interval_plot(average.dropna(subset="weighted_kendall"), ceiling, title, study.covered())
-
-
-def intervals_hold(pool: str, profile: str) -> tuple[str, Verdict]:
-    return better_than_static(Experiment(pool, profile))
-
-
-def averages(pool: str, profile: str) -> pd.DataFrame:
-    """A pool's correlations on average over targets, by metric."""
-    return Experiment(pool, profile).read("correlations").query("target == 'average'").set_index("metric")
+    return charts.interval_plot(average, ceiling, title, study.covered())
 
 
 # The figures ----------------------------------------------------------------------------------------------------------
 
 
 def _face_table2_holds(profile: str) -> tuple[str, Verdict]:
-    text, verdict = is_best(Experiment("multi_source", profile).draws(statistic="pearson"), "face", FACE_METHODS)
-    return f"{best_of(averages('multi_source', profile), 'face', FACE_METHODS, 'pearson')}; {text}", verdict
+    study = Experiment("multi_source", profile)
+    text, verdict = is_best(study.draws(statistic="pearson"), "face", FACE_METHODS)
+    return f"{best_of(study.averages(), 'face', FACE_METHODS, 'pearson')}; {text}", verdict
 
 
 @figure(
@@ -179,15 +179,8 @@ def source_table(study: Experiment) -> pd.DataFrame:
     cells = []
     for panel, table in tables.items():
         ranks = _mean_over_architectures(table.rank(ascending=False)).loc[order]
-        texts = (
-            _mean_over_architectures(table).loc[order].map("{:.0f}".format)
-            if table is accuracies
-            else ranks.map("{:.1f}".format)
-        )
-        long = (
-            ranks.apply(lambda column: 1 - shade(column)).stack().rename("shade").to_frame().assign(text=texts.stack())
-        )
-        cells.append(long.rename_axis(["row", "column"]).reset_index().assign(panel=panel))
+        values, decimals = (_mean_over_architectures(table).loc[order], 0) if table is accuracies else (ranks, 1)
+        cells.append(cells_of(values, decimals, ranks.apply(lambda column: 1 - shade(column))).assign(panel=panel))
     return pd.concat(cells, ignore_index=True)
 
 
@@ -230,17 +223,13 @@ def multi_source_matrix(profile: str) -> Checked:
     claim="(ours) some metric ranks better than the static baseline",
 )
 def multi_source_intervals(profile: str) -> Checked:
-    return intervals("multi_source", profile), *intervals_hold("multi_source", profile)
+    return intervals("multi_source", profile), *better_than_static(Experiment("multi_source", profile))
 
 
 def _questions_hold(profile: str) -> tuple[str, Verdict]:
-    table = (
-        Experiment("multi_source", profile)
-        .read("questions")
-        .pivot(index="metric", columns="question", values="weighted_kendall")
-    )
-    source, architecture = table.loc["face", [SAME_ARCHITECTURE, SAME_SOURCE]]
     study = Experiment("multi_source", profile)
+    table = study.read("questions").pivot(index="metric", columns="question", values="weighted_kendall")
+    source, architecture = table.loc["face", [SAME_ARCHITECTURE, SAME_SOURCE]]
     among = [draws_within(study, factor)["face"] for factor in ("architecture", "source")]
     text = (
         f"FaCe's mean τ_w: among sources {source:.2f}, among {len(study.pool.architectures)} architectures "
@@ -255,11 +244,9 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
     claim="(ours) FaCe ranks sources better than architectures",
 )
 def multi_source_questions(profile: str) -> Checked:
-    table = Experiment("multi_source", profile).read("questions")
-    covered = Experiment("multi_source", profile).covered()
-    return questions(table, "Is it the source or the architecture that a metric sees?", covered), *_questions_hold(
-        profile
-    )
+    title = "Is it the source or the architecture that a metric sees?"
+    study = Experiment("multi_source", profile)
+    return questions(study.read("questions"), title, study.covered()), *_questions_hold(profile)
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -284,13 +271,8 @@ def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
     rows = list(dict.fromkeys(table["row"]))
     columns = {panel: list(dict.fromkeys(table.loc[table["panel"] == panel, "column"])) for panel in panels}
     widest = max(map(len, columns.values()))
-    per_line = min(
-        len(panels), max(1, int((style.PAGE - NAMES) / (CELL * widest + 0.15)))
-    )  # what is legible side by side
-    lines = -(-len(panels) // per_line)
-    figure, axes = plt.subplots(
-        lines, per_line, figsize=(style.PAGE, 0.3 + (1.0 + 0.21 * len(rows)) * lines), sharey=True, squeeze=False
-    )
+    per_line = max(1, int((style.PAGE - NAMES) / (CELL * widest + 0.15)))  # so many are legible side by side
+    figure, axes = charts.grid(len(panels), per_line, 1.0 + 0.21 * len(rows), 0.3, sharey=True)
     for ax, panel in zip(axes.flat, panels, strict=False):
         group = table[table["panel"] == panel]
         shades, texts = (
@@ -301,47 +283,29 @@ def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
         image = ax.imshow(values, cmap=style.SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
         for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
-                ax.text(
-                    j,
-                    i,
-                    texts.iat[i, j],
-                    ha="center",
-                    va="center",
-                    size=6.5,
-                    color="white" if value < 0.55 else "black",
-                )
-        ax.set_xticks(
-            range(len(columns[panel])),
-            [label(column) for column in columns[panel]],
-            rotation=45,
-            ha="right",
-            rotation_mode="anchor",
-        )
+                colour = "white" if value < 0.55 else "black"
+                ax.text(j, i, texts.iat[i, j], ha="center", va="center", size=6.5, color=colour)
+        names = [label(column) for column in columns[panel]]
+        ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
         ax.set_yticks(range(len(rows)), [label(row) for row in rows])
         ax.set_title(panel, size=8)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
     bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01, aspect=25, ticks=[0, 1], label=shading)
     bar.ax.set_yticklabels(["worst", "best"])
     bar.outline.set_visible(False)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
 def questions(table: pd.DataFrame, title: str, covered: str) -> Figure:
-    """The mean weighted Kendall of every ranking for several questions put to the same pool, each with its interval.
+    """The mean weighted Kendall of every ranking for each question of `ask`, with its interval.
 
-    Parameters
-    ----------
-    table : DataFrame (question, metric, weighted_kendall, low, high)
-        Metrics come in the order of the first question's values, best on top; a value may be NaN.
-    covered : str
-        What the intervals include, in words: `resampling.covers`.
+    Metrics come in the order of the first question's values, best on top. ``covered``: what the intervals include, in
+    words (`resampling.covers`).
     """
     asked = list(dict.fromkeys(table["question"]))
-    order = table[table["question"] == asked[0]].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
-    table = table.sort_values(["question", "metric"], key=lambda of: of.map([*asked, *order].index))
+    order = table[table["question"] == asked[0]].sort_values("weighted_kendall", ascending=False)["metric"]
+    table = charts.in_order(charts.in_order(table, "metric", order), "question", asked)
     table = table.assign(panel=table["question"].str.replace(": ", ":\n"), row=table["metric"])
-    return charts.rows(table, title, f"mean weighted Kendall $\\tau_w$; lines: {covered}")
+    return charts.rows(table, title, f"{charts.TAU}; lines: {covered}")

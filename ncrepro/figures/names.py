@@ -45,7 +45,6 @@ LABELS = {term.name: f"{term.label} alone" for term in registry.METRICS["face"].
     "face_table1": "FaCe Table 1",
     "face_table2": "FaCe Table 2",
     "face_table3": "FaCe Table 3",
-    "parc": "PARC",
     "pactran": "PACTran",
     "etran_energy": "ETran, energy term",
     "tmi": "TMI",

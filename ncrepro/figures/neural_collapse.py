@@ -61,9 +61,8 @@ def face_fig2(profile: str) -> Checked:
     measures = study.read("terminal_phase")
     what = "three classes become a triangle (arrows: the classifier's weights)"
     title = f"{TERMINAL['architecture']} on {TERMINAL['dataset']}: {what}"
-    return terminal_phase(study.read("terminal_plane"), measures, terminal_epoch(measures), title), *_face_fig2_holds(
-        profile
-    )
+    drawn = terminal_phase(study.read("terminal_plane"), measures, terminal_epoch(measures), title)
+    return drawn, *_face_fig2_holds(profile)
 
 
 def _face_fig3_holds(profile: str) -> tuple[str, Verdict]:
@@ -83,9 +82,10 @@ def face_fig3(profile: str) -> Checked:
     sweep = Trajectories(profile).read("equal_collapse")
     ends = {"even": sweep.iloc[0], "biased": sweep.iloc[-1]}
     points = toy.as_table({name: toy.clouds(row["bias"], row["spread"]) for name, row in ends.items()})
-    captions = {name: f"C = {row['variance_collapse']:.3f},  F = {row['class_fairness']:.2f}\n"
-                      f"worst class {100 * row['worst']:.0f} % right" for name, row in ends.items()}  # fmt: skip
-    captions = {name: text.replace("-", "−") for name, text in captions.items()}
+    captions = {}
+    for name, row in ends.items():
+        text = f"C = {row['variance_collapse']:.3f},  F = {row['class_fairness']:.2f}"
+        captions[name] = f"{text}\nworst class {100 * row['worst']:.0f} % right".replace("-", "−")
     return fairness(points, captions, sweep, "Equally collapsed, not equally fair"), *_face_fig3_holds(profile)
 
 
@@ -136,8 +136,8 @@ def terminal_phase(points: pd.DataFrame, measures: pd.DataFrame, begins: int | N
             ax.set_yscale("log")
         else:
             ax.set_ylim(bottom=0)
-    lower.supylabel("0 is collapse", size=8)
-    figure.suptitle(title, size=9)
+    lower.supylabel("0 is collapse")
+    figure.suptitle(title)
     return figure
 
 
@@ -185,7 +185,7 @@ def followed(following: pd.DataFrame, order: pd.DataFrame, title: str) -> Figure
         lower.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1]))
     axes[0, 0].set_ylabel("NC1 = −variance collapse C\n(lower: more collapsed)")
     axes[1, 0].set_ylabel("rank (1: most collapsed)")
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", handletextpad=0.4)
     return figure
@@ -212,5 +212,5 @@ def fairness(points: pd.DataFrame, captions: dict[str, str], sweep: pd.DataFrame
         ax.plot(sweep["bias"], sweep[column], color=colour, marker=marker, ms=3, lw=1.2, label=text)
     ax.set(xlabel="bias: 0 even, 1 one class far away", title="equal collapse throughout")
     ax.legend(loc=(0.22, 0.1), fontsize=6.5)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure

@@ -59,15 +59,8 @@ def static_ranking(benchmark: pd.DataFrame, ax: Axes) -> None:
         colour = PRINTED if row.printed else COMPUTED
         ax.plot([row.low, row.high], [at, at], color=colour, linewidth=1.2)
         ax.plot(row.weighted_kendall, at, "o" if row.printed else "D", color=colour, markersize=4.5)
-        ax.annotate(
-            f"{row.weighted_kendall:.3f}",
-            (np.fmax(row.weighted_kendall, row.high), at),
-            (5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-            color=colour,
-        )
+        end, beside = (np.fmax(row.weighted_kendall, row.high), at), {"textcoords": "offset points", "va": "center"}
+        ax.annotate(f"{row.weighted_kendall:.3f}", end, (5, 0), fontsize=7, color=colour, **beside)
     for pool, group in pd.Series(y, index=rows["pool"]).groupby(level=0):
         ax.text(0.31, group.max() + 0.95, f"{label(pool)} models", fontsize=7.5, fontweight="bold", va="center")
     ax.set_yticks(y, [label(metric) for metric in rows["metric"]])
@@ -83,24 +76,13 @@ def printed_averages(averages: pd.DataFrame, ax: Axes) -> None:
     ax.text(0, -0.72, "rounding", ha="center", va="center", fontsize=7, color="0.35")
     for at, table in enumerate(tables):
         rows = averages[averages["table"] == table].sort_values("units")
-        ax.scatter(
-            rows["units"],
-            at + np.linspace(-0.3, 0.3, len(rows)),
-            s=14,
-            linewidth=0,
-            c=np.where(off[rows.index], COMPUTED, PRINTED),
-        )
+        y, colours = at + np.linspace(-0.3, 0.3, len(rows)), np.where(off[rows.index], COMPUTED, PRINTED)
+        ax.scatter(rows["units"], y, s=14, linewidth=0, c=colours)
         wrong = rows[off[rows.index]].groupby(["metric", "units", "printed", "computed"])["statistic"]
         for line, ((metric, _, printed, computed), statistics) in enumerate(wrong):
             symbols = ", ".join(label(statistic).split()[-1] for statistic in statistics)
-            ax.text(
-                1.2,
-                at + 0.32 * (line - (wrong.ngroups - 1) / 2),
-                f"{label(metric)} {symbols}: {printed:g}, not {computed:.3f}",
-                fontsize=6.5,
-                color=COMPUTED,
-                va="center",
-            )
+            text = f"{label(metric)} {symbols}: {printed:g}, not {computed:.3f}"
+            ax.text(1.2, at + 0.32 * (line - (wrong.ngroups - 1) / 2), text, fontsize=6.5, color=COMPUTED, va="center")
     ax.set_yticks(range(len(tables)), [label(table) for table in tables])
     ax.set(xlim=(-1.1, 4.2), ylim=(len(tables) - 0.5, -1), xticks=[-1, 0, 1])
     ax.set_xlabel("printed − mean of the row, in last digits", loc="left")
@@ -114,17 +96,12 @@ def broken_claims(checks: pd.DataFrame, ax: Axes) -> None:
         if y % 2 == 0:
             ax.axhspan(y - 0.5, y + 0.5, color="0.95", linewidth=0)
         for column, x in columns.items():
-            value = getattr(row, column)
-            is_text = isinstance(value, str)
-            ax.text(
-                x,
-                y,
-                value.replace("τ_w", r"$\tau_w$") if is_text else f"{value:.3g}".replace("-", "−"),
-                ha="left" if is_text else "right",
-                va="center",
-                fontsize=7,
-                color=COMPUTED if column == "computed" else PRINTED,
-            )
+            value, colour = getattr(row, column), COMPUTED if column == "computed" else PRINTED
+            if is_text := isinstance(value, str):
+                text = value.replace("τ_w", r"$\tau_w$")
+            else:
+                text = f"{value:.3g}".replace("-", "−")
+            ax.text(x, y, text, ha="left" if is_text else "right", va="center", fontsize=7, color=colour)
     for column, x in columns.items():
         ax.text(x, -1, column, va="center", fontsize=7, fontweight="bold", ha="right" if x > 0.5 else "left")
     ax.set(xlim=(-0.01, 1), ylim=(len(checks) - 0.4, -1.6))

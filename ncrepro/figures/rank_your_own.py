@@ -1,5 +1,6 @@
 """The figure of `40_rank_your_own`, and the demo's models and images as a reader's own."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from ..rank_your_own.rank import DEFAULT, by_metric, rank
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, every, positive
 from ..store import artifacts, paths
-from . import style
+from . import charts, style
 from .index import Checked, figure
 from .names import label
 
@@ -40,20 +41,20 @@ def own_data(study: Experiment, target: str) -> tuple[Path | Photos | dict, str]
     Where nothing has run there are no models to read images: then the features of the committed sample.
     """
     if study.is_cold:
-        arrays = {
-            model: study.features_of(model, target) for model, _ in sample.pairs(study.profile.name, study.pool.name)
-        }
-        text = (
-            f"features of the images of {target} by {len(arrays)} models: the committed sample, for no model was "
-            "trained here"
-        )
-        return {model: (a["features"], a["labels"]) for model, a in arrays.items()}, text
+        features = _features(study, [model for model, _ in sample.pairs(study.profile.name, study.pool.name)], target)
+        what = f"features of the images of {target} by {len(features)} models"
+        return features, f"{what}: the committed sample, for no model was trained here"
     data = datasets.load(target, "train", study.pool.max_per_class)
     text = f"{len(data)} images of {data.n_classes} classes"
     if isinstance(data, Photos):
         return data, text
     folder = paths.cache("rank") / "example" / study.profile.name / target
     return write(data, folder / "train").parent, f"{text} in {paths.relative(folder)}/train"
+
+
+def _features(study: Experiment, models: Iterable[str], target: str) -> dict[str, tuple]:
+    arrays = {model: study.features_of(model, target) for model in models}
+    return {model: (a["features"], a["labels"]) for model, a in arrays.items()}
 
 
 def own_models(study: Experiment) -> dict[str, Path | str]:
@@ -91,34 +92,22 @@ def regrets(study: Experiment) -> pd.DataFrame:
         return _read(study.profile.name, "regrets")
     rows, ranked = [], []
     scores, accuracies = study.ranked()
-    for target in study.pool.targets:
-        arrays = {model: study.features_of(model, target) for model in accuracies.index}
-        features = {model: (a["features"], a["labels"]) for model, a in arrays.items()}
-        table = rank(features, n_bootstrap=0, progress=False).set_index("model")
-        truth = accuracies[target]
-        ranked.append(
-            pd.DataFrame(
-                {"model": table.index, "target": target, "metric": "total", "score": table["total"].to_numpy()}
-            )
-        )
+    blind = scores[scores["metric"].isin(registry.BLIND)]
+    for target, truth in accuracies[list(study.pool.targets)].items():
+        table = rank(_features(study, accuracies.index, target), n_bootstrap=0, progress=False).set_index("model")
+        ranked.append(table["total"].rename("score").reset_index().assign(target=target, metric="total"))
         rows += [(name, target, ranking.regret(table[name], truth)) for name in ADVICE if table[name].nunique() > 1]
-        for name, group in scores[(scores["target"] == target) & scores["metric"].isin(registry.BLIND)].groupby(
-            "metric", sort=False
-        ):
+        for name, group in blind[blind["target"] == target].groupby("metric", sort=False):
             rows.append((name, target, ranking.regret(group.set_index("model")["score"], truth)))
         rows.append((FREE, target, truth.max() - truth.mean()))
     found = pd.DataFrame(rows, columns=["advice", "target", "regret"])
-    order = [*ADVICE, *registry.BLIND, FREE]
-    found = found.sort_values("advice", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
+    found = charts.in_order(found, "advice", [*ADVICE, *registry.BLIND, FREE]).reset_index(drop=True)
     _write(study.profile.name, "regrets", found)
-    lot = ranked[0].assign(metric=FREE, score=0.0)
-    judged = pd.concat(
-        [*ranked, scores[scores["metric"].isin(registry.BLIND)], *(lot.assign(target=target) for target in accuracies)]
-    )
+    free = [table.assign(metric=FREE, score=0.0) for table in ranked]  # one score for all: any of them is chosen
+    judged = pd.concat([*ranked, blind, *free])
     drawn = resampling.mean_over_targets(resampling.draws(judged, accuracies, study.noise(), "regret"))
-    moves = [
-        {"advice": name, **analyses.difference(drawn[[name]], drawn[["total"]])} for name in drawn if name != "total"
-    ]
+    others, total = drawn.columns.drop("total"), drawn[["total"]]
+    moves = [{"advice": name, **analyses.difference(drawn[[name]], total)} for name in others]
     _write(study.profile.name, "regret_moves", pd.DataFrame(moves))
     return found
 
@@ -169,13 +158,13 @@ def ranking_plot(table: pd.DataFrame, parts: pd.DataFrame, title: str) -> Figure
     """
     figure, ax = plt.subplots(figsize=(style.PAGE, 0.9 + 0.22 * len(table)))
     _totals(ax, table, parts)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 
 def advice_plot(table: pd.DataFrame, parts: pd.DataFrame, regrets: pd.DataFrame, titles: tuple[str, str]) -> Figure:
-    """On the left a ranking and the accuracies that it tried to foresee, on the right what following each advice costs.
+    """On the left a ranking and the accuracies that it predicts, on the right what following each advice costs.
 
     Parameters
     ----------
@@ -187,17 +176,10 @@ def advice_plot(table: pd.DataFrame, parts: pd.DataFrame, regrets: pd.DataFrame,
     left.set_title(titles[0], size=8.5)
     order = list(dict.fromkeys(regrets["advice"]))
     mean = regrets.groupby("advice")["regret"].mean()
+    dot = {"ms": 3.5, "color": style.COLOURS[5], "alpha": 0.8}
     for i, advice in enumerate(order):
-        found = regrets[regrets["advice"] == advice]
-        right.plot(
-            found["regret"],
-            [i] * len(found),
-            "o",
-            ms=3.5,
-            color=style.COLOURS[5],
-            alpha=0.8,
-            label="one target" if i == 0 else None,
-        )
+        found = regrets.loc[regrets["advice"] == advice, "regret"]
+        right.plot(found, [i] * len(found), "o", label="one target" if i == 0 else None, **dot)
         right.plot(mean[advice], i, "|", ms=13, mew=2, color=style.COLOURS[1], label="mean" if i == 0 else None)
     right.set_yticks(range(len(order)), [label(advice) for advice in order])
     right.invert_yaxis()
@@ -214,16 +196,8 @@ def _totals(ax: plt.Axes, table: pd.DataFrame, parts: pd.DataFrame) -> None:
     ax.hlines(list(rows.values()), low, high, color=style.COLOURS[0], lw=1.6, alpha=0.5)
     for i, (metric, group) in enumerate(parts.groupby("metric", sort=False)):
         marker, colour = style.MARKERS[1:][i % 11], style.COLOURS[1:][i % 7]
-        ax.plot(
-            group["share"],
-            group["model"].map(rows),
-            marker,
-            ms=3.5,
-            mfc="none",
-            color=colour,
-            mew=0.9,
-            label=f"{label(metric)} alone",
-        )
+        look = {"ms": 3.5, "mfc": "none", "mew": 0.9, "color": colour, "label": f"{label(metric)} alone"}
+        ax.plot(group["share"], group["model"].map(rows), marker, **look)
     ax.plot(table["total"], list(rows.values()), "o", ms=5, color=style.COLOURS[0], label="total, 95 % by bootstrap")
     ax.set_yticks(list(rows.values()), list(rows))
     ax.invert_yaxis()

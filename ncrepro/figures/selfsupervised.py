@@ -26,9 +26,9 @@ from ..ranking.resampling import Noise
 from ..ranking.verdicts import UNKNOWN, Verdict, every, positive
 from ..store import artifacts
 from . import charts, examples, style
-from .findings import NCTI_METHODS, above_0, beside, best_of, is_best, ranking_table
+from .findings import NCTI_METHODS, above_0, beside, best_of, better_than_static, is_best, ranking_table
 from .index import Checked, figure
-from .multi_source import averages, intervals, intervals_hold
+from .multi_source import intervals
 from .names import label
 
 # Rows of NCTI Table 1 that its Table 2 cannot have.
@@ -284,7 +284,7 @@ def selfsupervised_accuracies(profile: str) -> Figure:
 
 def _ncti_table2_holds(profile: str) -> tuple[str, Verdict]:
     text, verdict = is_best(_study(profile).draws(), "ncti", METHODS)
-    return f"{best_of(averages('selfsupervised', profile), 'ncti', METHODS)}; {text}", verdict
+    return f"{best_of(_study(profile).averages(), 'ncti', METHODS)}; {text}", verdict
 
 
 @figure(
@@ -311,7 +311,7 @@ def _ranks(profile: str, metric: str) -> Checked:
     found = study.read("correlations").query("metric == @metric")
     title = f"Do self-supervised models with a higher {label(metric)} do better after fine-tuning?"
     drawn = charts.score_scatter(points, found, label(metric), title)
-    return drawn, *above_0(averages("selfsupervised", profile).loc[metric], study.draws()[metric])
+    return drawn, *above_0(study.averages().loc[metric], study.draws()[metric])
 
 
 @figure(
@@ -335,7 +335,7 @@ def selfsupervised_face(profile: str) -> Checked:
     claim="(ours) some metric ranks better than the static baseline",
 )
 def selfsupervised_intervals(profile: str) -> Checked:
-    return intervals("selfsupervised", profile), *intervals_hold("selfsupervised", profile)
+    return intervals("selfsupervised", profile), *better_than_static(_study(profile))
 
 
 # Which term carries the ranking? --------------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ def which_term(profile: str | None = None) -> pd.DataFrame:
     Parameters
     ----------
     profile : str, optional
-        One in which the pools ``supervised`` (of which NCTI's models are taken) and ``selfsupervised`` are scored.
+        One in which the pools ``supervised`` (only NCTI's models are used) and ``selfsupervised`` are scored.
 
     Returns
     -------
@@ -437,15 +437,11 @@ def comparisons(panels: dict[str, dict], title: str) -> Figure:
         with; a symbol is (marker, fill). ``roles`` (r, c): from 1, pulled together, over 0, not compared, to -1, pushed
         apart; ``of_rows`` and ``of_columns``: what they are.
     """
-    n_columns = 3
-    n_rows = -(-len(panels) // n_columns)
-    figure, axes = plt.subplots(n_rows, n_columns, figsize=(style.PAGE, 0.5 + 1.72 * n_rows), squeeze=False)
+    figure, axes = charts.grid(len(panels), 3, 1.72, 0.5)
     for ax, (name, panel) in zip(axes.flat, panels.items(), strict=False):
         _comparison(ax, **panel)
         ax.set_title(name, pad=16, weight="bold")
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     figure.set_layout_engine("constrained", h_pad=0.08)  # the titles of the panels stand outside their axes
     _explain(figure)
     return figure
@@ -518,5 +514,5 @@ def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
     right.set_xlabel("directions that the features use\n(effective rank)")
     if not alive.all():
         right.legend()
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure

@@ -1,5 +1,6 @@
-"""A picture that follows sliders, where a reader runs the notebook; elsewhere the same picture, standing still."""
+"""A picture below controls that change it, where a reader runs the notebook; elsewhere the same picture alone."""
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 
 from IPython.display import display
@@ -32,26 +33,39 @@ def slide(draw: Callable[..., Figure], **choices: Sequence[float]) -> None:
 
 def follow(draw: Callable[..., Figure], **choices: Sequence[float]):
     """The sliders and the picture below them, as one widget."""
-    from ipywidgets import Image, SelectionSlider, VBox  # only a running notebook needs them
+    from ipywidgets import SelectionSlider  # only a running notebook needs it
 
     sliders = {
-        name: SelectionSlider(options=[(f"{value:.2f}", value) for value in values], description=name)
+        name: SelectionSlider(
+            options=[(f"{value:.2f}", value) for value in values], description=name, continuous_update=False
+        )
         for name, values in choices.items()
     }
-    picture = Image(format="png")
-    picture.layout.max_width = "100%"
-
-    def redraw(_=None) -> None:
-        picture.value = _png(draw(**{name: slider.value for name, slider in sliders.items()}))
-
-    for slider in sliders.values():
-        slider.continuous_update = False
-        slider.observe(redraw, "value")
-    redraw()
-    return VBox([*sliders.values(), picture])
+    live = Live(lambda: draw(**{name: slider.value for name, slider in sliders.items()}), *sliders.values())
+    live.picture.layout.max_width = "100%"
+    return live.box
 
 
-def _png(figure: Figure) -> bytes:
-    drawn = style.png(figure)
-    plt.close(figure)
-    return drawn
+class Live:
+    """Controls above one picture; ``draw`` makes a new picture when a value changes. Without a kernel, one picture."""
+
+    def __init__(self, draw: Callable[[], Figure], *controls):
+        from ipywidgets import Image, VBox  # as above
+
+        self._draw = draw
+        self.picture = Image(format="png")
+        self.box = VBox([*controls, self.picture])
+        for control in controls:
+            if control.has_trait("value"):
+                control.observe(lambda _: self.redraw(), "value")
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the picture again."""
+        figure = self._draw()
+        self.picture.value = style.png(figure)
+        plt.close(figure)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        bundle = self.box._repr_mimebundle_(include=include, exclude=exclude)
+        return {**bundle, "image/png": b64encode(self.picture.value).decode()}

@@ -28,20 +28,16 @@ def _averages(profile: str) -> pd.DataFrame:
 
 
 def _fig7_holds(profile: str) -> tuple[str, Verdict]:
-    table = (
-        _averages(profile)
-        .query("features == 'source'")
-        .pivot(index="metric", columns="pool", values="weighted_kendall")
-    )
+    table = _averages(profile).query("features == 'source'")
+    table = table.pivot(index="metric", columns="pool", values="weighted_kendall")
     found = table.loc[["ncti_log_vc", "ncti_ncc"]]
     texts = [
         f"{pool}: variability {found.at['ncti_log_vc', pool]:.2f}, ncc {found.at['ncti_ncc', pool]:.2f}"
         for pool in found
     ]
     asked = []
-    for pool, group in (
-        read(profile, "source_features", "scores").query("features == 'source'").groupby("pool", sort=False)
-    ):
+    scores = read(profile, "source_features", "scores").query("features == 'source'")
+    for pool, group in scores.groupby("pool", sort=False):
         terms = group[group["metric"].isin(found.index)]
         noise = Experiment(pool, profile).noise()
         drawn = resampling.mean_over_targets(resampling.draws(terms, source_features.accuracies_of(group), noise))
@@ -56,10 +52,7 @@ def _fig7_holds(profile: str) -> tuple[str, Verdict]:
     "targets, on both pools",
 )
 def ncti_fig7(profile: str) -> Checked:
-    table = _averages(profile)
-    table = pd.concat([table[table["metric"] == metric] for metric in ROWS]).sort_values(
-        "pool", ascending=False, kind="stable"
-    )
+    table = charts.in_order(_averages(profile), "metric", ROWS).sort_values("pool", ascending=False, kind="stable")
     series = np.where(
         table["metric"].isin(registry.BLIND),
         BLINDLY,
@@ -73,10 +66,5 @@ def ncti_fig7(profile: str) -> Checked:
         "above 0: the higher the value, the better the transfer\n"
         "(log vc is the paper's $-S_{vc}$, with its plus sign here; NCTI subtracts it)"
     )
-    return charts.rows(
-        table,
-        "Terms measured on the source: do they predict how well a model transfers?",
-        below,
-        columns=2,
-        series=LOOKS,
-    ), *_fig7_holds(profile)
+    title = "Terms measured on the source: do they predict how well a model transfers?"
+    return charts.rows(table, title, below, columns=2, series=LOOKS), *_fig7_holds(profile)

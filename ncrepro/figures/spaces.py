@@ -17,7 +17,7 @@ def spaces(points: pd.DataFrame, captions: dict[str, str], title: str, reach: fl
     points : DataFrame (space, label, x, y)
     captions : dict space -> what is written below its panel, in the order of the panels
     reach : float, optional
-        Every axis goes from -reach to reach, whatever the points are; None fits the axes to them.
+        Every axis goes from -reach to reach; None fits the axes to the points.
     """
     width = style.PAGE if len(captions) > 1 else style.COLUMN
     figure, axes = plt.subplots(1, len(captions), figsize=(width, 2.6), sharex=True, sharey=True, squeeze=False)
@@ -27,7 +27,7 @@ def spaces(points: pd.DataFrame, captions: dict[str, str], title: str, reach: fl
         ax.set_xlabel(caption)
         if reach is not None:
             ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure
 
 
@@ -51,11 +51,9 @@ def terms(table: pd.DataFrame, title: str) -> Figure:
     """
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.6, 2.3))
     left = np.zeros(len(table))
-    for colour, term in zip(style.COLOURS, table.columns, strict=False):
-        ax.barh(
-            table.index, table[term], left=np.where(table[term] >= 0, left, 0), color=colour, label=term, height=0.6
-        )
-        left = left + table[term].clip(lower=0)
+    for colour, (term, gain) in zip(style.COLOURS, table.items(), strict=False):
+        ax.barh(table.index, gain, left=np.where(gain >= 0, left, 0), color=colour, label=term, height=0.6)
+        left = left + gain.clip(lower=0)
     ax.plot(table.sum(axis=1), table.index, "D", color="black", ms=5, label="total")
     ax.axvline(0, color="0.6", lw=0.8)
     ax.invert_yaxis()

@@ -32,14 +32,9 @@ def _doubts(profile: str) -> pd.DataFrame:
 
 def _doubts_hold(profile: str) -> tuple[str, Verdict]:
     table = _doubts(profile)[lambda t: ~t["metric"].isin(registry.BASELINES)]
-    width = (table["high"] - table["low"]).groupby(table["doubt"]).median()[list(DOUBTS)]
-    text = "median width: " + ", ".join(f"{DOUBTS[doubt]} {value:.2f}" for doubt, value in width.items())
-    widths = (
-        (table["high"] - table["low"])
-        .set_axis(pd.MultiIndex.from_frame(table[["metric", "doubt"]]))
-        .unstack("doubt")
-        .dropna()
-    )
+    widths = table.assign(width=table["high"] - table["low"]).pivot(index="metric", columns="doubt", values="width")
+    text = "median width: " + ", ".join(f"{DOUBTS[doubt]} {widths[doubt].median():.2f}" for doubt in DOUBTS)
+    widths = widths.dropna()
     drawn = {doubt: _other_metrics(widths[doubt], np.median) for doubt in DOUBTS}
     return text, every(*(above(drawn["models"], drawn[doubt]) for doubt in DOUBTS if doubt != "models"))
 
@@ -61,24 +56,15 @@ def _other_metrics(values: pd.Series, statistic, n: int = resampling.DRAWS) -> n
 def stability_doubts(profile: str) -> Checked:
     table = _doubts(profile)
     order = table[table["doubt"] == "models"].sort_values("weighted_kendall", ascending=False)["metric"]
-    table = pd.concat([table[table["metric"] == metric] for metric in order]).sort_values(
-        "doubt", key=lambda d: d.map(list(DOUBTS).index), kind="stable"
-    )
+    table = charts.in_order(charts.in_order(table, "metric", order), "doubt", DOUBTS)
     table = table.assign(panel=table["doubt"].map(DOUBTS), row=table["metric"])
-    return charts.rows(
-        table,
-        "The supervised pool: what could have been different?",
-        charts.TAU + "; lines: how far it moves",
-        columns=4,
-    ), *_doubts_hold(profile)
+    title, lines = "The supervised pool: what could have been different?", f"{charts.TAU}; lines: how far it moves"
+    return charts.rows(table, title, lines, columns=4), *_doubts_hold(profile)
 
 
 COMPONENTS = {
-    "models": "other models",
-    "images": "other test images",
-    "training": "trained again",
-    "all": "all of them",
-}
+    "models": "other models", "images": "other test images", "training": "trained again", "all": "all of them",
+}  # fmt: skip
 
 
 @figure(
@@ -89,23 +75,17 @@ def stability_training(profile: str) -> Figure:
     table, runs = read(profile, "stability", "components"), read(profile, "stability", "over_runs")
     table, runs = (part[part["pool"] == POOL] for part in (table, runs))
     order = table[table["component"] == "all"].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
-    noise = Experiment(POOL, profile).noise()
-    return again(
-        table,
-        runs,
-        order,
-        COMPONENTS,
-        f"The {POOL} pool, what each source of chance does\n({told_runs(len(noise.runs), noise.seeds is not None)})",
-    )
+    title = f"The {POOL} pool, what each source of chance does\n({_told_runs(profile)})"
+    return again(table, runs, order, COMPONENTS, title)
 
 
 def told_training(profile: str) -> str:
     """What was measured of training again, in Markdown: how far accuracies stray, and which verdicts changed."""
-    table, noise = read(profile, "stability", "points").query("pool == @POOL"), Experiment(POOL, profile).noise()
+    table = read(profile, "stability", "points").query("pool == @POOL")
     names = {"images": "other test images", "seeds": "another fine-tuning", "training": "everything trained again"}
     strays = [f"{name} {table[column].mean():.1f}" for column, name in names.items() if table[column].notna().any()]
     lines = [
-        f"The {POOL} pool: {told_runs(len(noise.runs), noise.seeds is not None)}. "
+        f"The {POOL} pool: {_told_runs(profile)}. "
         f"How far an accuracy moves, in points: {', '.join(strays) or 'not known'}."
     ]
     verdicts = trainings.measured(profile)
@@ -122,26 +102,22 @@ def told_training(profile: str) -> str:
     return "\n\n".join(lines)
 
 
-def told_runs(n: int, seeds: bool) -> str:
-    """What stands for the training, in one line."""
-    if n:
-        return f"everything was trained {n + 1} times"
-    return "no repetitions were measured" + (
-        ": another fine-tuning is used in place of another training" if seeds else ""
-    )
+def _told_runs(profile: str) -> str:
+    """What is known of another training, in one line."""
+    noise = Experiment(POOL, profile).noise()
+    if noise.runs:
+        return f"everything was trained {len(noise.runs) + 1} times"
+    instead = ": another fine-tuning is used in place of another training" if noise.seeds is not None else ""
+    return f"no repetitions were measured{instead}"
 
 
 def _left_out(profile: str) -> pd.DataFrame:
     """(pool, n_models, metric, weighted_kendall, low, high, worst): with all models, and the range with each left
     out.
     """
-    table = read(profile, "stability", "left_out").fillna({"left_out": ""})
-    whole = table[table["left_out"] == ""].set_index(["pool", "n_models", "metric"])["weighted_kendall"]
-    rest = (
-        table[table["left_out"] != ""]
-        .set_index("left_out")
-        .groupby(["pool", "n_models", "metric"], sort=False)["weighted_kendall"]
-    )
+    table, by = read(profile, "stability", "left_out").fillna({"left_out": ""}), ["pool", "n_models", "metric"]
+    whole = table[table["left_out"] == ""].set_index(by)["weighted_kendall"]
+    rest = table[table["left_out"] != ""].groupby(by, sort=False)["weighted_kendall"]
     found = pd.DataFrame({"weighted_kendall": whole, "low": rest.min(), "high": rest.max()})
     return found.loc[whole.index].dropna().reset_index()
 
@@ -150,18 +126,14 @@ def _left_out_holds(profile: str) -> tuple[str, Verdict]:
     table = _left_out(profile)[lambda t: ~t["metric"].isin(registry.BASELINES)]
     moved = np.maximum(table["high"] - table["weighted_kendall"], table["weighted_kendall"] - table["low"])
     row = table.loc[moved.idxmax()]
-    return (
-        f"largest: {label(row.metric)} on {row.pool} from {row.weighted_kendall:.2f} to between {row.low:.2f} and "
-        f"{row.high:.2f}",
-        _no_move(profile),
-    )
+    moved = f"from {row.weighted_kendall:.2f} to between {row.low:.2f} and {row.high:.2f}"
+    return f"largest: {label(row.metric)} on {row.pool} {moved}", _no_move(profile)
 
 
 def _no_move(profile: str) -> Verdict:
     """That each model, left out, moves each metric by less than 0.1, up or down."""
-    table = read(profile, "stability", "left_out").fillna({"left_out": ""})[
-        lambda t: ~t["metric"].isin(registry.BASELINES)
-    ]
+    table = read(profile, "stability", "left_out").fillna({"left_out": ""})
+    table = table[~table["metric"].isin(registry.BASELINES)]
     whole = table[table["left_out"] == ""].set_index(["pool", "metric"])["weighted_kendall"]
     rest = table[table["left_out"] != ""].set_index(["pool", "metric"])
     moved = rest["weighted_kendall"] - whole.loc[rest.index].to_numpy()
@@ -175,17 +147,10 @@ def _no_move(profile: str) -> Verdict:
 def stability_leave_one_out(profile: str) -> Checked:
     table = _left_out(profile)
     first = table[table["pool"] == table["pool"].iloc[0]].sort_values("weighted_kendall", ascending=False)["metric"]
-    table = table.assign(panel=panel_names(table), row=table["metric"]).sort_values(
-        "row", key=lambda m: m.map(list(first).index), kind="stable"
-    )
-    table = table.sort_values(
-        "pool",
-        key=lambda p: p.map(list(dict.fromkeys(read(profile, "stability", "left_out")["pool"])).index),
-        kind="stable",
-    )
-    return charts.rows(
-        table, "Does one model decide?", charts.TAU + " over targets; lines: range when each model is left out in turn"
-    ), *_left_out_holds(profile)
+    table = charts.in_order(table.assign(panel=panel_names(table), row=table["metric"]), "row", first)
+    table = charts.in_order(table, "pool", read(profile, "stability", "left_out")["pool"].unique())
+    lines = f"{charts.TAU} over targets; lines: range when each model is left out in turn"
+    return charts.rows(table, "Does one model decide?", lines), *_left_out_holds(profile)
 
 
 def _contests(profile: str) -> pd.DataFrame:
@@ -221,27 +186,16 @@ def stability_contests(profile: str) -> Checked:
     square = table[table["pool"] == POOL].pivot(index="metric", columns="rival", values="probability")
     order = square.mean(axis=1).sort_values(ascending=False).index
     against = table[table["rival"] == "static_baseline"].pivot(index="metric", columns="pool", values="probability")
-    against = (
-        against.reindex(index=order, columns=table["pool"].unique())
-        .dropna(axis=1, how="all")
-        .rename(columns=lambda pool: label(pool).replace("_", " "))
-    )
-    return contests(
-        square.loc[order, order],
-        against,
-        "static_baseline",
-        "How certain is it that one ranking is better than another?",
-    ), *_contests_hold(profile)
+    against = against.reindex(index=order, columns=table["pool"].unique()).dropna(axis=1, how="all")
+    against = against.rename(columns=lambda pool: label(pool).replace("_", " "))
+    title = "How certain is it that one ranking is better than another?"
+    return contests(square.loc[order, order], against, "static_baseline", title), *_contests_hold(profile)
 
 
 def _choices(profile: str) -> pd.DataFrame:
     """Means over targets: (pool, n_models, metric, regret, top1, top3)."""
-    return (
-        read(profile, "stability", "choices")
-        .groupby(["pool", "n_models", "metric"], sort=False)[["regret", "top1", "top3"]]
-        .mean()
-        .reset_index()
-    )
+    by_target = read(profile, "stability", "choices").groupby(["pool", "n_models", "metric"], sort=False)
+    return by_target[["regret", "top1", "top3"]].mean().reset_index()
 
 
 def _choices_hold(profile: str) -> tuple[str, Verdict]:
@@ -249,18 +203,15 @@ def _choices_hold(profile: str) -> tuple[str, Verdict]:
     for pool, group in _choices(profile).groupby("pool", sort=False):
         regret = group.set_index("metric")["regret"]
         of_metrics = regret.drop([*registry.BASELINES, "random"], errors="ignore")
-        blind = "static_baseline" if "static_baseline" in regret else regret[regret.index.isin(registry.BLIND)].idxmin()
+        rivals = ["static_baseline"] if "static_baseline" in regret else regret.index.intersection(registry.BLIND)
+        blind = regret[rivals].idxmin()
         texts.append(
             f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, {label(blind)} {regret[blind]:.1f}, "
             f"random choice {regret['random']:.1f} points"
         )
-        rivals = (
-            ["static_baseline"] if "static_baseline" in regret else [name for name in registry.BLIND if name in regret]
-        )
         drawn = Experiment(pool, profile).draws(statistic="regret")
-        found.append(
-            some(*(every(*(above(drawn[rival], drawn[metric]) for rival in rivals)) for metric in of_metrics.index))
-        )
+        better = (every(*(above(drawn[rival], drawn[metric]) for rival in rivals)) for metric in of_metrics.index)
+        found.append(some(*better))
     return "; ".join(texts), every(*found)
 
 
@@ -271,9 +222,8 @@ def _choices_hold(profile: str) -> tuple[str, Verdict]:
 )
 def stability_regret(profile: str) -> Checked:
     table = _choices(profile)
-    return regrets(
-        table.assign(panel=panel_names(table), row=table["metric"]), "What does following a ranking cost?"
-    ), *_choices_hold(profile)
+    table = table.assign(panel=panel_names(table), row=table["metric"])
+    return regrets(table, "What does following a ranking cost?"), *_choices_hold(profile)
 
 
 OTHERS = ("other_seed", "other_target")
@@ -301,9 +251,8 @@ def better_than_static(profile: str) -> dict[str, tuple[float, float, list[str]]
 
 
 def _sources_hold(profile: str) -> tuple[str, Verdict]:
-    wide = _sources(profile).pivot(index="metric", columns="panel", values="weighted_kendall")[
-        _sources(profile)["panel"].unique()
-    ]
+    table = _sources(profile)
+    wide = table.pivot(index="metric", columns="panel", values="weighted_kendall")[table["panel"].unique()]
     of_metrics = wide.drop(index=list(NOT_METRICS), errors="ignore").median()
     texts = [
         f"{panel}: static {wide.at['static_baseline', panel]:.2f}, median of the metrics {of_metrics[panel]:.2f}"
@@ -327,30 +276,17 @@ def _sources_hold(profile: str) -> tuple[str, Verdict]:
 )
 def stability_sources(profile: str) -> Checked:
     table = _sources(profile)
-    last = (
-        table[table["panel"] == table["panel"].iloc[-1]]
-        .sort_values("weighted_kendall", ascending=False)["metric"]
-        .tolist()
-    )
+    last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"]
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
     known = table.groupby("metric")["weighted_kendall"].count()
     accuracies = [name for name in OTHERS if known[name]]  # perhaps no target of all groups was fine-tuned twice
-    order = [
-        *accuracies,
-        *sorted(registry.BLIND, key=last.index),
-        *(name for name in last if name not in (*OTHERS, *registry.BLIND)),
-    ]
-    table = pd.concat(
-        [group.set_index("metric").loc[order].reset_index() for _, group in table.groupby("panel", sort=False)]
-    )
+    blind = last[last.isin(registry.BLIND)]
+    order = [*accuracies, *blind, *last[~last.isin([*OTHERS, *blind])]]
+    table = charts.in_order(table, "metric", order)
     series = np.where(table["metric"].isin(OTHERS), OTHER_ACCURACIES, charts.looks(table["metric"]))
     looks = {OTHER_ACCURACIES: (style.COLOURS[2], "^"), **charts.LOOKS}
-    return charts.rows(
-        table.assign(row=table["metric"], series=series),
-        "When is a metric worth using?",
-        f"{charts.TAU} over targets; lines: {covered}",
-        series=looks,
-    ), *_sources_hold(profile)
+    table, lines = table.assign(row=table["metric"], series=series), f"{charts.TAU} over targets; lines: {covered}"
+    return charts.rows(table, "When is a metric worth using?", lines, series=looks), *_sources_hold(profile)
 
 
 JUDGES = {
@@ -360,18 +296,15 @@ JUDGES = {
 
 
 def _truths_hold(profile: str) -> tuple[str, Verdict]:
-    table = read(profile, "stability", "published_truths").pivot(
-        index=["score", "target"], columns="truth", values="weighted_kendall"
-    )
+    table = read(profile, "stability", "published_truths")
+    table = table.pivot(index=["score", "target"], columns="truth", values="weighted_kendall")
     agree = table.loc["other_truth", "sfda"]
     moved = (table["sfda"] - table["tllib"]).drop("other_truth").abs()
     text = (
         f"the two tables agree at τ_w {agree.min():.2f} ({label(agree.idxmin())}) to {agree.max():.2f} "
-        f"({label(agree.idxmax())})"
+        f"({label(agree.idxmax())}); scores move by {moved.mean():.2f} on average, at most {moved.max():.2f}"
     )
-    return text + f"; scores move by {moved.mean():.2f} on average, at most {moved.max():.2f}", exact(
-        moved.mean() < 0.1, "published scores and published accuracies"
-    )
+    return text, exact(moved.mean() < 0.1, "published scores and published accuracies")
 
 
 @figure(
@@ -379,10 +312,8 @@ def _truths_hold(profile: str) -> tuple[str, Verdict]:
     claim="(ours) how well a score ranks does not depend on whose accuracies judge it",
 )
 def stability_ground_truth(profile: str) -> Checked:
-    table = read(profile, "stability", "published_truths")
-    return two_judges(
-        table, JUDGES, "The same ten ImageNet models, the same scores, two published ground truths"
-    ), *_truths_hold(profile)
+    title = "The same ten ImageNet models, the same scores, two published ground truths"
+    return two_judges(read(profile, "stability", "published_truths"), JUDGES, title), *_truths_hold(profile)
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -398,52 +329,25 @@ def contests(probability: pd.DataFrame, against: pd.DataFrame, baseline: str, ti
     against : DataFrame (metrics x pools)
     """
     upper = probability.where(np.triu(np.ones(probability.shape, bool), 1)).iloc[:, 1:]
-    figure, axes = plt.subplots(
-        1,
-        2,
-        figsize=(style.PAGE, 0.23 * len(probability) + 1.3),
-        sharey=True,
-        width_ratios=[upper.shape[1], 1.15 * against.shape[1]],
-    )
+    size, widths = (style.PAGE, 0.23 * len(probability) + 1.3), [upper.shape[1], 1.15 * against.shape[1]]
+    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=widths)
     for ax, table in zip(axes, (upper, against), strict=True):
-        sns.heatmap(
-            100 * table,
-            ax=ax,
-            vmin=0,
-            vmax=100,
-            cmap=style.DIVERGING,
-            annot=True,
-            fmt=".0f",
-            annot_kws={"size": 7},
-            cbar=ax is axes[1],
-            linewidths=0.5,
-            cbar_kws={"label": "probability (%)", "aspect": 30},
-        )
+        numbers = {"annot": True, "fmt": ".0f", "annot_kws": {"size": 7}}
+        bar = {"cbar": ax is axes[1], "cbar_kws": {"label": "probability (%)", "aspect": 30}}
+        sns.heatmap(100 * table, ax=ax, vmin=0, vmax=100, cmap=style.DIVERGING, linewidths=0.5, **numbers, **bar)
         for text, value in zip(ax.texts, table.to_numpy()[table.notna().to_numpy()], strict=True):
             text.set_fontweight("bold" if value >= SURE else "normal")
-        ax.set_xticks(
-            np.arange(table.shape[1]) + 0.5,
-            [label(name) for name in table],
-            rotation=45,
-            ha="right",
-            rotation_mode="anchor",
-        )
+        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        ax.set_xticks(np.arange(table.shape[1]) + 0.5, [label(name) for name in table], **slanted)
         ax.set_yticks(np.arange(len(table)) + 0.5, [label(name) for name in table.index], rotation=0)
         ax.set(xlabel="", ylabel="")
         ax.tick_params(length=0)
-    axes[1].text(
-        against.shape[1] / 2,
-        against.index.get_loc(baseline) + 0.5,
-        "itself",
-        ha="center",
-        va="center",
-        size=6.5,
-        color="0.5",
-    )
+    x, y = against.shape[1] / 2, against.index.get_loc(baseline) + 0.5
+    axes[1].text(x, y, "itself", ha="center", va="center", size=6.5, color="0.5")
     axes[0].set_title("supervised pool: the row's ranking\nis better than the column's", size=8)
     axes[1].set_title(f"every pool: better\nthan the {label(baseline)}", size=8)
-    figure.suptitle(title, size=9)
-    figure.supxlabel(f"per cent of the draws; bold: decided, at least {SURE:.0%}", size=8)
+    figure.suptitle(title)
+    figure.supxlabel(f"per cent of the draws; bold: decided, at least {SURE:.0%}")
     return figure
 
 
@@ -461,11 +365,7 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
     """
     panels = list(dict.fromkeys(table["panel"]))
     order = table[table["panel"] == panels[0]].sort_values("regret")["row"].tolist()
-    columns = min(3, len(panels))
-    lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(style.PAGE, 1.0 + (0.6 + 0.16 * len(order)) * lines), sharey=True, squeeze=False
-    )
+    figure, axes = charts.grid(len(panels), 3, 0.6 + 0.16 * len(order), 1.0, sharey=True)
     looks = {name: colour for name, (colour, _) in charts.LOOKS.items()} | {RANDOM: "0.6"}
     series = np.where(np.array(order) == "random", RANDOM, charts.looks(pd.Series(order)))
     for ax, panel in zip(axes.flat, panels, strict=False):
@@ -483,19 +383,14 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
             ax.text(0.03, i, "n/a", transform=ax.get_yaxis_transform(), va="center", size=6.5, color="0.5")
         ax.set_yticks(range(len(order)), [label(name) for name in order])
         ax.set(title=panel, xlim=(0, 2 * np.nanmax(group["regret"])), ylim=(len(order) - 0.5, -1.6))
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.set_xticks(
-            [tick for tick in ax.get_xticks() if tick <= 1.05 * np.nanmax(group["regret"])]
-        )  # the rest is for the text
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
+        ticks = MaxNLocator(5).tick_values(*ax.get_xlim())
+        ax.set_xticks([tick for tick in ticks if tick <= 1.05 * np.nanmax(group["regret"])])  # the rest is for text
     below = (
         "bars: points of accuracy lost by fine-tuning the ranking's first choice, mean over targets\n"
         "text: share of the targets on which the best model is the ranking's first choice, and one of its first three"
     )
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    charts.legend_below(figure, handles, labels, below)
-    figure.suptitle(title, size=9)
+    charts.legend_below(figure, *axes[0, 0].get_legend_handles_labels(), below)
+    figure.suptitle(title)
     return figure
 
 
@@ -510,11 +405,8 @@ def two_judges(table: pd.DataFrame, judges: dict[str, str], title: str) -> Figur
     scores, targets = (list(dict.fromkeys(table[column])) for column in ("score", "target"))
     figure, axes = plt.subplots(1, len(scores), figsize=(style.PAGE, 2.5), sharex=True, sharey=True)
     for ax, score in zip(axes, scores, strict=True):
-        wide = (
-            table[table["score"] == score]
-            .pivot(index="target", columns="truth", values="weighted_kendall")
-            .reindex(targets)
-        )
+        of_score = table[table["score"] == score]
+        wide = of_score.pivot(index="target", columns="truth", values="weighted_kendall").reindex(targets)
         y = np.arange(len(targets))
         ax.hlines(y, *(wide[judge] for judge in judges), color="0.75", lw=1.5)
         for (judge, name), colour, marker in zip(judges.items(), style.COLOURS, style.MARKERS, strict=False):
@@ -524,7 +416,7 @@ def two_judges(table: pd.DataFrame, judges: dict[str, str], title: str) -> Figur
         ax.set_yticks(y, [label(target) for target in targets])
     axes[0].invert_yaxis()
     axes[len(axes) // 2].set_xlabel(r"weighted Kendall $\tau_w$")
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -540,14 +432,12 @@ def again(table: pd.DataFrame, runs: pd.DataFrame, order: list[str], components:
     order : list of metrics, from top to bottom
     components : dict component -> its name on the page
     """
-    table = table[table["metric"].isin(order) & table["component"].isin(list(components))]
-    table = table.sort_values(["component", "metric"], key=lambda of: of.map([*components, *order].index))
+    table = charts.in_order(charts.in_order(table, "metric", order), "component", components)
     xlabel = r"mean weighted Kendall $\tau_w$ over targets; lines: 95 % of draws"
     if several := runs["run"].nunique() > 1:
         xlabel += "; ticks: single runs"
-    figure = charts.rows(
-        table.assign(panel=table["component"].map(components), row=table["metric"]), title, xlabel, columns=4
-    )
+    table = table.assign(panel=table["component"].map(components), row=table["metric"])
+    figure = charts.rows(table, title, xlabel, columns=4)
     for ax in figure.axes if several else ():
         if ax.get_title() == components["training"]:
             found = runs[runs["metric"].isin(order)]

@@ -27,6 +27,8 @@ SEQUENTIAL = mpl.colormaps["cividis"]
 
 _RC = {
     "font.size": 8,
+    "figure.titlesize": 9,
+    "figure.labelsize": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,
     "xtick.labelsize": 7.5,
@@ -90,7 +92,7 @@ class Described:
         return f"*Figure: {self.words}.*"
 
     def _ipython_display_(self) -> None:
-        from IPython.display import Markdown, display  # is there: who calls this is IPython
+        from IPython.display import Markdown, display  # always installed here: IPython calls this
 
         drawn = b64encode(png(self.figure)).decode()
         plt.close(self.figure)

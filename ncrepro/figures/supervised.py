@@ -1,20 +1,16 @@
 """The figures of `20_supervised`, and of the training behind it."""
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from ..lab import datasets, published
-from ..lab.experiment import Experiment, competitors, seed_noise, with_accuracies
+from ..lab.experiment import Experiment, with_accuracies
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, every
 from . import charts, examples
 from .findings import FACE_METHODS, NCTI_METHODS, above_0, beside, best_of, better_than_static, is_best, ranking_table
 from .index import Checked, figure
-
-
-def _average(profile: str, table: str = "correlations") -> pd.DataFrame:
-    return Experiment("supervised", profile).read(table).query("target == 'average'").set_index("metric")
+from .multi_source import intervals
 
 
 @figure(shows="examples of the source and of every target")
@@ -35,8 +31,9 @@ def supervised_accuracies(profile: str) -> Figure:
 
 
 def _ncti_table1_holds(profile: str) -> tuple[str, Verdict]:
-    text, verdict = is_best(Experiment("supervised", profile).draws("ncti"), "ncti", NCTI_METHODS)
-    return f"{best_of(_average(profile, 'correlations_ncti'), 'ncti', NCTI_METHODS)}; {text}", verdict
+    study = Experiment("supervised", profile)
+    text, verdict = is_best(study.draws("ncti"), "ncti", NCTI_METHODS)
+    return f"{best_of(study.averages('ncti'), 'ncti', NCTI_METHODS)}; {text}", verdict
 
 
 @figure(
@@ -49,9 +46,8 @@ def ncti_table1(profile: str) -> Checked:
     n = len(study.pool.subset("ncti"))
     titles = ("printed: 11 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
     panels = beside(published.wide("ncti_table1"), ours, titles)
-    return charts.correlation_heatmap(
-        panels, "NCTI Table 1: how well each metric ranks the models for each target"
-    ), *_ncti_table1_holds(profile)
+    title = "NCTI Table 1: how well each metric ranks the models for each target"
+    return charts.correlation_heatmap(panels, title), *_ncti_table1_holds(profile)
 
 
 def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
@@ -59,11 +55,8 @@ def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
     models = list(dict.fromkeys(study.read("embedding")["model"]))
     scores = study.read("scores").query("metric == 'ncti' and target == @study.pool.targets[0]")
     terms = scores.pivot(index="model", columns="term", values="score").loc[models]
-    falling = [
-        term.signed_label
-        for term in registry.METRICS["ncti"].terms
-        if (term.sign * terms[term.name]).is_monotonic_decreasing
-    ]
+    signed = {term.signed_label: term.sign * terms[term.name] for term in registry.METRICS["ncti"].terms}
+    falling = [name for name, values in signed.items() if values.is_monotonic_decreasing]
     return f"terms that fall throughout: {', '.join(falling) or 'none'}; of {len(models)} models", UNKNOWN
 
 
@@ -75,15 +68,13 @@ def ncti_fig2(profile: str) -> Checked:
     study = Experiment("supervised", profile)
     points = study.read("embedding")
     captions = dict(zip(points["model"], points["caption"], strict=True))
-    return charts.embedding(
-        points, captions, f"Features of {study.pool.targets[0]} before fine-tuning, the best model on the left"
-    ), *_ncti_fig2_holds(profile)
+    title = f"Features of {study.pool.targets[0]} before fine-tuning, the best model on the left"
+    return charts.embedding(points, captions, title), *_ncti_fig2_holds(profile)
 
 
 def _ncti_fig3_holds(profile: str) -> tuple[str, Verdict]:
-    return above_0(
-        _average(profile, "correlations_ncti").loc["ncti"], Experiment("supervised", profile).draws("ncti")["ncti"]
-    )
+    study = Experiment("supervised", profile)
+    return above_0(study.averages("ncti").loc["ncti"], study.draws("ncti")["ncti"])
 
 
 @figure(
@@ -95,16 +86,15 @@ def ncti_fig3(profile: str) -> Checked:
     scores, accuracies = study.ranked("ncti")
     points = with_accuracies(scores.query("metric == 'ncti'"), accuracies)
     found = study.read("correlations_ncti").query("metric == 'ncti'")
-    return charts.score_scatter(
-        points, found, "NCTI", "Do models with a higher NCTI do better after fine-tuning?"
-    ), *_ncti_fig3_holds(profile)
+    title = "Do models with a higher NCTI do better after fine-tuning?"
+    return charts.score_scatter(points, found, "NCTI", title), *_ncti_fig3_holds(profile)
 
 
 def _face_table1_holds(profile: str) -> tuple[str, Verdict]:
-    average, study, found = _average(profile, "correlations_face"), Experiment("supervised", profile), []
+    study, found = Experiment("supervised", profile), []
     for statistic in published.SYMBOLS:
         text, verdict = is_best(study.draws("face", statistic), "face", FACE_METHODS)
-        found.append((f"{best_of(average, 'face', FACE_METHODS, statistic)}, {text}", verdict))
+        found.append((f"{best_of(study.averages('face'), 'face', FACE_METHODS, statistic)}, {text}", verdict))
     return "; ".join(text for text, _ in found), every(*(verdict for _, verdict in found))
 
 
@@ -118,22 +108,19 @@ def face_table1(profile: str) -> Checked:
     n = len(study.pool.subset("face"))
     titles = ("printed: 15 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
     panels = beside(published.wide("face_table1"), ours, titles)
-    return charts.correlation_heatmap(
-        panels, "FaCe Table 1: how well each metric ranks the models for each target"
-    ), *_face_table1_holds(profile)
+    title = "FaCe Table 1: how well each metric ranks the models for each target"
+    return charts.correlation_heatmap(panels, title), *_face_table1_holds(profile)
 
 
 def _face_fig4_holds(profile: str) -> tuple[str, Verdict]:
     study = Experiment("supervised", profile)
-    found = (
-        study.read("correlations_face").query("metric == 'face' and target != 'average'").set_index("target")["pearson"]
-    )
+    table = study.read("correlations_face").query("metric == 'face' and target != 'average'")
+    found = table.set_index("target")["pearson"]
     falling = found.index[found <= 0].tolist()
     scores, accuracies = study.ranked("face")
     draws = resampling.draws(scores[scores["metric"] == "face"], accuracies, study.noise("face"), "pearson")["face"]
-    text = f"ρ from {found.min():.2f} to {found.max():.2f}" + (
-        f", not rising on {', '.join(falling)}" if falling else ""
-    )
+    text = f"ρ from {found.min():.2f} to {found.max():.2f}"
+    text += f", not rising on {', '.join(falling)}" if falling else ""
     return text, every(*(above(draws[target]) for target in draws))
 
 
@@ -146,16 +133,8 @@ def face_fig4(profile: str) -> Checked:
     scores, accuracies = study.ranked("face")
     shown = scores[scores["metric"].isin(FACE_METHODS) & scores["target"].isin(study.pool.targets[:5])]
     points = with_accuracies(shown, accuracies)
-    return charts.method_scatter(
-        points,
-        study.read("correlations_face"),
-        FACE_METHODS,
-        "FaCe's pool: do higher scores go with higher accuracies?",
-    ), *_face_fig4_holds(profile)
-
-
-def _intervals_hold(profile: str) -> tuple[str, Verdict]:
-    return better_than_static(Experiment("supervised", profile))
+    found, title = study.read("correlations_face"), "FaCe's pool: do higher scores go with higher accuracies?"
+    return charts.method_scatter(points, found, FACE_METHODS, title), *_face_fig4_holds(profile)
 
 
 @figure(
@@ -164,11 +143,4 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
     claim="(ours) some metric ranks better than the static baseline",
 )
 def supervised_intervals(profile: str) -> Checked:
-    study = Experiment("supervised", profile)
-    average = competitors(study.read("correlations")).query("target == 'average'")
-    ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
-    title = (
-        f"How good is each ranking, and how certain is that? {len(study.pool.models)} models, "
-        f"{len(study.pool.targets)} targets"
-    )
-    return charts.interval_plot(average, ceiling, title, study.covered()), *_intervals_hold(profile)
+    return intervals("supervised", profile), *better_than_static(Experiment("supervised", profile))

@@ -7,7 +7,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from ..lab.datasets import docstrings
-from ..lab.experiment import Experiment, competitors, correlations, seed_noise, with_accuracies
+from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..lab.models.text import ARCHITECTURES
 from ..lab.tasks import text
 from ..metrics import registry
@@ -18,7 +18,7 @@ from ..store import artifacts
 from . import charts, examples, transfer
 from .findings import FACE_METHODS, SHOWN, by_chance, some_better
 from .index import Checked, figure
-from .multi_source import noise_within, within
+from .multi_source import interval_plot, noise_within, within
 from .names import label
 
 
@@ -186,7 +186,5 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
 )
 def text_intervals(profile: str) -> Checked:
     study = Experiment("text", profile)
-    table = competitors(study.read("correlations")).query("target == 'average'").dropna(subset="weighted_kendall")
-    ceiling = seed_noise(study.read("accuracies"))["weighted_kendall"].mean()
     title = f"How certain is the ranking? {len(study.pool.models)} text models"
-    return charts.interval_plot(table, ceiling, title, study.covered()), *_intervals_hold(profile)
+    return interval_plot(study, title), *_intervals_hold(profile)

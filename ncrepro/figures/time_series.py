@@ -11,12 +11,10 @@ from ..lab.tasks import time_series
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, above, every, positive
 from . import charts, examples, multi_source
-from .findings import FACE_METHODS, beats, ranking_table, told_on_targets
+from .findings import FACE_METHODS, OURS, beat_rivals, ranking_table, told_on_targets
 from .index import Checked, figure
 from .names import label
 
-ASKED = ["ncti", "face"]  # what this compendium is about
-RIVALS = ["static_baseline", "linear_probe"]
 SHOWN = [*FACE_METHODS, "ncti", "linear_probe", "static_baseline", "source_accuracy", "n_parameters"]
 
 
@@ -109,10 +107,9 @@ def time_series_accuracies(profile: str) -> Checked:
 
 def _rank(profile: str) -> tuple[str, Verdict]:
     study = Experiment("time_series", profile)
-    table, draws = ranking_table(study.read("correlations"), ASKED), study.draws()
-    return f"mean τ_w: {', '.join(told_on_targets(table, draws, m) for m in ASKED)}", every(
-        *(above(draws[m]) for m in ASKED)
-    )
+    table, draws = ranking_table(study.read("correlations"), OURS), study.draws()
+    found = ", ".join(told_on_targets(table, draws, m) for m in OURS)
+    return f"mean τ_w: {found}", every(*(above(draws[m]) for m in OURS))
 
 
 @figure(
@@ -131,16 +128,15 @@ def time_series_rankings(profile: str) -> Checked:
     claim="(ours) NCTI or FaCe ranks better than the static baseline and than a linear probe",
 )
 def time_series_intervals(profile: str) -> Checked:
-    return multi_source.intervals("time_series", profile), *beats(Experiment("time_series", profile), ASKED, RIVALS)
+    return multi_source.intervals("time_series", profile), *beat_rivals(Experiment("time_series", profile))
 
 
 def _rank_speech(profile: str) -> tuple[str, Verdict]:
     study = Experiment("time_series", profile)
-    table = ranking_table(study.read("correlations"), ASKED)[[SPEECH]]
+    table = ranking_table(study.read("correlations"), OURS)[[SPEECH]]
     draws = resampling.draws(*study.ranked(), study.noise()).xs(SPEECH, axis=1, level="target")
-    return f"τ_w: {', '.join(told_on_targets(table, draws, m) for m in ASKED)}", every(
-        *(above(draws[m]) for m in ASKED)
-    )
+    found = ", ".join(told_on_targets(table, draws, m) for m in OURS)
+    return f"τ_w: {found}", every(*(above(draws[m]) for m in OURS))
 
 
 @figure(

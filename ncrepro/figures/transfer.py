@@ -1,4 +1,4 @@
-"""Small pools: what pre-training is worth to each model, and how well each metric foresees it."""
+"""Small pools: what pre-training is worth to each model, and how well each metric predicts it."""
 
 import numpy as np
 import pandas as pd
@@ -36,9 +36,8 @@ def worth(results: pd.DataFrame, scratch: dict[str, float], start: str, title: s
         ax.set(xlabel=f"{measure} after fine-tuning (%)")
         ax.grid(axis="y", color="0.92")
     axes[0, 0].set_yticks(list(rows.values()), list(rows))
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    figure.suptitle(title, size=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle(title)
     return figure
 
 
@@ -60,15 +59,11 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
     figure, axes = plt.subplots(2, 1, figsize=(style.PAGE, 4.2), sharex=True)
     for ax, statistic in zip(axes, ("weighted_kendall", "pearson"), strict=True):
         wide = correlations.pivot(index="metric", columns="target", values=statistic).loc[methods, judges]
-        alike = len(judges) > 1 and np.allclose(
-            wide, wide[[judges[0]]], equal_nan=True
-        )  # equal bars would show nothing twice
+        alike = len(judges) > 1 and np.allclose(wide, wide[[judges[0]]], equal_nan=True)  # equal bars say nothing twice
         shown = {f"{' and '.join(judges)} alike": "0.55"} if alike else dict(zip(judges, style.COLOURS, strict=False))
         width = 0.8 / (len(shown) + alike)
         for i, (judge, colour) in enumerate(shown.items()):
-            group = (
-                correlations[correlations["target"] == (judges[0] if alike else judge)].set_index("metric").loc[methods]
-            )
+            group = correlations[correlations["target"] == judges[i]].set_index("metric").loc[methods]
             x = np.arange(len(methods)) + (i - (len(shown) - 1) / 2) * width
             ax.bar(x, group[statistic], 0.92 * width, color=colour, label=judge)
             if statistic == "weighted_kendall":
@@ -81,5 +76,5 @@ def correlation_bars(correlations: pd.DataFrame, methods: list[str], chance: flo
     names = [*bars, covered, f"19 of 20 random rankings stay below {chance:.2f}"]
     spacing = {"columnspacing": 1.2, "handlelength": 1.5, "ncols": 2}
     figure.legend([*bars.values(), lines, band], names, loc="outside lower center", **spacing)
-    figure.suptitle(title, size=9)
+    figure.suptitle(title)
     return figure

@@ -102,7 +102,7 @@ def advice_pools(profile: str) -> Checked:
     left.set(ylim=(rows, 0))
     left.spines[:].set_visible(False)
     _means(right, _over_pools(wide), place)
-    figure.suptitle("How well every metric ranks every pool: mean weighted Kendall over its targets", size=9)
+    figure.suptitle("How well every metric ranks every pool: mean weighted Kendall over its targets")
     return figure, *_best_holds(profile)
 
 
@@ -167,17 +167,16 @@ def advice_held_out(profile: str) -> Checked:
     axes[-1, 0].set_xlabel(r"weighted Kendall $\tau_w$")
     axes[-1, 1].set_xlabel("regret in points of accuracy")
     figure.supxlabel("blue: chosen on the other pools; orange: proposed by others. Ticks: pools; lines: 95 %", size=7.5)
-    figure.suptitle("Sets of metrics, judged on the pool that was left out of the choice", size=9)
+    figure.suptitle("Sets of metrics, judged on the pool that was left out of the choice")
     return figure, *_held_out_holds(profile)
 
 
 # Lists that look at no target -----------------------------------------------------------------------------------------
 
 
-LISTS = ("n_parameters", "family", "static_baseline", "in_turn")
-ORDERED_BY = {"n_parameters": "by size", "family": "by family", "static_baseline": "static baseline",
-              "in_turn": "by size, families in turn"}  # fmt: skip
 METRIC = "best metric of the pool"
+LISTS = {"n_parameters": "by size", "family": "by family", "static_baseline": "static baseline",
+         "in_turn": "by size, families in turn", METRIC: METRIC}  # fmt: skip
 
 
 def _lists_hold(profile: str) -> tuple[str, Verdict]:
@@ -198,23 +197,21 @@ def _lists_hold(profile: str) -> tuple[str, Verdict]:
 )
 def size_lists(profile: str) -> Checked:
     table = _table(profile, "lists")
-    best = _best_metric(profile, table)
-    rows = table[table["metric"].isin(LISTS)].assign(row=lambda x: x["metric"].map(ORDERED_BY))
-    both = pd.concat([rows, best], ignore_index=True)
-    both = both.sort_values("row", key=lambda r: r.map([*ORDERED_BY.values(), METRIC].index), kind="stable")
-    both["panel"] = pd.Categorical(both["benchmark"], table["benchmark"].unique())
-    looks = {"looks at no target": charts.LOOKS["never looks at the target"],
-             METRIC: charts.LOOKS["looks at the target"]}  # fmt: skip
-    both["series"] = np.where(both["row"] == METRIC, METRIC, "looks at no target")
-    both = both.sort_values("panel", kind="stable").assign(panel=lambda x: x["panel"].astype(str))
-    order = [*ORDERED_BY.values(), METRIC]
-    both = pd.concat([both[both["row"] == row] for row in order])
-    first = pd.DataFrame({"panel": table["benchmark"].unique(), "row": order[0]})
-    both = pd.concat([first.merge(both, how="left", on=["panel", "row"]).fillna({"series": "looks at no target"}),
-                      both[both["row"] != order[0]]])  # fmt: skip
-    figure = charts.rows(both, "Lists that look at no target, and the best metric of each pool", charts.TAU +
-                         "; lines: 95 % of draws", columns=4, series=looks)  # fmt: skip
-    return figure, *_lists_hold(profile)
+    shown = pd.concat([table[table["metric"].isin(LISTS)], _best_metric(profile, table)])
+    shown = shown.assign(row=shown["metric"].map(LISTS)).rename(columns={"benchmark": "panel"})
+    cells = [
+        table["benchmark"].unique(),
+        list(LISTS.values()),
+    ]  # every row in every panel, so that they keep this order
+    shown = shown.set_index(["panel", "row"]).reindex(pd.MultiIndex.from_product(cells, names=["panel", "row"]))
+    shown = shown.reset_index().assign(series=lambda x: np.where(x["row"] == METRIC, METRIC, "looks at no target"))
+    seen, never = charts.LOOKS.values()
+    looks = {"looks at no target": never, METRIC: seen}
+    title, lines = (
+        "Lists that look at no target, and the best metric of each pool",
+        f"{charts.TAU}; lines: 95 % of draws",
+    )
+    return charts.rows(shown, title, lines, columns=4, series=looks), *_lists_hold(profile)
 
 
 def _best_metric(profile: str, lists: pd.DataFrame) -> pd.DataFrame:
@@ -223,21 +220,16 @@ def _best_metric(profile: str, lists: pd.DataFrame) -> pd.DataFrame:
     known = ~lists["metric"].isin([*LISTS, *registry.BLIND])
     both = pd.concat([pools[~pools["metric"].isin(registry.BLIND)], lists[known]])
     best = both.sort_values("weighted_kendall", ascending=False, kind="stable").drop_duplicates("benchmark")
-    return best[["benchmark", "weighted_kendall", "low", "high"]].assign(row=METRIC)
+    return best[["benchmark", "weighted_kendall", "low", "high"]].assign(metric=METRIC)
 
 
 @figure(shows="how well metrics and lists rank each pool without its largest models, left out one by one")
 def size_without_largest(profile: str) -> Figure:
-    table = _table(profile, "without_largest")
+    names = {"pool": "panel", "metric": "line", "left_out": "x", "weighted_kendall": "y"}
     shown = [*DEFAULT, "n_parameters", "static_baseline"]
-    table = table[table["metric"].isin(shown)].rename(
-        columns={"pool": "panel", "metric": "line", "left_out": "x", "weighted_kendall": "y"}
-    )
-    table = pd.concat([table[table["line"] == name] for name in shown])
-    return charts.curves(
-        table, "Without the largest models: does a metric only know the size?", "how many of the largest are left out",
-        columns=3,
-    )  # fmt: skip
+    table = charts.in_order(_table(profile, "without_largest"), "metric", shown).rename(columns=names)
+    title = "Without the largest models: does a metric only know the size?"
+    return charts.curves(table, title, "how many of the largest are left out")
 
 
 # Gaps -----------------------------------------------------------------------------------------------------------------
@@ -292,7 +284,7 @@ def fidelity(profile: str) -> Checked:
     axes[0].set_yticks(y, [label(metric) for metric in order])
     axes[0].set_ylim(len(order) - 0.5, -0.5)
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figure.suptitle("Does a larger gap in score mean a larger gap in accuracy?", size=9)
+    figure.suptitle("Does a larger gap in score mean a larger gap in accuracy?")
     return figure, *_fidelity_holds(profile)
 
 
@@ -345,7 +337,7 @@ def hub_targets(profile: str) -> Figure:
     axes[0].set_yticks(y, [label(target) for target in table["target"]])
     axes[0].set_ylim(len(table) - 0.5, -0.5)
     figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    figure.suptitle(f"A public hub: {table['n_models'].iloc[0]} models fine-tuned on {len(table)} data sets", size=9)
+    figure.suptitle(f"A public hub: {table['n_models'].iloc[0]} models fine-tuned on {len(table)} data sets")
     return figure
 
 

@@ -65,8 +65,7 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
     by_call = pd.DataFrame(rows).groupby(["implementation", "metric"], sort=False)
     table = by_call.agg(columns).assign(error=by_call["seconds"].sem() / by_call["seconds"].mean()).reset_index()
     table["seconds"] *= len(everything)
-    average = study.read("correlations").query("target == 'average'").set_index("metric")["weighted_kendall"]
-    table["weighted_kendall"] = table["metric"].map(average)
+    table["weighted_kendall"] = table["metric"].map(study.averages()["weighted_kendall"])
     return study.write("seconds_cost", table)
 
 

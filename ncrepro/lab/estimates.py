@@ -1,10 +1,10 @@
-"""How long a job takes, and what it leaves on disk, reckoned from published multiply-adds before anything has run."""
+"""How long a job takes, and what it leaves on disk: estimates from published multiply-adds, before anything runs."""
 
 from . import manual_data, profiles
 
 # What the estimates rest on: a machine with one GPU. A network's published multiply-adds give its seconds per image.
 GIGAFLOPS_PER_S = 8_000.0  # of the GPU: ResNet-50 on 2,000 images/s
-TRAINING = 3  # a training step costs as much as so many forward passes
+TRAINING = 3  # how many forward passes cost as much as one training step
 DECODED_PER_S = 120  # photographs that one CPU core decodes and resizes in a second
 SCORED_PER_S = 400  # images per second and core that all metrics together get through
 CORES = 16

@@ -190,8 +190,7 @@ class Experiment:
         return pd.concat([correlations(s, accuracies, self.noise(subset)) for s in parts if len(s)])
 
     def ranked(self, subset: str | None = None, beside: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What is ranked and by what it is judged: scores (model, target, metric, score), accuracies (models x
-        targets).
+        """The scores that rank (model, target, metric, score), and the accuracies that judge them (models x targets).
 
         Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
         The scores are those of the `competitors`, or of all metrics with ``beside``.
@@ -338,6 +337,11 @@ class Experiment:
     def read(self, table: str) -> pd.DataFrame:
         """A table that this pool's notebooks have written."""
         return artifacts.read_table(self.results / f"{table}.csv", self.profile.name)
+
+    def averages(self, subset: str | None = None) -> pd.DataFrame:
+        """The rows of `correlate`'s table that are means over the targets, by metric."""
+        table = self.read(f"correlations_{subset}" if subset else "correlations")
+        return table[table["target"] == "average"].set_index("metric")
 
     def write(self, table: str, rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
         """Write a table of this pool, for `read`, and return it."""

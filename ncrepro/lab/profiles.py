@@ -33,7 +33,7 @@ class Subset:
 
     models: Names  # architectures
     targets: Names = ()  # none: all of the pool's
-    truth: Text = "accuracy"  # the column of accuracies.csv that it is judged by
+    truth: Text = "accuracy"  # the column of accuracies.csv that judges it
 
 
 def _short(where: str, given: Any) -> str:

@@ -7,7 +7,7 @@ from .. import metrics
 
 CENTRES = {  # three classes each
     "even": np.array([[0.0, 1.0], [-0.87, -0.5], [0.87, -0.5]]),  # an equilateral triangle
-    "biased": np.array([[-1.35, 0.0], [1.05, 0.33], [1.05, -0.33]]),  # two classes that can hardly be told apart
+    "biased": np.array([[-1.35, 0.0], [1.05, 0.33], [1.05, -0.33]]),  # two classes lie close together
 }
 
 

@@ -60,13 +60,8 @@ def covered(profile: str | None, paper: str) -> str:
 
 def each(by_pool: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Tables one below the other, each with its pool in the first column."""
-    return pd.concat(
-        [
-            table.assign(pool=pool)[["pool", *table.columns.drop("pool", errors="ignore")]]
-            for pool, table in by_pool.items()
-        ],
-        ignore_index=True,
-    )
+    named = pd.concat([table.assign(pool=pool) for pool, table in by_pool.items()], ignore_index=True)
+    return named[["pool", *named.columns.drop("pool")]]
 
 
 def terms_of(study: Experiment, subset: str | None, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -78,11 +73,13 @@ def terms_of(study: Experiment, subset: str | None, metric: str) -> tuple[pd.Dat
 
 def most_samples(study: Experiment, n: int) -> list[str]:
     """The ``n`` targets that have the most samples in their smallest class."""
-    first = study.pool.models[0].name
-    smallest = {
-        t: np.unique(study.features_of(first, t)["labels"], return_counts=True)[1].min() for t in study.pool.targets
-    }
-    return sorted(smallest, key=smallest.get, reverse=True)[:n]
+    return sorted(study.pool.targets, key=lambda target: smallest_class(study, target), reverse=True)[:n]
+
+
+def smallest_class(study: Experiment, target: str) -> int:
+    """The number of samples in the smallest class of a target."""
+    labels = study.features_of(study.pool.models[0].name, target)["labels"]
+    return np.unique(labels, return_counts=True)[1].min()
 
 
 def draws_of(
@@ -92,12 +89,9 @@ def draws_of(
     ``by``.
     """
     settings = scores[by].drop_duplicates()
-    numbered = scores.merge(settings.assign(setting=range(len(settings))), on=by)[
-        ["model", "target", "setting", "score"]
-    ]
-    drawn = resampling.mean_over_targets(
-        resampling.draws(numbered.rename(columns={"setting": "metric"}), accuracies, noise, n=n)
-    )
+    numbered = scores.merge(settings.assign(setting=range(len(settings))), on=by)
+    numbered = numbered[["model", "target", "setting", "score"]].rename(columns={"setting": "metric"})
+    drawn = resampling.mean_over_targets(resampling.draws(numbered, accuracies, noise, n=n))
     return drawn.set_axis(pd.MultiIndex.from_frame(settings), axis=1)
 
 
@@ -133,7 +127,7 @@ def write(profile: str, topic: str, **named: pd.DataFrame) -> list[pd.DataFrame]
 
 
 def table(profile: str, topic: str, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """`tables` of which there is one."""
+    """As `tables`, for one table."""
     return artifacts.table(_file(profile, topic, name), compute)
 
 

@@ -42,9 +42,7 @@ IMBALANCES = [{"ratio": 1.0, "balanced": True, "draw": 0}] + [
 
 def face_variants(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
     """FaCe's terms under each setting, keyword arguments of `metrics.face`."""
-    data = metrics.Samples(
-        arrays["features"], arrays["labels"]
-    )  # statistics and principal components, once for all settings
+    data = metrics.Samples(arrays["features"], arrays["labels"])  # with what all settings share
     return [metrics.face(data, None, **setting)._asdict() for setting in settings]
 
 
@@ -160,7 +158,7 @@ def weighted(terms: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
 
 
 def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """How well FaCe, each of its terms, and whatever else was measured rank, under each setting.
+    """How well FaCe, each of its terms, and all else that was measured rank, under each setting.
 
     Parameters
     ----------
@@ -181,17 +179,11 @@ def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list
 
 def variant_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
     """How far FaCe's mean weighted Kendall moves from that of its `DEFAULT`: (*DEFAULT, difference, error)."""
-    measured = measured[measured["model"].isin(accuracies.index)].fillna(
-        {"n_components": 0}
-    )  # no PCA; groups have no NaN
+    measured = measured[measured["model"].isin(accuracies.index)].fillna({"n_components": 0})  # groups have no NaN
     drawn = draws_of(ranking.totals(measured, [*DEFAULT, "target"]), accuracies, noise, list(DEFAULT))
     default = drawn[[tuple(DEFAULT.values())]]
-    rows = [
-        dict(zip(DEFAULT, setting, strict=True)) | difference(drawn[[setting]], default)
-        for setting in drawn
-        if [setting] != list(default)
-    ]
-    return pd.DataFrame(rows)
+    moves = {setting: difference(drawn[[setting]], default) for setting in drawn.columns.drop(default.columns)}
+    return pd.DataFrame([dict(zip(DEFAULT, setting, strict=True)) | move for setting, move in moves.items()])
 
 
 def imbalance_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:

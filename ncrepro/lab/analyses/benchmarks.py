@@ -24,10 +24,10 @@ from .which_metric import Case
 # five places and its last; the others follow the same rule.
 IN_TURN = ("resnet152", "densenet201", "resnet101", "densenet169", "resnet50", "densenet121", "resnet34",
            "inception_v3", "googlenet", "mobilenet_v2", "mnasnet1_0")  # fmt: skip
-THEIR_TARGETS = ("aircraft", "cifar10", "cifar100", "dtd", "food", "pets")  # of which they print the list's values
+THEIR_TARGETS = ("aircraft", "cifar10", "cifar100", "dtd", "food", "pets")  # they print the list's values of these
 MOST_LEFT_OUT, FEWEST_LEFT = 6, 6  # of the largest models; of the models that are still ranked
 IMAGENET, HUB = "ten ImageNet networks", "a public hub"
-NCTI_TABLES = {"supervised": "NCTI Table 1", "selfsupervised": "NCTI Table 2"}
+NCTI_TABLES = {pool: published.TABLES[name] for pool, name in published.NCTI_POOLS.items()}
 SATURATED = 98.0  # per cent: the best model is as good as can be, so there is little to choose
 COMPARABLE = 2.0  # how many times larger the largest model may be, if size is not to decide
 
@@ -97,7 +97,7 @@ def published_lists(pool: str, targets: Sequence[str] = ()) -> pd.DataFrame:
         ]
         found.append(long(by_family(sizes["family"], accuracies), "family"))
     of_lists = told(pd.concat(found), accuracies[list(targets or accuracies)])
-    printed = published.wide("ncti_table1" if pool == "supervised" else "ncti_table2").drop(columns="average")
+    printed = published.wide(published.NCTI_POOLS[pool]).drop(columns="average")
     printed = printed[list(targets or printed)].mean(axis=1).rename("weighted_kendall").rename_axis("metric")
     return pd.concat([of_lists, printed.reset_index()], ignore_index=True)
 

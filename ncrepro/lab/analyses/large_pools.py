@@ -12,7 +12,7 @@ from scipy.stats import kendalltau, norm, rankdata, weightedtau
 
 from ... import metrics, ranking
 from ...ranking.correlation import KERNELS
-from ...store import artifacts, memory, paths, progress
+from ...store import memory, progress
 from .. import published
 from ..experiment import Experiment
 from . import pools, real_scale
@@ -23,7 +23,9 @@ POINT = 1.0  # of accuracy: as good as the best, for most purposes
 # The hub --------------------------------------------------------------------------------------------------------------
 
 QUALITIES = tuple(np.arange(2, 10) / 10)  # weighted Kendall of the simulated scores
-MIXTURES = np.linspace(0, 1, 21)  # shares of truth in the scores, of which those are taken that reach a quality
+MIXTURES = np.linspace(
+    0, 1, 21
+)  # shares of truth in the scores; the share that reaches a quality lies between two of these
 CALIBRATED, SIMULATED = 40, 4000  # draws that calibrate, and draws that count
 
 
@@ -114,13 +116,7 @@ def hub() -> pd.DataFrame:
 
 def write_hub() -> None:
     """Write ``data/published/hub_shortlists.csv`` from the reader's file."""
-    accuracies = real_scale.hub_accuracies()
-    if accuracies is None:
-        raise FileNotFoundError(
-            f"{paths.relative(real_scale.hub_file())} is missing; data/README.md says where it comes from"
-        )
-    text = of_hub(accuracies).to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    artifacts.write(paths.published() / "hub_shortlists.csv", text)
+    real_scale.write_hub(of_hub, "hub_shortlists")
 
 
 # A thousand candidates ------------------------------------------------------------------------------------------------
@@ -284,16 +280,9 @@ def shortlists(draws: pd.DataFrame) -> pd.DataFrame:
     fine-tuned to have the best one, or one within a point, in 95 % of the pools.
     """
     by = ["target", "n_models", "total"]
-    return (
-        draws.groupby(by, sort=False)
-        .agg(
-            weighted_kendall=("weighted_kendall", "mean"),
-            in_first=("best", lambda places: (places <= FIRST).mean()),
-            best=("best", enough),
-            near=("near", enough),
-        )
-        .reset_index()
-    )
+    in_first = ("best", lambda places: (places <= FIRST).mean())
+    found = {"weighted_kendall": ("weighted_kendall", "mean"), "in_first": in_first}
+    return draws.groupby(by, sort=False).agg(**found, best=("best", enough), near=("near", enough)).reset_index()
 
 
 def moves(draws: pd.DataFrame) -> pd.DataFrame:

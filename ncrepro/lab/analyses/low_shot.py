@@ -9,7 +9,7 @@ from ... import ranking
 from ...ranking import resampling
 from ...ranking.resampling import Noise
 from ..experiment import Experiment
-from . import difference, draws, draws_of
+from . import difference, draws, draws_of, smallest_class
 
 SIZES = (2, 5, 10, 20, 50, 100, 200, 500)  # images per class, as far as the targets go
 DRAWS = 3
@@ -19,10 +19,7 @@ def settings(study: Experiment, targets: list[str]) -> list[dict]:
     """What to draw: each of `SIZES` that every class of the targets exceeds, several times, and (0) the whole target
     once.
     """
-    smallest = min(
-        np.unique(study.features_of(study.pool.models[0].name, t)["labels"], return_counts=True)[1].min()
-        for t in targets
-    )
+    smallest = min(smallest_class(study, target) for target in targets)
     few = [{"per_class": n, "replace": False, "draw": draw} for n, draw in product(SIZES, range(DRAWS)) if n < smallest]
     return [*few, {"per_class": 0, "replace": False, "draw": 0}]
 
@@ -60,9 +57,8 @@ def regimes(measured: pd.DataFrame, sizes: pd.DataFrame, n_features: pd.Series) 
     by = ["target", "per_class", "draw"]
     table = measured[measured["term"] == "ncti_ncc"].groupby(by)["score"].agg(ncc="mean", spread="std")
     totals = draws.total_scores(measured, list(n_features.index), ["per_class", "draw"]).query("metric == 'ncti'")
-    whole = (
-        totals[totals["per_class"] == 0].pivot(index="model", columns="target", values="score").loc[n_features.index]
-    )
+    whole = totals[totals["per_class"] == 0].pivot(index="model", columns="target", values="score")
+    whole = whole.loc[n_features.index]
     same = ranking.agreement(totals, whole, ["per_class", "draw"]).set_index(by)["weighted_kendall"]
     found = table.assign(consistency=same).groupby(["target", "per_class"]).mean().reset_index()
     found = sizes[["target", "per_class", "n_samples"]].merge(found, on=["target", "per_class"])
@@ -78,7 +74,7 @@ def nearest_to_ten(sizes) -> int:
 def moves(
     measured: pd.DataFrame, accuracies: pd.DataFrame, sizes: pd.DataFrame, noise: Noise, rivals: list[str]
 ) -> pd.DataFrame:
-    """What a few images per class (`nearest_to_ten`) change, as far as it can be told.
+    """What a few images per class (`nearest_to_ten`) change, with the error of each change.
 
     Parameters
     ----------
@@ -97,32 +93,22 @@ def moves(
     scores = draws.total_scores(measured, list(accuracies.index), ["per_class", "draw"])
     few = nearest_to_ten(scores["per_class"].unique())
     drawn = draws_of(scores[scores["per_class"].isin([0, few])], accuracies, noise, ["per_class", "metric", "draw"])
-    rows = [
-        {"what": "above", "metric": m, **difference(drawn[few]["ncti"], drawn[few][m])}
-        for m in rivals
-        if m in drawn[few]
-    ]
+    known = [m for m in rivals if m in drawn[few]]
+    rows = [{"what": "above", "metric": m, **difference(drawn[few]["ncti"], drawn[few][m])} for m in known]
     best = {size: drawn[size][rivals].T.groupby(level="metric").mean().max().to_frame() for size in (0, few)}
     margins = [drawn[size]["ncti"].mean(axis=1).to_frame() - best[size].to_numpy() for size in (few, 0)]
     rows.append({"what": "margin", "metric": "ncti", **difference(*margins)})
     rows += [{"what": "lost", "metric": m, **difference(drawn[0][m], drawn[few][m])} for m in scores["metric"].unique()]
-    rows.append(
-        {"what": "same", "metric": "ncti", **_same(scores[scores["metric"] == "ncti"], sizes, list(accuracies.index))}
-    )
-    return pd.DataFrame(rows)
+    same = _same(scores[scores["metric"] == "ncti"], sizes, list(accuracies.index))
+    return pd.DataFrame([*rows, {"what": "same", "metric": "ncti", **same}])
 
 
 def _same(ncti: pd.DataFrame, sizes: pd.DataFrame, models: list[str]) -> dict[str, float]:
     whole = ncti[ncti["per_class"] == 0].pivot(index="model", columns="target", values="score").loc[models]
     part = ncti[ncti["per_class"] > 0].merge(sizes[["target", "per_class", "n_samples"]], on=["target", "per_class"])
-    drawn = {
-        enough: pd.concat(
-            [
-                draws_of(group, whole[[target]], resampling.NONE, ["per_class", "draw"])
-                for target, group in rows.groupby("target")
-            ],
-            axis=1,
-        )
-        for enough, rows in part.groupby(part["n_samples"] >= 64)
-    }
+    drawn = {}
+    for enough, rows in part.groupby(part["n_samples"] >= 64):
+        by_target = rows.groupby("target")
+        of_targets = [draws_of(g, whole[[target]], resampling.NONE, ["per_class", "draw"]) for target, g in by_target]
+        drawn[enough] = pd.concat(of_targets, axis=1)
     return difference(drawn[True], drawn[False]) if len(drawn) == 2 else {"difference": np.nan, "error": np.nan}

@@ -2,6 +2,8 @@
 their scores, and a public hub's models with their accuracies.
 """
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from ... import ranking
@@ -42,9 +44,8 @@ def imagenet(sets: tuple[str, ...] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
         long(pd.DataFrame(dict.fromkeys(accuracies, size)), "n_parameters"),
     ]
     for chosen in sets:
-        wide = scores[scores["metric"].isin(chosen.split())].pivot(
-            index="model", columns=["target", "metric"], values="score"
-        )
+        members = scores[scores["metric"].isin(chosen.split())]
+        wide = members.pivot(index="model", columns=["target", "metric"], values="score")
         more.append(long(pd.DataFrame({t: unit(wide[t]).sum(axis=1) for t in accuracies}), chosen))
     return pd.concat([scores, *more], ignore_index=True), accuracies
 
@@ -110,12 +111,10 @@ def hub() -> pd.DataFrame:
     return published.load("hub_targets") if accuracies is None else of_hub(accuracies)
 
 
-def write_hub() -> None:
-    """Write ``data/published/hub_targets.csv`` from the reader's file."""
+def write_hub(of: Callable[[pd.DataFrame], pd.DataFrame] = of_hub, name: str = "hub_targets") -> None:
+    """Write ``data/published/<name>.csv``: what ``of`` makes of the accuracies in the reader's file."""
     accuracies = hub_accuracies()
     if accuracies is None:
         raise FileNotFoundError(f"{paths.relative(hub_file())} is missing; data/README.md says where it comes from")
-    table = of_hub(accuracies)
-    artifacts.write(
-        paths.published() / "hub_targets.csv", table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    )
+    text = of(accuracies).to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    artifacts.write(paths.published() / f"{name}.csv", text)

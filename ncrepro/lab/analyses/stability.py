@@ -17,9 +17,8 @@ from ..experiment import Experiment, competitors, correlations, seed_noise
 from . import draws
 
 RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
-MIN_MAX = tuple(
-    name for name in registry.several_terms() if name not in registry.beside()
-)  # metrics whose total depends on which models are in the pool
+# metrics whose total depends on which models are in the pool
+MIN_MAX = tuple(name for name in registry.several_terms() if name not in registry.beside())
 
 
 # Of one pool ----------------------------------------------------------------------------------------------------------
@@ -47,9 +46,8 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
         drawn = resampling.mean_over_targets(drawn)
         whole = drawn if whole is None else whole
         found = ranking.mean_agreement(ranking.agreement(of_rest, rest))
-        tables.append(
-            found.assign(left_out=name, error=found["metric"].map((drawn - whole).std()) if noise.known else np.nan)
-        )
+        error = found["metric"].map((drawn - whole).std()) if noise.known else np.nan
+        tables.append(found.assign(left_out=name, error=error))
     return pd.concat(tables, ignore_index=True)[["left_out", "metric", "weighted_kendall", "error"]]
 
 
@@ -97,7 +95,7 @@ def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.Da
     ``models``: 95 % of draws of other models; ``left_out``, ``images``, ``seeds``: the range of what `left_out`,
     `other_images` and `other_seeds` found.
     """
-    average = competitors(study.read("correlations")).query("target == 'average'")
+    average = competitors(study.averages().reset_index())
     average = average.assign(low=average["low_models"], high=average["high_models"])
     tables = [average[["metric", "weighted_kendall", "low", "high"]].assign(doubt="models")]
     for doubt, table in (("left_out", left[left["left_out"] != ""]), ("images", images), ("seeds", other_seeds(study))):
@@ -129,7 +127,7 @@ def components(study: Experiment, subset: str | None) -> pd.DataFrame:
 def points(study: Experiment, subset: str | None) -> pd.DataFrame:
     """How far an accuracy strays, in points, root mean square over models: (target, images, seeds, training, runs).
 
-    By other test images, by another fine-tuning, by everything trained again (over so many ``runs``); NaN: not
+    By other test images, by another fine-tuning, by everything trained again (``runs``: how many times); NaN: not
     measured.
     """
     _, accuracies = study.ranked(subset)

@@ -23,7 +23,7 @@ from . import pools
 SIZES = (1, 2, 3)  # metrics in a set
 SLOW = ("nleep",)  # fits a mixture of Gaussians: no default, since `rank` scores every model on fifty resamples
 FEATURES, CLASSIFIER = "features", "source classifier"  # what a set may ask of a model
-RULE = "rule"  # the choice by `choose`, whatever the size
+RULE = "rule"  # the choice by `choose`, of any size
 # Sets that somebody else proposed, so that none of these pools was used to choose them.
 PROPOSED = ("ncti", "face", "logme", "linear_probe", "ncti face logme")
 SHOWN = 5  # sets of each size in a table
