@@ -171,6 +171,15 @@ def test_of_an_artefact_counts_what_it_holds_but_not_how_long_it_took(copy, tmp_
     assert "damaged" in copy.state().values()
 
 
+def test_of_the_index_counts_what_it_says_but_not_of_times(tmp_path):
+    index = tmp_path / "index.csv"
+    digests = []
+    for seconds, found in (("0.7", "best"), ("0.8", "best"), ("0.7", "worst")):
+        index.write_text(f"figure,found\nncti_fig4,took {seconds} s\nncti_fig5,{found}\n")
+        digests.append(faults._digest(index))
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_an_unknown_kind_is_one_clear_line():
     repository = Path(faults.__file__).parents[1]
     result = subprocess.run(
