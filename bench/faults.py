@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from ncrepro.store import artifacts, paths
+from ncrepro.store import artifacts, paths, schema
 
 FIRST_LIMIT_S = 4 * 3600  # of the first run, which is cold; it measures how long a later one may take
 PARTS = ("ncrepro", "bench", "notebooks", "data", "Makefile", "requirements.txt")
@@ -753,6 +753,10 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.kinds.split(",")) - set(FAULTS):
         parser.error(f"unknown kind {sorted(unknown)[0]!r}: choose of {', '.join(FAULTS)}")
+    try:
+        schema.whole(1, 100_000)("FAULTS", options.n)
+    except ValueError as error:
+        parser.error(str(error))
     whole = undisturbed(options.folder)
     if whole is None:
         return 1

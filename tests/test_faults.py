@@ -180,10 +180,17 @@ def test_of_the_index_counts_what_it_says_but_not_of_times(tmp_path):
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_an_unknown_kind_is_one_clear_line():
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--kinds", "kil"], "unknown kind 'kil': choose of damage"),
+        (["--n=-1"], "FAULTS is -1; allowed is a whole number from 1 to 100,000"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_clear_line(arguments, said):
     repository = Path(faults.__file__).parents[1]
     result = subprocess.run(
-        [sys.executable, "-m", "bench.faults", "--kinds", "kil"], cwd=repository, capture_output=True, text=True
+        [sys.executable, "-m", "bench.faults", *arguments], cwd=repository, capture_output=True, text=True
     )
-    assert result.returncode == 2 and "unknown kind 'kil': choose of damage" in result.stderr
+    assert result.returncode == 2 and said in result.stderr
     assert "Traceback" not in result.stderr

@@ -208,7 +208,8 @@ def test_the_first_step_alone_leaves_the_committed_study_alone(command, root, tr
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--repetitions", "1"], "two or more are needed"),
+        (["--repetitions", "1"], "REPETITIONS is 1; allowed is a whole number from 2 to 100"),
+        (["--repetitions", "99999999999"], "REPETITIONS is 99999999999; allowed is"),
         (["--pools", POOL], "--pools is for --only-ranking"),
         (["--only-ranking", "--pools", "multi_sorce"], "did you mean 'multi_source'"),
         (["--command", "false"], "0 of 5 repetitions of 'smoke' are finished"),

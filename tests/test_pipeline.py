@@ -13,6 +13,8 @@ from conftest import REPOSITORY
 
 from ncrepro.commands import cli as pipeline
 from ncrepro.commands import run, variables
+from ncrepro.lab import profiles
+from ncrepro.store import paths
 
 
 def notebook(*cells, tag="parameters"):
@@ -169,6 +171,20 @@ def test_nothing_that_is_typed_is_run_by_make(name, make, checkout):
 def test_what_is_typed_reaches_python_as_it_is(make):
     result = make("variables", "NCREPRO_ARITHMETIC=$(x) 'fast'")
     assert result.stderr.splitlines()[0].startswith("error: NCREPRO_ARITHMETIC is \"$(x) 'fast'\"; allowed is")
+
+
+def test_make_is_not_asked_to_hide_what_is_typed(make):
+    result = make("-e", "variables", "METRIC=ncti")
+    assert result.returncode and result.stderr.startswith("error: make -e hides what was typed")
+
+
+@pytest.mark.parametrize("name", ["a b", "c$d", "e'f", "g:h", "i%j", "k#l", "-m", "\u00e9", "n+1"])
+def test_no_profile_has_a_name_that_make_would_take_apart(name, root, monkeypatch):
+    shutil.copy(paths.profiles() / "smoke.yaml", paths.profiles() / f"{name}.yaml")
+    assert name not in profiles.names() and "smoke" in profiles.names()
+    monkeypatch.setenv("NCREPRO_PROFILE", name)
+    with pytest.raises(ValueError, match="unknown (PROFILE|repetition)"):
+        variables.check()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["rules", "build/rules.mk"], ["run", "none"]])

@@ -141,6 +141,11 @@ BROKEN = [  # smoke.yaml with the first ``old`` replaced by ``new``, and the wor
     ("  multi_source:", "  a.multi_source:", "a key of pools is 'a.multi_source'; allowed is letters"),
     ("ncti: [resnet34,", "n/cti: [resnet34,", "a key of pools.supervised.subsets is 'n/cti'; allowed is letters"),
     ("  multi_source:", "  ../../source:", "a key of pools is '../../source'; allowed is letters"),
+    (
+        "  multi_source:",
+        "  " + "m" * 61 + ":",
+        "a key of pools is 'm*[.]{3}m*'; allowed is letters, digits and _, 60 at",
+    ),
     ("  multi_source:", "  3:", "a key of pools is 3; allowed is text"),
     (
         "architectures: [resnet34, densenet121",
@@ -339,6 +344,7 @@ def test_a_broken_profile_of_published_networks_is_one_sentence_too(old, new, sa
     [
         (b"", "the file is empty; allowed is a mapping, KEY: VALUE"),
         (b"# nothing\n", "the file is empty"),
+        (b"x: " + b"y" * 100_000, "it has 100,003 characters; allowed are 100,000"),
         (b"- a\n- b\n", r"the file is \['a', 'b'\]; allowed is a mapping"),
         (b"just words", "the file is 'just words'; allowed is a mapping"),
         (b"description: caf\xe9", "byte 17 is not UTF-8"),

@@ -21,7 +21,7 @@ import pandas as pd
 from ..lab import profiles, trainings
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import OPEN
-from ..store import artifacts, paths
+from ..store import artifacts, paths, schema
 from . import tolerances, verify
 
 STATISTICS = ["weighted_kendall", "pearson", "spearman"]
@@ -34,7 +34,7 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     ----------
     profile : str
     repetitions : int
-        At least 2.
+        From 2 to 100.
     pools : list of str, optional
         Only the first step, for these pools; the tables go to ``data/results/noise`` and not to the committed ones. For
         tuning a recipe.
@@ -49,8 +49,7 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     base, number = profiles.repetition_of(profile)
     if number:
         raise ValueError(f"{profile!r} is a repetition; name the profile that is repeated: {base!r}")
-    if repetitions < 2:
-        raise ValueError(f"repetitions is {repetitions}; two or more are needed to see how far they lie apart")
+    schema.whole(2, 100)("REPETITIONS", repetitions)  # one alone does not show how far they lie apart
     chosen = [profiles.load(profile).pool(name).name for name in pools or profiles.load(profile).pools]
     written = paths.noise(profile) if pools is None else paths.results("noise", profile)
     if pools is None and _known(profile) >= repetitions and not paths.results(profiles.repetition(profile, 1)).exists():

@@ -34,11 +34,18 @@ def given(makeflags: str | None = None) -> dict[str, str]:
     makeflags : str, optional
         Options, ``--``, and the variables: a blank or backslash in a value has a backslash before it, and each $ is
         doubled. None reads ``MAKEFLAGS``.
+
+    Raises
+    ------
+    ValueError
+        If make does not say what was typed.
     """
     words = re.findall(
         r"(?:\\.|[^\\ \t])+", os.environ.get("MAKEFLAGS", "") if makeflags is None else makeflags, re.DOTALL
     )
     typed = words[words.index("--") + 1 :] if "--" in words else []
+    if "$(MAKEOVERRIDES)" in typed:
+        raise ValueError("make -e hides what was typed as NAME=value; leave out the -e")
     plain = (re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL).replace("$$", "$") for word in typed)
     return {name: value for name, _, value in (word.partition("=") for word in plain)}
 
@@ -54,7 +61,7 @@ def check() -> None:
     Raises
     ------
     ValueError
-        If a name is mistyped.
+        If a name is mistyped, or hidden.
     FileNotFoundError
         If there are no profiles.
     """

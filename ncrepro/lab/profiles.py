@@ -38,8 +38,8 @@ class Subset:
 
 def _short(where: str, given: Any) -> str:
     """The name of a pool or a subset, after which folders and tables are called."""
-    if not re.fullmatch("[A-Za-z0-9_]+", schema.text(where, given)):
-        schema.refuse(where, given, "letters, digits and _")
+    if not re.fullmatch("[A-Za-z0-9_]{1,60}", schema.text(where, given)):
+        schema.refuse(where, given, "letters, digits and _, 60 at most")
     return given
 
 

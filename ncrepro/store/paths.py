@@ -1,6 +1,7 @@
 """Every place on disk, decided here and nowhere else."""
 
 import os
+import re
 from pathlib import Path
 
 CHOSEN = ("NCREPRO_ROOT", "NCREPRO_DATA", "NCREPRO_CACHE")  # the environment variables that name a folder
@@ -34,14 +35,14 @@ def profiles() -> Path:
 
 
 def profile_names() -> list[str]:
-    """Every profile that has a file.
+    """Every profile that has a file; for make, names are letters, digits, - and _ alone.
 
     Raises
     ------
     FileNotFoundError
         If none has.
     """
-    found = sorted(path.stem for path in profiles().glob("*.yaml") if "+" not in path.stem)
+    found = sorted(path.stem for path in profiles().glob("*.yaml") if re.fullmatch(r"\w[\w-]*", path.stem, re.ASCII))
     if not found:
         chosen = os.environ.get("NCREPRO_ROOT")
         remedy = (

@@ -20,6 +20,9 @@ _MEANT = {
 }
 
 
+_LONGEST = 100_000  # characters; PyYAML reads some ten thousand in a second
+
+
 class _Loader(yaml.SafeLoader):
     """Version 1.2; PyYAML would take the last of two equal keys."""
 
@@ -60,8 +63,10 @@ def parse(text: str) -> Any:
     Raises
     ------
     ValueError
-        If it is no YAML, or says a key twice: one sentence that names the line.
+        If it is no YAML, says a key twice, or is too long: one sentence that names the line.
     """
+    if len(text) > _LONGEST:
+        raise ValueError(f"it has {len(text):,} characters; allowed are {_LONGEST:,}")
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
