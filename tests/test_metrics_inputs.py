@@ -416,6 +416,16 @@ def test_samples_take_no_other_labels_than_their_own(features, labels, probs):
     assert metrics.all_scores(data, None, probs) == metrics.all_scores(features, labels, probs)
 
 
+def test_a_resample_takes_labels_in_the_order_in_which_it_was_drawn(features, labels, probs):
+    drawn = np.random.default_rng(0).integers(0, 160, 160)
+    part = metrics.Samples(features, labels).resampled(drawn)
+    scores = metrics.all_scores(part, labels[drawn], probs[drawn], nleep=False)
+    assert scores["leep"] == metrics.leep(probs[drawn], labels[drawn])
+    assert scores["logme"] == metrics.logme(part, None)
+    with pytest.raises(ValueError, match="these samples hold labels of their own, which are others"):
+        metrics.all_scores(part, labels, probs[drawn], nleep=False)
+
+
 @pytest.mark.parametrize("positions, message", [
     (np.arange(160) < 80, "positions are of type bool.*np.flatnonzero"),
     (np.arange(80.0), "positions are of type float64"),

@@ -122,10 +122,15 @@ class Samples:
             )
 
     def hold(self, labels: Array) -> bool:
-        """Whether these are the labels of the samples, in their order."""
+        """Whether these are the labels of the samples, in their order; a resample keeps none, so there it is whether
+        each class has as many.
+        """
         classes, codes = check_labels(labels)
-        same = np.array_equal(classes, self.classes) and np.array_equal(codes, self.codes)
-        return same and self.weights is None  # a resample keeps no order
+        if not np.array_equal(classes, self.classes):
+            return False
+        if self.weights is None:
+            return np.array_equal(codes, self.codes)
+        return np.array_equal(np.bincount(codes), np.bincount(self.codes, self.weights))
 
     @property
     def features(self) -> Array:
