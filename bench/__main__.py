@@ -38,14 +38,14 @@ SIZES = {
         base=(400, 24, 4), n=(200, 400), d=(12, 24), K=(2, 4), corners=[(400, 24, 4)], plain=(300, 70, 3), pairs=(6, 4),
         wide=((20, 40), 64, 4), grid=[(20, 40, 2), (60, 30, 3)], rank=(30, 40, 3),
         map=(1000, 2000, 16, 4), slow=(200, 8, 2), repeats=1, extraction=(("squeezenet1_1",), 1, 4),
-        imagenet=(1000, 2000, 16, 10), jobs=20,
+        imagenet=(1000, 2000, 16, 10), jobs=20, profile=None,
     ),
     "quick": dict(
         base=(8000, 256, 40), n=(2000, 4000, 8000, 16000), d=(64, 128, 256, 512), K=(10, 20, 40, 80),
         corners=[(10000, 1024, 100)], plain=(5000, 512, 50), pairs=(150, 64),
         wide=((64, 128, 256), 256, 10), grid=[(200, 512, 10), (600, 1280, 10), (2000, 512, 10)], rank=(200, 512, 10),
         map=(50000, 400000, 128, 20), slow=(2000, 32, 5), repeats=2, extraction=(("mobilenet_v2",), 2),
-        imagenet=(15000, 60000, 2048, 1000), jobs=200,
+        imagenet=(15000, 60000, 2048, 1000), jobs=200, profile="smoke",
     ),
     "full": dict(
         base=(20000, 1024, 100), n=(5000, 10000, 20000, 50000), d=(256, 512, 1024, 2048), K=(10, 30, 100, 397),
@@ -53,7 +53,7 @@ SIZES = {
         wide=((128, 256, 512, 1024), 1024, 10), rank=(600, 1280, 10),
         grid=[(200, 512, 10), (600, 1280, 10), (1000, 2048, 100), (4000, 2048, 100), (10000, 2048, 100)],
         map=(125000, 1000000, 2048, 100), slow=(5000, 64, 10), repeats=3, extraction=(("resnet50", "mobilenet_v2"), 3),
-        imagenet=(15000, IMAGENET, 2048, 1000), jobs=200,
+        imagenet=(15000, IMAGENET, 2048, 1000), jobs=200, profile="classroom",
     ),
 }  # fmt: skip
 OF_FEATURES = [name for name, metric in registry.METRICS.items() if metric.needs == registry.FEATURES]
@@ -302,6 +302,16 @@ def on_a_cluster(size: dict) -> Iterator[dict]:
     yield from cluster.measure(size["jobs"])
 
 
+def cluster_speed(size: dict) -> Iterator[dict]:
+    """A whole profile without a cluster, and with one worker and two."""
+    if size["profile"] is None or find_spec("distributed") is None:
+        print("  takes minutes" if find_spec("distributed") else "  no dask.distributed")
+        return
+    from bench import cluster
+
+    yield from cluster.speed_up(size["profile"], 2)
+
+
 def cluster_schedule(size: dict) -> Iterator[dict]:
     """The paper's profile on more and more GPUs, by the estimates."""
     if find_spec("torchvision") is None:
@@ -323,6 +333,7 @@ SECTIONS = {
     "on_the_gpu": on_the_gpu,
     "extraction": feature_extraction,
     "cluster": on_a_cluster,
+    "cluster_speed": cluster_speed,
     "cluster_schedule": cluster_schedule,
 }
 

@@ -42,12 +42,23 @@ RIGHT = ("same bytes", "refused in one line")
 
 
 class Copy:
-    """A copy of the sources in which the smoke profile has run."""
+    """A copy of the sources in which the smoke profile, or another one, runs."""
 
-    def __init__(self, folder: Path, limit_s: float = FIRST_LIMIT_S):
+    def __init__(self, folder: Path, limit_s: float = FIRST_LIMIT_S, profile: str = "smoke"):
         self.folder, self.limit_s = folder, limit_s
         self.environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(folder)}
-        self.command = ["make", "all", "PROFILE=smoke", f"PYTHON={sys.executable}"]
+        self.command = ["make", "all", f"PROFILE={profile}", f"PYTHON={sys.executable}"]
+
+    def take_sources(self) -> None:
+        """Copy the sources, and nothing that was made of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        for part in PARTS:
+            source, target = paths.root() / part, self.folder / part
+            if source.is_file():
+                shutil.copy(source, target)
+            else:
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns(*NOT_COPIED))
 
     def make(self, **options) -> tuple[int, str]:
         """Exit status and output of ``make all``; 124 if it hangs."""
@@ -723,15 +734,8 @@ def undisturbed(folder: Path) -> Copy | None:
     if not done.exists() or json.loads(done.read_text())["sources"] != now:
         print("the smoke profile runs once, undisturbed", flush=True)
         whole = Copy(folder / "whole")
-        shutil.rmtree(whole.folder, ignore_errors=True)
         (folder / "rows.json").unlink(missing_ok=True)
-        for part in PARTS:
-            source, ignored = paths.root() / part, shutil.ignore_patterns(*NOT_COPIED)
-            whole.folder.mkdir(parents=True, exist_ok=True)
-            copy = (
-                shutil.copy if source.is_file() else lambda a, b, ignored=ignored: shutil.copytree(a, b, ignore=ignored)
-            )
-            copy(source, whole.folder / part)
+        whole.take_sources()
         started = time.monotonic()
         status, output = whole.make()
         if status:

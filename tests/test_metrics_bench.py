@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import bench.__main__ as cli
-from bench import plain
+from bench import cluster, plain
 from bench.measure import cost, gaussian_features
 from ncrepro import metrics
 
@@ -53,6 +53,36 @@ def test_a_run_of_the_bench_writes_every_table_and_the_figure(tmp_path):
     assert set(tables["exponents"]["axis"]) == {"n_samples", "n_features", "n_classes", cli.WIDE}
     assert (tables["scaling"][["seconds", "gram_seconds"]] > 0).all(axis=None)
     assert (tmp_path / "metrics_cost.png").stat().st_size > 10_000
+
+
+def _made(copy, variables):
+    table = copy.folder / "data/results/classroom/pool/scores.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("a\n1\n")
+    (table.parent / "seconds_score.csv").write_text(str(variables))  # times may differ
+    return 0, ""
+
+
+def test_the_bench_of_a_cluster_times_the_profile_with_no_one_and_two_workers(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        cluster.Copy, "make", lambda copy, variables: (asked.append(variables), _made(copy, variables))[1]
+    )
+    rows = list(cluster.speed_up("classroom", 2))
+    assert asked == [{}, {"NCREPRO_CLUSTER": "local:1"}, {"NCREPRO_CLUSTER": "local:2"}]
+    assert [row["workers"] for row in rows] == [0, 1, 2] and all(row["seconds"] > 0 for row in rows)
+
+
+def test_the_bench_of_a_cluster_takes_no_other_tables(monkeypatch):
+    def make(copy, variables):
+        _made(copy, variables)
+        if variables:
+            (copy.folder / "data/results/classroom/pool/scores.csv").write_text("a\n2\n")
+        return 0, ""
+
+    monkeypatch.setattr(cluster.Copy, "make", make)
+    with pytest.raises(RuntimeError, match="with 1 workers the tables of classroom are others"):
+        list(cluster.speed_up("classroom", 1))
 
 
 def test_exponents_are_the_slopes_of_a_power_law():
