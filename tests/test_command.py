@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -137,6 +139,17 @@ def test_scores_need_one_model_only_and_take_labels_from_a_table(files, capsys):
         (["score", "model0.npz", "--metrics", "leep"], 2, "leep needs source_probs"),
         (["score", "spoilt.npz", "--metrics", "logme"], 2, "spoilt: features contain nan"),
         (["rank", "model0.npz", "model1.npz", "--csv", "."], 2, "--csv is ., which is a folder; name a file"),
+        (
+            ["rank", "model0.npz", "model1.npz", "--csv", "model2.npz"],
+            2,
+            "--csv is model2.npz, which is a file to read",
+        ),
+        (["rank", "x.csv", "--models", "a=b:w.pth", "c", "--json", "./w.pth"], 2, "./w.pth, which is a file to read"),
+        (["score", "bare0.npz", "--labels", "labels.csv", "--csv", "./labels.csv"], 2, "which is a file to read"),
+        (["score", "model0.npz", "--csv", "both", "--json", "both"], 2, "--json and --csv are both both: name two"),
+        (["score", "model0.npz", "--max-per-class", "5", "--seed", "-1"], 2, "seed is -1; allowed is an integer of 0"),
+        (["score", "bare0.npz", "--labels", "labels.tsv"], 2, "there is no file labels.tsv"),
+        (["score", "bare0.npz", "--labels", "bare1.npz"], 2, "bare1.npz is no table of a known kind; allowed are .csv"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_its_kind_the_exit_status(arguments, status, said, files, capsys):
@@ -149,6 +162,62 @@ def test_a_score_that_is_no_number_is_not_printed(files, monkeypatch, capsys):
     monkeypatch.setattr(ncrepro.metrics, "logme", lambda *_: float("nan"))
     assert cli.main(["score", *files, "--metrics", "h_score", "logme"]) == 2
     assert "logme of model0 is nan: it cannot be computed from these features" in capsys.readouterr().err
+
+
+def test_no_file_of_features_is_written_over(files, tmp_path, capsys):
+    before = (tmp_path / "model1.npz").read_bytes()
+    assert cli.main(["score", "model0.npz", "--json", "model1.npz"]) == 2  # meant as data, and read as a place
+    assert (tmp_path / "model1.npz").read_bytes() == before
+
+
+def test_scores_that_one_model_lacks_are_no_part_of_its_json(files, capsys):
+    arrays = dict(np.load("model1.npz"))
+    np.savez("probs.npz", **arrays, source_probs=np.full((60, 2), 0.5))
+    assert cli.main(["score", "model0.npz", "probs.npz", "--json"]) == 0
+    scores = json.loads(said := capsys.readouterr().out)["scores"]
+    assert "NaN" not in said and scores["probs"].keys() - scores["model0"].keys() == {"leep", "nce"}
+
+
+def test_what_a_metric_warns_of_is_a_caution_beside_the_scores(files, capsys):
+    H = np.random.default_rng(0).standard_normal((12, 20))
+    np.savez("wide.npz", features=H, labels=np.arange(12) % 3)
+    assert cli.main(["score", "wide.npz", "--metrics", "h_score", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["scores"].keys() == {"wide"}
+    assert said.err.startswith("caution: wide: h_score of no more samples") and said.err.count("\n") == 1
+
+
+def test_any_name_of_a_file_can_be_printed_and_written(files, tmp_path):
+    for name in (b"m\xe9l.npz", "\u6a21\u578b.npz".encode(), b"two\nlines.npz"):
+        os.link("model1.npz", os.fsdecode(name))
+    names = ["model0.npz", os.fsdecode(b"m\xe9l.npz"), "\u6a21\u578b.npz", "two\nlines.npz"]
+    table = ncrepro.rank(names, metrics="logme", n_bootstrap=2, progress=False)
+    for text, name in ((report.as_json(table), "j"), (report.as_csv(table), "c"), (report.as_html(table, "t"), "h")):
+        report.put(text, tmp_path / name)
+        assert r"m\udce9l" in (tmp_path / name).read_text()
+    assert report.from_json(report.as_json(table))["model"].tolist() == table["model"].tolist()
+    said = subprocess.run(
+        [sys.executable, "-m", "ncrepro", "rank", *names, *QUICK],
+        capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert said.returncode == 0 and rb"two\nlines" in said.stdout and rb"\u6a21\u578b" in said.stdout
+
+
+def test_a_reader_that_has_read_enough_is_no_error(files):
+    command = [sys.executable, "-m", "ncrepro", "score", *files, "--metrics", "logme", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=os.environ | {"PYTHONPATH": str(REPOSITORY)}) as running:  # fmt: skip
+        running.stdout.close()
+        assert running.stderr.read() == b"" and running.wait() == 1
+
+
+def test_a_terminal_that_says_it_has_no_columns_shows_the_table(files, monkeypatch):
+    table = ncrepro.rank(files, metrics="logme", n_bootstrap=0, progress=False)
+    for columns in ("0", "3"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown = Terminal()
+        report.show(table, shown)
+        assert "model3" in shown.getvalue()
 
 
 def test_resamples_may_be_none(files, capsys):

@@ -374,3 +374,29 @@ def test_correlations_do_not_depend_on_the_scale_of_scores_or_accuracies(scale):
     for measure in (ranking.pearson, ranking.spearman, ranking.weighted_kendall):
         expected = pytest.approx(measure(scores, accuracies), rel=1e-9)
         assert measure(scores * scale, accuracies) == expected and measure(scores, accuracies * scale) == expected
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: ranking.weighted_kendall(["94 %", "93 %"], [1, 2]), "scores must be numbers, one per model"),
+    (lambda: ranking.weighted_kendall({1, 2}, [1, 2]), "scores must be numbers, one per model"),
+    (lambda: ranking.pearson({"a": 1, 3: 2}, {"b": 1, 4: 2}), r"only in scores \[3, 'a'\], only in accuracies"),
+    (lambda: ranking.static_baseline(pd.DataFrame({"x": ["9 %"] * 2, "y": [1, 2]})), "accuracies must be numbers"),
+    (lambda: ranking.total(pd.DataFrame([[1, 2], [3, 4]], columns=["x", "x"])), "two columns called 'x'"),
+    (lambda: ranking.total(pd.DataFrame({"x": range(4)}, index=["a", "a", 3, 3])), r"names models twice: \[3, 'a'\]"),
+    (lambda: ranking.total({"a": {"x": 1}, "b": {"x": 2}}, {"x": np.nan}), "weights are .*; all must be finite"),
+    (lambda: ranking.total({"a": {"x": 1}, "b": {"x": 2}}, {"z": 1, 3: 2}), r"weights name \['z', 3\]"),
+    (lambda: ranking.bootstrap(ranking.pearson, [1, 2], [1, 2], n=0), "n is 0; it must be at least 1"),
+    (lambda: ranking.bootstrap(ranking.pearson, [1, 2], [1, 2], seed=-1), "seed is -1; it must be at least 0"),
+])  # fmt: skip
+def test_what_is_no_ranking_is_answered_in_one_sentence(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_two_scores_of_one_model_are_refused_unless_a_column_tells_them_apart():
+    scores = pd.DataFrame({"model": ["a", "b"] * 2, "target": "t", "metric": "m", "seed": [0, 0, 1, 1],
+                           "score": [1.0, 2.0, 2.0, 1.0]})  # fmt: skip
+    accuracies = pd.DataFrame({"t": [80.0, 90.0]}, index=["a", "b"])
+    with pytest.raises(ValueError, match="model 'a' has two scores on 't': keep one, or name the column"):
+        ranking.agreement(scores, accuracies)
+    assert ranking.agreement(scores, accuracies, by=("metric", "seed"))["weighted_kendall"].tolist() == [1.0, -1.0]

@@ -54,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser(command).parse_args([*argv, *(variables.of_rank() if argv[:1] == ["rank"] else ())])
     end_on_sigterm()
     paths.settle()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # no character that a terminal lacks costs the work
     try:
         if arguments.command not in ANYWHERE and not paths.is_checkout():
             print(
@@ -63,6 +65,9 @@ def main(argv: list[str] | None = None) -> int:
             )
             return 2
         return _do(arguments) or 0
+    except BrokenPipeError:  # who reads has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        return 1
     except (ValueError, OSError, NotebookFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if arguments.command in ANYWHERE and isinstance(error, ValueError) else 1

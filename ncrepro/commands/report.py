@@ -18,6 +18,7 @@ from ..store import artifacts
 from . import VERSION
 
 STDOUT = "-"  # in the place of a file
+UNKNOWN, NARROWEST = 80, 20  # columns of a terminal that says it has none, and as many as a table needs
 # Columns that a narrow terminal goes without, the first ones first.
 SPARE = ("peak_mb", "n_features", "n_samples", "seconds", "agreement")
 HEADINGS = {"rank": "#", "n_samples": "samples", "n_features": "features", "peak_mb": "MB"}
@@ -30,7 +31,7 @@ def as_json(table: pd.DataFrame) -> str:
     """A ranking with all that it says of itself; what is not known is null."""
     rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
     said = {key: _plain(value) for key, value in table.attrs.items()}
-    return json.dumps({"ncrepro": VERSION, "ranking": rows, **said}, indent=1, ensure_ascii=False) + "\n"
+    return _dumped({"ncrepro": VERSION, "ranking": rows, **said})
 
 
 def from_json(text: str) -> pd.DataFrame:
@@ -53,8 +54,14 @@ def _plain(value):
 
 
 def scores_as_json(scores: pd.DataFrame) -> str:
-    """Scores (terms x models) by model."""
-    return json.dumps({"ncrepro": VERSION, "scores": scores.to_dict()}, indent=1, ensure_ascii=False) + "\n"
+    """Scores (terms x models) by model; what a model has no score of is not among its own."""
+    by_model = {model: of_model.dropna().to_dict() for model, of_model in scores.items()}
+    return _dumped({"ncrepro": VERSION, "scores": by_model})
+
+
+def _dumped(content: dict) -> str:
+    """JSON in ASCII, which any terminal, file and reader can hold, whatever a model is called."""
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def as_csv(table: pd.DataFrame) -> str:
@@ -64,15 +71,17 @@ def as_csv(table: pd.DataFrame) -> str:
 
 def put(text: str, place: str | Path) -> None:
     """Write into a file, whole or not at all, or to standard output where ``place`` is `STDOUT`. A pipe or a device
-    stays what it is.
+    stays what it is. Names of files that are no text are written with escapes.
     """
     path = Path(place).expanduser()
     if str(place) == STDOUT:
         sys.stdout.write(text)
-    elif path.exists() and not path.is_file() and not path.is_dir():
-        path.write_text(text, encoding="utf-8")
+        return
+    content = text.encode(errors="backslashreplace")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(content)
     else:
-        artifacts.write(path, text)
+        artifacts.write(path, content)
 
 
 # The terminal ---------------------------------------------------------------------------------------------------------
@@ -85,8 +94,10 @@ def console(stream: IO):
     terminal = stream.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     width = None if terminal or "COLUMNS" in os.environ else 10_000
-    return Console(file=stream, width=width, color_system="auto" if colour else None, force_terminal=terminal,
-                   markup=False, highlight=False, emoji=False)  # fmt: skip
+    to = Console(file=stream, width=width, color_system="auto" if colour else None, force_terminal=terminal,
+                 markup=False, highlight=False, emoji=False)  # fmt: skip
+    to.width = max(to.width or UNKNOWN, NARROWEST)
+    return to
 
 
 def show(table: pd.DataFrame, stream: IO) -> None:
@@ -154,16 +165,21 @@ def _width(to, drawn) -> int:
 def _caution(to, caution: str) -> None:
     from rich.text import Text
 
-    to.print(Text.assemble(("caution: ", "yellow"), caution))
+    to.print(Text.assemble(("caution: ", "yellow"), _printable(caution)))
 
 
 def _interval(row) -> str:
     return "" if math.isnan(row.low) else f"{max(row.low, 0):.2f}–{min(row.high, 1):.2f}"  # no total lies beyond
 
 
+def _printable(text: str) -> str:
+    """Text on one line: control characters, as names of files may hold, as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _cell(value) -> str:
     if not isinstance(value, float):
-        return str(value)
+        return _printable(str(value))
     if math.isnan(value):
         return ""
     return f"{value:.0f}" if abs(value) >= 1e3 or value == int(value) and abs(value) > 1 else f"{value:.3g}"

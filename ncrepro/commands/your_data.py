@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import re
 import shlex
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -117,13 +119,17 @@ def score(arguments: argparse.Namespace) -> None:
                 raise ValueError(f"{metric} needs {_needed(metric)}, which the file of {model.name} does not hold")
         found[model.name] = {}
         try:
-            samples = Samples(model.features, model.labels)
-            values = {
-                metric: scores.score(metric, samples, model.labels, model.source_probs)
-                for metric in given.get("metrics", able)
-            }
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", UserWarning)
+                samples = Samples(model.features, model.labels)
+                values = {
+                    metric: scores.score(metric, samples, model.labels, model.source_probs)
+                    for metric in given.get("metrics", able)
+                }
         except ValueError as error:
             raise ValueError(f"{model.name}: {error}") from None
+        for said in caught:
+            print(f"caution: {model.name}: {said.message}", file=sys.stderr)
         for metric, value in values.items():
             scores.check_finite(model.name, [metric], np.atleast_1d(value))
             found[model.name] |= registry.flat(metric, value)
@@ -155,9 +161,30 @@ def _given(arguments: argparse.Namespace) -> dict:
     for name in FORMATS:
         if name in given and Path(given[name]).expanduser().is_dir():
             raise ValueError(f"--{name} is {given[name]}, which is a folder; name a file, or - for standard output")
+    _check_places({name: given[name] for name in FORMATS if given.get(name, report.STDOUT) != report.STDOUT}, given)
     if [given.get(name) for name in FORMATS].count(report.STDOUT) > 1:
         raise ValueError("standard output takes one of --json, --csv and --html; name files for the others")
     return given
+
+
+def _check_places(places: dict[str, str], given: dict) -> None:
+    """Refuse to write over what is read, or over features, which stand after --json where they were meant as data; and
+    two formats into one file.
+    """
+    words = [word for kind in ("data", "features") for word in given.get(kind, [])]
+    words += [given[kind] for kind in ("images", "text", "labels") if kind in given]
+    words += [re.split("[=:]", word)[-1] for word in given.get("models", [])]  # as in mine=resnet50:weights.pth
+    read = {os.path.realpath(os.path.expanduser(word)) for word in words}
+    written: dict[str, str] = {}
+    for name, place in places.items():
+        path = os.path.realpath(os.path.expanduser(place))
+        if path in read or path.lower().endswith(".npz"):
+            raise ValueError(
+                f"--{name} is {place}, which is a file to read: name another file, or - for standard output"
+            )
+        if path in written:
+            raise ValueError(f"--{written[path]} and --{name} are both {place}: name two files")
+        written[path] = name
 
 
 def _data(given: dict) -> str | list[str]:
@@ -174,7 +201,7 @@ def _data(given: dict) -> str | list[str]:
     (data,) = named
     if isinstance(data, str):
         return data
-    if len(data) > 1 and not all(file.endswith(".npz") for file in data):
+    if len(data) > 1 and not all(file.lower().endswith(".npz") for file in data):
         raise ValueError(f"{len(data)} data sets are named ({', '.join(data)}); only .npz files are ranked together")
     return data[0] if len(data) == 1 else data
 

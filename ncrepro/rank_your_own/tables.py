@@ -41,6 +41,8 @@ def _rows(path: Path, named: dict[str, str]) -> list[tuple]:
     """The columns ``named`` (kind -> name) of every row."""
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path} is no table of a known kind; allowed are {', '.join(SUFFIXES)}")
     rows = _csv if path.suffix.lower() == ".csv" else _json_lines
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:

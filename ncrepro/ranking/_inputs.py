@@ -11,15 +11,31 @@ def check_table(table: pd.DataFrame, name: str, column: str) -> None:
         raise ValueError(f"{name} holds {len(table)} model(s), but a ranking needs a pool of at least 2; add models")
     if not table.index.is_unique:
         raise ValueError(
-            f"{name} names models twice: {sorted(set(table.index[table.index.duplicated()]))}; give each model one row"
+            f"{name} names models twice: {_listed(table.index[table.index.duplicated()])}; give each model one row"
         )
-    bad = ~np.isfinite(table.to_numpy(float))
+    if not table.columns.is_unique:
+        raise ValueError(f"{name} has two columns called {table.columns[table.columns.duplicated()][0]!r}; keep one")
+    values = numbers(table, name)
+    bad = ~np.isfinite(values)
     if bad.any():
         where = [f"model {table.index[m]!r}, {column} {table.columns[t]!r}" for m, t in np.argwhere(bad)[:3]]
         raise ValueError(
-            f"{name} must be finite, found {table.to_numpy(float)[bad][0]} for {'; '.join(where)}; "
+            f"{name} must be finite, found {values[bad][0]} for {'; '.join(where)}; "
             "compute the value again, or leave the model out"
         )
+
+
+def numbers(values, name: str) -> np.ndarray:
+    """Values as floats, or one sentence about what they are instead."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} must be numbers, one per model ({error})") from None
+
+
+def _listed(names) -> list:
+    """Different names in their order, also where some are numbers."""
+    return sorted(set(names), key=lambda name: (str(type(name)), name))
 
 
 def pool(scores, accuracies, several_targets=False):
@@ -33,7 +49,7 @@ def pool(scores, accuracies, several_targets=False):
         if scores.ndim == accuracies.ndim == 2:
             _check_same_names("targets", scores.columns, accuracies.columns)
             accuracies = accuracies[scores.columns]
-    arrays = [np.asarray(x, dtype=float) for x in (scores, accuracies)]
+    arrays = [numbers(scores, "scores"), numbers(accuracies, "accuracies")]
     dimensions = (1, 2) if several_targets else (1,)
     if arrays[0].shape != arrays[1].shape or arrays[0].ndim not in dimensions:
         raise ValueError(
@@ -62,11 +78,11 @@ def pool(scores, accuracies, several_targets=False):
 def _check_same_names(kind, ours, theirs):
     for name, index in (("scores", ours), ("accuracies", theirs)):
         if not index.is_unique:
-            raise ValueError(f"{name} name {kind} twice: {sorted(set(index[index.duplicated()]))}; keep one of each")
+            raise ValueError(f"{name} name {kind} twice: {_listed(index[index.duplicated()])}; keep one of each")
     if set(ours) != set(theirs):
         raise ValueError(
             f"scores and accuracies name different {kind}: only in scores "
-            f"{sorted(set(ours) - set(theirs))}, only in accuracies {sorted(set(theirs) - set(ours))}; "
+            f"{_listed(set(ours) - set(theirs))}, only in accuracies {_listed(set(theirs) - set(ours))}; "
             f"give both the same {kind}"
         )
 

@@ -99,8 +99,18 @@ def agreement(
     -------
     DataFrame (those of by, target, one column per statistic, under its name)
         NaN where a model has no score, or where all models have the same score or the same accuracy.
+
+    Raises
+    ------
+    ValueError
+        Two scores of one model in one group.
     """
     known = scores[scores["target"].isin(accuracies.columns)]
+    if (twice := known.duplicated([*by, "target", "model"])).any():
+        model, target = known.loc[twice, ["model", "target"]].iloc[0]
+        raise ValueError(
+            f"model {model!r} has two scores on {target!r}: keep one, or name the column that tells them apart in by"
+        )
     place, score = accuracies.index.get_indexer(known["model"]), known["score"].to_numpy(float)
     group = known.groupby([*by, "target"], sort=False, dropna=False).ngroup().to_numpy()
     first, found = np.unique(group, return_index=True)[1], []

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..metrics._arrays import check_whole
 from ._inputs import is_constant, pool
 from .correlation import KERNELS
 
@@ -37,7 +38,7 @@ def bootstrap_interval(
     Raises
     ------
     ValueError
-        Another statistic, a level outside (0, 1), and all that the statistic itself refuses.
+        Another statistic, a level outside (0, 1), n below 1, and all that the statistic itself refuses.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}, but must lie between 0 and 1; the usual choice is 0.95")
@@ -56,6 +57,8 @@ def bootstrap(statistic: Callable, scores, accuracies, n: int = 2000, seed: int 
             f"statistic {getattr(statistic, '__name__', statistic)!r} is not known here; use one of "
             f"ranking.{', ranking.'.join(f.__name__ for f in KERNELS)}"
         )
+    check_whole("n", n, 1)
+    check_whole("seed", seed, 0)
     s, a = pool(scores, accuracies, several_targets=True)  # (targets, models)
     rng = np.random.default_rng(seed)
     drawn = rng.integers(s.shape[-1], size=(n, s.shape[-1]))  # (n, models)

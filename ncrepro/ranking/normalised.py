@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import registry
-from ._inputs import check_table
+from ._inputs import check_table, numbers
 
 ROUNDING = 1e-12  # a term that varies by less, relative to its size, varies by rounding only
 
@@ -50,9 +50,11 @@ def normalise(terms_by_model, weights: Mapping[str, float] | None = None) -> pd.
     A term of weight 1 lies in [0, 1], one of weight -1 in [-1, 0]. Parameters and errors as for `total`.
     """
     table = _terms_table(terms_by_model)
-    unknown = sorted(set(weights or {}) - set(table.columns))
+    unknown = [term for term in weights or {} if term not in table.columns]
     if unknown:
         raise ValueError(f"weights name {unknown}, but the terms are {list(table.columns)}; use these names")
+    if not all(np.isfinite(numbers([*(weights or {}).values()], "weights"))):
+        raise ValueError(f"weights are {dict(weights)}; all must be finite")
     weight = {term: registry.sign(term) for term in table.columns} | dict(weights or {})
     used = [term for term in table.columns if weight[term] != 0]
     if not used:
