@@ -116,6 +116,12 @@ def test_a_full_disk_gives_one_clear_line_and_leaves_nothing_behind(tmp_path, mo
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
 
 
+def test_a_file_where_a_folder_should_be_is_one_clear_line_too(tmp_path):
+    (tmp_path / "build").touch()
+    with pytest.raises(OSError, match=r"cannot write rules.mk \(0.0 MB\): Not a directory"):
+        artifacts.write(tmp_path / "build" / "smoke" / "rules.mk", "new")
+
+
 def test_a_digest_depends_on_values_and_not_on_their_order():
     assert artifacts.digest({"a": 1, "b": 2}) == artifacts.digest({"b": 2, "a": 1})
     assert artifacts.digest({"a": 1, "b": 2}) != artifacts.digest({"a": 1, "b": 3})

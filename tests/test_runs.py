@@ -12,10 +12,10 @@ import pytest
 from conftest import REPOSITORY
 from test_pipeline import notebook
 
+from ncrepro.commands import cli, workflow
 from ncrepro.commands import run as runs
-from ncrepro.commands import workflow
 from ncrepro.lab import profiles
-from ncrepro.store import artifacts, paths
+from ncrepro.store import artifacts, manifest, paths
 
 WRITES = """
 import numpy as np, pandas as pd
@@ -85,6 +85,12 @@ def edit_json(path, **parts):
     path.write_text(json.dumps(json.loads(path.read_text()) | parts))
 
 
+def checksum(path, **parts):
+    content = json.loads(path.read_text()) | parts
+    del content["sha256"]
+    return manifest._checksum(content)
+
+
 def pipe(path):
     path.unlink()
     os.mkfifo(path)
@@ -135,6 +141,14 @@ CHANGES = {
         ["05_reads"],
     ),
     "a manifest has other parts": (lambda root: edit_json(root / "build/smoke/05_reads.json", code=[{}]), ["05_reads"]),
+    "a manifest has the form of older code": (
+        lambda root: edit_json(
+            root / "build/smoke/05_reads.json",
+            there=None,
+            sha256=checksum(root / "build/smoke/05_reads.json", there=None),
+        ),
+        ["05_reads"],
+    ),
     "a manifest is a pipe": (lambda root: pipe(root / "build/smoke/05_reads.json"), ["05_reads"]),
     "the profile says something else": (
         lambda root: edit(paths.profiles() / "smoke.yaml", "workers: 2", "workers: 1"),
@@ -208,6 +222,25 @@ def test_a_cell_that_is_not_python_is_named(made, cell):
     ) as caught:
         runs.run("05_reads", profiles.load())
     assert cell in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("x = '\ud800'", "a cell is not Python"),
+        ("-" * 100_000 + "1", "a cell is not Python"),
+        ("(" * 5000, "a cell is not Python"),
+        ("x" + ".y" * 5000, "a cell is not Python"),
+        ("from . import x", "it cannot be told what its cells use"),
+        ("import importlib\nimportlib.import_module(profile)", "it cannot be told what its cells use"),
+    ],
+)
+def test_a_cell_that_cannot_be_followed_is_one_short_sentence_of_every_command(made, cell, said, capsys):
+    (made / "notebooks" / "05_reads.ipynb").write_text(notebook("profile = None", cell))
+    for command in (["run", "05_reads"], ["rules", str(made / "rules.mk")]):
+        assert cli.main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: notebooks/05_reads.ipynb: {said}") and len(line) < 300
 
 
 def test_an_unknown_run_is_refused(root):

@@ -449,8 +449,8 @@ def test_a_repetition_is_compared_with_the_reference_of_its_profile(measured, ro
         (pd.concat([ACCURACIES, ACCURACIES.iloc[:1]]), "rows 1 of 9 moved"),
         (ACCURACIES.assign(accuracy=ACCURACIES["accuracy"].where(ACCURACIES.index > 0)), "accuracy, empty"),
         (ACCURACIES.assign(accuracy="high"), "accuracy holds 'high' where the reference has numbers"),
-        (ACCURACIES.drop(columns="note"), "its columns are not the reference's: it lacks note"),
-        (ACCURACIES.assign(more=1), "it has in addition more"),
+        (ACCURACIES.drop(columns="note"), "its columns are not the reference's: it lacks 'note'"),
+        (ACCURACIES.assign(more=1), "it has in addition 'more'"),
         (ACCURACIES[["target", "model", "seed", "accuracy", "note"]], "it has them in another order"),
     ],
 )
@@ -492,7 +492,7 @@ def test_of_a_table_that_moved_everywhere_the_first_lines_are_shown_and_the_othe
     status, out, _ = say(capsys)
     lines = [line for line in out.splitlines() if line.startswith("supervised/wide.csv: n")]
     assert status == 1 and len(lines) == verify.SHOWN
-    assert re.search("^supervised/wide.csv: and [0-9]+ more such lines$", out, re.M)
+    assert re.search("^and [0-9]+ more such lines of supervised/wide.csv$", out, re.M)
 
 
 @pytest.mark.parametrize(
@@ -534,6 +534,11 @@ def test_tables_that_are_missing_or_new_are_named_and_times_are_exempt_and_count
     assert status == 1
     assert "supervised/new.csv: has no reference" in out
     assert "text/old.csv: is missing here" in out
+    assert out.splitlines()[-1] == "failed: 1 of 2 tables are those of the reference; see above for the others"
+    for i in range(9):
+        write(root, "results/smoke", ACCURACIES, f"text/new{i}.csv")
+    out = say(capsys)[1]
+    assert out.count("has no reference") == verify.SHOWN and "and 7 more tables of no reference" in out
     assert "exempt: 1 tables seconds_*: processor time and memory differ from run to run" in out
 
 
@@ -546,7 +551,8 @@ def test_results_or_a_reference_that_are_missing_are_one_sentence(mine, root, ca
     assert status == 1 and "there is no committed reference for profile 'smoke'" in err
 
 
-def test_other_line_ends_are_other_bytes(mine, capsys):
-    mine.write_bytes(mine.read_bytes().replace(b"\n", b"\r\n"))
+@pytest.mark.parametrize("change", [lambda raw: raw.replace(b"\n", b"\r\n"), lambda raw: b"\xef\xbb\xbf" + raw])
+def test_other_line_ends_or_a_byte_order_mark_are_other_bytes(mine, capsys, change):
+    mine.write_bytes(change(mine.read_bytes()))
     status, out, _ = say(capsys)
     assert status == 1 and "the same cells in other bytes" in out

@@ -26,7 +26,7 @@ BOUNDED = {("metrics/equations.csv", "difference"): (1e-8, "what rounding leaves
 FIXED = ("published", "metrics")  # folders of tables that rest on no training: the same numbers on every platform
 
 NO_LIMITS = Limits({}, {})  # nothing may move
-SHOWN = 3  # lines of one kind about one table; others are counted
+SHOWN = 3  # lines of one kind; others are counted
 
 
 def verify(profile: str) -> int:
@@ -51,8 +51,8 @@ def verify(profile: str) -> int:
         raise FileNotFoundError(
             f"{paths.relative(paths.results(profile))} holds no tables: run `make all PROFILE={profile}` first"
         )
-    problems, pairs, cells = [], {}, 0
-    for table in sorted(theirs | mine):
+    problems, pairs, cells = _missing_or_new(theirs, mine), {}, 0
+    for table in sorted(theirs.keys() & mine):
         try:
             pairs[table] = _both(table, theirs, mine)
             cells += _count(pairs[table][0])
@@ -69,7 +69,7 @@ def verify(profile: str) -> int:
         print(f"exact: all {len(theirs)} tables are byte for byte those of the reference")
         return 0
     if not changed:
-        print(f"failed: {len(problems)} tables are missing, new or damaged; the others are those of the reference")
+        print(f"failed: {len(pairs)} of {len(theirs)} tables are those of the reference; see above for the others")
         return 1
     why = "a repetition has other seeds" if repetition else arithmetic.why_not_exact()
     if why is None:
@@ -110,15 +110,19 @@ def _exempt(path: Path) -> bool:
     return path.name.startswith(tuple(EXEMPT))
 
 
+def _missing_or_new(theirs: dict[str, Path], mine: dict[str, Path]) -> list[str]:
+    missing, new = sorted(theirs.keys() - mine), sorted(mine.keys() - theirs)
+    return [
+        *_few([f"{table}: is missing here; `make all` writes it" for table in missing], "tables that are missing here"),
+        *_few([f"{table}: has no reference; `make reference` makes it one" for table in new], "tables of no reference"),
+    ]
+
+
 def _both(table: str, theirs: dict[str, Path], mine: dict[str, Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    if table not in mine:
-        raise ValueError("is missing here; `make all` writes it")
-    if table not in theirs:
-        raise ValueError("has no reference; `make reference` makes it one")
     reference, here = read(theirs[table]), read(mine[table])
     if list(reference) != list(here):
         lost, new = (
-            [str(c) for c in one if c not in list(other)] for one, other in ((reference, here), (here, reference))
+            [repr(c) for c in one if c not in list(other)] for one, other in ((reference, here), (here, reference))
         )
         parts = [f"{what} {', '.join(names)}" for what, names in (("lacks", lost), ("has in addition", new)) if names]
         raise ValueError(
@@ -144,7 +148,7 @@ def read(path: Path) -> pd.DataFrame:
     if not raw.strip():
         raise ValueError(f"{paths.relative(path)} is empty")
     try:
-        lines = list(csv.reader(io.StringIO(raw.decode(), newline=""), strict=True))
+        lines = list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True))
     except UnicodeDecodeError as error:
         raise ValueError(f"{paths.relative(path)} is not UTF-8: byte {error.start} cannot be read") from None
     except csv.Error as error:
@@ -185,7 +189,7 @@ def new_words(changed: Iterable[str], pairs: dict[str, tuple[pd.DataFrame, pd.Da
                 more = f" and {len(new) - 1} more" if len(new) > 1 else ""
                 what = f"the word {new[0]!r}{more}" if new[0] else f"an empty cell{more}"
                 found.append(f"{table}: {column} holds {what}, which the reference has nowhere in such columns")
-        lines += _few(table, found)
+        lines += _few(found, f"such lines of {table}")
     return lines
 
 
@@ -201,10 +205,10 @@ def _words(column: pd.Series) -> set[str]:
     return set(words[pd.to_numeric(words, errors="coerce").isna()]) | ({""} if "" in cells else set())
 
 
-def _few(table: str, lines: list[str]) -> list[str]:
-    """The first lines about a table, and how many more there are."""
+def _few(lines: list[str], of_what: str) -> list[str]:
+    """The first of some lines, and how many more there are."""
     more = len(lines) - SHOWN
-    return lines if more <= 0 else [*lines[:SHOWN], f"{table}: and {more} more such lines"]
+    return lines if more <= 0 else [*lines[:SHOWN], f"and {more} more {of_what}"]
 
 
 def may_move(table: str) -> bool:
@@ -222,7 +226,10 @@ def first_difference(reference: pd.DataFrame, mine: pd.DataFrame) -> str:
              for column, one, other in zip(reference, *cells, strict=True) if one != other]  # fmt: skip
     sizes = f"it has {len(mine)} rows, the reference {len(reference)}; " if len(mine) != len(reference) else ""
     if not apart:
-        return sizes.removesuffix("; ") or "the same cells in other bytes (ends of lines or quotes)"
+        return (
+            sizes.removesuffix("; ")
+            or "the same cells in other bytes (ends of lines, quotes, or a mark at the beginning)"
+        )
     row, column, one, other = apart[0]
     return f"{sizes}{len(apart)} cells differ, the first is {column} in row {row}: {_line(other)}, was {_line(one)}"
 
@@ -243,7 +250,8 @@ def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFra
     for table, pair in changed.items():
         found = sorted(beyond(table, *pair, limits), key=limits.times, reverse=True)
         apart = [describe(finding) for finding in found if limits.times(finding) > 1]
-        lines += _few(table, apart) + _few(table, not_judged(table, *pair, limits))
+        lines += _few(apart, f"such lines of {table}")
+        lines += _few(not_judged(table, *pair, limits), f"such lines of {table}")
         failing += bool(apart)
         largest = max([largest, *map(limits.times, found)])
     print("\n".join(lines), end="\n" if lines else "")

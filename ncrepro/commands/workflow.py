@@ -96,12 +96,20 @@ def run_named(name: str, profile: Profile) -> Run:
 
 
 def asked(run: Run) -> dict:
-    """What a run is asked to do: what its notebook's cells say, and the pool."""
-    return {
-        "cells": hashlib.sha256(json.dumps(_cells(run)).encode()).hexdigest()[:16],
-        "pool": run.pool,
-        "code": fingerprint.of(code_of(run), stops=()),
-    }
+    """What a run is asked to do: what its notebook's cells say, and the pool.
+
+    Raises
+    ------
+    ValueError
+        If the notebook cannot be read, or it cannot be told what a cell uses.
+    """
+    code = code_of(run)
+    try:
+        found = fingerprint.of(code, stops=())
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"{paths.relative(run.source)}: it cannot be told what its cells use ({error})") from None
+    cells = hashlib.sha256(json.dumps(_cells(run)).encode()).hexdigest()[:16]
+    return {"cells": cells, "pool": run.pool, "code": found}
 
 
 def code_of(run: Run) -> str:
@@ -116,10 +124,11 @@ def code_of(run: Run) -> str:
     for source in code:
         try:
             ast.parse(source)
-        except SyntaxError as error:
-            line = (error.text or "").strip()
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: it is nested too deeply
+            said = f"{error.msg}: {(error.text or '').strip()[:80]!r}" if isinstance(error, SyntaxError) else str(error)
             raise ValueError(
-                f"{paths.relative(run.source)}: a cell is not Python ({error.msg}: {line!r}); magics cannot be run here"
+                f"{paths.relative(run.source)}: a cell is not Python ({said or 'nested too deeply'}); magics cannot be "
+                "run here"
             ) from None
     return "\n".join(code) + "\n"
 

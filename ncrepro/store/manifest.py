@@ -13,7 +13,7 @@ from pathlib import Path
 from . import artifacts, fingerprint, paths
 from .content import digest
 
-KINDS = ("code", "module", "read", "write", "there", "artefact")
+KINDS = {"code": list, "module": list, "read": dict, "write": dict, "there": dict, "artefact": list}  # in a manifest
 
 
 def save(path: Path, asked: dict, facts: Iterable[str], made: Iterable[Path] = (), result=None) -> None:
@@ -54,10 +54,12 @@ def _checksum(content: dict) -> str:
 
 
 def load(path: Path) -> dict | None:
-    """The manifest at ``path``; None where there is none, or it is damaged."""
+    """The manifest at ``path``; None where there is none, or it is damaged, or other code wrote it in another form."""
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return content if content.pop("sha256", None) == _checksum(content) else None
+        whole = content.pop("sha256", None) == _checksum(content)
+        known = all(isinstance(content.get(key), kind) for key, kind in (KINDS | {"asked": dict}).items())
+        return content if whole and known else None
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None
 
