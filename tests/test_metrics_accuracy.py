@@ -71,6 +71,7 @@ def invariant(scores):
     return {name: score for name, score in scores.items() if name != "sfda"}
 
 
+@pytest.mark.filterwarnings("ignore:logme has not converged")  # its own steps are not asked for here
 @pytest.mark.parametrize("dtype, rel", [(np.float64, 1e-6), (np.float32, 1e-4)])
 @pytest.mark.parametrize("n, d, n_classes", [(400, 40, 4), (300, 100, 5), (120, 300, 5)])
 def test_a_condition_number_of_1e8_leaves_every_score_its_digits(n, d, n_classes, dtype, rel):
@@ -123,6 +124,16 @@ def test_logme_iterates_until_it_has_converged_whatever_the_scale(scale):
     rng, y = np.random.default_rng(0), np.arange(150) % 3
     H = rng.standard_normal((3, 9))[y] + rng.standard_normal((150, 9))
     assert metrics.logme(scale * H, y) == pytest.approx(logme(H, y), abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_units_that_never_fire_do_not_end_the_iteration_of_logme_in_silence(scale):
+    rng, y = np.random.default_rng(0), np.arange(90) % 7
+    H = scale * (rng.standard_normal((90, 30)) @ rng.standard_normal((30, 30)) + rng.standard_normal((7, 30))[y])
+    padded = np.pad(H, ((0, 0), (0, 2)))
+    with pytest.warns(UserWarning, match="logme has not converged after 11 iterations"):
+        metrics.logme(padded, y)
+    assert metrics.logme(padded, y, iterations=1000) == pytest.approx(metrics.logme(H, y), abs=1e-5)
 
 
 def test_logme_that_has_not_converged_says_so(monkeypatch):

@@ -290,6 +290,15 @@ def test_nc2_of_two_opposite_means_is_that_of_a_simplex_and_of_a_right_angle_is_
     assert terms.maximal_angle == pytest.approx((2 * 1 / 3 + 2 / 3) / 3)
 
 
+def test_nc3_takes_weights_in_the_precision_that_they_have():
+    rng, labels = np.random.default_rng(0), np.arange(40) % 4
+    features, weights = rng.standard_normal((40, 9)), rng.standard_normal((4, 9)).astype(np.float32)
+    means = np.array([features[labels == k].mean(axis=0) for k in range(4)]) - features.mean(axis=0)
+    size = np.float64(np.linalg.norm(weights))  # a sum of float32
+    differences = weights / size - means / np.linalg.norm(means)
+    assert collapse.nc3(features, weights, labels) == pytest.approx((differences**2).sum(), rel=1e-12)
+
+
 def test_nc3_of_a_classifier_that_points_away_from_the_means_is_four():
     features, labels = simplex(4, 10, 0.0)
     assert collapse.nc3(features, -(np.eye(4) - 1 / 4), labels) == pytest.approx(4)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._arrays import Array, check_labels, check_order, dense, host, like, namespace, rows
+from ._arrays import Array, check_labels, check_order, dense, host, like, namespace, rows, working_dtype
 from .face import _variance_collapse
 from .samples import samples, statistics_of
 from .statistics import ClassStatistics
@@ -112,7 +112,7 @@ def nc3(features: Array | ClassStatistics, weights: Array, labels: Array | None 
             f"weights have shape {tuple(weights.shape)}; they must be (n_classes, n_features) = {means.shape}, a row "
             "per class"
         )
-    weights = host(rows(weights, slice(None), "float64"))
+    weights = host(rows(weights, slice(None), working_dtype(weights)))
     if not np.isfinite(weights).all():
         raise ValueError(f"weights contain {weights[~np.isfinite(weights)][0]}; all must be finite")
     sizes = np.array([np.linalg.norm(weights), np.linalg.norm(means)])
