@@ -110,7 +110,7 @@ def test_a_full_disk_gives_one_clear_line_and_leaves_nothing_behind(tmp_path, mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"cannot write table.csv \(0.0 MB\): No space left on device"):
+    with pytest.raises(OSError, match=r"cannot write .*table.csv \(0.0 MB\): No space left on device"):
         artifacts.write(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
@@ -118,7 +118,7 @@ def test_a_full_disk_gives_one_clear_line_and_leaves_nothing_behind(tmp_path, mo
 
 def test_a_file_where_a_folder_should_be_is_one_clear_line_too(tmp_path):
     (tmp_path / "build").touch()
-    with pytest.raises(OSError, match=r"cannot write rules.mk \(0.0 MB\): Not a directory"):
+    with pytest.raises(OSError, match=r"cannot write .*rules.mk \(0.0 MB\): Not a directory"):
         artifacts.write(tmp_path / "build" / "smoke" / "rules.mk", "new")
 
 
@@ -135,6 +135,6 @@ def test_what_is_no_file_in_a_results_place_is_named_and_never_waited_for(tmp_pa
             artifacts.load(tmp_path / name, {})
         with pytest.raises(OSError, match=f"{name} is a folder or no plain file: remove it"):
             artifacts.read_table(tmp_path / name, "smoke")
-    with pytest.raises(OSError, match="cannot write folder.safetensors .*directory"):
+    with pytest.raises(OSError, match="cannot write .*folder.safetensors .*directory"):
         artifacts.save(tmp_path / "folder.safetensors", {}, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.safetensors", "pipe.safetensors"]

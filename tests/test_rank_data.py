@@ -886,6 +886,14 @@ def test_source_probabilities_of_several_models_in_one_file_are_refused(tmp_path
         open_features([tmp_path / "f.npz"])
 
 
+def test_logme_that_stopped_early_gets_a_caution(tmp_path):
+    rng, y = np.random.default_rng(0), np.arange(90) % 7
+    H = rng.standard_normal((90, 30)) @ rng.standard_normal((30, 30)) + rng.standard_normal((7, 30))[y]
+    pool = {"fires": H, "with_dead_units": np.pad(H, ((0, 0), (0, 2)))}
+    table = ncrepro.rank(pool, labels=y, metrics=["logme"], n_bootstrap=5).set_index("model")["caution"]
+    assert table["fires"] == "" and "LogME stopped before its maximum" in table["with_dead_units"]
+
+
 def test_files_of_features_may_end_in_capitals(tmp_path):
     np.savez(tmp_path / "a.npz", features=np.eye(4), labels=np.arange(4) % 2)
     (tmp_path / "a.npz").rename(tmp_path / "A.NPZ")

@@ -327,7 +327,7 @@ def _work(
             f"{model.name} has no source classifier, which metric {of_source[0]!r} needs; leave out one of the two"
         )
     try:
-        shape, terms, resampled = _scored(settings, model, H, y, probs, show)
+        shape, terms, resampled, early = _scored(settings, model, H, y, probs, show)
     except ValueError as error:
         raise ValueError(f"{model.name}: {error}") from None
     check_finite(model.name, settings.metrics, terms)  # or it would drop out of the total, a mean of the others
@@ -341,6 +341,7 @@ def _work(
         "cut": cut,
         "altered": altered,
         "unsteady": unsteady,
+        "early": np.array(early),
     }
 
 
@@ -351,23 +352,29 @@ def _scored(
     y: np.ndarray,
     probs: np.ndarray | None,
     show: bool,
-) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
-    """``(n, d)``, the terms of one model, (terms,), and those of its resamples, (n_bootstrap, terms)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no more samples than features: said in the table
+) -> tuple[tuple[int, int], np.ndarray, np.ndarray, bool]:
+    """``(n, d)``, the terms of one model, (terms,), those of its resamples, (n_bootstrap, terms), and whether one of
+    its terms has not converged.
+    """
+    with warnings.catch_warnings(record=True) as said:  # no more samples than features: said in the table
+        warnings.simplefilter("always", UserWarning)
         if H is None:
-            statistics = model.statistics
-            terms = _terms(settings.metrics, statistics, None, None)
-            return (statistics.n_samples, statistics.n_features), terms, np.empty((0, len(terms)))
-        samples = Samples(H, y)
-        terms = _terms(settings.metrics, samples, y, probs)
+            samples, shape = model.statistics, (model.statistics.n_samples, model.statistics.n_features)
+        else:
+            samples, shape = Samples(H, y), H.shape
+        terms = _terms(settings.metrics, samples, None if H is None else y, probs)
+    early = any("has not converged" in str(warning.message) for warning in said)
+    if H is None:
+        return shape, terms, np.empty((0, len(terms))), early
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         title = f"{model.name}: resamples"
         draws = bars.through(_resamples(y, settings), title, settings.n_bootstrap, passing=True, shown=show)
         resampled = [
             _of_resample(settings.metrics, samples.resampled(d), y[d], None if probs is None else probs[d], len(terms))
             for d in draws
         ]
-        return H.shape, terms, np.array(resampled).reshape(-1, len(terms))
+        return shape, terms, np.array(resampled).reshape(-1, len(terms)), early
 
 
 def _features(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
@@ -577,6 +584,9 @@ def _own_cautions(model: Candidate | Features, arrays: Arrays, metrics: tuple[st
         taken = "features are not the same twice"
         remedy = "give a transform without random parts, and layers in evaluation mode, with statistics of their own"
         found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
+    if arrays["early"]:
+        taken = "LogME stopped before its maximum, since some features never vary or follow from others"
+        found.append(_Own(taken, taken, "if you give features, leave these columns out"))
     if said := getattr(model, "caution", ""):
         found.append(_Own(said, said))
     return found

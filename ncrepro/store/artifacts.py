@@ -127,7 +127,7 @@ def write(path: Path, content: bytes | str) -> None:
         with suppress(OSError):  # a file where its folder should be
             temporary.unlink()
         raise OSError(
-            error.errno, f"cannot write {path.name} ({len(content) / 1e6:.1f} MB): {error.strerror}"
+            error.errno, f"cannot write {paths.relative(path)} ({len(content) / 1e6:.1f} MB): {error.strerror}"
         ) from None
 
 
