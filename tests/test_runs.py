@@ -206,8 +206,17 @@ def test_a_run_that_imports_what_the_fingerprint_does_not_find_is_refused(made):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "null", '{"cells": 5}', '{"cells": [{}]}', "[{}]", '{"cells": [{"source": [5]}]}']
-)
+    "content",
+    [
+        *("", "null", '{"cells": 5}', '{"cells": [{}]}', "[{}]", '{"cells": [{"source": [5]}]}', "[" * 100_000),
+        *(notebook("profile = None").replace(*odd) for odd in (
+            ('"nbformat": 4', '"nbformat": 3'), ('"nbformat": 4', '"nbformat": "4"'), ('"nbformat": 4, ', ""),
+            ('{"tags": ["parameters"]}', "null"), ('["parameters"]', "null"), ('"metadata"', '"met"'),
+            ('"code"', "null"), ('"code"', '"cod"'), ('{"kernelspec', '["kernelspec'), ('"source"', '"input"'),
+        )),
+        "<<<<<<< HEAD\n" + notebook("profile = None"),
+    ],
+)  # fmt: skip
 def test_a_file_that_is_no_notebook_is_named(made, content):
     (made / "notebooks" / "05_reads.ipynb").write_text(content)
     with pytest.raises(ValueError, match="notebooks/05_reads.ipynb is not a notebook"):
@@ -241,6 +250,22 @@ def test_a_cell_that_cannot_be_followed_is_one_short_sentence_of_every_command(m
         assert cli.main(command) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"error: notebooks/05_reads.ipynb: {said}") and len(line) < 300
+
+
+def test_a_notebook_that_names_no_kernel_or_another_is_run_by_python(made):
+    path = made / "notebooks" / "05_reads.ipynb"
+    edit(path, json.dumps(json.loads(path.read_text())["metadata"]), "{}")
+    (made / "build/smoke/05_reads.json").unlink()
+    runs.run("05_reads", profiles.load())
+    assert json.loads((made / "build/smoke/05_reads.ipynb").read_text())["metadata"]["kernelspec"] == runs.KERNEL
+
+
+@pytest.mark.parametrize("file", ["05_reads.ipynb", "05_reads.json"])
+def test_a_folder_in_the_place_of_what_a_run_makes_is_named(made, file):
+    (made / "build/smoke" / file).unlink()
+    (made / "build/smoke" / file).mkdir()
+    with pytest.raises(OSError, match=f"build/smoke/{file} is a folder or no plain file: remove it"):
+        runs.run("05_reads", profiles.load())
 
 
 def test_an_unknown_run_is_refused(root):

@@ -15,6 +15,8 @@ from ..store import artifacts, fingerprint, manifest, paths, trace
 from ..store.schema import unknown
 from . import workflow
 
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}  # runs every notebook
+
 
 class NotebookFailed(RuntimeError):
     """A notebook stopped with an error; how far it got is kept beside the output's place as ``*.failed.ipynb``."""
@@ -41,7 +43,7 @@ def run(name: str, profile: profiles.Profile) -> None:
         if reason is None:
             return
         print(f"{name}: {reason}" if record.exists() else name, flush=True)
-        record.unlink(missing_ok=True)
+        _remove(record)
         with _traced() as facts:
             run_notebook(chosen.source, output, {"pool": chosen.pool} if chosen.pool else {})
         manifest.save(record, asked, facts, made=[output])
@@ -82,6 +84,13 @@ def check(run: workflow.Run, profile: profiles.Profile) -> None:
         raise ValueError(
             f"{run.name} read {strange[0]}, which no run before it writes; name the run that does in workflow.AFTER"
         )
+
+
+def _remove(file: Path) -> None:
+    """Remove what a run makes anew; a folder in its place may hold what somebody wants to keep."""
+    if file.is_dir():
+        artifacts.plain(file)
+    file.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -147,13 +156,13 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
             raise ValueError(f"{notebook.name}: " + unknown("parameter", name, known))
     failed = output.with_suffix(".failed.ipynb")
     for old in (failed, output):
-        old.unlink(missing_ok=True)
+        _remove(old)
     with folder_of_sockets() as folder:
         partial = folder / "running.ipynb"
         private = Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})  # no open network ports
         try:
             papermill.execute_notebook(
-                notebook, partial, parameters, cwd=cwd or notebook.parent, kernel_name="python3",
+                notebook, partial, parameters, cwd=cwd or notebook.parent, kernel_name=KERNEL["name"],
                 progress_bar=False, stdout_file=sys.stdout, config=private, kernel_manager_class=Manager,
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
@@ -204,7 +213,7 @@ def tidy(notebook: dict) -> str:
     """A notebook as its reader sees it: the last state of a progress bar, what is folded, and no record of the run's
     paths.
     """
-    notebook["metadata"] = {"kernelspec": notebook["metadata"]["kernelspec"], "language_info": {"name": "python"}}
+    notebook["metadata"] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     for cell in notebook["cells"]:
         cell["metadata"] = {key: cell["metadata"][key] for key in ("tags", "jupyter") if cell["metadata"].get(key)}
         if "outputs" in cell:

@@ -139,11 +139,17 @@ def read_notebook(path: Path) -> dict:
     """
     try:
         content = json.loads(artifacts.plain(path).read_text(encoding="utf-8"))
+        if content["nbformat"] != 4:
+            raise ValueError(f"its format is {content['nbformat']!r}, not 4")
+        content["metadata"].keys()
         for cell in content["cells"]:
-            "".join(cell["source"]), cell["cell_type"]
-    except (ValueError, KeyError, TypeError) as error:
+            "".join(cell["source"]), "".join(cell["metadata"].get("tags", []))
+            if cell["cell_type"] not in ("code", "markdown", "raw"):
+                raise ValueError(f"a cell is of type {cell['cell_type']!r}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"{paths.relative(path)} is not a notebook ({error}); `git checkout {paths.relative(path)}` brings it back"
+            f"{paths.relative(path)} is not a notebook ({why}); `git checkout {paths.relative(path)}` brings it back"
         ) from None
     return content
 
