@@ -1,6 +1,8 @@
 """Jobs side by side: what ends them, what they inherit, and that they leave nothing behind."""
 
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -32,6 +34,16 @@ def _threads(_):
     )
 
 
+def _page_faults(_):
+    """How many pages of memory the kernel gives while 48 MB are asked for and freed, ten times."""
+    for step in range(12):
+        if step == 2:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        held = [np.ones(1 << 20) for _ in range(6)]
+        del held
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
 def _killed(_):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -57,6 +69,12 @@ def test_a_process_has_one_thread_though_this_one_has_used_several(monkeypatch, 
     finally:
         torch.set_num_threads(before)
     assert found[:3] == (1, {1}, "1") and found[3] != os.getpid()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked to keep memory")
+def test_memory_that_is_freed_is_used_again_and_not_asked_for_anew():
+    (found,) = jobs.side_by_side(_page_faults, [None], 1)
+    assert found < 2048  # the pages of one array of sixty
 
 
 def test_an_error_is_raised_here_and_ends_what_has_not_begun(tmp_path):

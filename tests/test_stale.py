@@ -67,6 +67,25 @@ def test_every_file_that_a_run_writes_has_one_writer(recorded):
     assert {file: names for file, names in writers.items() if len(names) > 1} == {}
 
 
+DATA = """
+import json
+from ncrepro.lab import profiles
+from ncrepro.lab.experiment import Experiment
+from ncrepro.store import trace
+with trace.watching() as facts:
+    for pool in profiles.load("smoke").pools:
+        Experiment(pool, "smoke").data()
+print(json.dumps([fact for kind, fact in map(json.loads, facts) if kind == "artefact"]))
+"""
+
+
+def test_a_kept_data_set_that_is_removed_is_made_again_though_nothing_has_to_be_trained(recorded):
+    kept = {file for content in recorded.values() for file in content["artefact"] if "/datasets/" in file}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)}
+    drawn = subprocess.check_output([sys.executable, "-c", DATA], env=environment, cwd=REPOSITORY, text=True)
+    assert kept and kept <= set(json.loads(drawn.splitlines()[-1]))
+
+
 # Changes in a copy ----------------------------------------------------------------------------------------------------
 
 

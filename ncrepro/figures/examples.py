@@ -9,7 +9,6 @@ from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ..lab import datasets
 from ..lab.experiment import Experiment
 from . import style
 
@@ -22,15 +21,11 @@ def of_pool(study: Experiment) -> Figure:
     """Some of every source and target of a pool, sources on top."""
     names = (*study.pool.sources, *study.pool.targets)
     title = "What the models are pre-trained on, and the targets they are fine-tuned for"
-    if study.pool.task == "segmentation":
-        return scenes([study.task.load(name, "train") for name in names], title=title)
-    if study.pool.task == "text":
-        return texts([study.task.load(name, "train") for name in names if name != study.task.NOTHING], title)
-    if study.pool.task == "time_series":
-        return series([study.task.load(name, "train") for name in names if name != study.task.NOTHING], title)
     if study.pool.task == "modalities":
         return captioned([study.task.load(name, "train") for name in study.pool.targets], "The targets")
-    return images([datasets.load(name, "train") for name in names], title=title)
+    data = [study.task.load(name, "train") for name in names if name != getattr(study.task, "NOTHING", None)]
+    draw = {"segmentation": scenes, "text": texts, "time_series": series}.get(study.pool.task, images)
+    return draw(data, title=title)
 
 
 # Images ---------------------------------------------------------------------------------------------------------------

@@ -95,6 +95,22 @@ class Experiment:
         """Where this pool's tables are, in words."""
         return cold.folder(self.results)
 
+    def data(self) -> pd.DataFrame:
+        """How large the data sets are: (data_set, role, classes, train, test), samples of each split.
+
+        What is drawn is drawn here, once: the processes that train find it in memory.
+        """
+        rows = []
+        roles = [("source", name) for name in self.pool.sources] + [("target", name) for name in self.pool.targets]
+        for role, name in roles:
+            if self.task.reader(name) is None:  # weights that others trained, or none
+                continue
+            train, test = (self.task.load(name, split, self.pool.max_per_class) for split in ("train", "test"))
+            rows.append(
+                {"data_set": name, "role": role, "classes": train.n_classes, "train": len(train), "test": len(test)}
+            )
+        return pd.DataFrame(rows)
+
     # Ground truth -----------------------------------------------------------------------------------------------------
 
     @gives("pretraining")

@@ -27,7 +27,6 @@ from transformers import BertConfig, BertModel, BertTokenizer, RobertaConfig, Ro
 from transformers.utils import cached_file
 
 from ...extraction import last_layer
-from ...store import artifacts, fingerprint, paths
 from ...store.schema import refuse_unknown
 from ..datasets import docstrings
 
@@ -258,14 +257,13 @@ def _chinese_tokenizer(checkpoint: str) -> BertTokenizer:
 
 @cache
 def tokenizer() -> Tokenizer:
-    """The demo's, trained on the training texts of the three sources."""
-    code = fingerprint.of(f"{__name__}:train_tokenizer", docstrings.__name__)
-    spec = {"code": code, "versions": docstrings.versions()}
-    path = paths.datasets() / f"tokenizer-{artifacts.digest(spec)}.json"
-    if not path.exists():
-        sources = [docstrings.load(name, "train") for name in docstrings.SOURCES]
-        artifacts.write(path, train_tokenizer([text for source in sources for text in source.texts]).to_str())
-    return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    """The demo's, trained on `corpus`."""
+    return train_tokenizer(corpus())
+
+
+def corpus() -> list[str]:
+    """The training texts of the three sources."""
+    return [text for name in docstrings.SOURCES for text in docstrings.load(name, "train").texts]
 
 
 def train_tokenizer(texts: Sequence[str]) -> Tokenizer:

@@ -9,9 +9,9 @@ from torch import nn
 from ...extraction.devices import cuda_or_cpu
 from ..models import full_size
 from . import classification
-from .classification import ARCHITECTURES, DATASETS, LOSSES, reader
+from .classification import ARCHITECTURES, DATASETS, LOSSES, load, reader
 
-__all__ = ["ARCHITECTURES", "DATASETS", "LOSSES", "extract", "finetune", "pretrain", "reader", "restore"]
+__all__ = ["ARCHITECTURES", "DATASETS", "LOSSES", "extract", "finetune", "load", "pretrain", "reader", "restore"]
 
 
 def _build(name: str, n_classes: int, seed: int) -> nn.Module:

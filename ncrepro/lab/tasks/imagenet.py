@@ -61,6 +61,11 @@ def reader(name: str) -> ModuleType | None:
     return None if name == datasets.IMAGENET else datasets
 
 
+def load(name: str, split: str, max_per_class: int | None = None) -> datasets.Photos:
+    """A data set's split ("train" or "test"), with at most ``max_per_class`` images of each class."""
+    return datasets.load(name, split, max_per_class=max_per_class)
+
+
 def unobtainable(names: Sequence[str]) -> dict[str, str]:
     """Of these data sets and objectives, those neither there nor downloadable, and what to do to have them."""
     converted = [n for n in names if n in RELEASED and releases.RELEASES[RELEASED[n]].converter]
@@ -115,9 +120,7 @@ def pretrain(spec: dict) -> Arrays:
     network, transform, record = _load(spec)
     arrays = {}
     if spec["source"] != datasets.IMAGENET:
-        train, test = (
-            datasets.load(spec["source"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test")
-        )
+        train, test = (load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
         last_layer.replace(network, train.n_classes, spec["seed"])
         train_photos(network, transform, train, Recipe(**recipe), spec["seed"], spec["loss"])
         record["accuracy"], _ = measure(network, transform, test)
@@ -142,9 +145,7 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     printed = published_accuracy(*(pretrained_spec[key] for key in ("architecture", "source", "loss")), spec["target"])
     if truth == "published":
         return {"accuracy": np.array(printed), "published": np.array(printed), "top1": np.array(np.nan)}
-    train, test = (
-        datasets.load(spec["target"], part, max_per_class=spec["max_per_class"]) for part in ("train", "test")
-    )
+    train, test = (load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
     network, transform = restore(pretrained_spec, pretrained)
     last_layer.replace(network, train.n_classes, spec["seed"])
     history = train_photos(network, transform, train, Recipe(**recipe), spec["seed"])

@@ -36,6 +36,8 @@ def reader(name: str) -> ModuleType | None:
 def load(name: str, split: str, max_per_class: int | None = None) -> Texts:
     """A data set's split ("train" or "test"), with at most ``max_per_class`` texts of each class."""
     data = reader(name).load(name, split)
+    if reader(name) is docstrings:
+        models.corpus()  # whoever reads these texts needs the tokenizer, and it is trained on all sources
     return data if max_per_class is None else data.limited(max_per_class)
 
 
