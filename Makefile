@@ -26,7 +26,7 @@ BUILD := build/$(PROFILE)
 one_run := $(filter build/%,$(MAKECMDGOALS))
 all features $(one_run): | environment  ## train, score and draw everything of PROFILE (default: demo)
 	+@$(NCREPRO) rules $(BUILD)/rules.mk
-	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j3) -f $(BUILD)/rules.mk $@
+	@$(if $(NCREPRO_CLUSTER),$(NCREPRO) cluster) $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j3) -f $(BUILD)/rules.mk $@
 figures: all  ## the same: every figure into figures/$(PROFILE)
 
 plan: | environment  ## what PROFILE will run, in what order, how long it takes and how much disk; runs nothing

@@ -221,6 +221,13 @@ def test_a_disk_that_is_too_full_is_one_clear_line_before_any_work(make, checkou
     assert not list((checkout / "build").rglob("*.ipynb"))
 
 
+def test_a_cluster_that_means_nothing_is_one_clear_line_before_any_work(make, checkout):
+    result = make("all", "NCREPRO_CLUSTER=slurm")
+    assert result.returncode != 0
+    assert "error: NCREPRO_CLUSTER is 'slurm'; it may be an address" in result.stderr
+    assert not list((checkout / "build").rglob("*.ipynb"))
+
+
 def test_results_that_are_missing_are_one_clear_line(root, capsys):
     shutil.copy(REPOSITORY / "notebooks" / "20_supervised.ipynb", root / "notebooks")
     assert pipeline.main(["run", "20_supervised"]) == 1

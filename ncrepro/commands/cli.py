@@ -8,6 +8,7 @@ import argparse
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -123,6 +124,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     worker.add_argument(
         "--number", type=int, help="workers without a GPU; default: the cores, none where there is a GPU"
     )
+    together = commands.add_parser("cluster", help="run a command whose processes share the cluster of NCREPRO_CLUSTER")
+    together.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
@@ -148,6 +151,8 @@ def _do(arguments: argparse.Namespace) -> int | None:
         return getattr(your_data, command)(arguments)
     if command == "worker":  # what it works on comes with the work
         return cluster.start_workers(arguments.scheduler, arguments.number)
+    if command == "cluster":
+        return share_cluster(arguments.words)
     profile = profiles.load()
     if command == "check":
         check(profile)
@@ -190,6 +195,17 @@ def _do(arguments: argparse.Namespace) -> int | None:
         pools = (arguments.pools or list(profile.pools)) if arguments.only_ranking else None
         return noise.noise(profile.name, arguments.repetitions, pools, arguments.runs)
     return None
+
+
+def share_cluster(words: list[str]) -> int:
+    """Run a command with one cluster for all its processes; its exit status."""
+    with cluster.started():
+        process = subprocess.Popen(words, close_fds=False)  # make's own files tell how many of its jobs may run
+        try:
+            return process.wait()
+        finally:
+            process.terminate()
+            process.wait()
 
 
 class _Parser(argparse.ArgumentParser):

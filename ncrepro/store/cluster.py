@@ -19,6 +19,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from functools import cache
@@ -118,6 +119,23 @@ def client():
     if importlib.util.find_spec("bokeh"):  # which draws it
         print(f"dashboard: {found.dashboard_link}")
     return found
+
+
+@contextmanager
+def started() -> Iterator[None]:
+    """In the meantime ``local:4`` and a YAML file are one cluster for all processes that are started, each of which
+    would start its own: workers load the libraries, or wait in a queue, once.
+    """
+    where, found = address(), None
+    if where and not where.startswith(("tcp:", "tls:")):
+        found = client().scheduler.address
+    if found and not found.startswith("tls:"):  # nobody else has the keys of such a one
+        os.environ["NCREPRO_CLUSTER"] = found
+    try:
+        yield
+    finally:
+        leave()
+        os.environ["NCREPRO_CLUSTER"] = where
 
 
 def _distributed():
