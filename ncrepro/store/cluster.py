@@ -126,12 +126,13 @@ def started() -> Iterator[None]:
     """In the meantime ``local:4`` and a YAML file are one cluster for all processes that are started, each of which
     would start its own: workers load the libraries, or wait in a queue, once.
     """
-    where, found = address(), None
-    if where and not where.startswith(("tcp:", "tls:")):
-        found = client().scheduler.address
-    if found and not found.startswith("tls:"):  # nobody else has the keys of such a one
-        os.environ["NCREPRO_CLUSTER"] = found
+    where = address()
+    if not where or where.startswith(("tcp:", "tls:")):  # there is none, or it runs
+        yield
+        return
     try:
+        if not client().scheduler.address.startswith("tls:"):  # nobody else has the keys of such a one
+            os.environ["NCREPRO_CLUSTER"] = client().scheduler.address
         yield
     finally:
         leave()
