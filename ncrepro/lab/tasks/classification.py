@@ -25,7 +25,7 @@ Build = Callable[[str, int, int], torch.nn.Module]
 
 def pretrain(spec: dict, build: Build = models.build) -> Arrays:
     """A network trained on its source: its weights, sizes, and accuracy on the source's test split."""
-    train, test = (load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
+    train, test = (datasets.load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = build(spec["architecture"], train.n_classes, spec["seed"])
     training.fit(network, train.images, train.labels, Recipe(**spec["recipe"]), spec["seed"], loss=spec["loss"])
     losses.adapt(network, spec["loss"])
@@ -34,7 +34,7 @@ def pretrain(spec: dict, build: Build = models.build) -> Arrays:
 
 def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build = models.build) -> Arrays:
     """The ground truth: accuracy on the target's test split after training the whole network on its train split."""
-    train, test = (load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
+    train, test = (datasets.load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = restore(pretrained_spec, pretrained, build)
     last_layer.replace(network, train.n_classes, spec["seed"])
     history = training.fit(network, train.images, train.labels, Recipe(**spec["recipe"]), spec["seed"])
@@ -48,7 +48,7 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build
 
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build = models.build) -> Arrays:
     """What the metrics see: features, labels and source probabilities of one split of the target."""
-    data = load(spec["target"], spec["split"], spec["max_per_class"])
+    data = datasets.load(spec["target"], spec["split"], spec["max_per_class"])
     network = losses.adapt(restore(pretrained_spec, pretrained, build), pretrained_spec["loss"])
     extracted = features.extract(network, data.images)
     return {"features": extracted.features, "labels": data.labels, "source_probs": extracted.source_probs}

@@ -43,7 +43,7 @@ def pretrain(spec: dict) -> Arrays:
     and ``live_features`` say how much of the feature space is used (see `objectives.collapse`), ``collapsed`` is 1 or
     0.
     """
-    train, test = (load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
+    train, test = (datasets.load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = models.build(spec["architecture"], _HEAD, spec["seed"])
     place, head = last_layer.path(network), last_layer.find(network)
     network.set_submodule(place, nn.Identity())
@@ -64,7 +64,7 @@ def pretrain(spec: dict) -> Arrays:
 
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see: features and labels of one split of the target."""
-    data = load(spec["target"], spec["split"], spec["max_per_class"])
+    data = datasets.load(spec["target"], spec["split"], spec["max_per_class"])
     network = classification.restore(pretrained_spec, pretrained)
     return {"features": features.extract(network, data.images).features, "labels": data.labels}
 
@@ -88,5 +88,5 @@ def probe(network: nn.Module, train: datasets.Images, test: datasets.Images) -> 
 @lru_cache
 def random_probe(architecture: str, source: str, max_per_class: int | None, seed: int) -> float:
     """The accuracy of `probe` for a network with random weights: what it sees before it has learnt anything."""
-    train, test = (load(source, split, max_per_class) for split in ("train", "test"))
+    train, test = (datasets.load(source, split, max_per_class) for split in ("train", "test"))
     return probe(models.build(architecture, _HEAD, seed), train, test)[0]
