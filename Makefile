@@ -18,15 +18,12 @@ export PYTHONPATH := $(CURDIR)
 export SOURCE_DATE_EPOCH := 1700000000
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export NCREPRO := $(PYTHON) -W ignore -m ncrepro
-BUILD := build/$(PROFILE)
 
 ##@ Results
 # What has to run follows from the content of what every run rests on, never from the times of files: ncrepro/commands/workflow.py.
-# Three notebooks at a time, one that trains and two that do not, so that no core is idle while a notebook starts or draws.
 one_run := $(filter build/%,$(MAKECMDGOALS))
 all features $(one_run): | environment  ## train, score and draw everything of PROFILE (default: demo)
-	+@$(NCREPRO) rules $(BUILD)/rules.mk
-	@$(if $(NCREPRO_CLUSTER),$(NCREPRO) cluster) $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j3) -f $(BUILD)/rules.mk $@
+	+@$(NCREPRO) make $@
 figures: all  ## the same: every figure into figures/$(PROFILE)
 
 plan: | environment  ## what PROFILE will run, in what order, how long it takes and how much disk; runs nothing

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -28,6 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import psutil
 from safetensors import SafetensorError, safe_open
 
 from ncrepro.store import artifacts, paths, schema
@@ -168,7 +170,7 @@ KEPT = {
     "a manifest": ("build/smoke/*.json", "build/smoke/figures/*.json"),
     "an artefact": ("data/cache/smoke/*/*.safetensors",),
     "a data set": ("data/cache/datasets/*",),
-    "a register": ("data/cache/*.json", "build/smoke/rules.mk"),
+    "a register": ("data/cache/*.json",),
 }
 DAMAGE: dict[str, Callable[[bytes, Random], bytes]] = {
     "emptied": lambda content, chance: b"",
@@ -377,9 +379,8 @@ def kill(drawn: Drawn) -> dict:
 
 
 def kill_one_process(drawn: Drawn) -> dict:
-    """A worker, a kernel or make, as the system does when memory runs out; make then fails in one line."""
+    """A worker, a kernel, a run or make, as the system does when memory runs out; make then fails in one line."""
     after, which = drawn.chance.uniform(5, 30), drawn.chance.random()
-    whose = drawn.chance.choice(["ipykernel", "ipykernel", "ncrepro run"])
     number = drawn.chance.choice([signal.SIGKILL, signal.SIGTERM])
 
     def disturb(copy: Copy) -> str:
@@ -388,25 +389,13 @@ def kill_one_process(drawn: Drawn) -> dict:
             process.communicate(timeout=after)
             return ""
         except subprocess.TimeoutExpired:
-            listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout.splitlines()[1:]
-            named = [int(line.split()[0]) for line in listed if whose in line]
-            chosen = [pid for pid in named if _is_below(pid, process.pid)]
-            if chosen:
-                os.kill(chosen[int(which * len(chosen))], number)
+            below = psutil.Process(process.pid).children(recursive=True)
+            if below:
+                with suppress(psutil.NoSuchProcess):
+                    below[int(which * len(below))].send_signal(number)
             return _unclear(*copy.end(process))
 
-    return _with_work(drawn, f"{number.name} of one process ({whose}) after {after:.0f} s", disturb)
-
-
-def _is_below(pid: int, above: int) -> bool:
-    while pid > 1:
-        if pid == above:
-            return True
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            return False
-    return False
+    return _with_work(drawn, f"{number.name} of one process after {after:.0f} s", disturb)
 
 
 def two_makes(drawn: Drawn) -> dict:
@@ -510,13 +499,11 @@ def source(drawn: Drawn) -> dict:
 
 
 def _planned(copy: Copy) -> tuple[set[str] | None, str]:
-    """The runs that make would make, as it wrote them down."""
-    command = [sys.executable, "-W", "ignore", "-m", "ncrepro", "rules", "build/smoke/rules.mk"]
-    status, output = copy.end(copy.start(command, variables={"NCREPRO_PROFILE": "smoke"}))
+    """The runs that make would make, as it says with ``--dry-run``."""
+    status, output = copy.end(copy.start([*copy.command, "--dry-run"]))
     if status:
         return None, output
-    rules = (copy.folder / "build/smoke/rules.mk").read_text().splitlines()
-    return {line.split()[-1] for line in rules if line.startswith("\t@$(NCREPRO) run ")}, output
+    return {line.split()[-1] for line in output.splitlines() if " -m ncrepro run " in line}, output
 
 
 def hostile_data(drawn: Drawn) -> dict:

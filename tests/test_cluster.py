@@ -18,7 +18,7 @@ import pytest
 from conftest import REPOSITORY
 
 from ncrepro import rank
-from ncrepro.commands import cli, plan
+from ncrepro.commands import plan
 from ncrepro.lab.experiment import Experiment
 from ncrepro.store import cluster, jobs, paths
 
@@ -416,19 +416,19 @@ print(cluster.address(), *cluster.client().scheduler_info()["workers"])
 """
 
 
-def test_processes_that_are_started_together_share_one_cluster(monkeypatch, capfd):
+def test_processes_that_are_started_together_share_one_cluster(monkeypatch):
     monkeypatch.setenv("NCREPRO_CLUSTER", "local:1")
-    twice = f"{sys.executable} -c '{ASKS}' && {sys.executable} -c '{ASKS}' && exit 3"
-    assert cli.share_cluster(["bash", "-c", twice]) == 3
-    first, second = (line for line in capfd.readouterr().out.splitlines() if line.startswith("tcp:"))
-    assert first == second and len(first.split()) == 2
+    with cluster.started():
+        first, second = (subprocess.check_output([sys.executable, "-c", ASKS], text=True) for _ in range(2))
+    lines = [next(line for line in said.splitlines() if line.startswith("tcp:")) for said in (first, second)]
+    assert lines[0] == lines[1] and len(lines[0].split()) == 2
     assert os.environ["NCREPRO_CLUSTER"] == "local:1"
 
 
-def test_a_scheduler_that_runs_is_taken_as_it_is(monkeypatch, capfd):
+def test_a_scheduler_that_runs_is_taken_as_it_is(monkeypatch):
     monkeypatch.setenv("NCREPRO_CLUSTER", "tcp://127.0.0.1:1")
-    assert cli.share_cluster(["bash", "-c", "echo $NCREPRO_CLUSTER"]) == 0
-    assert capfd.readouterr().out == "tcp://127.0.0.1:1\n"
+    with cluster.started():
+        assert os.environ["NCREPRO_CLUSTER"] == "tcp://127.0.0.1:1"
 
 
 # Placement ------------------------------------------------------------------------------------------------------------

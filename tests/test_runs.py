@@ -246,7 +246,7 @@ def test_a_cell_that_is_not_python_is_named(made, cell):
 )
 def test_a_cell_that_cannot_be_followed_is_one_short_sentence_of_every_command(made, cell, said, capsys):
     (made / "notebooks" / "05_reads.ipynb").write_text(notebook("profile = None", cell))
-    for command in (["run", "05_reads"], ["rules", str(made / "rules.mk")]):
+    for command in (["run", "05_reads"], ["make"]):
         assert cli.main(command) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"error: notebooks/05_reads.ipynb: {said}") and len(line) < 300

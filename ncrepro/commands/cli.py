@@ -8,14 +8,13 @@ import argparse
 import os
 import shlex
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 from ..lab import manual_data as by_hand
 from ..lab import profiles
 from ..store import artifacts, cluster, paths
-from . import VERSION, lab, variables, workflow
+from . import VERSION, lab, variables
+from .make import make
 from .run import NotebookFailed, end_on_sigterm, run
 
 ANYWHERE = ("rank", "score")  # commands that need no checkout of the compendium
@@ -90,8 +89,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them"
     )
     commands.add_parser("check", help="is there room, can results be written, does every pool name what exists?")
-    rules = commands.add_parser("rules", help="write what has to run as rules of a Makefile")
-    rules.add_argument("file", type=Path)
+    made = commands.add_parser("make", help="make all runs of a profile that are not up to date")
+    made.add_argument("goals", nargs="*", default=["all"], help="all, features or a notebook in build/; default: all")
     runs = commands.add_parser("run", help="make one run (20_supervised, 10_train_pool--text) unless it is up to date")
     runs.add_argument("name")
     commands.add_parser("verify", help="compare the results with the committed reference")
@@ -124,8 +123,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
     worker.add_argument(
         "--number", type=int, help="workers without a GPU; default: the cores, none where there is a GPU"
     )
-    together = commands.add_parser("cluster", help="run a command whose processes share the cluster of NCREPRO_CLUSTER")
-    together.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
@@ -151,15 +148,13 @@ def _do(arguments: argparse.Namespace) -> int | None:
         return getattr(your_data, command)(arguments)
     if command == "worker":  # what it works on comes with the work
         return cluster.start_workers(arguments.scheduler, arguments.number)
-    if command == "cluster":
-        return share_cluster(arguments.words)
     profile = profiles.load()
     if command == "check":
         check(profile)
     elif command == "run":
         run(arguments.name, profile)
-    elif command == "rules":
-        artifacts.write(arguments.file, workflow.rules(profile))
+    elif command == "make":
+        return make(profile, arguments.goals, main)
     elif command == "verify":
         from . import verify  # loads SciPy
 
@@ -195,17 +190,6 @@ def _do(arguments: argparse.Namespace) -> int | None:
         pools = (arguments.pools or list(profile.pools)) if arguments.only_ranking else None
         return noise.noise(profile.name, arguments.repetitions, pools, arguments.runs)
     return None
-
-
-def share_cluster(words: list[str]) -> int:
-    """Run a command with one cluster for all its processes; its exit status."""
-    with cluster.started():
-        process = subprocess.Popen(words, close_fds=False)  # make's own files tell how many of its jobs may run
-        try:
-            return process.wait()
-        finally:
-            process.terminate()
-            process.wait()
 
 
 class _Parser(argparse.ArgumentParser):

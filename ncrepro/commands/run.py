@@ -6,14 +6,17 @@ import os
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from ..lab import profiles
 from ..store import artifacts, fingerprint, manifest, paths, trace
 from ..store.schema import unknown
 from . import workflow
+from .forked import Forked
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}  # runs every notebook
 
@@ -129,9 +132,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
     NotebookFailed
         If a cell raises, or the notebook's process dies.
     """
-    # jsonschema would compile a grammar of addresses, which takes a second and which nothing here needs
-    sys.modules.setdefault("rfc3987_syntax", None)
-    import papermill  # takes half a second to import, and only this command needs it
+    papermill = load_papermill()
     from jupyter_client.manager import AsyncKernelManager
     from nbclient.exceptions import DeadKernelError
     from traitlets.config import Config
@@ -142,8 +143,13 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
         """
 
         async def _async_launch_kernel(self, kernel_cmd: list[str], **options) -> None:
-            with open(folder / "kernel.txt", "w") as said:
-                await super()._async_launch_kernel(kernel_cmd, **{**options, "stderr": said})
+            said = folder / "kernel.txt"
+            if copy is not None:
+                self.provisioner.process = copy
+                copy.become_kernel(kernel_cmd, options.get("cwd") or os.getcwd(), options["env"], said)
+                return
+            with open(said, "w") as file:
+                await super()._async_launch_kernel(kernel_cmd, **{**options, "stderr": file})
 
         async def _async_interrupt_kernel(self) -> None:
             if not self.shutting_down:
@@ -156,6 +162,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
     failed = output.with_suffix(".failed.ipynb")
     for old in (failed, output):
         _remove(old)
+    copy = Copy() if is_loaded else None  # before papermill starts threads
     with folder_of_sockets() as folder:
         partial = folder / "running.ipynb"
         private = Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})  # no open network ports
@@ -178,6 +185,62 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
                 f"free some memory, and run make again{_last_words(folder / 'kernel.txt')}"
             ) from None
         artifacts.write(output, tidy(json.loads(partial.read_text(encoding="utf-8"))))
+
+
+def load_papermill():
+    """papermill, which takes half a second to import, and which only the run of a notebook needs."""
+    # jsonschema would compile a grammar of addresses, which takes a second and which nothing here needs
+    sys.modules.setdefault("rfc3987_syntax", None)
+    import papermill
+
+    return papermill
+
+
+is_loaded = False  # has this process the libraries of the notebooks, so that a copy of it makes a good kernel?
+
+
+class Copy(Forked):
+    """A copy of this process, which waits until it is told to become a kernel. To jupyter_client it is the process that
+    it would have started.
+    """
+
+    def __init__(self):
+        reads, self.tells = os.pipe()
+        super().__init__(partial(_wait_and_become_kernel, reads, self.tells))
+        os.close(reads)
+
+    def become_kernel(self, command: list[str], cwd: str, environment: dict[str, str], said: Path) -> None:
+        """``command``: how jupyter_client would start it; ``said``: the file for what it prints of its own end."""
+        told = {"arguments": command[3:], "cwd": str(cwd), "environment": environment, "said": str(said)}
+        with open(self.tells, "w") as file:
+            json.dump(told, file)
+
+
+def _wait_and_become_kernel(reads: int, tells: int) -> int:
+    """A kernel like one that was started anew: with the environment, folder, signals and warnings of one, and without
+    this package, so that what the notebook imports of it is seen.
+    """
+    os.close(tells)
+    with open(reads) as file:
+        text = file.read()
+    if not text:  # the process that should have said it is gone
+        return 1
+    told = json.loads(text)
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.argv[1:] = told["arguments"]
+    os.environ.clear()
+    os.environ.update(told["environment"])
+    os.chdir(told["cwd"])
+    os.dup2(os.open(told["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    warnings.filters[:] = [kept for kept in warnings.filters if kept[:3] != ("ignore", None, Warning)]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ncrepro"]:
+        del sys.modules[name]
+    from ipykernel.kernelapp import launch_new_instance
+
+    launch_new_instance([*told["arguments"], f"--IPKernelApp.parent_handle={os.getppid()}"])
+    return 0
 
 
 def _last_words(said: Path) -> str:

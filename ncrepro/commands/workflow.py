@@ -177,25 +177,3 @@ def to_make(profile: Profile) -> dict[Run, tuple[Run, ...]]:
         if waiting or why_again(run, profile):
             chosen[run] = waiting
     return chosen
-
-
-def rules(profile: Profile) -> str:
-    """What has to be made, as a Makefile: ``all``, ``features``, and one rule for each run; make says how Python is
-    called.
-    """
-    chosen = to_make(profile)
-    outputs = {run: paths.relative(run.output(profile.name)) for run in chosen}
-    lines = [
-        "# Written by `ncrepro rules`: the runs that are not up to date, and those after them.",
-        f".PHONY: all features check {' '.join(outputs.values())}",
-        f"all: {' '.join(outputs.values())}",
-        f"features: {' '.join(output for run, output in outputs.items() if run.notebook[0] == '1')}",
-        "check:",
-        "\t@$(NCREPRO) check",
-    ]
-    for run, before in chosen.items():
-        lines += [
-            f"{outputs[run]}: {' '.join(outputs[other] for other in before)} | check",
-            f"\t@$(NCREPRO) run {run.name}",
-        ]
-    return "\n".join(lines) + "\n"

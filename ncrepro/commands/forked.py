@@ -1,0 +1,75 @@
+"""Processes that begin as copies of this one, and so need not load any library again."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+PR_SET_PDEATHSIG = 1  # Linux's number for "tell me when the process that started me ends"
+
+
+class Forked:
+    """A copy of this process that does one thing and ends; to be asked what a `subprocess.Popen` is asked. If this
+    process is killed, it is asked to end.
+
+    Parameters
+    ----------
+    work : function () -> int
+        What the copy does; the status that it exits with.
+    """
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, work: Callable[[], int]):
+        sys.stdout.flush()
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if not self.pid:
+            _do(work)
+
+    def poll(self) -> int | None:
+        """Its status, None while it runs."""
+        if self.returncode is None:
+            number, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if number else None
+        return self.returncode
+
+    def wait(self) -> int:
+        """Its status, once it has ended."""
+        while self.poll() is None:
+            time.sleep(0.01)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+
+def _do(work: Callable[[], int]) -> None:
+    """Nothing of what the other process has begun is this one's to end: it never returns."""
+    status = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        status = work()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
