@@ -748,6 +748,7 @@ def main() -> int:
         schema.whole(1, 100_000)("FAULTS", options.n)
     except ValueError as error:
         parser.error(str(error))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     whole = undisturbed(options.folder)
     if whole is None:
         return 1

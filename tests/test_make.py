@@ -16,6 +16,8 @@ from ncrepro.commands import make as making
 from ncrepro.commands import workflow
 from ncrepro.commands.forked import Forked
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")  # pytest's own may be
+
 FIRST = """
 import os, sys, warnings
 import numpy as np, pandas as pd, sklearn.mixture, torch, torchvision
@@ -31,12 +33,11 @@ artifacts.write_table(paths.results(name, "made") / "table.csv", pd.DataFrame({"
 SECOND = """
 import matplotlib.pyplot as plt
 from ncrepro.lab import profiles
-
 from ncrepro.figures import style
 from ncrepro.store import artifacts, paths
 name = profiles.load(profile).name
 artifacts.write(paths.figures(name) / "figure.txt", "figure")
-print(os.getpid() if "os" in globals() else "clean", plt.get_backend(), sorted(plt.rcParams.items()))
+print(plt.get_backend(), sorted(plt.rcParams.items()))
 """
 
 
@@ -69,14 +70,12 @@ def test_a_run_of_make_is_as_one_that_is_started_anew(make, two):
     result = make("all")
     assert (result.stderr, result.returncode, said_to_run(result)) == ("", 0, ["00_first", "90_last"])
     copies = [outcome(two, name) for name in ("00_first", "90_last")]
-    assert (
-        "ncrepro.lab.published" in copies[0][0]["module"] and "data/published/ncti_table1.csv" in copies[0][0]["read"]
-    )
-    assert "exact" in copies[0][1] and "UserWarning: seen" in copies[0][1]
+    noted, printed = copies[0]
+    assert "ncrepro.lab.published" in noted["module"] and "data/published/ncti_table1.csv" in noted["read"]
+    assert "exact" in printed and "UserWarning: seen" in printed
     make("clean")
-    (two / "Makefile").write_text(
-        (two / "Makefile").read_text().replace("make $@", "run 00_first\n\t+@$(NCREPRO) run 90_last")
-    )
+    makefile = (two / "Makefile").read_text()
+    (two / "Makefile").write_text(makefile.replace("make $@", "run 00_first\n\t+@$(NCREPRO) run 90_last"))
     assert make("all").returncode == 0
     anew = [outcome(two, name) for name in ("00_first", "90_last")]
     for (noted, printed), (noted_anew, printed_anew) in zip(copies, anew, strict=True):
@@ -189,16 +188,10 @@ def test_a_copy_can_be_ended_and_to_end_it_again_is_no_error():
         end(copy)
 
 
-def _below(process):
-    try:
-        return psutil.Process(process.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
 @pytest.mark.parametrize(("number", "whom"), [("SIGKILL", "ncrepro"), ("SIGTERM", "ncrepro"), ("SIGINT", "all")])
 def test_nothing_goes_on_when_make_ends(number, whom, two):
     write(two, "00_first", "from pathlib import Path\nPath('begun').touch()\nimport time; time.sleep(60)")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     command = ["make", "PROFILE=smoke", f"PYTHON={sys.executable}", "all"]
     process = subprocess.Popen(
         command, cwd=two, env={"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]},
@@ -207,7 +200,7 @@ def test_nothing_goes_on_when_make_ends(number, whom, two):
     while not (two / "notebooks/begun").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
-    below = _below(process)
+    below = psutil.Process(process.pid).children(recursive=True)
     assert len(below) >= 3  # make itself, a run, its kernel
     if whom == "all":
         os.killpg(process.pid, getattr(signal, number))
