@@ -181,11 +181,27 @@ def test_a_copy_ends_as_a_process_does(work, status, said, capfd):
 
 def test_a_copy_can_be_ended_and_to_end_it_again_is_no_error():
     for end, number in ((Forked.terminate, signal.SIGTERM), (Forked.kill, signal.SIGKILL)):
-        copy = Forked(lambda: time.sleep(60))
+        copy = Forked(lambda: (signal.signal(signal.SIGTERM, signal.SIG_DFL), time.sleep(60)))
+        time.sleep(0.5)
         assert copy.poll() is None
         end(copy)
         assert copy.wait() == -number
         end(copy)
+
+
+def test_a_copy_that_is_ended_as_it_begins_does_nothing_of_what_the_other_process_does(tmp_path, monkeypatch):
+    """Its first signal comes at once, and a process that ends on SIGTERM by an exception would unwind all of this."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", lambda: fork() or os.kill(os.getpid(), signal.SIGTERM) or 0)
+    try:
+        copy = Forked(lambda: time.sleep(60))
+    except SystemExit:  # in the copy
+        (tmp_path / "escaped").touch()
+        os._exit(0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert copy.wait() == 143 and not (tmp_path / "escaped").exists()
 
 
 @pytest.mark.parametrize(("number", "whom"), [("SIGKILL", "ncrepro"), ("SIGTERM", "ncrepro"), ("SIGINT", "all")])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1  # Linux's number for "tell me when the process that started me ends"
+ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Forked:
@@ -27,9 +28,11 @@ class Forked:
     def __init__(self, work: Callable[[], int]):
         sys.stdout.flush()
         self.returncode: int | None = None
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # until an end of the copy cannot go on as this process
         self.pid = os.fork()
         if not self.pid:
-            _do(work)
+            _do(work, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def poll(self) -> int | None:
         """Its status, None while it runs."""
@@ -58,17 +61,19 @@ class Forked:
         self.send_signal(signal.SIGTERM)
 
 
-def _do(work: Callable[[], int]) -> None:
+def _do(work: Callable[[], int], mask: set[int]) -> None:
     """Nothing of what the other process has begun is this one's to end: it never returns."""
     status = 1
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         status = work()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     except BaseException:
         traceback.print_exc()
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
         with suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
