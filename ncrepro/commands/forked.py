@@ -70,6 +70,8 @@ def _do(work: Callable[[], int], mask: set[int]) -> None:
         status = work()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
     except BaseException:
         traceback.print_exc()
     finally:
