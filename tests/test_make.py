@@ -15,6 +15,7 @@ from test_pipeline import notebook
 from ncrepro.commands import make as making
 from ncrepro.commands import workflow
 from ncrepro.commands.forked import Forked
+from ncrepro.commands.run import end_on_sigterm
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")  # pytest's own may be
 
@@ -205,6 +206,18 @@ def test_a_copy_that_is_ended_as_it_begins_does_nothing_of_what_the_other_proces
     finally:
         signal.signal(signal.SIGTERM, before)
     assert copy.wait() == 143 and not (tmp_path / "escaped").exists()
+
+
+def test_a_second_sigterm_does_not_cut_short_what_the_first_one_tidies_up(capfd):
+    def work():
+        end_on_sigterm()
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            print("tidied up")
+
+    assert Forked(work).wait() == 143 and capfd.readouterr().out == "tidied up\n"
 
 
 @pytest.mark.parametrize(("number", "whom"), [("SIGKILL", "ncrepro"), ("SIGTERM", "ncrepro"), ("SIGINT", "all")])

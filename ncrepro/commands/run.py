@@ -261,8 +261,15 @@ def folder_of_sockets() -> Iterator[Path]:
 
 
 def end_on_sigterm() -> None:
-    """Let a SIGTERM unwind this process, so that what it began is tidied up and its kernel ends."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    """Let a SIGTERM unwind this process, so that what it began is tidied up and its kernel ends. A second one, as make
+    sends to what a signal of the whole group has reached already, would cut that short.
+    """
+
+    def end(number: int, _) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def parameter_names(notebook: dict, name: str) -> list[str]:
