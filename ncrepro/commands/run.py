@@ -9,7 +9,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from ..lab import profiles
@@ -72,12 +71,7 @@ def check(run: workflow.Run, profile: profiles.Profile) -> None:
             f"{run.name} imported {', '.join(unknown)}, which ncrepro.store.fingerprint does not find in its code"
         )
     order = workflow.runs(profile)
-    before: set[workflow.Run] = set()
-    waiting = [run]
-    while waiting:
-        fresh = [other for other in order.get(waiting.pop(), ()) if other not in before]
-        before.update(fresh)
-        waiting += fresh
+    before = workflow.with_those_before([run], order) - {run}
     written = {
         file for other in before for file in (manifest.load(other.manifest(profile.name)) or {"write": ()})["write"]
     }
@@ -206,7 +200,7 @@ class Copy(Forked):
 
     def __init__(self):
         reads, self.tells = os.pipe()
-        super().__init__(partial(_wait_and_become_kernel, reads, self.tells))
+        super().__init__(lambda: _wait_and_become_kernel(reads, self.tells))
         os.close(reads)
 
     def become_kernel(self, command: list[str], cwd: str, environment: dict[str, str], said: Path) -> None:

@@ -9,6 +9,7 @@ unnoticed.
 import ast
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,6 +84,16 @@ def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
         if name[0] == "9":
             before[Run(name)] = tuple(before)  # last of all
     return before
+
+
+def with_those_before(chosen: Iterable[Run], order: Mapping[Run, tuple[Run, ...]]) -> set[Run]:
+    """The chosen runs, and all that ``order`` puts before them."""
+    found, waiting = set(), list(chosen)
+    while waiting:
+        if (run := waiting.pop()) not in found:
+            found.add(run)
+            waiting += order.get(run, ())
+    return found
 
 
 def run_named(name: str, profile: Profile) -> Run:
