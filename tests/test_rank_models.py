@@ -4,6 +4,7 @@ length.
 
 import functools
 import math
+import types
 import warnings
 
 import numpy as np
@@ -674,6 +675,27 @@ def test_what_leaves_out_something_has_no_key(thing):
 @pytest.mark.parametrize("thing", [again, Again(), IMAGENET, preprocessing.Wrapped(halved)])
 def test_what_names_itself_or_is_a_dataclass_has_a_key(thing):
     assert identity.of(thing) is not None
+
+
+def once(thing, x):
+    return x
+
+
+def twice(thing, x):
+    return x + x
+
+
+def given(function):
+    """A network with a method of its own, a transform with one, and one around a method."""
+    network, resize = Scaled(), transforms.Resize(20)
+    network.forward, resize.forward = types.MethodType(function, network), types.MethodType(function, resize)
+    return network, resize, transforms.Lambda(types.MethodType(function, 3)), network.forward
+
+
+def test_the_key_follows_a_method_that_an_object_was_given():
+    for one, same, other, local in zip(given(once), given(once), given(twice), given(lambda *_: 0), strict=True):
+        assert identity.of(one) == identity.of(same) != identity.of(other) != None  # noqa: E711
+        assert identity.of(local) is None
 
 
 # Weights --------------------------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ class _Pickler(pickle.Pickler):
         if isinstance(thing, Tensor):
             values = thing.detach().cpu().contiguous().flatten()
             return str, (f"{values.dtype} {tuple(thing.shape)} {_digest(values.view(torch.uint8).numpy())}",)
+        if isinstance(thing, types.MethodType):  # pickle would keep its name only
+            return tuple, ((thing.__func__, thing.__self__),)
         if not isinstance(thing, (type, types.FunctionType)):
             _check_pickled_whole(thing)
             return NotImplemented
