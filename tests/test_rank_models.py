@@ -698,6 +698,17 @@ def test_the_key_follows_a_method_that_an_object_was_given():
         assert identity.of(local) is None
 
 
+def test_a_library_whose_method_was_replaced_gives_no_key(monkeypatch):
+    thing = nn.Sequential(Scaled(), nn.PReLU())
+    assert identity.of(thing) is not None
+    for kind in (nn.PReLU, nn.Module):
+        for patched in (once, torch.no_grad()(once), classmethod(once)):
+            with monkeypatch.context() as patch:
+                patch.setattr(kind, "extra_repr", patched)
+                assert identity.of(thing) is None
+    assert identity.of(thing) is not None
+
+
 # Weights --------------------------------------------------------------------------------------------------------------
 
 SMALL = "squeezenet1_1"

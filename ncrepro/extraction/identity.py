@@ -50,6 +50,8 @@ class _Pickler(pickle.Pickler):
             _check_pickled_whole(thing)
             return NotImplemented
         if (file := _file(thing)) is None:
+            if isinstance(thing, type):
+                _check_unpatched(thing)
             return NotImplemented
         name = f"{thing.__module__}.{thing.__qualname__}"
         if id(thing) in self.numbers:
@@ -66,6 +68,16 @@ def _check_pickled_whole(thing: Any) -> None:
             raise pickle.PicklingError("a class with a way of its own to be pickled")
     if "__wrapped__" in getattr(thing, "__dict__", ()):
         raise pickle.PicklingError("a decorated function that is known by its name only")
+
+
+def _check_unpatched(kind: type) -> None:
+    """A library's class is known by its name only as long as all its methods are a library's, too."""
+    for value in (value for base in kind.__mro__ for value in vars(base).values()):
+        function = inspect.unwrap(getattr(value, "__func__", value))
+        if isinstance(function, types.FunctionType):
+            file, typed = function.__code__.co_filename, function.__globals__.get("__name__") == "__main__"
+            if typed or not (file.startswith("<") or _is_library(Path(file))):  # <string>: made of a dataclass's fields
+                raise pickle.PicklingError("a library's class with a method that is no library's")
 
 
 def _of_function(function: types.FunctionType) -> tuple:
@@ -138,6 +150,7 @@ def _is_namespace(module: types.ModuleType) -> bool:
     return hasattr(module, "__path__") and getattr(module, "__file__", None) is None
 
 
+@functools.cache
 def _is_library(file: Path) -> bool:
     return any(file.resolve().is_relative_to(Path(place).resolve()) for place in LIBRARIES)
 
