@@ -58,6 +58,17 @@ class Net(nn.Module):
         return self.after(self, self.body(x))
 
 
+class Masked(nn.Module):
+    """Multiplies maps by a mask that a convolution with one output makes of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.mask = nn.Conv2d(6, 1, 1)
+
+    def forward(self, x):
+        return x * self.mask(x).sigmoid()
+
+
 @pytest.fixture(autouse=True)
 def no_gradients():
     with torch.no_grad():
@@ -223,6 +234,46 @@ def test_a_network_whose_layers_cannot_be_seen_is_refused():
         script = torch.jit.trace(nn.Sequential(network.body, network.fc), torch.zeros(1, 3, 40, 40))
     with pytest.raises(ValueError, match="it is TorchScript.*: give the torch.nn.Module that it was made of"):
         seen(script)
+
+
+@pytest.mark.parametrize(
+    "last", [nn.Identity(), nn.LayerNorm(6), nn.Linear(6, 6), nn.Sequential(nn.LayerNorm(6), nn.GELU())]
+)
+def test_channels_may_come_last(last):
+    body = nn.Conv2d(3, 6, 8, 8)
+    network = nn.Sequential(body, torchvision.ops.Permute([0, 2, 3, 1]), last)
+    if isinstance(last, nn.Identity):
+        network.append(nn.Linear(6, 9))
+    H, probs, out, shown = seen(network)
+    assert out.shape[1:3] == (5, 5) and probs is None
+    torch.testing.assert_close(H, out.mean((1, 2)))
+    H, _, out, _ = seen(network.append(torchvision.ops.Permute([0, 3, 1, 2])))  # and first again
+    torch.testing.assert_close(H, out.mean((2, 3)))
+
+
+@pytest.mark.parametrize("last", [nn.Identity(), nn.LayerNorm(5), nn.GroupNorm(1, 5)])
+def test_channels_come_first_where_either_side_may_hold_them(last):
+    H, _, out, _ = seen(nn.Sequential(nn.Conv2d(3, 5, 8, 8), last))
+    assert out.shape[1:] == (5, 5, 5)
+    torch.testing.assert_close(H, out.mean((2, 3)))
+
+
+def test_a_mask_of_one_channel_does_not_turn_pooled_maps_around():
+    network = nn.Sequential(nn.Conv2d(3, 6, 8, 8), Masked(), nn.AdaptiveAvgPool2d((2, 1)))
+    H, _, out, _ = seen(network)
+    torch.testing.assert_close(H, out.mean((2, 3)))
+
+
+def test_swin_gives_its_channels():
+    timm = pytest.importorskip("timm")
+    x = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.manual_seed(0))
+    for network in (
+        torchvision.models.swin_t().features,
+        timm.create_model("swin_tiny_patch4_window7_224", img_size=64, num_classes=0, global_pool=""),
+    ):
+        H, _, out, _ = seen(network, x)
+        assert H.shape == (2, 768)
+        torch.testing.assert_close(H, out.mean((1, 2)))
 
 
 def test_of_two_heads_the_one_that_is_returned_counts():

@@ -180,6 +180,8 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
             f"{name} returns numbers of type {out.dtype} ({out.layout}); allowed are dense floating-point logits or "
             "features: wrap it so that it returns them"
         )
+    if ran and _are_channels_last(out, ran[-1]):
+        out = out.movedim(-1, 1)
     features = pooled(out)
     if out.shape[2:].numel() == 1:
         out = out.flatten(1)
@@ -245,6 +247,17 @@ def _watch_all(network: nn.Module) -> Iterator[tuple[list[Seen], list[Seen], lis
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _are_channels_last(out: Tensor, layer: nn.Module) -> bool:
+    """Whether maps (n, height, width, channels) are returned, as by Swin: then their last side is as wide as the last
+    layer with weights. Where the second side is, too, channels come first, as torch's convolutions have them; and so
+    where the last side is 1, as after pooling to one position.
+    """
+    widths = ("out_features", "out_channels", "num_features", "num_channels", "normalized_shape")
+    width = next((getattr(layer, name) for name in widths if hasattr(layer, name)), None)
+    width = width[-1] if isinstance(width, tuple) else width
+    return out.ndim == 4 and width == out.shape[-1] != 1 and width != out.shape[1]
 
 
 def _mixes(layer: nn.Module) -> bool:
