@@ -301,6 +301,36 @@ def test_the_two_heads_of_a_distilled_network_are_averaged():
     torch.testing.assert_close(H, network.forward_head(network.forward_features(shown), pre_logits=True))
 
 
+class Mean(nn.Module):
+    """The mean of what networks return, each of which is shown the images and their mirror images, if ``flip``."""
+
+    def __init__(self, *networks, flip=False):
+        super().__init__()
+        self.networks, self.views = nn.ModuleList(networks), 2 if flip else 1
+
+    def forward(self, x):
+        return torch.stack([net(view) for net in self.networks for view in (x, x.flip(3))[: self.views]]).mean(0)
+
+
+def pooling(d, *head):
+    return nn.Sequential(nn.Conv2d(3, d, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), *head)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_features_of_several_networks_are_not_averaged(n):
+    mean = Mean(*(pooling(6, nn.Linear(6, 5)) for _ in range(n)))
+    H, probs, out, _ = seen(mean)
+    assert probs is None and torch.equal(H, out)
+    assert last_layer.split(mean, torch.rand(4, 3, 40, 40), "it").altered
+
+
+def test_features_of_two_views_are_averaged():
+    network = pooling(6, nn.Linear(6, 5))
+    H, probs, out, shown = seen(Mean(network, flip=True))
+    torch.testing.assert_close(H, (network[:-1](shown) + network[:-1](shown.flip(3))) / 2)
+    torch.testing.assert_close(probs, out.softmax(1))
+
+
 def test_a_network_of_timm_without_its_head_gives_what_it_returns():
     timm = pytest.importorskip("timm")
     for name in ("resnet10t", "mobilenetv3_small_050", "convnext_atto"):

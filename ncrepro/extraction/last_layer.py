@@ -110,6 +110,7 @@ class Seen(NamedTuple):
     inputs: Tensor
     output: Tensor
     version: int | None  # not known of inference tensors
+    turn: int = 0  # how many layers with weights had been used before
 
 
 class Taken(NamedTuple):
@@ -190,7 +191,7 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
         probs = _probabilities(layer, out, rectified)
         if probs is not None:
             return Taken(pooled(layer.inputs), probs if probs.shape[1] > 1 else None)
-    if heads := _of_two_heads(seen, out):
+    if heads := _of_two_heads(seen, out, ran):
         return Taken(*heads)
     if any(isinstance(part, torch.jit.ScriptModule) and list(part.parameters()) for part in network.modules()):
         raise ValueError(
@@ -237,7 +238,7 @@ def _watch_all(network: nn.Module) -> Iterator[tuple[list[Seen], list[Seen], lis
             first, made = inputs[0], output
             if isinstance(layer, nn.Linear) and output.ndim > 2:
                 first, made = first.movedim(-1, 1), made.movedim(-1, 1)
-            last.append(_seen(first, made))
+            last.append(_seen(first, made)._replace(turn=len(ran) - 1))
             if _may_be_head(layer):
                 seen.extend(last)
 
@@ -336,12 +337,17 @@ def _may_be_made_of(logits: Tensor, out: Tensor) -> bool:
     return torch.equal(logits[:, columns], out)
 
 
-def _of_two_heads(seen: list[Seen], out: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Features and source probabilities of a network that returns the mean of two heads, as a distilled DeiT does."""
+def _of_two_heads(seen: list[Seen], out: Tensor, ran: list[nn.Module]) -> tuple[Tensor, Tensor] | None:
+    """Features and source probabilities of a network that returns the mean of two heads, as a distilled DeiT does, or
+    of one head that sees two views. Two heads of one body have no layer between them that makes other features: the
+    units of two bodies have nothing to do with each other, so that their mean would mean nothing.
+    """
     if len(seen) < 2:
         return None
     one, other = seen[-2:]
     if one.inputs.shape != other.inputs.shape or one.output.shape != other.output.shape:
+        return None
+    if ran[one.turn] is not ran[other.turn] and any(_mixes(layer) for layer in ran[one.turn + 1 : other.turn]):
         return None
     return (
         ((one.inputs + other.inputs) / 2, out.float().softmax(1))
