@@ -69,6 +69,10 @@ class Masked(nn.Module):
         return x * self.mask(x).sigmoid()
 
 
+def both(p):
+    return torch.cat([1 - p, p], 1)
+
+
 @pytest.fixture(autouse=True)
 def no_gradients():
     with torch.no_grad():
@@ -207,12 +211,17 @@ def test_a_single_output_is_no_classifier(end):
         (lambda net, h: net.two_dimensional(h[:, :, None, None]), True),
         (lambda net, h: net.bilinear(h, h), True),
         (lambda net, h: net.one(torch.stack([h, -h], 1)).relu().amax(1), False),
+        (lambda net, h: both(net.single(h).sigmoid()), True),
+        (lambda net, h: both((1e5 * (net.single(h) - net.single(h).mean())).sigmoid()), True),  # one class has it all
+        (lambda net, h: both(net.single(h).sigmoid()).log(), True),
+        (lambda net, h: net.one(h).softmax(1).unflatten(1, (3, 3)).sum(2), True),
+        (lambda net, h: net.norm(net.one(h)).softmax(1), False),
     ],
 )
 def test_features_that_may_be_logits_are_said_to_be(end, altered, tmp_path):
     network = Net(
         end, one=nn.Linear(6, 9), two=nn.Linear(6, 9), norm=nn.BatchNorm1d(9), two_dimensional=nn.Conv2d(6, 9, 3, 1, 1),
-        bilinear=nn.Bilinear(6, 6, 9),
+        bilinear=nn.Bilinear(6, 6, 9), single=nn.Linear(6, 1),
     ).eval()  # fmt: skip
     plain = Net(lambda net, h: h[:, :4])
     images = np.random.default_rng(0).integers(0, 255, (40, 40, 40, 3), dtype=np.uint8)

@@ -202,8 +202,8 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
             f"{name} holds weights but calls no layer, as an exported network does, so its last layer cannot be found: "
             "give the torch.nn.Module that it was made of"
         )
-    altered = any(_may_be_made_of(layer.output, out) for layer in last)
-    return Taken(features, None, altered and not bool((out == 0).any()))  # a ReLU's zeros are no logits
+    altered = any(_may_be_made_of(layer.output, out) for layer in last) and not bool((out == 0).any())  # by a ReLU
+    return Taken(features, None, altered or (bool(last) and _are_distributions(out)))
 
 
 def _run(network: nn.Module, images: Tensor) -> tuple[object, list[Seen], list[Seen], list[nn.Module]]:
@@ -310,10 +310,14 @@ def _probabilities(layer: Seen, out: Tensor, rectified: bool) -> Tensor | None:
             return out.float().softmax(1)
     coarse = max(torch.finfo(x.dtype).eps for x in (logits, out))
     for probs in (out.float(), out.float().exp()):
-        if probs.min() >= 0 and _same(probs.sum(1), torch.ones_like(probs[:, 0]), coarse):  # a distribution
+        if _are_distributions(probs, coarse):
             if any(_is_softmax(probs, mean.float(), coarse) for mean in means):
                 return probs if out.dtype in (torch.float32, torch.float64) else probs / probs.sum(1, keepdim=True)
     return None
+
+
+def _are_distributions(probs: Tensor, coarse: float = 0.0) -> bool:
+    return bool(probs.min() >= 0) and _same(probs.sum(1), torch.ones_like(probs[:, 0]), coarse)
 
 
 def _is_softmax(probs: Tensor, logits: Tensor, coarse: float) -> bool:
@@ -328,8 +332,8 @@ def _is_softmax(probs: Tensor, logits: Tensor, coarse: float) -> bool:
 
 
 def _may_be_made_of(logits: Tensor, out: Tensor) -> bool:
-    """Whether an output has the width of a layer's, or is a choice of its columns."""
-    if logits.shape[1] == out.shape[1]:
+    """Whether an output has the width of a layer's, or two columns for one, or is a choice of its columns."""
+    if logits.shape[1] == out.shape[1] or (logits.shape[1], out.shape[1]) == (1, 2):
         return True
     if not logits.ndim == out.ndim == 2 or logits.shape[1] < out.shape[1] or logits.dtype != out.dtype:
         return False
