@@ -2,6 +2,7 @@
 length.
 """
 
+import contextlib
 import functools
 import math
 import types
@@ -439,6 +440,42 @@ def test_a_layer_that_is_called_linear_may_be_a_head():
     H, probs, out, shown = seen(network := Net(lambda net, h: net.fc(h), fc=Cosine(6, 5)))
     torch.testing.assert_close(H, network.body(shown))
     torch.testing.assert_close(probs, out.softmax(1))
+
+
+@pytest.mark.parametrize(("end", "is_head"), [(lambda z: z, True), (lambda z: z.relu(), False)])
+@pytest.mark.filterwarnings("ignore")  # torch will move its quantisation to another package
+def test_a_quantised_head_is_one_and_its_features_are_dense(end, is_head):
+    head = torch.ao.nn.quantized.Linear(6, 5)
+    head.set_weight_bias(torch.quantize_per_tensor(torch.eye(6)[:5], 1 / 64, 0, torch.qint8), torch.full((5,), -0.01))
+    head.scale, head.zero_point = 1 / 128, 64
+    network = Net(lambda net, h: end(net.fc(torch.quantize_per_tensor(h, 1 / 64, 64, torch.quint8)).dequantize()))
+    network.fc = head
+    with deterministic(False):
+        H, probs, out, shown = seen(network)
+    if is_head:
+        torch.testing.assert_close(H, network.body(shown), atol=1 / 128, rtol=0)
+        torch.testing.assert_close(probs, out.softmax(1))
+    else:
+        assert probs is None and torch.equal(H, out)
+
+
+@contextlib.contextmanager
+def deterministic(only):
+    was = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(only)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was)
+
+
+def test_an_operation_that_has_no_deterministic_form_is_named_and_what_to_do():
+    network = Net(lambda net, h: h.clone().put_(torch.tensor([0]), torch.ones(1)))
+    with (
+        deterministic(True),
+        pytest.raises(ValueError, match="it needs put_, which .*: set NCREPRO_ARITHMETIC=native in the environment"),
+    ):
+        seen(network)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.complex64, torch.bool])

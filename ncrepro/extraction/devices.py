@@ -61,6 +61,21 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in said or "not enough memory" in said
 
 
+def check_determinism(error: Exception, name: str) -> None:
+    """An operation may have no deterministic form, as torch is asked for by `arithmetic.make_torch_deterministic`.
+
+    Raises
+    ------
+    ValueError
+        If this is why network ``name`` failed.
+    """
+    if "does not have a deterministic implementation" in str(error):
+        raise ValueError(
+            f"{name} needs {str(error).split()[0]}, which torch does not compute in a deterministic way, and ncrepro "
+            "allows nothing else: set NCREPRO_ARITHMETIC=native in the environment and start Python again"
+        ) from error
+
+
 def versions(place: torch.device, precision: str) -> dict[str, str]:
     """What computed: device, precision, versions of the libraries."""
     import torchvision

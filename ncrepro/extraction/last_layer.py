@@ -110,6 +110,7 @@ class Seen(NamedTuple):
     inputs: Tensor
     output: Tensor
     version: int | None  # not known of inference tensors
+    kind: torch.dtype  # of the output, which is dense here where it was quantised
     turn: int = 0  # how many layers with weights had been used before
 
 
@@ -139,7 +140,9 @@ def watch(*layers: nn.Module) -> Iterator[list[Seen]]:
 
 
 def _seen(inputs: Tensor, output: Tensor) -> Seen:
-    return Seen(inputs, output, None if output.is_inference() else output._version)
+    kind = output.dtype
+    inputs, output = (x.dequantize() if x.is_quantized else x for x in (inputs, output))
+    return Seen(inputs, output, None if output.is_inference() else output._version, kind)
 
 
 def split(network: nn.Module, images: Tensor, name: str) -> Taken:
@@ -160,6 +163,7 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
     except Exception as error:  # a network is anybody's code
         if isinstance(error, RuntimeError) and devices.is_out_of_memory(error):
             raise  # smaller batches may do
+        devices.check_determinism(error, name)
         said, shape = (str(error).strip() or type(error).__name__).splitlines()[0][:200], tuple(images.shape[1:])
         if isinstance(error, (RuntimeError, AssertionError)) and not isinstance(error, NotImplementedError):
             raise ValueError(
@@ -300,7 +304,7 @@ def _probabilities(layer: Seen, out: Tensor, rectified: bool) -> Tensor | None:
         return None
     if logits.numel() == out.numel() and logits.untyped_storage().data_ptr() == out.untyped_storage().data_ptr():
         return out.float().softmax(1) if unchanged else None  # an activation in place makes features of it
-    if unchanged and logits.dtype != out.dtype and torch.equal(logits.to(out.dtype), out):  # returned in float32, say
+    if unchanged and layer.kind != out.dtype and torch.equal(logits.to(out.dtype), out):  # returned in float32, say
         return out.float().softmax(1)
     if logits.ndim == 2:
         means = [logits]
