@@ -1187,6 +1187,39 @@ def test_features_of_a_text_do_not_depend_on_its_batch_and_long_texts_are_cut(tm
     assert model.sees_padding == (name in ("fnet", "funnel"))
 
 
+def test_padding_that_reaches_a_few_tokens_is_seen_in_a_long_text(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.ConvBertConfig(
+        vocab_size=len(WORDS), hidden_size=32, embedding_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, initializer_range=0.2,
+    )  # fmt: skip
+    model = text_model(tmp_path, transformers.ConvBertModel(config), pad_token="<pad>")
+    data = texts(200, 3, 5, 8)
+    np.testing.assert_allclose(features(model, data, 1), features(model, data, 4), atol=1e-4)
+    assert model.sees_padding
+
+
+def test_features_of_texts_that_are_not_the_same_twice_are_said_to_be(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.ReformerConfig(
+        vocab_size=len(WORDS), hidden_size=16, attention_head_size=8, num_attention_heads=2, feed_forward_size=32,
+        attn_layers=["lsh"], axial_pos_embds=False, max_position_embeddings=128, lsh_attn_chunk_length=8, num_buckets=4,
+        is_decoder=False, initializer_range=1.0, axial_norm_std=1.0,
+    )  # fmt: skip
+    pool = {"it": str(tmp_path / "it"), "steady": str(tmp_path / "steady")}
+    text_model(pool["it"], transformers.ReformerModel(config), pad_token="<pad>")
+    text_model(pool["steady"], encoders(transformers)["gpt2"], pad_token="<pad>")
+    data = texts(100, 90, 80, 120)
+    table = ncrepro.rank(
+        list(data.texts), pool, "logme", labels=[0, 1, 0, 1], n_bootstrap=0, progress=False, cache=False
+    ).set_index("model")
+    said = "its features are not the same twice: rank again with cache=False"
+    assert table["caution"].str.contains(said).to_dict() == {"it": True, "steady": False}
+    assert table["caution"].str.contains("4 of 4 texts were cut").to_dict() == {"it": False, "steady": True}
+
+
 def test_cut_texts_are_said_and_texts_without_a_token_refused(tmp_path):
     transformers = pytest.importorskip("transformers")
     pool = {f"m{i}": str(tmp_path / f"m{i}") for i in range(2)}

@@ -159,13 +159,13 @@ def extract(
     return Extracted(made[0].numpy(), made[1].numpy() if len(made) > 1 else None)
 
 
-def is_steady(model: ImageModel, photos: Photos, place: torch.device, features: np.ndarray) -> bool:
-    """Whether the first and the last image, taken again as a batch of two, have the ``features`` that they had: not so
-    with a transform for training, dropout that is never off, or statistics of each batch.
+def is_steady(model: Model, data: Labelled, place: torch.device, features: np.ndarray) -> bool:
+    """Whether the first and the last sample, taken again as a batch of two, have the ``features`` that they had: not so
+    with a transform for training, dropout that is never off, statistics of each batch, or attention drawn at random.
     """
-    ends = [0, len(photos) - 1]
+    ends = [0, len(data) - 1]
     try:
-        again = extract(model, photos.take(ends), place).features
+        again = extract(model, data.take(ends), place).features
     except ValueError:  # it takes batches of one size only
         return True
     coarse = any(x.dtype in (torch.float16, torch.bfloat16) for x in model.network.parameters())

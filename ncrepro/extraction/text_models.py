@@ -12,6 +12,7 @@ from .features import Model
 from .samples import Texts
 
 LONGEST = 512  # tokens of a text that are read, where the tokenizer names no smaller number
+SHORT = 8  # tokens of a text in which padding that reaches only its neighbours can be seen
 ROUNDING = 1e-2  # share of a feature that it may change by, in whatever precision, when its text is padded
 
 
@@ -72,8 +73,14 @@ class TextModel(Model):
             )
 
     def _sees_padding(self, tokens: dict) -> bool:
-        """Whether the feature of the first text is another one when the text is padded as far as may be."""
+        """Whether the feature of the first text, or of its first few tokens, is another one when the text is padded as
+        far as may be: a convolution lets padding into the last tokens only, which are few of a long text.
+        """
         n = min(int(tokens["attention_mask"][0].sum()), max(1, self.length // 2))
+        return self._differs(tokens, n) or self._differs(tokens, min(n, SHORT))
+
+    def _differs(self, tokens: dict, n: int) -> bool:
+        """Whether padding changes the feature of the first ``n`` tokens of the first text."""
         alone = {key: values[:1, :n] for key, values in tokens.items()}
         padded = {key: nn.functional.pad(values, (0, self.length - n)) for key, values in alone.items()}
         pad = self.tokenizer.pad_token_id

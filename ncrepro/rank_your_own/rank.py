@@ -397,13 +397,14 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
         loaded = model.load()
         with torch.autocast(place.type, enabled=False):  # what is kept shall not rest on where `rank` is called
             H, probs = extract(loaded, target.data, place, settings.batch_size, advance)
-            steady = target.kind == "texts" or is_steady(loaded, target.data, place, H)
+            cut = getattr(loaded, "cut", 0)  # of all samples: the next line asks for two of them again
+            steady = is_steady(loaded, target.data, place, H)
     peak = torch.cuda.max_memory_allocated(place) / 1e6 if place.type == "cuda" else memory.peak_mb()
     arrays = {"features": H, "seconds": np.array(time.perf_counter() - started), "peak_mb": np.array(peak)}
     if probs is not None:
         arrays["source_probs"] = probs
-    if getattr(loaded, "cut", 0):
-        arrays["cut"] = np.array([loaded.cut, loaded.length])  # texts that were longer than so many tokens
+    if cut:
+        arrays["cut"] = np.array([cut, loaded.length])  # texts that were longer than so many tokens
     if getattr(loaded, "altered", False):
         arrays["altered"] = np.array(True)
     if not steady:
@@ -469,7 +470,8 @@ def _table(
     slopes = slopes / len(ordered)
     error, tied = _errors(made, total, slopes.to_numpy())
     agreement = ranking.mutual_agreement(scores[ordered])
-    own = {model.name: _own_cautions(model, arrays, metrics) for model, arrays in zip(pool, made, strict=True)}
+    kind = target and target.kind
+    own = {model.name: _own_cautions(model, arrays, metrics, kind) for model, arrays in zip(pool, made, strict=True)}
     table = pd.DataFrame(
         {
             "model": names,
@@ -561,7 +563,9 @@ class _Own(NamedTuple):
     remedy: str = ""
 
 
-def _own_cautions(model: Candidate | Features, arrays: Arrays, metrics: tuple[str, ...]) -> list[_Own]:
+def _own_cautions(
+    model: Candidate | Features, arrays: Arrays, metrics: tuple[str, ...], kind: str | None
+) -> list[_Own]:
     n, d = int(arrays["n_samples"]), int(arrays["n_features"])
     cut, length = arrays["cut"].tolist()
     of_source = _of_source(metrics)
@@ -583,6 +587,8 @@ def _own_cautions(model: Candidate | Features, arrays: Arrays, metrics: tuple[st
     if arrays["unsteady"]:
         taken = "features are not the same twice"
         remedy = "give a transform without random parts, and layers in evaluation mode, with statistics of their own"
+        if kind == "texts":
+            remedy = "rank again with cache=False to see how far its scores move, or take another model"
         found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
     if arrays["early"]:
         taken = "LogME stopped before its maximum, since some features never vary or follow from others"
