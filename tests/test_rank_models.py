@@ -1187,6 +1187,41 @@ def test_features_of_a_text_do_not_depend_on_its_batch_and_long_texts_are_cut(tm
     assert model.sees_padding == (name in ("fnet", "funnel"))
 
 
+def test_an_encoder_that_was_saved_alone_is_read(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.T5Config(vocab_size=len(WORDS), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    network = transformers.T5EncoderModel(config).eval()
+    model = text_model(tmp_path, network, pad_token="<pad>")
+    states = network(input_ids=torch.tensor([[4, 5, 6]])).last_hidden_state
+    data = Texts("t", "train", ("w1 w2 w3", "w4"), np.arange(2), ("a", "b"))
+    np.testing.assert_allclose(features(model, data, 2)[:1], states.mean(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mpt", "ibert"])
+def test_texts_are_cut_to_the_positions_of_any_network(tmp_path, name):
+    transformers = pytest.importorskip("transformers")
+    size = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, pad_token_id=1)
+    torch.manual_seed(0)
+    if name == "mpt":
+        config = transformers.MptConfig(vocab_size=len(WORDS), d_model=16, n_heads=2, n_layers=1, max_seq_len=64)
+        network = transformers.MptModel(config)
+    else:
+        config = transformers.IBertConfig(vocab_size=len(WORDS), max_position_embeddings=66, **size)
+        network = transformers.IBertModel(config)
+    model = text_model(tmp_path, network, pad_token="<pad>")
+    features(model, texts(3, 900), 2)
+    assert (model.length, model.cut, model.words) == (64, 1, len(WORDS))
+
+
+def test_what_a_network_raises_of_a_text_is_a_sentence(tmp_path):
+    model = text_model(tmp_path, encoders(pytest.importorskip("transformers"))["funnel"], pad_token="<pad>")
+    with pytest.raises(
+        ValueError, match="^it cannot take a batch of 2 texts of 1 tokens .*Error: .*: leave texts of such a length out"
+    ):
+        features(model, texts(9, 1, 1), 3)
+
+
 def test_padding_that_reaches_a_few_tokens_is_seen_in_a_long_text(tmp_path):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import devices
 from .features import Model
 from .samples import Texts
 
@@ -99,7 +100,18 @@ class TextModel(Model):
         return torch.cat(parts)[torch.cat(order).argsort()], None
 
     def _mean_state(self, batch: dict) -> Tensor:
-        states = self.network(**batch).last_hidden_state  # (b, tokens, d)
+        try:
+            states = self.network(**batch).last_hidden_state  # (b, tokens, d)
+        except Exception as error:  # a network is anybody's code
+            if isinstance(error, RuntimeError) and devices.is_out_of_memory(error):
+                raise  # smaller batches may do
+            devices.check_determinism(error, self.name)
+            said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            n, longest = batch["input_ids"].shape
+            raise ValueError(
+                f"{self.name} cannot take a batch of {n} texts of {longest} tokens ({type(error).__name__}: {said}): "
+                "leave texts of such a length out, or take another model"
+            ) from error
         mask = batch["attention_mask"].unsqueeze(2)  # (b, tokens, 1)
         return (states * mask).sum(1) / mask.sum(1)
 
@@ -114,7 +126,13 @@ def _words(network: nn.Module, name: str) -> float:
         raise ValueError(
             f"{name} is a {type(network).__name__}, which does not read texts alone; give a model of texts"
         ) from None
-    return table.num_embeddings if isinstance(table, nn.Embedding) else float("inf")
+    return _rows(table) or float("inf")
+
+
+def _rows(table: nn.Module) -> int:
+    """Rows of a table of embeddings, of I-BERT's own kind, too; 0 of another layer."""
+    weight = getattr(table, "weight", None)
+    return len(weight) if hasattr(table, "padding_idx") and isinstance(weight, Tensor) else 0
 
 
 def _positions(network: nn.Module) -> int:
@@ -122,10 +140,11 @@ def _positions(network: nn.Module) -> int:
 
     RoBERTa and its kin count positions from the one after that of padding: the first rows of their tables have no use.
     """
-    said = getattr(network.config, "max_position_embeddings", None) or LONGEST
+    names = "max_position_embeddings", "max_seq_len"  # the second is MPT's
+    said = next((n for n in (getattr(network.config, name, None) for name in names) if n), LONGEST)
     tables = [
-        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        _rows(table) - (0 if table.padding_idx is None else table.padding_idx + 1)
         for name, table in network.named_modules()
-        if isinstance(table, nn.Embedding) and re.search(r"(^|\.)(wpe|position_embeddings?|embed_positions)$", name)
+        if _rows(table) and re.search(r"(^|\.)(wpe|position_embeddings?|embed_positions)$", name)
     ]
     return min([said if said > 0 else LONGEST, *tables])  # XLNet says -1: any

@@ -6,6 +6,7 @@ no weights or another network's) before any sample is looked at.
 """
 
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -349,6 +350,7 @@ def _load_text(name: str, where: str) -> TextModel:
     transformers = _transformers()
     tokenizer = transformers.AutoTokenizer.from_pretrained(where)
     network = transformers.AutoModel.from_pretrained(where, dtype=torch.float32)
-    if network.config.is_encoder_decoder:
+    # An encoder saved alone, as T5EncoderModel, says that it has no decoder, but AutoModel makes one for it.
+    if network.config.is_encoder_decoder or "decoder_input_ids" in inspect.signature(network.forward).parameters:
         network = network.get_encoder()
     return TextModel(name, network, tokenizer)
