@@ -546,6 +546,18 @@ def test_data_sets_that_are_put_together_agree_what_a_label_means():
         opened(together(["x", "y"], None, ["y", "x"]))
 
 
+def test_part_of_a_data_set_has_its_classes():
+    from torch.utils.data import ConcatDataset, Subset, random_split
+
+    one, other = (Listed(lambda i: i % 2, classes=names) for names in (["x", "y"], ["y", "x"]))
+    assert opened(Subset(one, range(4))).data.classes == opened(Subset(Subset(one, range(5)), range(4))).data.classes
+    assert opened(Subset(one, range(4))).data.classes == ("x", "y")
+    half = random_split(ConcatDataset([one, other]), [8, 4], torch.Generator().manual_seed(0))[0]
+    for data in (Subset(ConcatDataset([one, other]), range(12)), half, ConcatDataset([one, Subset(other, range(4))])):
+        with pytest.raises(ValueError, match="label 0 means '.' in one and '.' in another of the data sets in Concat"):
+            opened(data)
+
+
 def test_grey_arrays_are_images_and_a_tensor_of_images_takes_labels():
     pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 8), dtype=np.uint8)
 

@@ -315,11 +315,13 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
 
 
 def _class_names(dataset: Any) -> list | None:
-    """What a data set, or those that it puts together, call their classes, if they list them: ``classes`` may be
-    anything else, as their number.
+    """What a data set, those that it puts together, or the one that it selects from, call their classes, if they list
+    them: ``classes`` may be anything else, as their number.
     """
     named = getattr(dataset, "classes", None)
     parts = getattr(dataset, "datasets", None)
+    if named is None and hasattr(dataset, "indices") and hasattr(dataset, "dataset"):  # as torch's Subset
+        return _class_names(dataset.dataset)
     if named is None and isinstance(parts, (list, tuple)):
         return _common([_class_names(part) for part in parts], type(dataset).__name__)
     if isinstance(named, dict):
