@@ -380,6 +380,12 @@ def test_labels_in_a_table_of_one_column_and_in_bytes_are_labels(metric, feature
     assert ClassStatistics.of(features, names.astype("S")).classes.tolist() == list("abcd")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1251"])
+def test_bytes_are_told_apart_in_any_encoding(encoding, features):
+    words = ["кот", "дом", "собака", "лес"] * 40
+    assert metrics.logme(features, [word.encode(encoding) for word in words]) == metrics.logme(features, words)
+
+
 def test_unsigned_and_signed_labels_are_the_same_classes(features, labels):
     merged = ClassStatistics.of(features, labels.astype(np.uint64)).merge(ClassStatistics.of(features, labels))
     assert merged.classes.dtype.kind == "i" and merged.classes.tolist() == [0, 1, 2, 3]

@@ -692,6 +692,7 @@ def test_a_limit_that_is_no_integer_of_two_or_more_is_refused(value):
 def test_labels_of_strings_bytes_and_truths_are_classes():
     assert labels.encode([2**63 + 1, 2**63, -1], 3, "rows")[1] == ("-1", str(2**63), str(2**63 + 1))
     assert labels.encode(np.array([b"x", b"y"]), 2, "rows")[1] == ("x", "y")
+    assert labels.encode(["кот".encode(), "été".encode("latin-1")], 2, "rows")[1] == (r"\xe9t\xe9", "кот")
     assert labels.encode([True, False], 2, "rows")[1] == ("False", "True")
     assert labels.encode(["None", "nan", "10", "9"], 4, "rows")[1] == ("10", "9", "None", "nan")
 

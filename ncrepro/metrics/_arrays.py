@@ -205,7 +205,7 @@ def check_labels(labels: Array, n_samples: int | None = None, what: str = "label
             "convert them with .astype(int) or .astype(str)"
         )
     if labels.dtype.kind == "S":
-        labels = np.char.decode(labels, "utf-8", "replace")
+        labels = np.char.decode(labels, "utf-8", "backslashreplace")
     elif labels.dtype.kind == "u" and labels.max() <= np.iinfo(np.int64).max:
         labels = labels.astype(np.int64)  # joined with signed integers, unsigned ones would become fractions
     return np.unique(labels, return_inverse=True)

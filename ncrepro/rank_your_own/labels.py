@@ -139,7 +139,7 @@ def _plain(x: Any) -> Any:
     x = x.tolist() if hasattr(x, "tolist") else x
     if isinstance(x, (list, tuple)) and len(x) == 1:
         return _plain(x[0])
-    return x.decode(errors="replace") if isinstance(x, bytes) else x
+    return x.decode(errors="backslashreplace") if isinstance(x, bytes) else x
 
 
 def _checked(x: Any, i: int) -> int | str:
