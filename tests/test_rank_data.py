@@ -20,7 +20,7 @@ from safetensors import safe_open
 
 import ncrepro
 from ncrepro.extraction import batches, decode, folders
-from ncrepro.rank_your_own import labels
+from ncrepro.rank_your_own import labels, tables
 from ncrepro.rank_your_own.data import open_target
 from ncrepro.rank_your_own.features import are_features, open_features
 from ncrepro.rank_your_own.rank import _cautions_of_data
@@ -703,6 +703,12 @@ def test_classes_called_almost_the_same_deserve_a_caution():
         ("b", "B"),
         ("caf\u00e9", "cafe\u0301"),
     ]
+    assert labels.alike(
+        ["0", "1", "0.0", "01", "1e0", "1_0", "10", str(2**53), str(2**53 + 1), "nan", "n", "1.0.0"]
+    ) == [
+        ("0", "0.0"),
+        ("1", "01", "1e0"),
+    ]
     H = np.random.default_rng(0).normal(size=(60, 4))
     table = ncrepro.rank(
         {"x": H, "y": H**2}, labels=["a", "a ", "b"] * 20, metrics="logme", n_bootstrap=0, progress=False
@@ -761,6 +767,26 @@ def test_rows_of_a_csv_are_never_shifted(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             table(tmp_path, content)
+
+
+def test_measured_numbers_are_no_classes_of_a_csv_either(tmp_path):
+    def rows(*names):
+        return "text,label\n" + "".join(f"t{i},{name}\n" for i, name in enumerate(2 * names))
+
+    for names in (("0.0", "0.2", "5.0"), ("1", " 2.5"), ("-1e-3", "+.5"), ("0.5", "1.5", "9" * 400)):
+        with pytest.raises(
+            ValueError, match="labels are measured numbers .sample . has .*: sort them into a few classes"
+        ):
+            table(tmp_path, rows(*names))
+        with pytest.raises(ValueError, match="labels are measured numbers"):
+            open_features({"a": np.eye(2 * len(names))}, tables.labels(tmp_path / "t.csv", "label"))
+    for name in ("NA", "nan", " "):
+        with pytest.raises(ValueError, match="labels are missing: 2 of the 6 rows"):
+            table(tmp_path, rows("0.5", name, "1.5"))
+    for names in (("0", "1.0"), ("01", "1"), ("0.5", "low"), ("1.2.1", "1.2"), ("1", "NA"), ("1_0", "1.5")):
+        assert table(tmp_path, rows(*names)).classes == tuple(sorted(names))
+    lines = "".join(json.dumps({"text": "t", "label": name}) + "\n" for name in ["0.5", "1.5"] * 2)
+    assert table(tmp_path, lines, "jsonl").classes == ("0.5", "1.5")  # strings, since they are in quotes
 
 
 def test_a_table_of_a_million_columns_costs_no_more_than_its_rows(tmp_path):

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from numbers import Integral
 from typing import Any
 
@@ -134,6 +135,25 @@ def listed(labels: Any) -> list:
         ) from None
 
 
+def from_csv(column: list[str]) -> list:
+    """The labels of a CSV file, which holds all as text: as numbers where they are measured ones, so that they are
+    answered as those of a data frame are, else as they are.
+    """
+    numbers = {name: _number(name) for name in dict.fromkeys(column) if name.strip() and not like_missing([name])}
+    if None in numbers.values() or all(x == x.to_integral_value() for x in numbers.values()):
+        return column
+    return [float(name) if name in numbers else None for name in column]
+
+
+def _number(text: str) -> Decimal | None:
+    """The number that a text says, if it says one; exact, as labels may have more digits than a float."""
+    try:
+        found = Decimal(text.replace("_", "?"))  # Python would read 1_0 as 10
+    except InvalidOperation:
+        return None
+    return None if found.is_nan() else found
+
+
 def _plain(x: Any) -> Any:
     """NumPy's and torch's scalars as Python's, bytes as a string, and an array of one label as that label."""
     x = x.tolist() if hasattr(x, "tolist") else x
@@ -149,9 +169,8 @@ def _checked(x: Any, i: int) -> int | str:
         if x == x // 1:
             return int(x)
         raise ValueError(
-            f"labels are measured numbers (sample {i} has {x:g}), not classes; give integers or strings: a score "
-            "compares classes, "
-            "so sort what was measured into a few of them"
+            f"labels are measured numbers (sample {i} has {x:g}), not classes: sort them into a few classes, "
+            "and give an integer or a name for each, as 'low' and 'high'"
         )
     hint = "; labels.argmax(axis=1) if they are one-hot" if isinstance(x, (list, tuple)) else ""
     raise ValueError(
@@ -225,10 +244,12 @@ def like_missing(classes: Sequence[str]) -> list[str]:
 
 
 def alike(classes: Sequence[str]) -> list[tuple[str, ...]]:
-    """Classes that differ by blanks, capitals or the way of writing an accent only."""
+    """Classes that differ by blanks, capitals or the way of writing an accent or a number only."""
     groups = defaultdict(list)
     for name in classes:
-        groups[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        number = _number(plain)
+        groups[plain if number is None else number].append(name)
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 

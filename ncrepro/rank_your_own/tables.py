@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..store.schema import unknown
+from .labels import from_csv
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson")
 SHOWN = 50  # names of columns in a message
@@ -29,12 +30,17 @@ def read(path: Path, text: str, label: str) -> tuple[list, list]:
         header.
     """
     found = _rows(path, {"text": text, "label": label})
-    return [row[0] for row in found], [row[1] for row in found]
+    return [row[0] for row in found], _labels(path, found)
 
 
 def labels(path: Path, label: str) -> list:
     """The labels of samples whose features lie elsewhere, one in each row; errors as those of `read`."""
-    return [row[0] for row in _rows(path, {"label": label})]
+    return _labels(path, _rows(path, {"label": label}))
+
+
+def _labels(path: Path, found: list[tuple]) -> list:
+    column = [row[-1] for row in found]
+    return from_csv(column) if path.suffix.lower() == ".csv" else column
 
 
 def _rows(path: Path, named: dict[str, str]) -> list[tuple]:
