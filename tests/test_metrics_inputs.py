@@ -402,6 +402,35 @@ def test_rows_that_are_named_in_another_order_are_refused(metric, features, labe
     metric(pd.DataFrame(features), pd.Series(labels, index=range(159, -1, -1)))  # whose rows have no names
 
 
+def test_rows_that_are_the_same_only_in_part_are_refused():
+    def go(one, other):
+        n = len(one)
+        return metrics.h_score(pd.DataFrame(np.eye(n)[:, :2], index=one), pd.Series(np.arange(n) % 2, index=other))
+
+    rows, pairs = pd.RangeIndex(8), pd.MultiIndex.from_product([["a", "b"], range(4)])
+    for one, other, said in (
+        (rows.drop(3), rows.drop(5), "only in part"),
+        (rows[1:], rows[1:] + 1, "only in part"),
+        ([*"aabbccdd"], [*"aabbcdd", "x"], "only in part"),
+        ([*"aabbccdd"], [*"abbbccdd"], "only in part"),
+        ([*"aabbccdd"], [*"bbaaccdd"], "in another order"),
+        (pairs, pairs[::-1], "in another order"),
+        (rows[::-1], rows, "in another order"),  # of which the first was shuffled alone
+    ):
+        with pytest.raises(ValueError, match=f"features and labels name the same samples {said}, and rows are paired"):
+            go(one, other)
+    for one, other in (
+        (rows, rows.drop(3).append(pd.Index([9]))),  # the first has no names
+        (rows.drop(3).append(pd.Index([9])), rows),  # nor has the second
+        ([0, 0, 1, 1, 2, 2, 3, 3], rows),
+        ([*"aabbccdd"], [*"aabbccdd"]),
+        (rows + 1, rows + 9),
+        (pairs, [*"abcdefgh"]),
+        ([*"abcdefgh"], pairs),
+    ):
+        go(one, other)
+
+
 def test_source_probabilities_and_predictions_in_another_order_are_refused(features, labels, probs):
     names = [f"photo {i}" for i in range(160)]
     column = pd.Series(labels, index=names)

@@ -907,6 +907,20 @@ def test_features_and_labels_in_another_order_are_refused():
     assert open_features({"a": first, "b": (first, y)}, y)[1].labels.tolist() == y.tolist()
 
 
+def test_texts_and_labels_in_another_order_are_refused():
+    texts, y = pd.Series([*"stuvwxyz"]), pd.Series([0, 1] * 4)
+    mixed = y.sample(frac=1, random_state=0)
+    for one, other in (
+        (texts.loc[mixed.index], mixed.sort_index()),
+        (texts[1:], mixed[mixed.index > 0]),
+        (texts[:0:-1], y[1:]),
+    ):
+        with pytest.raises(ValueError, match="texts and labels name the same samples in another order"):
+            open_target(one, other)
+    for one, other in ((texts.loc[mixed.index], mixed), (texts.tolist(), mixed), (texts[1:], y[1:].tolist())):
+        assert len(open_target(one, other)) == len(one)
+
+
 def test_statistics_of_other_data_are_refused_beside_features_and_statistics():
     H, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 3
     of = ncrepro.metrics.ClassStatistics.of

@@ -231,21 +231,35 @@ def check_whole(name: str, value: object, least: int, otherwise: str = "") -> No
 
 
 def check_order(first: Array, second: Array, what: str) -> None:
-    """Refuse two tables (or columns) that name the same rows in another order: rows are paired by position. An index
-    that only counts the rows of the first names none.
+    """Refuse two tables (or columns) whose names of rows show that the rows are no pairs: rows are paired by position.
+
+    They show it if both have the same names in another order, or share only some of them. Names that have nothing in
+    common say nothing, nor do the numbers 0, 1, 2, ... that pandas gives rows without names. But where only the second
+    has these, and the first has the same numbers in another order, the first was shuffled alone.
     """
     pandas = sys.modules.get("pandas")
     if pandas is None or not all(isinstance(x, (pandas.DataFrame, pandas.Series)) for x in (first, second)):
         return
-    one, other = first.index, second.index
-    counts_only = isinstance(one, pandas.RangeIndex) and one.start == 0 and one.step == 1
-    if counts_only or one.equals(other) or not (one.is_unique and other.is_unique):
+    one, other = first.index.to_flat_index(), second.index.to_flat_index()
+    if _only_counts(one) or len(one) != len(other) or one.equals(other):
         return
-    if len(one) == len(other) and one.isin(other).all():
+    shared = int(one.isin(other).sum())
+    if shared == 0 or (_only_counts(other) and not (shared == len(one) and one.is_unique)):
+        return
+    if one.value_counts(dropna=False).to_dict() == other.value_counts(dropna=False).to_dict():
         raise ValueError(
             f"{what} name the same samples in another order, and rows are paired by their position: bring both into "
             "one order with .loc, or give .to_numpy() of both if they are in one order already"
         )
+    raise ValueError(
+        f"{what} name the same samples only in part, and rows are paired by their position: take the same rows of both "
+        "with .loc, or give .to_numpy() of both if they are in one order already"
+    )
+
+
+def _only_counts(index: Any) -> bool:
+    """Whether an index of pandas only numbers the rows from 0, which names none."""
+    return hasattr(index, "step") and index.start == 0 and index.step == 1
 
 
 def dense(values: Array, what: str) -> Array:

@@ -27,7 +27,7 @@ from PIL import Image
 from ..extraction import decode, folders
 from ..extraction.folders import Photos
 from ..extraction.samples import Images, Texts
-from ..metrics._arrays import host
+from ..metrics._arrays import check_order, host
 from ..store import artifacts, content, fingerprint
 from ..store.schema import unknown
 from . import tables
@@ -205,6 +205,7 @@ def _find(data: Any, labels: Any, text: str, label: str, progress: Callable) -> 
     if isinstance(data, np.ndarray) and data.ndim == 4:
         return _of_arrays(data, labels)
     if isinstance(data, (list, tuple, np.ndarray, pd.Series)) and any(isinstance(x, str) for x in data):
+        check_order(data, labels, "texts and labels")
         return _of_texts(list(data), labels, "texts", "the list of texts")
     if _is_dataset(data):
         return _of_dataset(data, progress)
