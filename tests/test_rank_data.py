@@ -115,10 +115,49 @@ def test_splits_beside_other_folders_are_no_classes(tmp_path, names):
 @pytest.mark.parametrize(
     "names",
     [
+        ("treino", "teste"),
+        ("query", "gallery"),
+        ("amazon/images", "dslr/images", "webcam/images"),
+        ("amazon/train", "amazon/test", "dslr/train", "dslr/test"),
+        ("train/original", "train/augmented", "test/original"),
+    ],
+)
+def test_folders_of_the_same_classes_are_no_classes_whatever_they_are_called(tmp_path, names):
+    for name in names:
+        for k in ("a", "b", ".cache"):
+            for i in range(2):
+                put(tmp_path / name / k / f"{i}.png")
+    with pytest.raises(
+        ValueError, match=r"each of .* holds the same folders, a, b, which seem to be the classes: give"
+    ):
+        opened(tmp_path)
+    assert opened(tmp_path / names[0]).data.classes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cat/young", "cat/old", "dog/young", "dog/old", "dog/grey"),
+        ("cat/train", "cat/test", "dog/train", "dog/test"),
+        ("cat/images", "dog/images"),
+        ("cat", "cat/young", "cat/old", "dog", "dog/young", "dog/old"),
+    ],
+)
+def test_classes_may_hold_folders(tmp_path, names):
+    for name in names:
+        for i in range(2):
+            put(tmp_path / name / f"{i}.png")
+    assert opened(tmp_path).data.classes == ("cat", "dog") and len(opened(tmp_path)) == 2 * len(names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
         ("images", "annotations/trimaps"),
         ("train/images", "train/masks", "val/images"),
         ("JPEGImages", "SegmentationClass", "SegmentationObject"),
         ("images/a", "images/b", "segmentations/a", "segmentations/b"),
+        ("lung/images", "lung/masks", "heart/images", "heart/masks"),
     ],
 )
 def test_images_and_what_belongs_to_them_are_no_classes(tmp_path, names):

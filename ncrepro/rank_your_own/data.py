@@ -34,6 +34,7 @@ from . import tables
 from .labels import are_parts, check, encode, is_missing, splits, subset
 
 ON_ERROR = ("raise", "skip")
+NAMED = 8  # folders in a message, at most
 
 _ONE = threading.RLock()  # one for all data sets, as they may share what they read from
 
@@ -244,10 +245,19 @@ def _of_folder(folder: Path) -> Photos:
             "folder "
             "of its own, two classes at least"
         )
-    if are_parts(classes):
+    within = _same_inside([folder / split / name for name in classes])
+    same = [path.name for path in within]
+    for names, where in (classes, folder / split), (same, f"each of {_some(classes)} in {folder / split}"):
+        if are_parts(names):
+            raise ValueError(
+                f"{where} holds {', '.join(names)}, which are images and what belongs to them, not classes: put the "
+                "images of each class into a folder of its own, and give the folder of these"
+            )
+    if same:
         raise ValueError(
-            f"{folder / split} holds {', '.join(classes)}, which are images and what belongs to them, not classes: put "
-            "the images of each class into a folder of its own, and give the folder of these"
+            f"each of {_some(classes)} in {folder / split} holds the same folders, {_some(same)}, which seem to be the "
+            f"classes: give one folder that holds them, as {within[0].parent}; if {_some(classes)} are the classes "
+            "instead, put the images of each straight into its folder"
         )
     return replace(folders.tree(folder, folder.name, split), split="train")
 
@@ -278,6 +288,22 @@ def _holds_folders_only(folder: Path) -> bool:
     return not any(folders.is_image(file) and file.is_file() for file in folder.iterdir()) and bool(
         folders.subfolders(folder)
     )
+
+
+def _same_inside(above: list[Path]) -> list[Path]:
+    """The classes in the first of these folders, if all hold the same ones, as splits and domains do, in whatever words
+    they are called; else none.
+    """
+    same = folders.subfolders(above[0])
+    if not all(_holds_folders_only(place) and folders.subfolders(place) == same for place in above):
+        return []
+    if len(same) == 1 or all(splits(same).values()):  # as images, or train and test, in each
+        return _same_inside([place / same[-1] for place in above])
+    return [above[0] / name for name in same]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
 
 
 def _of_arrays(images: np.ndarray, labels: Any) -> Photos:
