@@ -874,7 +874,9 @@ def test_json_lines_are_read_and_refused_line_by_line(tmp_path):
 
 def test_lists_and_frames_of_texts_are_held_to_the_same(tmp_path):
     texts, two = [f"text {i}" for i in range(4)], ["a", "b"] * 2
-    assert open_target(np.array(texts), two).data.classes == ("a", "b")
+    for held in (np.array(texts), pd.Series(texts), pd.Index(texts), pd.array(texts), pd.Categorical(texts)):
+        data = open_target(held, two).data
+        assert data.texts == tuple(texts) and data.classes == ("a", "b")
     frame = pd.DataFrame({"text": texts, "label": pd.Series(two, dtype="category")})
     assert open_target(frame).data.texts == tuple(texts)
     for data, labels_, message in (

@@ -35,6 +35,7 @@ from .labels import are_parts, check, encode, is_missing, splits, subset
 
 ON_ERROR = ("raise", "skip")
 NAMED = 8  # folders in a message, at most
+LISTS = (list, tuple, np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray)  # of texts, or of images
 
 _ONE = threading.RLock()  # one for all data sets, as they may share what they read from
 
@@ -205,7 +206,7 @@ def _find(data: Any, labels: Any, text: str, label: str, progress: Callable) -> 
         return _of_texts(data[text].tolist(), data[label], "rows of the table", "the table")
     if isinstance(data, np.ndarray) and data.ndim == 4:
         return _of_arrays(data, labels)
-    if isinstance(data, (list, tuple, np.ndarray, pd.Series)) and any(isinstance(x, str) for x in data):
+    if isinstance(data, LISTS) and any(isinstance(x, str) for x in data):
         check_order(data, labels, "texts and labels")
         return _of_texts(list(data), labels, "texts", "the list of texts")
     if _is_dataset(data):
@@ -219,8 +220,7 @@ def _find(data: Any, labels: Any, text: str, label: str, progress: Callable) -> 
 
 
 def _is_dataset(data: Any) -> bool:
-    arrays = (list, tuple, np.ndarray, pd.Series, str, bytes)
-    return hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, arrays)
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (*LISTS, str, bytes))
 
 
 def _of_folder(folder: Path) -> Photos:
