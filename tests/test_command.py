@@ -211,6 +211,16 @@ def test_a_reader_that_has_read_enough_is_no_error(files):
         assert running.stderr.read() == b"" and running.wait() == 1
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", [("rank", "--html", "page.html"), ("rank", "--json"), ("score", "--json")])
+def test_closed_output_is_no_error(command, closed, files):
+    typed = [sys.executable, "-m", "ncrepro", *command[:1], *files, "--metrics", "logme", *command[1:]]
+    ran = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *typed],
+                         capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})  # fmt: skip
+    assert ran.returncode == 0 and "Traceback" not in ran.stderr
+    assert "page.html" not in command or os.path.getsize("page.html") > 1000
+
+
 def test_a_terminal_that_says_it_has_no_columns_shows_the_table(files, monkeypatch):
     table = ncrepro.rank(files, metrics="logme", n_bootstrap=0, progress=False)
     for columns in ("0", "3"):

@@ -49,6 +49,9 @@ exit status: 0 scored, 1 the work failed, 2 what was asked for cannot be""",
 
 def main(argv: list[str] | None = None) -> int:
     """Do what the command line says; the status to exit with: 0 done, 1 the work failed, 2 wrong usage."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by what started this; a file that is opened could take its place
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if not word.startswith("-")), "")
     arguments = _parser(command).parse_args([*argv, *(variables.of_rank() if argv[:1] == ["rank"] else ())])
