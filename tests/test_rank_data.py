@@ -369,6 +369,18 @@ def test_8_bits_in_an_image_of_more_are_not_read_as_black(tmp_path, kind, format
     assert not first(tmp_path, Image.fromarray(ramp * 0), format, name).any()
 
 
+@pytest.mark.parametrize(("bits", "said"), [(10, 1), (12, 1), (14, 1), (15, 0), (16, 0)])
+def test_fewer_bits_in_an_image_of_16_deserve_a_caution(cats, tmp_path, bits, said):
+    assert not opened(cats).largest
+    for k in "ab":
+        put(cats / k / "x.png", Image.fromarray(np.linspace(0, 2**bits - 1, 64).astype(np.uint16).reshape(8, 8)))
+    for _ in "first", "kept":
+        target = open_target(cats).checked("raise", tmp_path / "kept", lambda work, *_: work)
+        cautions = _cautions_of_data(target.data.classes, target)
+        assert target.largest == 2**bits - 1 and len(cautions) == said
+        assert all(f"no number in the images of 16 bits is above {2**bits - 1}, where" in line for line in cautions)
+
+
 def test_transparency_is_dropped_in_the_same_way_from_palettes_and_colours(tmp_path):
     colours = np.random.default_rng(0).integers(0, 255, (8, 8, 4), dtype=np.uint8)
     few = Image.fromarray(colours[..., :3]).quantize(8)

@@ -32,6 +32,7 @@ FORMATS = tuple(
 )
 # MPO is a file of several JPEG images, of which Pillow takes the first.
 SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
+LARGEST = ("largest",)  # a key of Image.info that no file sets, as those are strings
 LONGEST = 100  # times the shorter side: a network that resizes that to 256 pixels makes it 25,600 long
 
 
@@ -76,7 +77,7 @@ def rgb(image: Image.Image) -> Image.Image:
     """An image as its viewer shows it: turned as its EXIF data say, 8 bits for each of red, green and blue.
 
     65,535 is white of 16 bits, and 1.0 of floating-point numbers. Transparency is dropped, as torchvision's loader
-    does.
+    does. ``info[LARGEST]`` is the largest number of an image with integers of more than 8 bits.
 
     Raises
     ------
@@ -93,6 +94,7 @@ def rgb(image: Image.Image) -> Image.Image:
                 "is white: save it with 8 bits per colour"
             )
         image = Image.fromarray((values // 257).astype(np.uint8))
+        image.info[LARGEST] = int(values.max())
     elif image.mode == "F":
         image = Image.fromarray((_within(image, 0, 1) * 255).round().astype(np.uint8))
     elif image.mode == "P" and "transparency" in image.info:

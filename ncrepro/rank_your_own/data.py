@@ -68,12 +68,15 @@ class Target:
         A digest of the samples and their labels; "" before `checked`.
     skipped : tuple of str
         What was left out because it could not be read.
+    largest : int
+        The largest number in files of images with more than 8 bits; 0 if there are none.
     """
 
     kind: str
     data: Photos | Texts
     key: str = ""
     skipped: tuple[str, ...] = ()
+    largest: int = 0
 
     def __len__(self) -> int:
         return len(self.data)
@@ -105,7 +108,7 @@ class Target:
             warnings.filterwarnings("ignore", module=r"PIL\.")  # of EXIF data that nobody asked for
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # too large to read
             found = list(progress(threads.map(partial(_digest, self.data), range(n)), "read", n))
-            broken = {i: error for i, (_, error) in enumerate(found) if error}
+            broken, largest = {i: error for i, (_, error) in enumerate(found) if error}, 0
             if _has_files(self.data):
                 spec = {
                     "content": hashlib.sha256("".join(digest for digest, _ in found).encode()).hexdigest(),
@@ -114,11 +117,12 @@ class Target:
                 path = folder / f"undecodable-{artifacts.digest(spec)}.safetensors" if folder else None
                 known = artifacts.load(path, spec) if path else None
                 if known is None:
-                    errors = list(progress(threads.map(partial(_decode, self.data), range(n)), "decode", n))
-                    known = {"errors": errors}
+                    decoded = list(progress(threads.map(partial(_decode, self.data), range(n)), "decode", n))
+                    known = {"errors": [error for error, _ in decoded], "largest": [max(x for _, x in decoded)]}
                     if path:
                         artifacts.save(path, known, spec)
                 broken |= {i: error for i, error in enumerate(known["errors"]) if error and i not in broken}
+                (largest,) = known["largest"]
         data = self.data
         if broken:
             first = f"{_called(data, min(broken))} ({broken[min(broken)]})"
@@ -141,9 +145,8 @@ class Target:
         for i, (digest, _) in enumerate(found):
             if i not in broken:
                 hasher.update(digest.encode())
-        return replace(
-            self, data=data, key=hasher.hexdigest(), skipped=tuple(_called(self.data, i) for i in sorted(broken))
-        )
+        skipped = tuple(_called(self.data, i) for i in sorted(broken))
+        return replace(self, data=data, key=hasher.hexdigest(), skipped=skipped, largest=largest)
 
 
 def open_target(
@@ -465,10 +468,9 @@ def _digest(data: Photos | Texts, i: int) -> tuple[str, str]:
         return "", str(error)
 
 
-def _decode(data: Photos, i: int) -> str:
-    """Why an image cannot be decoded, or ""."""
+def _decode(data: Photos, i: int) -> tuple[str, int]:
+    """Why an image cannot be decoded, or "", and its largest number if it has more than 8 bits, or 0."""
     try:
-        decode.read(Path(data.sources[i]), fast=True)
+        return "", decode.read(Path(data.sources[i]), fast=True).info.get(decode.LARGEST, 0)
     except (OSError, ValueError) as error:
-        return str(error)
-    return ""
+        return str(error), 0

@@ -39,6 +39,7 @@ FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
 # those that need features and labels alone and are cheap enough to be scored on every resample.
 DEFAULT = ("ncti", "logme")
 NAMED = 8  # models in one caution, at most
+DARK = 1 << 14  # images of 16 bits without a number so large may be of 14 bits or fewer
 LEVEL = 1.96  # standard errors on either side: 95 % of a normal distribution
 
 MEANING = (
@@ -661,6 +662,11 @@ def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str
         said.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
     if target and target.skipped:
         said.append(f"{len(target.skipped)} images could not be read and were left out, the first {target.skipped[0]}")
+    if target and 0 < target.largest < DARK:
+        said.append(
+            f"no number in the images of 16 bits is above {target.largest}, where 65535 is white, so models see dark "
+            "images: if their white is lower, as 4095 of 12 bits, scale them up or save them with 8 bits per colour"
+        )
     if ignored := getattr(target and target.data, "ignored", ()):
         said.append(
             f"{len(ignored)} files among the images were not looked at, as they lie in no class or have no image's "
