@@ -592,8 +592,8 @@ def _own_cautions(
             remedy = "rank again with cache=False to see how far its scores move, or take another model"
         found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
     if arrays["early"]:
-        taken = "LogME stopped before its maximum, since some features never vary or follow from others"
-        found.append(_Own(taken, taken, "if you give features, leave these columns out"))
+        taken = "LogME stopped before its maximum"
+        found.append(_Own(taken, taken, "trust the other metrics more"))
     if said := getattr(model, "caution", ""):
         found.append(_Own(said, said))
     return found
