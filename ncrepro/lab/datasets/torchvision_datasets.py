@@ -14,9 +14,9 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ import torch
 import torchvision.datasets as tv
 from torchvision.datasets.utils import extract_archive
 from torchvision.models import ResNet50_Weights
+from torchvision.models.segmentation import FCN_ResNet50_Weights
 
 from ...extraction import folders
 from ...extraction.folders import Photos
@@ -126,13 +127,7 @@ def _of_entry(name: str, part: str, split: str) -> Photos:
     fetch(name)
     try:
         photos = entry.read(paths.downloads(), name, part)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        EOFError,
-    ) as error:  # torchvision's answers to an incomplete folder
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:  # torchvision's, of an incomplete folder
         raise ValueError(f"{name} is incomplete or damaged ({str(error).splitlines()[0]}): {_remedy(entry)}") from None
     expected = entry.n_train if part == "train" else entry.n_test
     n_images = len(photos) if photos.present is None else len({str(source) for source in photos.sources})
@@ -141,25 +136,21 @@ def _of_entry(name: str, part: str, split: str) -> Photos:
             f"{name}, {part}: {n_images:,} images of {photos.n_classes} classes, it should have {expected:,} of "
             f"{entry.n_classes}: {_remedy(entry)}"
         )
-    gone = (
-        [] if isinstance(photos.sources, np.ndarray) else [file for file in photos.sources if not Path(file).exists()]
-    )
+    gone = [file for file in photos.sources if isinstance(file, Path) and not file.exists()]
     if gone:
         raise ValueError(f"{name}: {len(gone)} images are missing, the first is {gone[0]}: {_remedy(entry)}")
     photos = replace(photos, measure=entry.measure, flip=entry.flip)
     if part == "train" and split == "released" and name in NINE_TENTHS:
         kept = np.sort(np.random.default_rng(0).permutation(len(photos))[: len(photos) * 9 // 10])
-        photos = replace(
-            photos.take(kept), samples=f"{len(kept):,} of the {len(photos):,} training images (drawn with seed 0)"
-        )
+        samples = f"{len(kept):,} of the {len(photos):,} training images (drawn with seed 0)"
+        photos = replace(photos.take(kept), samples=samples)
     return photos
 
 
 def _remedy(entry: Entry) -> str:
-    place = paths.downloads() / Path(entry.marker).parts[0]
-    return (
-        f"remove {place}, and it is downloaded again" if entry.archives else f"{entry.by_hand} (in {paths.downloads()})"
-    )
+    if not entry.archives:
+        return f"{entry.by_hand} (in {paths.downloads()})"
+    return f"remove {paths.downloads() / Path(entry.marker).parts[0]}, and it is downloaded again"
 
 
 class Unshown(Photos):
@@ -180,7 +171,7 @@ class Unshown(Photos):
 def unobtainable(targets: tuple[str, ...]) -> dict[str, str]:
     """Of these data sets, those that are neither there nor downloadable, and what to put where to have them."""
     gone = {name: ENTRIES[name] for name in targets if name in ENTRIES and not ENTRIES[name].archives}
-    return {name: f"{entry.by_hand} (in {paths.downloads()})" for name, entry in gone.items() if not entry.there}
+    return {name: _remedy(entry) for name, entry in gone.items() if not entry.there}
 
 
 def fetch(name: str) -> None:
@@ -199,8 +190,10 @@ def fetch(name: str) -> None:
     if entry.there:
         return
     if not entry.archives:
-        raise FileNotFoundError(f"{name}: the official download is gone; {entry.by_hand} (in {root})")
-    with _alone(root):
+        raise FileNotFoundError(f"{name}: the official download is gone; {_remedy(entry)}")
+    root.mkdir(parents=True, exist_ok=True)
+    with open(artifacts.plain(root / ".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one process at a time gets data sets; the others wait here
         if entry.there:
             return  # another process was faster
         unpacked = root / f".{name}.unpacking"
@@ -211,15 +204,6 @@ def fetch(name: str) -> None:
         shutil.rmtree(unpacked)
         for archive in entry.archives:
             (root / "archives" / archive.name).unlink()
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """One process at a time gets data sets; the others wait here."""
-    root.mkdir(parents=True, exist_ok=True)
-    with open(artifacts.plain(root / ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _unpack(archive: Archive, file: Path, to: Path) -> None:
@@ -234,8 +218,7 @@ def _unpack(archive: Archive, file: Path, to: Path) -> None:
     if digest != archive.md5:
         raise ValueError(
             f"{file} is damaged or only half there: its MD5 is {digest}, it should be {archive.md5}; remove it, and "
-            "it is "
-            f"downloaded again"
+            "it is downloaded again"
         )
     to.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".mat":
@@ -253,31 +236,34 @@ def _unpack(archive: Archive, file: Path, to: Path) -> None:
 # Reading it -----------------------------------------------------------------------------------------------------------
 
 
-def _listed(
-    data: list, files: str, labels: str, classes: tuple[str, ...], name: str, part: str, samples: str
-) -> Photos:
-    """Several of torchvision's data sets in a row; ``files`` and ``labels`` are where they keep them."""
-    sources = [Path(file) for one in data for file in getattr(one, files)]
-    y = np.concatenate([np.asarray(getattr(one, labels), dtype=np.int64) for one in data])
-    return Photos(name, part, sources, y, tuple(classes), samples)
-
-
-def _paired(data: list, classes: tuple[str, ...], name: str, part: str, samples: str) -> Photos:
-    """The same for those that keep pairs of a file and its label."""
-    pairs = [pair for one in data for pair in getattr(one, "samples", None) or one._samples]
-    files, labels = zip(*pairs, strict=True)
-    return Photos(name, part, [Path(file) for file in files], np.array(labels, dtype=np.int64), tuple(classes), samples)
-
-
 def _official(part: str, train: str = "train") -> str:
     return f"the official {train if part == 'train' else part} split"
 
 
-def _aircraft(root: Path, name: str, part: str) -> Photos:
-    data = tv.FGVCAircraft(root, "trainval" if part == "train" else part)
-    return _listed(
-        [data], "_image_files", "_labels", data.classes, name, part, _official(part, "trainval") + ", by variant"
-    )
+def _by_split(
+    root: Path,
+    name: str,
+    part: str,
+    kind: Callable,
+    train: tuple[str, ...] = ("train",),
+    note: str = "",
+    classes: tuple[str, ...] = (),
+) -> Photos:
+    """A ``kind`` of torchvision's that is made for one split at a time; ``train`` are those with images to train on."""
+    data = [kind(root, split) for split in (train if part == "train" else (part,))]
+    items = [item for one in data for item in _items(one)]
+    files, labels = [Path(file) for file, _ in items], np.array([k for _, k in items], dtype=np.int64)
+    samples = _official(part, " and ".join(train)) + note
+    return Photos(name, part, files, labels, tuple(classes or data[0].classes), samples)
+
+
+def _items(data: tv.VisionDataset) -> list[tuple[str | Path, int]]:
+    """Files and their labels, which torchvision's classes keep in pairs or in two lists."""
+    kept = vars(data)
+    if "_labels" not in kept:
+        return kept["samples"] if "samples" in kept else kept["_samples"]
+    files = kept["_image_files"] if "_image_files" in kept else kept["_images"]
+    return list(zip(files, kept["_labels"], strict=True))
 
 
 def _caltech101(root: Path, name: str, part: str, per_class: int = 30) -> Photos:
@@ -295,52 +281,15 @@ def _caltech101(root: Path, name: str, part: str, per_class: int = 30) -> Photos
     return Photos(name, part, sources, np.array(labels), tuple(data.categories), samples)
 
 
-def _cars(root: Path, name: str, part: str) -> Photos:
-    data = tv.StanfordCars(root, part)
-    return _paired([data], data.classes, name, part, _official(part))
-
-
 def _cifar(root: Path, name: str, part: str) -> Photos:
     data = {"cifar10": tv.CIFAR10, "cifar100": tv.CIFAR100}[name](root, train=part == "train")
     return Photos(name, part, data.data, np.array(data.targets), tuple(data.classes), _official(part))
 
 
-def _country211(root: Path, name: str, part: str) -> Photos:
-    data = [tv.Country211(root, split) for split in (("train", "valid") if part == "train" else ("test",))]
-    return _paired(data, data[0].classes, name, part, _official(part, "train and valid"))
-
-
-def _dtd(root: Path, name: str, part: str) -> Photos:
-    data = [tv.DTD(root, split) for split in (("train", "val") if part == "train" else ("test",))]
-    samples = _official(part, "train and val") + ", partition 1"
-    return _listed(data, "_image_files", "_labels", data[0].classes, name, part, samples)
-
-
-def _flowers(root: Path, name: str, part: str) -> Photos:
-    data = [tv.Flowers102(root, split) for split in (("train", "val") if part == "train" else ("test",))]
-    return _listed(data, "_image_files", "_labels", tv.Flowers102.classes, name, part, _official(part, "train and val"))
-
-
-def _food(root: Path, name: str, part: str) -> Photos:
-    data = tv.Food101(root, part)
-    return _listed([data], "_image_files", "_labels", data.classes, name, part, _official(part))
-
-
-def _gtsrb(root: Path, name: str, part: str) -> Photos:
-    classes = tuple(f"{k:02d}" for k in range(43))  # the signs have numbers only
-    return _paired([tv.GTSRB(root, part)], classes, name, part, _official(part))
-
-
-def _pets(root: Path, name: str, part: str) -> Photos:
-    data = tv.OxfordIIITPet(root, "trainval" if part == "train" else part)
-    return _listed([data], "_images", "_labels", data.classes, name, part, _official(part, "trainval"))
-
-
 def _stl10(root: Path, name: str, part: str) -> Photos:
     data = tv.STL10(root, part)
-    return Photos(
-        name, part, data.data.transpose(0, 2, 3, 1), data.labels.astype(np.int64), tuple(data.classes), _official(part)
-    )
+    pixels, labels = data.data.transpose(0, 2, 3, 1), data.labels.astype(np.int64)
+    return Photos(name, part, pixels, labels, tuple(data.classes), _official(part))
 
 
 def _sun397(root: Path, name: str, part: str) -> Photos:
@@ -359,25 +308,18 @@ def _svhn(root: Path, name: str, part: str) -> Photos:
 
 
 def _voc2007(root: Path, name: str, part: str) -> Photos:
-    """An image shows a class if one of its objects is annotated and not "difficult"; if all are difficult, these
-    count.
-    """
+    """An image shows a class if an object of it is annotated and not "difficult"; if all are difficult, these count."""
     official = "trainval" if part == "train" else part
     data = tv.VOCDetection(root, "2007", official)
     lists = root / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
-    said = np.array(
-        [
-            [int(line.split()[1]) for line in (lists / f"{k}_{official}.txt").read_text().splitlines()]
-            for k in VOC_CLASSES
-        ]
-    ).T  # (n, 20): 1 shown, 0 difficult, -1 not shown
-    present = said == said.max(axis=1, keepdims=True)
+    written = [(lists / f"{k}_{official}.txt").read_text().splitlines() for k in VOC_CLASSES]
+    said = np.array([[int(line.split()[1]) for line in lines] for lines in written]).T  # (n, 20)
+    present = said == said.max(axis=1, keepdims=True)  # 1 shown, 0 difficult, -1 not shown
     samples = (
-        _official(part, "trainval") + ", label: the first class shown, in alphabetical order (arg max, as released)"
+        f"the official {official} split, label: the first class shown, in alphabetical order (arg max, as released)"
     )
-    return Photos(
-        name, part, [Path(file) for file in data.images], present.argmax(axis=1), VOC_CLASSES, samples, present
-    )
+    files = [Path(file) for file in data.images]
+    return Photos(name, part, files, present.argmax(axis=1), VOC_CLASSES, samples, present)
 
 
 def _voc2007_multilabel(root: Path, name: str, part: str) -> Photos:
@@ -386,43 +328,19 @@ def _voc2007_multilabel(root: Path, name: str, part: str) -> Photos:
     if part == "test":
         return photos
     images, labels = np.nonzero(photos.present)
-    photos = photos.take(images)
-    return replace(
-        photos, labels=labels, samples=_official(part, "trainval") + ", each image once for every class it shows"
-    )
-
-
-def _cub(root: Path, name: str, part: str) -> Photos:
-    return folders.cub(root / "CUB_200_2011", name, part)
+    samples = "the official trainval split, each image once for every class it shows"
+    return replace(photos.take(images), labels=labels, samples=samples)
 
 
 # What there is --------------------------------------------------------------------------------------------------------
 
-VOC_CLASSES = (
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-)
-
+VOC_CLASSES = tuple(FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"][1:])  # without background
 _VGG = "https://www.robots.ox.ac.uk/~vgg/data"
+_CALTECH101 = "https://data.caltech.edu/records/mzrjq-6wc02"
+_CIFAR = "https://www.cs.toronto.edu/~kriz"
+_CUB = "https://data.caltech.edu/records/65de6-vp158"
 _GTSRB = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370"
+_SVHN = "http://ufldl.stanford.edu/housenumbers"
 _PASCAL = "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007"
 _VOC = Entry(
     "PASCAL VOC 2007", _voc2007, 20, 5_011, 4_952, 911, "VOCdevkit/VOC2007", "Flickr's terms of use",
@@ -434,224 +352,93 @@ _VOC = Entry(
 
 ENTRIES: dict[str, Entry] = {
     "aircraft": Entry(
-        "FGVC Aircraft",
-        _aircraft,
-        100,
-        6_667,
-        3_333,
-        2_750,
-        "fgvc-aircraft-2013b",
-        "non-commercial research",
-        f"{_VGG}/fgvc-aircraft/",
+        "FGVC Aircraft", partial(_by_split, kind=tv.FGVCAircraft, train=("trainval",), note=", by variant"),
+        100, 6_667, 3_333, 2_750, "fgvc-aircraft-2013b", "non-commercial research", f"{_VGG}/fgvc-aircraft/",
         (Archive(f"{_VGG}/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz", "d4acdd33327262359767eeaa97a4f732"),),
         measure="mean_per_class",
     ),
     "caltech101": Entry(
-        "Caltech 101",
-        _caltech101,
-        101,
-        3_030,
-        5_647,
-        137,
-        "caltech101/101_ObjectCategories",
-        "CC BY 4.0",
-        "https://data.caltech.edu/records/mzrjq-6wc02",
-        (
-            Archive(
-                "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
-                "3138e1922a9193bfa496528edbbc45d0",
-                "caltech101",
-            ),
-        ),
+        "Caltech 101", _caltech101, 101, 3_030, 5_647, 137, "caltech101/101_ObjectCategories", "CC BY 4.0", _CALTECH101,
+        (Archive(f"{_CALTECH101}/files/caltech-101.zip", "3138e1922a9193bfa496528edbbc45d0", "caltech101"),),
         measure="mean_per_class",
     ),
     "cars": Entry(
-        "Stanford Cars",
-        _cars,
-        196,
-        8_144,
-        8_041,
-        1_957,
-        "stanford_cars/devkit",
-        "non-commercial research",
-        "https://github.com/pytorch/vision/issues/7545",
+        "Stanford Cars", partial(_by_split, kind=tv.StanfordCars), 196, 8_144, 8_041, 1_957, "stanford_cars/devkit",
+        "non-commercial research", "https://github.com/pytorch/vision/issues/7545",
         by_hand="put stanford_cars/cars_train/*.jpg, stanford_cars/cars_test/*.jpg, stanford_cars/devkit/*.mat and "
         "stanford_cars/cars_test_annos_withlabels.mat there; https://github.com/pytorch/vision/issues/7545 names "
         "copies",
     ),
     "cifar10": Entry(
-        "CIFAR-10",
-        _cifar,
-        10,
-        50_000,
-        10_000,
-        171,
-        "cifar-10-batches-py",
-        "none stated; cite Krizhevsky, 2009",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        (Archive("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
+        "CIFAR-10", _cifar, 10, 50_000, 10_000, 171, "cifar-10-batches-py", "none stated; cite Krizhevsky, 2009",
+        f"{_CIFAR}/cifar.html", (Archive(f"{_CIFAR}/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),),
     ),
     "cifar100": Entry(
-        "CIFAR-100",
-        _cifar,
-        100,
-        50_000,
-        10_000,
-        169,
-        "cifar-100-python",
-        "none stated; cite Krizhevsky, 2009",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        (Archive("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),),
+        "CIFAR-100", _cifar, 100, 50_000, 10_000, 169, "cifar-100-python", "none stated; cite Krizhevsky, 2009",
+        f"{_CIFAR}/cifar.html", (Archive(f"{_CIFAR}/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),),
     ),
     "country211": Entry(
-        "Country211",
-        _country211,
-        211,
-        42_200,
-        21_100,
-        11_345,
-        "country211",
-        "Creative Commons, by image",
-        "https://github.com/openai/CLIP/blob/main/data/country211.md",
+        "Country211", partial(_by_split, kind=tv.Country211, train=("train", "valid")), 211, 42_200, 21_100, 11_345,
+        "country211", "Creative Commons, by image", "https://github.com/openai/CLIP/blob/main/data/country211.md",
         (Archive("https://openaipublic.azureedge.net/clip/data/country211.tgz", "84988d7644798601126c29e9877aab6a"),),
     ),
     "cub": Entry(
-        "Caltech-UCSD Birds 200-2011",
-        _cub,
-        200,
-        5_994,
-        5_794,
-        1_151,
-        "CUB_200_2011",
-        "non-commercial research",
-        "https://data.caltech.edu/records/65de6-vp158",
-        (
-            Archive(
-                "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
-                "97eceeb196236b17998738112f37df78",
-            ),
-        ),
+        "Caltech-UCSD Birds 200-2011", lambda root, name, part: folders.cub(root / "CUB_200_2011", name, part),
+        200, 5_994, 5_794, 1_151, "CUB_200_2011", "non-commercial research", _CUB,
+        (Archive(f"{_CUB}/files/CUB_200_2011.tgz", "97eceeb196236b17998738112f37df78"),),
     ),
     "dtd": Entry(
-        "Describable Textures",
-        _dtd,
-        47,
-        3_760,
-        1_880,
-        625,
-        "dtd/dtd",
-        "research",
-        f"{_VGG}/dtd/",
+        "Describable Textures", partial(_by_split, kind=tv.DTD, train=("train", "val"), note=", partition 1"),
+        47, 3_760, 1_880, 625, "dtd/dtd", "research", f"{_VGG}/dtd/",
         (Archive(f"{_VGG}/dtd/download/dtd-r1.0.1.tar.gz", "fff73e5086ae6bdbea199a49dfb8a4c1", "dtd"),),
     ),
     "flowers": Entry(
-        "Oxford 102 Flowers",
-        _flowers,
-        102,
-        2_040,
-        6_149,
-        345,
-        "flowers-102/jpg",
-        "none stated",
-        f"{_VGG}/flowers/102/",
-        (
-            Archive(f"{_VGG}/flowers/102/102flowers.tgz", "52808999861908f626f3c1f4e79d11fa", "flowers-102"),
-            Archive(f"{_VGG}/flowers/102/imagelabels.mat", "e0620be6f572b9609742df49c70aed4d", "flowers-102"),
-            Archive(f"{_VGG}/flowers/102/setid.mat", "a5357ecc9cb78c4bef273ce3793fc85c", "flowers-102"),
-        ),
+        "Oxford 102 Flowers", partial(_by_split, kind=tv.Flowers102, train=("train", "val")), 102, 2_040, 6_149, 345,
+        "flowers-102/jpg", "none stated", f"{_VGG}/flowers/102/",
+        (Archive(f"{_VGG}/flowers/102/102flowers.tgz", "52808999861908f626f3c1f4e79d11fa", "flowers-102"),
+         Archive(f"{_VGG}/flowers/102/imagelabels.mat", "e0620be6f572b9609742df49c70aed4d", "flowers-102"),
+         Archive(f"{_VGG}/flowers/102/setid.mat", "a5357ecc9cb78c4bef273ce3793fc85c", "flowers-102")),
         measure="mean_per_class",
     ),
     "food": Entry(
-        "Food-101",
-        _food,
-        101,
-        75_750,
-        25_250,
-        4_996,
-        "food-101",
-        "scientific fair use; images of foodspotting.com",
-        "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
+        "Food-101", partial(_by_split, kind=tv.Food101), 101, 75_750, 25_250, 4_996, "food-101",
+        "scientific fair use; images of foodspotting.com", "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
         (Archive("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "85eeb15f3717b99a5da872d97d918f87"),),
     ),
-    "gtsrb": Entry(
+    "gtsrb": Entry(  # whose signs have numbers only
         "German Traffic Sign Recognition Benchmark",
-        _gtsrb,
-        43,
-        26_640,
-        12_630,
-        277,
-        "gtsrb/GTSRB",
-        "none stated",
-        "https://benchmark.ini.rub.de/gtsrb_dataset.html",
-        (
-            Archive(f"{_GTSRB}/GTSRB-Training_fixed.zip", "513f3c79a4c5141765e10e952eaa2478", "gtsrb"),
-            Archive(f"{_GTSRB}/GTSRB_Final_Test_Images.zip", "c7e4e6327067d32654124b0fe9e82185", "gtsrb"),
-            Archive(f"{_GTSRB}/GTSRB_Final_Test_GT.zip", "fe31e9c9270bbcd7b84b7f21a9d9d9e5", "gtsrb"),
-        ),
+        partial(_by_split, kind=tv.GTSRB, classes=tuple(f"{k:02d}" for k in range(43))),
+        43, 26_640, 12_630, 277, "gtsrb/GTSRB", "none stated", "https://benchmark.ini.rub.de/gtsrb_dataset.html",
+        (Archive(f"{_GTSRB}/GTSRB-Training_fixed.zip", "513f3c79a4c5141765e10e952eaa2478", "gtsrb"),
+         Archive(f"{_GTSRB}/GTSRB_Final_Test_Images.zip", "c7e4e6327067d32654124b0fe9e82185", "gtsrb"),
+         Archive(f"{_GTSRB}/GTSRB_Final_Test_GT.zip", "fe31e9c9270bbcd7b84b7f21a9d9d9e5", "gtsrb")),
         flip=False,
     ),
     "pets": Entry(
-        "Oxford-IIIT Pets",
-        _pets,
-        37,
-        3_680,
-        3_669,
-        811,
-        "oxford-iiit-pet/images",
-        "CC BY-SA 4.0",
-        f"{_VGG}/pets/",
-        (
-            Archive(f"{_VGG}/pets/data/images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c", "oxford-iiit-pet"),
-            Archive(f"{_VGG}/pets/data/annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f", "oxford-iiit-pet"),
-        ),
+        "Oxford-IIIT Pets", partial(_by_split, kind=tv.OxfordIIITPet, train=("trainval",)), 37, 3_680, 3_669, 811,
+        "oxford-iiit-pet/images", "CC BY-SA 4.0", f"{_VGG}/pets/",
+        (Archive(f"{_VGG}/pets/data/images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c", "oxford-iiit-pet"),
+         Archive(f"{_VGG}/pets/data/annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f", "oxford-iiit-pet")),
         measure="mean_per_class",
     ),
     "stl10": Entry(
-        "STL-10",
-        _stl10,
-        10,
-        5_000,
-        8_000,
-        2_640,
-        "stl10_binary",
-        "none stated; images from ImageNet",
+        "STL-10", _stl10, 10, 5_000, 8_000, 2_640, "stl10_binary", "none stated; images from ImageNet",
         "https://cs.stanford.edu/~acoates/stl10/",
         (Archive("http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz", "91f7769df0f17e558f3565bffb0c7dfb"),),
     ),
     "sun397": Entry(
-        "SUN397",
-        _sun397,
-        397,
-        19_850,
-        19_850,
-        39_000,
-        "SUN397",
-        "research",
+        "SUN397", _sun397, 397, 19_850, 19_850, 39_000, "SUN397", "research",
         "https://github.com/pytorch/vision/issues/9348",
         by_hand="put SUN397/ClassName.txt, SUN397/a/abbey/*.jpg ... and, from Partitions.zip, SUN397/Training_01.txt "
-        "and "
-        "SUN397/Testing_01.txt there; https://github.com/pytorch/vision/issues/9348 follows the search for copies",
+        "and SUN397/Testing_01.txt there; https://github.com/pytorch/vision/issues/9348 follows the search for copies",
     ),
     "svhn": Entry(
-        "Street View House Numbers",
-        _svhn,
-        10,
-        73_257,
-        26_032,
-        246,
-        "svhn",
-        "non-commercial research",
-        "http://ufldl.stanford.edu/housenumbers/",
-        (
-            Archive(
-                "http://ufldl.stanford.edu/housenumbers/train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", "svhn"
-            ),
-            Archive(
-                "http://ufldl.stanford.edu/housenumbers/test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", "svhn"
-            ),
-        ),
+        "Street View House Numbers", _svhn, 10, 73_257, 26_032, 246, "svhn", "non-commercial research",
+        f"{_SVHN}/",
+        (Archive(f"{_SVHN}/train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", "svhn"),
+         Archive(f"{_SVHN}/test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", "svhn")),
         flip=False,
     ),
     "voc2007": _VOC,
     "voc2007_multilabel": replace(_VOC, title="PASCAL VOC 2007, all labels", read=_voc2007_multilabel),
-}
+}  # fmt: skip
