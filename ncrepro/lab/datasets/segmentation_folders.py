@@ -29,6 +29,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision import datasets as torchvision_datasets
+from torchvision.models.segmentation import FCN_ResNet50_Weights
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Mask
 
@@ -141,15 +142,15 @@ class CocoMasks(Sequence):
     # COCO's number of each of VOC's classes, in VOC's order
     NUMBERS = (5, 2, 16, 9, 44, 6, 3, 17, 62, 21, 67, 18, 19, 4, 1, 64, 20, 63, 7, 72)
 
-    def __init__(self, folder: Path, split: str):
-        written = json.loads((folder / "annotations" / f"instances_{split}2017.json").read_text())
+    def __init__(self, folder: Path, part: str):
+        written = json.loads((folder / "annotations" / f"instances_{part}2017.json").read_text())
         label = {number: i for i, number in enumerate(self.NUMBERS, 1)}
         self.objects = defaultdict(list)
         for entry in written["annotations"]:
             if entry["category_id"] in label and not entry["iscrowd"]:
                 self.objects[entry["image_id"]].append((label[entry["category_id"]], entry["segmentation"]))
         shown = [entry for entry in written["images"] if entry["id"] in self.objects]
-        self.images = [(folder / f"{split}2017" / entry["file_name"], entry["id"]) for entry in shown]
+        self.images = [(folder / f"{part}2017" / entry["file_name"], entry["id"]) for entry in shown]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -165,53 +166,27 @@ class CocoMasks(Sequence):
         return image, mask
 
 
-def _open_ade20k(folder: Path, split: str) -> Pairs:
-    name = {"train": "training", "test": "validation"}[split]
-    return Pairs(folder / "images" / name, folder / "annotations" / name)
-
-
-def _open_sbu(folder: Path, split: str) -> Pairs:
-    part = folder / {"train": "SBUTrain4KRecoveredSmall", "test": "SBU-Test"}[split]
-    return Pairs(part / "ShadowImages", part / "ShadowMasks")
-
-
-def _open_coco(folder: Path, split: str) -> CocoMasks:
-    return CocoMasks(folder, _val(split))
-
-
-def _open_lip(folder: Path, split: str) -> Pairs:
+def _open_lip(folder: Path, part: str) -> Pairs:
     images, masks = folder / "TrainVal_images", folder / "TrainVal_parsing_annotations"
-    return Pairs(images / f"{_val(split)}_images", masks / f"{_val(split)}_segmentations")
+    return Pairs(images / f"{part}_images", masks / f"{part}_segmentations")
 
 
-def _open_kitti(folder: Path, split: str) -> Pairs:
+def _open_kitti(folder: Path, part: str) -> Pairs:
     """The benchmark keeps the labels of its test images to itself: every fifth training image is taken for tests."""
     training = folder / "training"
-    return Pairs(training / "image_2", training / "semantic", keep=lambda i, name: (i % 5 == 4) == (split == "test"))
+    return Pairs(training / "image_2", training / "semantic", keep=lambda i, name: (i % 5 == 4) == (part == "test"))
 
 
-def _open_camvid(folder: Path, split: str) -> Pairs:
+def _open_camvid(folder: Path, part: str) -> Pairs:
     images, masks = folder / "701_StillsRaw_full", folder / "LabeledApproved_full"
-    return Pairs(images, masks, "{}_L.png", lambda i, name: name.startswith("Seq05VD") == (split == "test"))
+    return Pairs(images, masks, "{}_L.png", lambda i, name: name.startswith("Seq05VD") == (part == "test"))
 
 
-def _open_voc(folder: Path, split: str):
-    return torchvision_datasets.VOCSegmentation(folder.parents[1], "2012", _val(split))
-
-
-def _open_voc_aug(folder: Path, split: str):
-    return torchvision_datasets.SBDataset(folder, _val(split), "segmentation")
-
-
-def _open_cityscapes(folder: Path, split: str):
-    found = torchvision_datasets.Cityscapes(folder, _val(split), "fine", "semantic")
+def _open_cityscapes(folder: Path, part: str):
+    found = torchvision_datasets.Cityscapes(folder, part, "fine", "semantic")
     found.images.sort()  # it lists them in the file system's order
     found.targets.sort()
     return found
-
-
-def _val(split: str) -> str:
-    return {"train": "train", "test": "val"}[split]
 
 
 # What their masks mean ------------------------------------------------------------------------------------------------
@@ -239,10 +214,7 @@ def _camvid_colours(folder: Path) -> tuple[tuple[str, ...], Callable[[np.ndarray
     return tuple(code_of), decode
 
 
-VOC = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
-    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
+VOC = ("background", *FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.meta["categories"][1:])
 LIP = (
     "background", "hat", "hair", "glove", "sunglasses", "upper clothes", "dress", "coat", "socks", "trousers",
     "jumpsuit", "scarf", "skirt", "face", "left arm", "right arm", "left leg", "right leg", "left shoe", "right shoe",
@@ -259,33 +231,40 @@ class Layout:
 
     folder: str  # below the place of downloaded data
     url: str
-    open: Callable[[Path, str], Sequence]
+    open: Callable[[Path, str], Sequence]  # (folder, which of ``parts``) -> pairs of an image and its mask
     classes: tuple[str, ...] = ()
     decode: Callable[[np.ndarray], np.ndarray] | None = None
+    parts: tuple[str, str] = ("train", "val")  # what its files call what is train and test here
 
 
 LAYOUTS = {
     "ade20k": Layout(
-        "ADEChallengeData2016", "http://sceneparsing.csail.mit.edu", _open_ade20k,
-        tuple(f"class {k + 1}" for k in range(150)), _table({k + 1: k for k in range(150)}),
+        "ADEChallengeData2016", "http://sceneparsing.csail.mit.edu",
+        lambda folder, part: Pairs(folder / "images" / part, folder / "annotations" / part),
+        tuple(f"class {k + 1}" for k in range(150)), _table({k + 1: k for k in range(150)}), ("training", "validation"),
     ),
     "voc2012": Layout(
-        "VOCdevkit/VOC2012", "http://host.robots.ox.ac.uk/pascal/VOC/voc2012", _open_voc, VOC, _voc_labels
+        "VOCdevkit/VOC2012", "http://host.robots.ox.ac.uk/pascal/VOC/voc2012",
+        lambda folder, part: torchvision_datasets.VOCSegmentation(folder.parents[1], "2012", part), VOC, _voc_labels,
     ),
     "voc_aug": Layout(
-        "benchmark_RELEASE/dataset", "http://home.bharathh.info/pubs/codes/SBD", _open_voc_aug, VOC, _voc_labels
+        "benchmark_RELEASE/dataset", "http://home.bharathh.info/pubs/codes/SBD",
+        lambda folder, part: torchvision_datasets.SBDataset(folder, part, "segmentation"), VOC, _voc_labels,
     ),
     "sbu_shadow": Layout(
-        "SBU-shadow", "https://www3.cs.stonybrook.edu/~cvl/projects/shadow_noisy_label", _open_sbu,
-        ("light", "shadow"), lambda mask: (mask > 127).astype(np.uint8),
+        "SBU-shadow", "https://www3.cs.stonybrook.edu/~cvl/projects/shadow_noisy_label",
+        lambda folder, part: Pairs(folder / part / "ShadowImages", folder / part / "ShadowMasks"),
+        ("light", "shadow"), lambda mask: (mask > 127).astype(np.uint8), ("SBUTrain4KRecoveredSmall", "SBU-Test"),
     ),
-    "coco": Layout("coco", "https://cocodataset.org", _open_coco, VOC, _voc_labels),
+    "coco": Layout("coco", "https://cocodataset.org", CocoMasks, VOC, _voc_labels),
     "lip": Layout("LIP", "http://sysu-hcp.net/lip", _open_lip, LIP, _table({k: k for k in range(len(LIP))})),
     "kitti": Layout(
         "data_semantics", "https://www.cvlibs.net/datasets/kitti/eval_semseg.php?benchmark=semantics2015", _open_kitti,
-        _CITY, _city_labels,
+        _CITY, _city_labels, splits.SPLITS,
     ),
-    "camvid": Layout("CamVid", "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid", _open_camvid),
+    "camvid": Layout(
+        "CamVid", "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid", _open_camvid, parts=splits.SPLITS
+    ),
     "cityscapes": Layout("cityscapes", "https://www.cityscapes-dataset.com", _open_cityscapes, _CITY, _city_labels),
 }  # fmt: skip
 NAMES = tuple(LAYOUTS)
@@ -317,7 +296,7 @@ def load(name: str, split: str) -> Folder:
     folder = local.require(layout.folder, name, layout.url)
     try:
         classes, decode = _camvid_colours(folder) if name == "camvid" else (layout.classes, layout.decode)
-        pairs = layout.open(folder, split)
+        pairs = layout.open(folder, layout.parts[splits.SPLITS.index(split)])
     except (FileNotFoundError, RuntimeError) as error:  # torchvision's data sets raise either
         raise FileNotFoundError(f"{name} is incomplete: {error}; unpack all of it, from {layout.url}") from error
     return Folder(name, split, pairs, decode, classes)

@@ -402,7 +402,8 @@ ENTRIES: dict[str, Entry] = {
     ),
     "food": Entry(
         "Food-101", partial(_by_split, kind=tv.Food101), 101, 75_750, 25_250, 4_996, "food-101",
-        "scientific fair use; images of foodspotting.com", "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
+        "scientific fair use; images of foodspotting.com",
+        "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
         (Archive("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "85eeb15f3717b99a5da872d97d918f87"),),
     ),
     "gtsrb": Entry(  # whose signs have numbers only
