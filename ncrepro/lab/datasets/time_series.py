@@ -154,9 +154,9 @@ class _Kind(NamedTuple):
     noise: float = 0.3  # standard deviation of what is added to each point
 
 
-def drawn(split: str, n_train: int = 10, n_test: int = 10) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
-    """Waveforms, chirps, events and random processes: as many of each kind, in a seeded order, one channel."""
-    n, rng = {"train": n_train, "test": n_test}[split], generator(DRAWN, split)
+def drawn(split: str) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
+    """Waveforms, chirps, events and random processes: ten of each kind, in a seeded order, one channel."""
+    n, rng = 10, generator(DRAWN, split)
     shapes = [kind.draw(rng, n) for kind in KINDS.values()]  # (n, LONGEST) each
     shapes = [x / x.std(1, keepdims=True) + kind.noise * rng.standard_normal(x.shape)
               for x, kind in zip(shapes, KINDS.values(), strict=True)]  # fmt: skip
@@ -193,10 +193,6 @@ def _bumps(count: int) -> Draw:
     return draw
 
 
-def _step(rng: np.random.Generator, n: int) -> np.ndarray:
-    return np.sign(_TIME - rng.uniform(0.25, 0.75, (n, 1)))
-
-
 def _ringing(rng: np.random.Generator, n: int) -> np.ndarray:
     """Silence, then an oscillation that dies down."""
     since = _TIME - rng.uniform(0.1, 0.5, (n, 1))
@@ -205,8 +201,7 @@ def _ringing(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def _beat(rng: np.random.Generator, n: int) -> np.ndarray:
     """A fast sine under a slow one."""
-    slow, fast = _wave(_sine, 1, 2)(rng, n), _wave(_sine, 10, 14)(rng, n)
-    return slow * fast
+    return _wave(_WAVES["sine"], 1, 2)(rng, n) * _wave(_WAVES["sine"], 10, 14)(rng, n)
 
 
 def _process(*weights: float, burn_in: int = 50) -> Draw:
@@ -222,27 +217,13 @@ def _process(*weights: float, burn_in: int = 50) -> Draw:
     return draw
 
 
-def _sine(phase: np.ndarray) -> np.ndarray:
-    return np.sin(2 * np.pi * phase)
-
-
-def _square(phase: np.ndarray) -> np.ndarray:
-    return np.sign(phase - 0.5)
-
-
-def _triangle(phase: np.ndarray) -> np.ndarray:
-    return np.abs(phase - 0.5)
-
-
-def _sawtooth(phase: np.ndarray) -> np.ndarray:
-    return phase - 0.5
-
-
-def _falling(phase: np.ndarray) -> np.ndarray:
-    return 0.5 - phase
-
-
-_WAVES = {"sine": _sine, "square": _square, "triangle": _triangle, "sawtooth": _sawtooth, "falling": _falling}
+_WAVES = {  # functions of the phase, 0 to 1
+    "sine": lambda phase: np.sin(2 * np.pi * phase),
+    "square": lambda phase: np.sign(phase - 0.5),
+    "triangle": lambda phase: np.abs(phase - 0.5),
+    "sawtooth": lambda phase: phase - 0.5,
+    "falling": lambda phase: 0.5 - phase,
+}
 KINDS = {
     **{f"slow {name}": _Kind(_wave(shape, 1.5, 3)) for name, shape in _WAVES.items()},
     **{f"fast {name}": _Kind(_wave(shape, 5, 8)) for name, shape in _WAVES.items()},
@@ -250,7 +231,7 @@ KINDS = {
     "falling chirp": _Kind(_chirp(14, 1)),
     "beat": _Kind(_beat),
     "ringing": _Kind(_ringing),
-    "step": _Kind(_step),
+    "step": _Kind(lambda rng, n: np.sign(_TIME - rng.uniform(0.25, 0.75, (n, 1)))),
     **{f"{count} bump{'s' * (count > 1)}": _Kind(_bumps(count)) for count in (1, 2, 3)},
     "white noise": _Kind(_process(), 0),
     "AR(1) 0.7": _Kind(_process(0.7), 0),

@@ -14,6 +14,7 @@ a series is masked everywhere: it changes neither features nor the statistics of
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -55,14 +56,14 @@ class Classifier(nn.Module):
 class Convolution(nn.Module):
     """A convolution along the points, its normalisation, and ReLU unless the sum of a block comes first."""
 
-    def __init__(self, n_in: int, n_out: int, size: int, is_last: bool = False) -> None:
+    def __init__(self, n_in: int, size: int, is_last: bool = False) -> None:
         super().__init__()
-        self.convolution = nn.Conv1d(n_in, n_out, size, padding=size // 2, bias=False)
-        self.normalisation = Normalisation(n_out)
+        self.convolution = nn.Conv1d(n_in, WIDTH, size, padding=size // 2, bias=False)
+        self.normalisation = Normalisation(WIDTH)
         self.is_last = is_last
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
-        """(n, length, n_in) -> (n, length, n_out)."""
+        """(n, length, n_in) -> (n, length, d)."""
         x = self.convolution((x * known[..., None]).transpose(1, 2)).transpose(1, 2)
         x = self.normalisation(x, known)
         return x if self.is_last else x.relu()
@@ -76,16 +77,12 @@ class Normalisation(nn.BatchNorm1d):
         return torch.zeros_like(x).masked_scatter(known[..., None], super().forward(x[known]))
 
 
-class FullyConvolutional(nn.Module):
-    """Three convolutions, shorter and shorter."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(Convolution(n_in, WIDTH, size) for n_in, size in ((1, 7), (WIDTH, 5), (WIDTH, 3)))
+class Layers(nn.Sequential):
+    """Layers one after the other, each of which is told which points were measured."""
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
-        """(n, length, 1) -> (n, length, d)."""
-        for layer in self.layers:
+        """(n, length, n_in) -> (n, length, d)."""
+        for layer in self:
             x = layer(x, known)
         return x
 
@@ -95,34 +92,12 @@ class Residual(nn.Module):
 
     def __init__(self, n_in: int, *layers: nn.Module) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self.shortcut = Convolution(n_in, WIDTH, 1, is_last=True)
+        self.layers = Layers(*layers)
+        self.shortcut = Convolution(n_in, 1, is_last=True)
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         """(n, length, n_in) -> (n, length, d)."""
-        y = x
-        for layer in self.layers:
-            y = layer(y, known)
-        return (y + self.shortcut(x, known)).relu()
-
-
-class ResNet(nn.Module):
-    """Two residual blocks."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(
-            Residual(
-                n_in, Convolution(n_in, WIDTH, 7), Convolution(WIDTH, WIDTH, 5), Convolution(WIDTH, WIDTH, 3, True)
-            )
-            for n_in in (1, WIDTH)
-        )
-
-    def forward(self, x: Tensor, known: Tensor) -> Tensor:
-        """(n, length, 1) -> (n, length, d)."""
-        for block in self.blocks:
-            x = block(x, known)
-        return x
+        return (self.layers(x, known) + self.shortcut(x, known)).relu()
 
 
 class Inception(nn.Module):
@@ -148,24 +123,13 @@ class Inception(nn.Module):
         return self.normalisation(x, known).relu()
 
 
-class InceptionTime(nn.Module):
-    """A residual block of three inceptions: half the depth of the authors'."""
+class Attention(nn.Module):
+    """A layer of a transformer, normalised first."""
+
+    n_heads = 4
 
     def __init__(self) -> None:
         super().__init__()
-        self.block = Residual(1, Inception(1), Inception(WIDTH), Inception(WIDTH))
-
-    def forward(self, x: Tensor, known: Tensor) -> Tensor:
-        """(n, length, 1) -> (n, length, d)."""
-        return self.block(x, known)
-
-
-class Attention(nn.Module):
-    """A layer of a transformer, normalised first; four heads."""
-
-    def __init__(self, n_heads: int = 4) -> None:
-        super().__init__()
-        self.n_heads = n_heads
         self.first, self.second = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.query_key_value, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
         self.dense = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH))
@@ -185,15 +149,12 @@ class Transformer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding = Convolution(1, WIDTH, 7)
-        self.layers = nn.ModuleList(Attention() for _ in range(2))
+        self.embedding = Convolution(1, 7)
+        self.layers = Layers(Attention(), Attention())
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         """(n, length, 1) -> (n, length, d)."""
-        x = self.embedding(x, known) + _positions(x.shape[1]).to(x.device)
-        for layer in self.layers:
-            x = layer(x, known)
-        return x
+        return self.layers(self.embedding(x, known) + _positions(x.shape[1]).to(x.device), known)
 
 
 def _positions(length: int) -> Tensor:
@@ -207,7 +168,7 @@ class Recurrent(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding = Convolution(1, WIDTH, 7)
+        self.embedding = Convolution(1, 7)
         self.unit = nn.GRU(WIDTH, WIDTH, batch_first=True)
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
@@ -215,10 +176,15 @@ class Recurrent(nn.Module):
         return self.unit(self.embedding(x, known))[0]
 
 
-ARCHITECTURES = {
-    "fcn": FullyConvolutional,
-    "resnet1d": ResNet,
-    "inception": InceptionTime,
+def _convolutions(n_in: int, is_last: bool = False) -> tuple[Convolution, ...]:
+    """Three, shorter and shorter."""
+    return Convolution(n_in, 7), Convolution(WIDTH, 5), Convolution(WIDTH, 3, is_last)
+
+
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "fcn": lambda: Layers(*_convolutions(1)),
+    "resnet1d": lambda: Layers(*(Residual(n_in, *_convolutions(n_in, is_last=True)) for n_in in (1, WIDTH))),
+    "inception": lambda: Residual(1, Inception(1), Inception(WIDTH), Inception(WIDTH)),  # the authors' is twice as deep
     "transformer": Transformer,
     "gru": Recurrent,
 }

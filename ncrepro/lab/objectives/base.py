@@ -15,7 +15,7 @@ PROJECTION = 64  # dimensions of the space that the losses live in
 class Objective(nn.Module):
     """A loss that needs images but no labels, with the network that it trains.
 
-    A subclass sets ``views``, builds its head and memory in ``__init__`` and gives the loss in ``forward``.
+    A subclass sets ``views`` and perhaps ``head``, builds its memory in ``__init__`` and gives the loss in ``forward``.
 
     Parameters
     ----------
@@ -30,7 +30,13 @@ class Objective(nn.Module):
 
     def __init__(self, encoder: nn.Module, n_features: int, n_images: int):
         super().__init__()
-        self.encoder, self.n_features, self.n_images = encoder, n_features, n_images
+        self.encoder, self.n_images = encoder, n_images
+        self.network = nn.Sequential(encoder, self.head(n_features))
+
+    @staticmethod
+    def head(n_features: int) -> nn.Module:
+        """A projection of the features: what the loss is computed from, and dropped after training."""
+        return mlp_head(n_features)
 
     def forward(self, views: list[Tensor], indices: Tensor) -> Tensor:
         """The loss of one step, to be minimised.

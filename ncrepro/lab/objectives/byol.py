@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .base import PROJECTION, Objective, follow, mlp_head, momentum_copy
+from .base import PROJECTION, Objective, follow, momentum_copy
 from .views import View
 
 BLURRED, SHARP = View(colour=0.8, grey=0.4, blur=1.0), View(colour=0.8, grey=0.4, blur=0.1)
@@ -26,7 +26,6 @@ class BYOL(Objective):
 
     def __init__(self, encoder: nn.Module, n_features: int, n_images: int):
         super().__init__(encoder, n_features, n_images)
-        self.network = nn.Sequential(encoder, mlp_head(n_features))
         self.target = momentum_copy(self.network)
         self.predictor = nn.Sequential(
             nn.Linear(PROJECTION, n_features, bias=False),

@@ -1,10 +1,10 @@
 """DeepCluster-v2: cluster the features by k-means, learn the clusters as if they were labels, and again."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from .base import Objective, mlp_head, projections, unit
+from .base import Objective, projections, unit
 from .clustering import spherical_kmeans
 from .views import STRONG
 
@@ -24,13 +24,9 @@ class DeepClusterV2(Objective):
     temperature = 0.1
     n_clusters = (300, 300, 300)
 
-    def __init__(self, encoder: nn.Module, n_features: int, n_images: int):
-        super().__init__(encoder, n_features, n_images)
-        self.network = nn.Sequential(encoder, mlp_head(n_features))
-        self.clusterings: list[tuple[Tensor, Tensor]] = []  # centres (k, p), assignment (n,)
-
     def start_epoch(self, epoch: int, images: Tensor, draws: torch.Generator) -> None:
         z = projections(self.network, self.views[0](images, draws))  # (n, p)
+        # centres (k, p) and assignment (n,) of each
         self.clusterings = [spherical_kmeans(z, min(k, self.n_images), draws) for k in self.n_clusters]
 
     def forward(self, views: list[Tensor], indices: Tensor) -> Tensor:

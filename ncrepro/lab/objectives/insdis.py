@@ -22,13 +22,13 @@ class InsDis(Objective):
     """
 
     views = (WEAK,)
+    head = staticmethod(linear_head)
     temperature = 0.07
     proximity = 30.0  # lambda
     momentum = 0.5  # of the memory, as in the released code
 
     def __init__(self, encoder: nn.Module, n_features: int, n_images: int):
         super().__init__(encoder, n_features, n_images)
-        self.network = nn.Sequential(encoder, linear_head(n_features))
         self.register_buffer("memory", torch.zeros(n_images, PROJECTION))
 
     def start_epoch(self, epoch: int, images: Tensor, draws: torch.Generator) -> None:

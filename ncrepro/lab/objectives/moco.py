@@ -1,5 +1,7 @@
 """Momentum contrast: recognise the other view of an image among views of other images that a queue remembers."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -20,19 +22,15 @@ class MoCoV1(Objective):
     """
 
     views = (WEAK, WEAK)
+    head = staticmethod(linear_head)
     temperature = 0.07
     momentum = 0.99  # the paper's .999 would leave the copy behind in a training of some hundred steps
     queue_length = 256
 
     def __init__(self, encoder: nn.Module, n_features: int, n_images: int):
         super().__init__(encoder, n_features, n_images)
-        self.network = nn.Sequential(encoder, self.build_head(n_features))
         self.key_network = momentum_copy(self.network)
         self.register_buffer("queue", unit(torch.randn(self.queue_length, PROJECTION)))
-
-    @staticmethod
-    def build_head(n_features: int) -> nn.Module:
-        return linear_head(n_features)
 
     def forward(self, views: list[Tensor], indices: Tensor) -> Tensor:
         query = unit(self.network(views[0]))  # (b, p)
@@ -55,11 +53,8 @@ class MoCoV2(MoCoV1):
     """
 
     views = (STRONG, STRONG)
+    head = staticmethod(partial(mlp_head, normalised=False))
     temperature = 0.2
-
-    @staticmethod
-    def build_head(n_features: int) -> nn.Module:
-        return mlp_head(n_features, normalised=False)
 
 
 def info_nce(query: Tensor, keys: Tensor, temperature: float) -> Tensor:

@@ -1,13 +1,14 @@
 """Prototypical contrast: recognise the image, and the cluster that it belongs to."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from .base import mlp_head, projections
+from .base import projections
 from .clustering import spherical_kmeans
-from .moco import MoCoV1
-from .views import STRONG
+from .moco import MoCoV1, MoCoV2
 
 
 class PCLV1(MoCoV1):
@@ -24,10 +25,7 @@ class PCLV1(MoCoV1):
 
     temperature = 0.2
     n_clusters = (50, 100, 150)  # the paper's 25,000 to 100,000 for 1.3 million images: about as many images each
-
-    def __init__(self, encoder: nn.Module, n_features: int, n_images: int):
-        super().__init__(encoder, n_features, n_images)
-        self.clusterings: list[tuple[Tensor, Tensor, Tensor]] = []  # centres (k, p), assignment (n,), phi (k,)
+    clusterings: Sequence[tuple[Tensor, Tensor, Tensor]] = ()  # centres (k, p), assignment (n,), phi (k,) of each
 
     def start_epoch(self, epoch: int, images: Tensor, draws: torch.Generator) -> None:
         if epoch == 0:
@@ -48,11 +46,8 @@ class PCLV1(MoCoV1):
 class PCLV2(PCLV1):
     """PCL with the head and the views of MoCo v2. Li et al., ICLR 2021, Eq. 11 as in `PCLV1`; released beside it."""
 
-    views = (STRONG, STRONG)
-
-    @staticmethod
-    def build_head(n_features: int) -> nn.Module:
-        return mlp_head(n_features, normalised=False)
+    views = MoCoV2.views
+    head = staticmethod(MoCoV2.head)
 
 
 def prototype_loss(query: Tensor, centres: Tensor, spread: Tensor, own: Tensor) -> Tensor:

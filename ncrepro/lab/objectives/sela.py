@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
-from .base import PROJECTION, Objective, mlp_head, projections, unit
+from .base import PROJECTION, Objective, projections, unit
 from .clustering import sinkhorn
 from .views import STRONG
 
@@ -29,16 +29,15 @@ class SeLaV2(Objective):
 
     def __init__(self, encoder: nn.Module, n_features: int, n_images: int):
         super().__init__(encoder, n_features, n_images)
-        self.network = nn.Sequential(encoder, mlp_head(n_features))
         self.prototypes = nn.Parameter(unit(torch.randn(self.n_prototypes, PROJECTION)))
         self.register_buffer("labels", torch.zeros(n_images, dtype=torch.int64))
 
     def start_epoch(self, epoch: int, images: Tensor, draws: torch.Generator) -> None:
         z = projections(self.network, self.views[0](images, draws))  # (n, p)
-        scores = z @ normalize(self.prototypes.detach()).T  # (n, K)
+        scores = z @ unit(self.prototypes.detach()).T  # (n, K)
         self.labels = sinkhorn(scores, self.epsilon, n_iterations=30).argmax(1)  # (n,)
 
     def forward(self, views: list[Tensor], indices: Tensor) -> Tensor:
         z = unit(self.network(torch.cat(views)))  # (2b, p)
-        logits = z @ normalize(self.prototypes).T / self.temperature  # (2b, K)
+        logits = z @ unit(self.prototypes).T / self.temperature  # (2b, K)
         return cross_entropy(logits, self.labels[indices].repeat(len(views)))

@@ -1,7 +1,9 @@
 """SimCLR: the two views of an image find each other among all views of a batch."""
 
+from functools import partial
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .base import Objective, mlp_head, unit
@@ -22,11 +24,6 @@ class SimCLRV1(Objective):
 
     views = (STRONG, STRONG)
     temperature = 0.2
-    n_hidden_layers = 1
-
-    def __init__(self, encoder: nn.Module, n_features: int, n_images: int):
-        super().__init__(encoder, n_features, n_images)
-        self.network = nn.Sequential(encoder, mlp_head(n_features, self.n_hidden_layers))
 
     def forward(self, views: list[Tensor], indices: Tensor) -> Tensor:
         z = unit(self.network(torch.cat(views)))  # (2b, p)
@@ -40,7 +37,7 @@ class SimCLRV2(SimCLRV1):
     The paper fine-tunes from the head's first layer; here, as in NCTI's pool, the head is dropped as all others are.
     """
 
-    n_hidden_layers = 2
+    head = staticmethod(partial(mlp_head, n_hidden_layers=2))
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:

@@ -2,9 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from .base import PROJECTION, Objective, mlp_head, unit
+from .base import PROJECTION, Objective, unit
 from .clustering import sinkhorn
 from .views import STRONG
 
@@ -29,12 +28,11 @@ class SwAV(Objective):
 
     def __init__(self, encoder: nn.Module, n_features: int, n_images: int):
         super().__init__(encoder, n_features, n_images)
-        self.network = nn.Sequential(encoder, mlp_head(n_features))
         self.prototypes = nn.Parameter(unit(torch.randn(self.n_prototypes, PROJECTION)))
 
     def forward(self, views: list[Tensor], indices: Tensor) -> Tensor:
         z = unit(self.network(torch.cat(views)))  # (2b, p)
-        scores = (z @ normalize(self.prototypes).T).chunk(2)  # two of (b, k), cosines
+        scores = (z @ unit(self.prototypes).T).chunk(2)  # two of (b, k), cosines
         codes = [sinkhorn(s, self.epsilon, n_iterations=3) for s in scores]
         return sum(swapped_loss(s, q, self.temperature) for s, q in zip(scores, reversed(codes), strict=True))
 
