@@ -455,7 +455,7 @@ def test_other_versions_of_the_packages_that_are_read_ask_for_other_results(pool
 
     before = keys()
     assert keys() == before
-    monkeypatch.setattr(docstrings, "versions", lambda: {"scipy": "another"})
+    monkeypatch.setattr(docstrings, "content", lambda name: {"scipy": "another"})
     after = keys()
     for step in ("finetune", "extract", "score"):
         assert not before[step] & after[step]

@@ -4,13 +4,12 @@ from functools import lru_cache
 from types import ModuleType
 
 from ...extraction.samples import Images
-from ...store import artifacts, fingerprint, paths
+from ...store import fingerprint
 from ...store.schema import refuse_unknown
-from . import builtin, photographs, torchvision_datasets
+from . import builtin, photographs, splits, torchvision_datasets
 
-_OTHERS = {
-    module.__name__ for module in (builtin, photographs, torchvision_datasets)
-}  # which of them `load` uses depends on the name
+# Which of them `load` uses depends on the name.
+_OTHERS = {module.__name__ for module in (builtin, photographs, torchvision_datasets)}
 
 
 def names() -> tuple[str, ...]:
@@ -27,7 +26,11 @@ def load(name: str, split: str, max_per_class: int | None = None) -> Images:
     found = reader(name)
     if found is torchvision_datasets:
         return torchvision_datasets.load(name, split, max_per_class=max_per_class)
-    images = photographs.load(name, split) if found is photographs else _drawn(name, split)
+    if found is photographs:
+        images = photographs.load(name, split)
+    else:
+        code = fingerprint.of(builtin.__name__, fingerprint.root(splits.cached))
+        images = splits.cached(Images, name, name, split, lambda: builtin.generate(name, split), code=code)
     return images if max_per_class is None else images.limited(max_per_class)
 
 
@@ -49,14 +52,3 @@ def provenance(reader: ModuleType | None, name: str) -> dict:
         reader.__name__, f"{__name__}:load", stops=(*fingerprint.KEEPING, *sorted(_OTHERS - {reader.__name__}))
     )
     return {"code": code, **({"content": reader.content(name)} if hasattr(reader, "content") else {})}
-
-
-def _drawn(name: str, split: str) -> Images:
-    spec = {"dataset": name, "split": split, "code": fingerprint.of(builtin.__name__, fingerprint.root(_arrays))}
-    arrays = artifacts.cached(paths.datasets() / f"{name}-{split}.safetensors", spec, lambda: _arrays(name, split))
-    return Images(name, split, arrays["images"], arrays["labels"], tuple(arrays["classes"]))
-
-
-def _arrays(name: str, split: str) -> artifacts.Arrays:
-    made = builtin.generate(name, split)
-    return {"images": made.images, "labels": made.labels, "classes": made.classes}

@@ -19,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 
 from ...extraction.samples import Captioned
-from ...store import artifacts, fingerprint, paths
+from ...store import fingerprint
 from . import splits
 from .builtin import real
 from .builtin.glyphs import Glyphs, characters_of
@@ -107,12 +107,5 @@ def load(name: str, split: str) -> Captioned:
         If the name or the split is unknown.
     """
     splits.check(name, MAKERS, split)
-    spec = {"dataset": name, "split": split, "code": fingerprint.of(__name__)}
-    path = paths.datasets() / f"{name}-{split}.safetensors"
-    arrays = artifacts.cached(path, spec, lambda: _arrays(MAKERS[name](split)))
-    classes, texts = tuple(arrays["classes"]), tuple(arrays["texts"])
-    return Captioned(name, split, arrays["images"], arrays["labels"], classes, texts)
-
-
-def _arrays(data: Captioned) -> artifacts.Arrays:
-    return {"images": data.images, "labels": data.labels, "classes": data.classes, "texts": data.texts}
+    code = fingerprint.of(__name__)
+    return splits.cached(Captioned, name, name, split, lambda: MAKERS[name](split), code=code)

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from ...extraction.samples import Texts
-from ...store import artifacts, fingerprint, paths
+from ...store import fingerprint
 from . import splits
 from .builtin.scene import generator
 
@@ -167,27 +167,11 @@ def load(name: str, split: str) -> Texts:
         If the name or the split is unknown.
     """
     splits.check(name, CORPORA, split)
-    spec = {
-        "dataset": name,
-        "split": split,
-        "code": fingerprint.of(__name__),
-        "versions": versions(),
-    }
-    path = paths.datasets() / f"texts-{name}-{split}.safetensors"
-    arrays = artifacts.cached(path, spec, lambda: _arrays(split_of(name, split)))
-    return Texts(name, split, tuple(arrays["texts"]), arrays["labels"], tuple(arrays["classes"]))
-
-
-def content(name: str) -> dict[str, str]:
-    """What the texts of a corpus depend on beside this code."""
-    return versions()
+    rests_on = {"code": fingerprint.of(__name__), "versions": content(name)}
+    return splits.cached(Texts, f"texts-{name}", name, split, lambda: split_of(name, split), **rests_on)
 
 
 @cache
-def versions() -> dict[str, str]:
-    """The versions of the packages whose docstrings are read: what the texts depend on."""
-    return {name: version(name) for name in ("scikit-learn", "numpy", "matplotlib", "scipy")}
-
-
-def _arrays(data: Texts) -> artifacts.Arrays:
-    return {"texts": data.texts, "labels": data.labels, "classes": data.classes}
+def content(name: str) -> dict[str, str]:
+    """What the texts of a corpus depend on beside this code: the versions of the packages whose docstrings are read."""
+    return {package: version(package) for package in ("scikit-learn", "numpy", "matplotlib", "scipy")}

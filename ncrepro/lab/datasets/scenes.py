@@ -23,14 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ...store import artifacts, fingerprint, paths
+from ...store import fingerprint
 from . import splits
 from .builtin import signs, textures
 from .builtin.glyphs import glyph
@@ -358,12 +358,5 @@ def generate(name: str, split: str, n: int | None = None) -> Scenes:
 @lru_cache(maxsize=16)
 def load(name: str, split: str) -> Scenes:
     """What `generate` gives, drawn once and then read from the cache."""
-    spec = {"dataset": name, "split": split, "code": fingerprint.of(__name__)}
-    path = paths.datasets() / f"scenes-{name}-{split}.safetensors"
-    arrays = artifacts.cached(path, spec, partial(_arrays, name, split))
-    return Scenes(name, split, arrays["images"], arrays["masks"], tuple(DOMAINS[name].classes))
-
-
-def _arrays(name: str, split: str) -> artifacts.Arrays:
-    drawn = generate(name, split)
-    return {"images": drawn.images, "masks": drawn.masks}
+    code = fingerprint.of(__name__)
+    return splits.cached(Scenes, f"scenes-{name}", name, split, lambda: generate(name, split), code=code)

@@ -1,8 +1,11 @@
-"""The two splits that every data set of the lab has."""
+"""The two splits that every data set of the lab has, and how one is kept."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
-from ...store import schema
+from ...store import artifacts, paths, schema
+
+Data = TypeVar("Data")  # a dataclass with a name, a split, arrays, and tuples of text
 
 SPLITS = ("train", "test")
 
@@ -17,3 +20,15 @@ def check(name: str, known: Collection[str], split: str) -> None:
     """
     schema.refuse_unknown("data set", name, known)
     schema.refuse_unknown("split", split, SPLITS)
+
+
+def cached(kind: type[Data], file: str, name: str, split: str, make: Callable[[], Data], **rests_on) -> Data:
+    """What ``make`` gives, made once and then taken from ``file`` in the cache while all that it ``rests_on`` stays."""
+
+    def fields() -> artifacts.Arrays:
+        return {field: value for field, value in vars(make()).items() if field not in ("name", "split")}
+
+    path = paths.datasets() / f"{file}-{split}.safetensors"
+    kept = artifacts.cached(path, {"dataset": name, "split": split, **rests_on}, fields)
+    texts = {field: tuple(value) for field, value in kept.items() if isinstance(value, list | tuple)}
+    return kind(name, split, **kept | texts)
