@@ -28,16 +28,13 @@ from .builtin.scene import generator, sensor
 # Digits, and facts about numbers --------------------------------------------------------------------------------------
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_KINDS = {
+FACTS = {  # what is said -> the numbers of which it is true, three or more
     "an even number": {0, 2, 4, 6, 8},
     "an odd number": {1, 3, 5, 7, 9},
     "a prime number": {2, 3, 5, 7},
     "a square number": {0, 1, 4, 9},
     "a multiple of three": {0, 3, 6, 9},
     "a power of two": {1, 2, 4, 8},
-}
-FACTS = {  # what is said -> the numbers of which it is true, three or more
-    **_KINDS,
     **{f"less than {DIGITS[k]}": set(range(k)) for k in (3, 5, 7)},
     **{f"more than {DIGITS[k]}": set(range(k + 1, 10)) for k in (2, 4, 6)},
 }

@@ -126,13 +126,7 @@ def _path(name: str, split: str):
 
 
 def _spec(name: str, split: str) -> dict:
-    return {
-        "dataset": name,
-        "split": split,
-        "origin": origin(),
-        "code": fingerprint.of(__name__),
-        "content": content(name),
-    }
+    return {"dataset": name, "split": split, "code": fingerprint.of(__name__), "content": content(name)}
 
 
 def _make_all() -> None:

@@ -123,7 +123,7 @@ class Look:
 
     def __call__(self, rng: np.random.Generator) -> np.ndarray:
         """Paint a surface (48, 48, 3)."""
-        field = textures.Texture(_FIELDS[self.texture])(rng).mean(-1)  # (32, 32)
+        field = textures.paint(rng, _FIELDS[self.texture]).mean(-1)  # (32, 32)
         hue = (self.hue + 0.94, self.hue + 1.06) if rng.random() < 0.6 else (0, 1)
         return colour(rng, (0.4, 0.9), self.value, hue) * (0.5 + 0.7 * enlarged(field))[..., None]  # (48, 48, 3)
 
@@ -233,43 +233,45 @@ def figures(rng: np.random.Generator) -> Canvas:
     return canvas
 
 
+@dataclass(frozen=True)
 class Street:
     """Paints a road below a sky, with what ``looks`` names beside and on it; labels are positions in ``looks``."""
 
-    def __init__(self, looks: dict[str, Look | None], table: str) -> None:
-        self.looks, self.table = looks, table
+    looks: dict[str, Look | None]
+    table: str  # of signs
 
     def __call__(self, rng: np.random.Generator) -> Canvas:
         """Paint a street."""
+        canvas = Canvas(np.zeros((SIZE, SIZE, 3)))
+
+        def paint(name: str, where: np.ndarray) -> None:
+            if name in self.looks:
+                canvas.paint(where, self.looks[name](rng), list(self.looks).index(name))
+
         horizon, vanishing = rng.uniform(0.35, 0.55), rng.uniform(0.3, 0.7)
         below = _Y > horizon
         depth = (_Y - horizon) / (1 - horizon)  # 0 at the horizon, 1 at the lower border
         side = (_X - vanishing) / (0.08 + 0.6 * depth)  # -1 and 1 at the borders of the road
-        self.canvas = Canvas(np.zeros((SIZE, SIZE, 3)))
-        self._paint("sky", _Y <= 1, rng)
+        paint("sky", _Y <= 1)
         left, right = rng.uniform(0.1, 0.4), rng.uniform(0.6, 0.9)
         roofs = np.where(_X < left, rng.uniform(0, 0.3), rng.uniform(0, 0.3))
-        self._paint("building", ((_X < left) | (_X > right)) & (_Y > roofs) & (_Y <= horizon + 0.05), rng)
-        self._paint("pavement", below, rng)
-        self._paint("road", below & (np.abs(side) < 1), rng)
+        paint("building", ((_X < left) | (_X > right)) & (_Y > roofs) & (_Y <= horizon + 0.05))
+        paint("pavement", below)
+        paint("road", below & (np.abs(side) < 1))
         x, size = rng.uniform(0.1, 0.9), rng.uniform(0.18, 0.3)
         crown = np.hypot((_X - x) / size, (_Y - horizon + 0.6 * size) / (1.1 * size))  # 1 at its edge, which is rough
-        self._paint("tree", crown < 1 + 0.25 * enlarged(clouds(rng, 1) / 3), rng)
+        paint("tree", crown < 1 + 0.25 * enlarged(clouds(rng, 1) / 3))
         for _ in range(rng.integers(1, 3)):
             x, y, size = rng.uniform(0.2, 0.8), rng.uniform(horizon + 0.15, 0.9), rng.uniform(0.12, 0.22)
             u, v = np.abs(_X - x) / size, (_Y - y) / (0.8 * size)
-            self._paint("vehicle", (u < 1) & (v > -0.3) & (v < 0.7) | (u < 0.65) & (v > -1) & (v < 0), rng)
+            paint("vehicle", (u < 1) & (v > -0.3) & (v < 0.7) | (u < 0.65) & (v > -1) & (v < 0))
         if "sign" in self.looks:
             sprites = [sprite for of_shape in _signs(self.table).values() for sprite in of_shape]
             sprite, side = sprites[rng.integers(len(sprites))], rng.uniform(14, 20)
             x, y = rng.uniform(7, SIZE - 7), rng.uniform(10, SIZE * horizon + 6)
             layer = placed(sprite, rng, side, x, y)
-            self.canvas.paste(layer, rng.uniform(0.6, 1.05), list(self.looks).index("sign"))
-        return self.canvas
-
-    def _paint(self, name: str, where: np.ndarray, rng: np.random.Generator) -> None:
-        if name in self.looks:
-            self.canvas.paint(where, self.looks[name](rng), list(self.looks).index(name))
+            canvas.paste(layer, rng.uniform(0.6, 1.05), list(self.looks).index("sign"))
+        return canvas
 
 
 ROADS = Street(

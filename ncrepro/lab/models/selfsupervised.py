@@ -260,9 +260,7 @@ _SIMCLR_V2 = (  # the converted SimCLR v2 numbers layers in the order of their u
 
 def _torchvision(key: str) -> str:
     for pattern, replacement in _SIMCLR_V2:
-        key, n = re.subn(f"^{pattern}", replacement, key)
-        if n:
-            break
+        key = re.sub(f"^{pattern}", replacement, key)
     return key
 
 

@@ -204,13 +204,10 @@ def from_checkpoint(name: str) -> BertModel:
     """
     config = BertConfig.from_pretrained(name, attn_implementation="eager")
     encoder = BertModel(config, add_pooling_layer=False)
-    given = {
-        part: value
-        for key, value in _weights(name).items()
-        for part in [key[max(key.find("embeddings."), key.find("encoder.")) :]]
-    }
-    given = {key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): value
-             for key, value in given.items()}  # fmt: skip
+    given = {}
+    for key, value in _weights(name).items():
+        key = key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        given[key[max(key.find("embeddings."), key.find("encoder.")) :]] = value
     lacking = [key for key in encoder.state_dict() if key not in given and "position_embeddings" not in key]
     if lacking:
         raise ValueError(f"checkpoint {name}: {len(lacking)} weights are missing, {lacking[0]} the first; name another")

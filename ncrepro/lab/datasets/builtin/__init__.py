@@ -16,9 +16,7 @@ from ....extraction.samples import Images
 from .. import splits
 from . import glyphs, real, signs, textures
 from .glyphs import SANS, SERIF, STIX
-from .scene import generator, sensor
-
-Painter = Callable[[np.random.Generator], np.ndarray]  # gives an image (32, 32, 3) in 0..1
+from .scene import Painter, generator, sensor
 
 LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "abdefghmnqrty"
 GREEK = "ΔΘΛΞΣΨΩ"
@@ -63,14 +61,7 @@ _PAINTED: dict[str, tuple[Callable[[str], dict[str, Painter]], int, int]] = {
 }  # fmt: skip
 
 SOURCE = "source"
-TARGETS = (
-    "digits",
-    "cyrillic",
-    "math",
-    "fontid",
-    "textures",
-    "signs",
-)
+TARGETS = ("digits", "cyrillic", "math", "fontid", "textures", "signs")
 SOURCES = (
     "latin", "greek", "armenian_georgian", "syllabics", "pictograms",
     "source_fonts", "source_textures", "source_signs", "photographs", "hues",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from PIL import Image
 
 from ....extraction.samples import Images
-from .scene import SIZE, generator
+from .scene import SIZE, Painter, generator
 
 
 def digits(split: str, per_class: int = 20) -> Images:
@@ -25,21 +27,14 @@ def digits(split: str, per_class: int = 20) -> Images:
     return both.take(train if split == "train" else ~train)
 
 
-class Patches:
-    """Paints square patches, 32 to 48 pixels wide, of one rectangle of a photograph."""
-
-    def __init__(self, photograph: Image.Image, box: tuple[int, int, int, int]) -> None:
-        self.region = photograph.crop(box)
-
-    def __call__(self, rng: np.random.Generator) -> np.ndarray:
-        """Cut out an image (32, 32, 3) in 0..1."""
-        side = rng.uniform(SIZE, 1.5 * SIZE)
-        x, y = rng.uniform(0, np.subtract(self.region.size, side))
-        patch = self.region.resize((SIZE, SIZE), Image.Resampling.BILINEAR, (x, y, x + side, y + side))
-        return np.asarray(patch) / 255
+def patch(rng: np.random.Generator, region: Image.Image) -> np.ndarray:
+    """Cut out a square of 32 to 48 pixels, as (32, 32, 3) in 0..1."""
+    side = rng.uniform(SIZE, 1.5 * SIZE)
+    x, y = rng.uniform(0, np.subtract(region.size, side))
+    return np.asarray(region.resize((SIZE, SIZE), Image.Resampling.BILINEAR, (x, y, x + side, y + side))) / 255
 
 
-def regions(split: str, rows: int = 2, columns: int = 3) -> dict[str, Patches]:
+def regions(split: str, rows: int = 2, columns: int = 3) -> dict[str, Painter]:
     """One class per tile of a photograph: train has the left three quarters of the tile, test the rest."""
     from sklearn.datasets import load_sample_image
 
@@ -51,5 +46,6 @@ def regions(split: str, rows: int = 2, columns: int = 3) -> dict[str, Patches]:
         left, right = (0, cut) if split == "train" else (cut, width)
         for row, column in np.ndindex(rows, columns):
             x, y = column * width, row * height
-            classes[f"{name} {row + 1}.{column + 1}"] = Patches(photograph, (x + left, y, x + right, y + height))
+            region = photograph.crop((x + left, y, x + right, y + height))
+            classes[f"{name} {row + 1}.{column + 1}"] = partial(patch, region=region)
     return classes

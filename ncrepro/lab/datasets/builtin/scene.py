@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -12,6 +13,7 @@ SIZE = 32  # pixels, height and width of every image
 CANVAS = 64  # pixels, height and width of a sprite before it is posed
 
 Range = tuple[float, float]  # uniform between the two
+Painter = Callable[[np.random.Generator], np.ndarray]  # gives an image (32, 32, 3) in 0..1
 
 _FREQUENCY = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE))  # (32, 17), cycles per pixel
 _FREQUENCY[0, 0] = np.inf  # clouds have mean zero

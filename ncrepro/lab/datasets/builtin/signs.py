@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from PIL import Image, ImageDraw
 
 from .glyphs import fonts_with, glyph
-from .scene import CANVAS, Range, ground, posed
+from .scene import CANVAS, Painter, Range, ground, posed
 
 COLOURS = {
     "red": "#c81e28", "white": "#f2f2f2", "blue": "#1e50b4", "yellow": "#f0be14", "black": "#141414",
@@ -39,24 +41,23 @@ SOURCE: dict[str, Sign] = {
     "diamond W": ("diamond", "white", "purple", "W", "white", 16),
     "diamond @": ("diamond", "blue", "orange", "@", "blue", 16),
 }
-_LIMIT = {f"limit {n}": ("circle", "red", "white", n, "black", 20) for n in ("20", "30", "50", "60", "80", "90")}
-_PROHIBITION = {
-    f"no way {name}": ("circle", "red", "white", arrow, "black", 24) for name, arrow in (("left", "←"), ("right", "→"))
-}
-_OBLIGATION = {
-    f"go {name}": ("circle", "blue", "blue", arrow, "white", 26)
-    for name, arrow in (("left", "←"), ("right", "→"), ("up", "↑"), ("round", "↻"))
-}
-_WARNING = {
-    f"warning {name}": ("triangle", "red", "white", picture, "black", 18)
-    for name, picture in (("danger", "!"), ("ahead", "↑"), ("crossing", "+"), ("bends", "↯"))
-}
-TARGET: dict[str, Sign] = _LIMIT | _PROHIBITION | _OBLIGATION | _WARNING | {
+TARGET: dict[str, Sign] = {
+    **{f"limit {n}": ("circle", "red", "white", n, "black", 20) for n in ("20", "30", "50", "60", "80", "90")},
+    "no way left": ("circle", "red", "white", "←", "black", 24),
+    "no way right": ("circle", "red", "white", "→", "black", 24),
+    "go left": ("circle", "blue", "blue", "←", "white", 26),
+    "go right": ("circle", "blue", "blue", "→", "white", 26),
+    "go up": ("circle", "blue", "blue", "↑", "white", 26),
+    "go round": ("circle", "blue", "blue", "↻", "white", 26),
+    "warning danger": ("triangle", "red", "white", "!", "black", 18),
+    "warning ahead": ("triangle", "red", "white", "↑", "black", 18),
+    "warning crossing": ("triangle", "red", "white", "+", "black", 18),
+    "warning bends": ("triangle", "red", "white", "↯", "black", 18),
     "no entry": ("circle", "red", "red", "▬", "white", 30),
     "no parking": ("circle", "red", "blue", "╲", "red", 40),
     "stop": ("octagon", "red", "red", "STOP", "white", 14),
     "give way": ("yield", "red", "white", "", "black", 0),
-}  # fmt: skip
+}
 
 
 def _outline(shape: str, radius: float) -> list[tuple[float, float]]:
@@ -80,22 +81,16 @@ def draw(sign: Sign, font: str = "DejaVuSans-Bold") -> Image.Image:
     return sprite
 
 
-class SignPainter:
-    """Paints one sign, far or near (``size``, of the usual one), in changing light: a gain per channel and ``haze``."""
-
-    def __init__(self, sign: Sign, size: Range, haze: Range) -> None:
-        self.sprite, self.size, self.haze = draw(sign), size, haze
-
-    def __call__(self, rng: np.random.Generator) -> np.ndarray:
-        """Paint an image (32, 32, 3) in 0..1."""
-        layer = posed(self.sprite, rng, self.size)  # (32, 32, 4)
-        opacity = layer[..., 3:]
-        light = rng.uniform(0.5, 1.05) * rng.uniform(0.75, 1.25, 3)
-        haze = rng.uniform(*self.haze)
-        face = (1 - haze) * light * layer[..., :3] + haze * rng.uniform(0.2, 0.7)
-        return (1 - opacity) * ground(rng) + opacity * face  # (32, 32, 3)
+def paint(rng: np.random.Generator, sprite: Image.Image, size: Range, haze: Range) -> np.ndarray:
+    """Paint a sign, far or near (``size``, of the usual one), in changing light: a gain per channel and ``haze``."""
+    layer = posed(sprite, rng, size)  # (32, 32, 4)
+    opacity = layer[..., 3:]
+    light = rng.uniform(0.5, 1.05) * rng.uniform(0.75, 1.25, 3)
+    veil = rng.uniform(*haze)
+    face = (1 - veil) * light * layer[..., :3] + veil * rng.uniform(0.2, 0.7)
+    return (1 - opacity) * ground(rng) + opacity * face  # (32, 32, 3)
 
 
-def signs(table: dict[str, Sign], size: Range = (0.85, 1.15), haze: Range = (0, 0.5)) -> dict[str, SignPainter]:
+def signs(table: dict[str, Sign], size: Range = (0.85, 1.15), haze: Range = (0, 0.5)) -> dict[str, Painter]:
     """One class per sign."""
-    return {name: SignPainter(sign, size, haze) for name, sign in table.items()}
+    return {name: partial(paint, sprite=draw(sign), size=size, haze=haze) for name, sign in table.items()}

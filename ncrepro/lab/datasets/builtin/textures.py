@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from .scene import SIZE, clouds, colour
+from .scene import SIZE, Painter, clouds, colour
 
 _TURN = 2 * np.pi
 _Y, _X = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE - 0.5  # (32, 32) each, -1/2..1/2
@@ -31,21 +32,9 @@ def _distances(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray
     return np.sort(distances, axis=-1), distances.argmin(-1)
 
 
-def _cells(u, v, rng):
-    return rng.random(18)[_distances(rng, 18)[1]]
-
-
-def _bubbles(u, v, rng):
-    return np.clip(4 * _distances(rng, 20)[0][..., 0], 0, 1)
-
-
 def _cracks(u, v, rng):
     distances = _distances(rng, 18)[0]
     return np.clip(14 * (distances[..., 1] - distances[..., 0]) - 0.2, 0, 1)
-
-
-def _stipple(u, v, rng):
-    return _soft(8 * (0.07 - _distances(rng, 30)[0][..., 0]))
 
 
 def _barcode(u, v, rng):
@@ -76,8 +65,8 @@ SOURCE: dict[str, Field] = {
     "rays": lambda u, v, rng: _soft(2 * np.sin(rng.integers(6, 13) * np.arctan2(v, u))),
     "spiral": lambda u, v, rng: _soft(np.sin(_TURN * np.hypot(u, v) + rng.integers(1, 4) * np.arctan2(v, u))),
     "dots": lambda u, v, rng: _soft(np.cos(_TURN * u) + np.cos(_TURN * v) - rng.uniform(0.3, 1)),
-    "cells": _cells,
-    "bubbles": _bubbles,
+    "cells": lambda u, v, rng: rng.random(18)[_distances(rng, 18)[1]],
+    "bubbles": lambda u, v, rng: np.clip(4 * _distances(rng, 20)[0][..., 0], 0, 1),
     "clouds": lambda u, v, rng: np.clip(0.5 + 0.25 * clouds(rng, 2), 0, 1),
     "grain": lambda u, v, rng: rng.random((SIZE, SIZE)),
 }
@@ -92,29 +81,23 @@ TARGET: dict[str, Field] = {
     "bricks": _bricks,
     "barcode": _barcode,
     "cracks": _cracks,
-    "stipple": _stipple,
+    "stipple": lambda u, v, rng: _soft(8 * (0.07 - _distances(rng, 30)[0][..., 0])),
     "brushed": _brushed,
 }
 
 
-class Texture:
-    """Paints ``field`` at a random turn, scale and place, in two random colours."""
-
-    def __init__(self, field: Field) -> None:
-        self.field = field
-
-    def __call__(self, rng: np.random.Generator) -> np.ndarray:
-        """Paint an image (32, 32, 3) in 0..1."""
-        angle, periods, (du, dv) = rng.uniform(0, np.pi), rng.uniform(3, 6), rng.uniform(-0.25, 0.25, 2)
-        u = periods * (np.cos(angle) * _X + np.sin(angle) * _Y + du)
-        v = periods * (np.cos(angle) * _Y - np.sin(angle) * _X + dv)
-        field = self.field(u, v, rng)[..., None]  # (32, 32, 1)
-        dark, light = colour(rng, (0.2, 0.9), (0.1, 0.5)), colour(rng, (0.1, 0.8), (0.6, 1.0))
-        if rng.random() < 0.5:
-            dark, light = light, dark
-        return (1 - field) * dark + field * light  # (32, 32, 3)
+def paint(rng: np.random.Generator, field: Field) -> np.ndarray:
+    """Paint ``field`` at a random turn, scale and place, in two random colours: (32, 32, 3) in 0..1."""
+    angle, periods, (du, dv) = rng.uniform(0, np.pi), rng.uniform(3, 6), rng.uniform(-0.25, 0.25, 2)
+    u = periods * (np.cos(angle) * _X + np.sin(angle) * _Y + du)
+    v = periods * (np.cos(angle) * _Y - np.sin(angle) * _X + dv)
+    share = field(u, v, rng)[..., None]  # (32, 32, 1)
+    dark, light = colour(rng, (0.2, 0.9), (0.1, 0.5)), colour(rng, (0.1, 0.8), (0.6, 1.0))
+    if rng.random() < 0.5:
+        dark, light = light, dark
+    return (1 - share) * dark + share * light  # (32, 32, 3)
 
 
-def textures(fields: dict[str, Field]) -> dict[str, Texture]:
+def textures(fields: dict[str, Field]) -> dict[str, Painter]:
     """One class per texture."""
-    return {name: Texture(field) for name, field in fields.items()}
+    return {name: partial(paint, field=field) for name, field in fields.items()}
