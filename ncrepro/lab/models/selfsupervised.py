@@ -27,13 +27,18 @@ class Release:
 
     paper: str
     url: str  # the authors' own place for it
-    file: str  # what the loader looks for; a converted file where a converter is named
     licence: str  # of the repository that publishes it; none of them states one for the weights alone
     prefix: str = ""  # what the backbone's keys begin with
     dropped: tuple[str, ...] = ()  # beginnings of the keys that are not the backbone's
-    converter: str = ""  # what makes ``file`` from the published one, where that is no PyTorch file
+    converter: str = ""  # what makes ``converted`` from the published file, where that is no PyTorch file
+    converted: str = ""
     md5: str = ""  # its first digits, where the authors publish them
     imagenet_scaled: bool = True  # trained on images less ImageNet's mean, divided by its deviation; else on 0 to 1
+
+    @property
+    def file(self) -> str:
+        """What the loader looks for: the converted file, or the published one."""
+        return self.converted or self.url.rpartition("/")[2].removesuffix("?dl=1")
 
 
 _MOCO = {"prefix": "module.encoder_q.", "dropped": ("module.encoder_q.fc.", "module.encoder_k.", "module.queue")}
@@ -47,53 +52,43 @@ _PYCONTRAST_URL = "https://www.dropbox.com/sh/87d24jqsl6ra7t2"
 RELEASES: dict[str, Release] = {  # named as in data/published/selfsupervised_finetuned_accuracy.csv
     "byol": Release(
         "Grill et al., NeurIPS 2020", "https://storage.googleapis.com/deepmind-byol/checkpoints/pretrain_res50x1.pkl",
-        "pretrain_res50x1.pth.tar", "Apache-2.0", dropped=("fc.",),
-        converter="https://github.com/ajtejankar/byol-convert",
+        "Apache-2.0", dropped=("fc.",), converter="https://github.com/ajtejankar/byol-convert",
+        converted="pretrain_res50x1.pth.tar",
     ),
     "deepcluster-v2": Release(
-        "Caron et al., NeurIPS 2020, appendix", f"{_SWAV_URL}/deepclusterv2_800ep_pretrain.pth.tar",
-        "deepclusterv2_800ep_pretrain.pth.tar", **_SWAV,
+        "Caron et al., NeurIPS 2020, appendix", f"{_SWAV_URL}/deepclusterv2_800ep_pretrain.pth.tar", **_SWAV
     ),
     "infomin": Release(
-        "Tian et al., NeurIPS 2020", f"{_PYCONTRAST_URL}/AAAzMTynP3Qc8mIE4XWkgILUa/InfoMin_800.pth?dl=1",
-        "InfoMin_800.pth", **_PYCONTRAST,
+        "Tian et al., NeurIPS 2020", f"{_PYCONTRAST_URL}/AAAzMTynP3Qc8mIE4XWkgILUa/InfoMin_800.pth?dl=1", **_PYCONTRAST
     ),
     "insdis": Release(
-        "Wu et al., CVPR 2018", f"{_PYCONTRAST_URL}/AACcsSIt1_Njv7GsmsuzZ6Sta/InsDis.pth?dl=1",
-        "InsDis.pth", **_PYCONTRAST,
+        "Wu et al., CVPR 2018", f"{_PYCONTRAST_URL}/AACcsSIt1_Njv7GsmsuzZ6Sta/InsDis.pth?dl=1", **_PYCONTRAST
     ),
     "moco-v1": Release(
-        "He et al., CVPR 2020", f"{_MOCO_URL}/moco_v1_200ep/moco_v1_200ep_pretrain.pth.tar",
-        "moco_v1_200ep_pretrain.pth.tar", "CC BY-NC 4.0", md5="b251726a", **_MOCO,
+        "He et al., CVPR 2020", f"{_MOCO_URL}/moco_v1_200ep/moco_v1_200ep_pretrain.pth.tar", "CC BY-NC 4.0",
+        md5="b251726a", **_MOCO,
     ),
     "moco-v2": Release(
-        "Chen et al., 2020", f"{_MOCO_URL}/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
-        "moco_v2_800ep_pretrain.pth.tar", "CC BY-NC 4.0", md5="a04e12f8", **_MOCO,
+        "Chen et al., 2020", f"{_MOCO_URL}/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar", "CC BY-NC 4.0",
+        md5="a04e12f8", **_MOCO,
     ),
-    "pcl-v1": Release(
-        "Li et al., ICLR 2021", f"{_PCL_URL}/PCL_v1_epoch200.pth.tar", "PCL_v1_epoch200.pth.tar", "MIT", **_MOCO
-    ),
-    "pcl-v2": Release(
-        "Li et al., ICLR 2021", f"{_PCL_URL}/PCL_v2_epoch200.pth.tar", "PCL_v2_epoch200.pth.tar", "MIT", **_MOCO
-    ),
+    "pcl-v1": Release("Li et al., ICLR 2021", f"{_PCL_URL}/PCL_v1_epoch200.pth.tar", "MIT", **_MOCO),
+    "pcl-v2": Release("Li et al., ICLR 2021", f"{_PCL_URL}/PCL_v2_epoch200.pth.tar", "MIT", **_MOCO),
     "sela-v2": Release(
-        "Caron et al., NeurIPS 2020, appendix", f"{_SWAV_URL}/selav2_400ep_pretrain.pth.tar",
-        "selav2_400ep_pretrain.pth.tar", **_SWAV,
+        "Caron et al., NeurIPS 2020, appendix", f"{_SWAV_URL}/selav2_400ep_pretrain.pth.tar", **_SWAV
     ),
     "simclr-v1": Release(
         "Chen et al., ICML 2020", "https://storage.cloud.google.com/simclr-gcs/checkpoints/ResNet50_1x.zip",
-        "resnet50-1x.pth", "Apache-2.0", dropped=("fc.",), converter="https://github.com/tonylins/simclr-converter",
-        imagenet_scaled=False,
+        "Apache-2.0", dropped=("fc.",), converter="https://github.com/tonylins/simclr-converter",
+        converted="resnet50-1x.pth", imagenet_scaled=False,
     ),
     "simclr-v2": Release(
         "Chen et al., NeurIPS 2020",
         "https://console.cloud.google.com/storage/browser/simclr-checkpoints/simclrv2/pretrained/r50_1x_sk0",
-        "r50_1x_sk0.pth", "Apache-2.0", dropped=("fc.",), converter="https://github.com/Separius/SimCLRv2-Pytorch",
-        imagenet_scaled=False,
+        "Apache-2.0", dropped=("fc.",), converter="https://github.com/Separius/SimCLRv2-Pytorch",
+        converted="r50_1x_sk0.pth", imagenet_scaled=False,
     ),
-    "swav": Release(
-        "Caron et al., NeurIPS 2020", f"{_SWAV_URL}/swav_800ep_pretrain.pth.tar", "swav_800ep_pretrain.pth.tar", **_SWAV
-    ),
+    "swav": Release("Caron et al., NeurIPS 2020", f"{_SWAV_URL}/swav_800ep_pretrain.pth.tar", **_SWAV),
 }  # fmt: skip
 
 
