@@ -79,13 +79,11 @@ def collect() -> dict[str, list[str]]:
 
 
 def _symbols(split: str) -> Captioned:
-    """Each class begins with its test characters, those for training follow."""
-    rng, part = generator("symbols", split), slice(N_TEST) if split == "test" else slice(N_TEST, N_TEST + N_TRAIN)
-    items = [(character, k) for k, known in enumerate(collect().values()) for character in known[part]]
-    items = [items[i] for i in rng.permutation(len(items))]
-    images = np.stack([sensor(Glyphs(character, FONTS)(rng), rng) for character, _ in items])  # (n, 3, 32, 32)
-    texts = tuple(str(rng.choice(words(character))) for character, _ in items)
-    return Captioned("symbols", split, images, np.array([k for _, k in items], np.int64), tuple(BLOCKS), texts)
+    rng = generator("symbols", split)
+    characters, labels = splits.part(collect(), split, N_TRAIN, N_TEST, rng)
+    images = np.stack([sensor(Glyphs(character, FONTS)(rng), rng) for character in characters])  # (n, 3, 32, 32)
+    texts = tuple(str(rng.choice(words(character))) for character in characters)
+    return Captioned("symbols", split, images, labels, tuple(BLOCKS), texts)
 
 
 # By name --------------------------------------------------------------------------------------------------------------

@@ -23,8 +23,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from ...extraction.samples import Texts
 from ...store import fingerprint
 from . import splits
@@ -148,13 +146,10 @@ def collect(name: str) -> dict[str, list[str]]:
 
 
 def split_of(name: str, split: str) -> Texts:
-    """One split of a corpus: each class begins with its test texts, and the rest is for training."""
+    """One split of a corpus."""
     corpus, collected = CORPORA[name], collect(name)
-    part = slice(corpus.n_test) if split == "test" else slice(corpus.n_test, corpus.n_test + corpus.n_train)
-    texts = [(text, k) for k, of_class in enumerate(collected.values()) for text in of_class[part]]
-    order = generator(name, split).permutation(len(texts))
-    labels = np.array([texts[i][1] for i in order], np.int64)
-    return Texts(name, split, tuple(texts[i][0] for i in order), labels, tuple(collected))
+    texts, labels = splits.part(collected, split, corpus.n_train, corpus.n_test, generator(name, split))
+    return Texts(name, split, texts, labels, tuple(collected))
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,9 @@
-"""The two splits that every data set of the lab has, and how one is kept."""
+"""The two splits that every data set of the lab has: what is in them, and how they are kept."""
 
 from collections.abc import Callable, Collection
 from typing import TypeVar
+
+import numpy as np
 
 from ...store import artifacts, paths, schema
 
@@ -20,6 +22,16 @@ def check(name: str, known: Collection[str], split: str) -> None:
     """
     schema.refuse_unknown("data set", name, known)
     schema.refuse_unknown("split", split, SPLITS)
+
+
+def part(
+    collected: dict[str, list[str]], split: str, n_train: int, n_test: int, rng: np.random.Generator
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Texts and labels in random order: the first ``n_test`` of each class are for testing, the next for training."""
+    chosen = slice(n_test) if split == "test" else slice(n_test, n_test + n_train)
+    items = [(text, k) for k, of_class in enumerate(collected.values()) for text in of_class[chosen]]
+    order = rng.permutation(len(items))
+    return tuple(items[i][0] for i in order), np.array([items[i][1] for i in order], np.int64)
 
 
 def cached(kind: type[Data], file: str, name: str, split: str, make: Callable[[], Data], **rests_on) -> Data:

@@ -15,7 +15,6 @@ from ...store.schema import refuse_unknown
 from .vision import ARCHITECTURES
 
 _OTHER_NAMES = {"vgg16": "vgg16_bn", "vgg19": "vgg19_bn"}  # ours -> torchvision's, or timm's
-BATCH_NORM_MOMENTUM = 0.1  # MNASNet's own .0003 leaves running statistics near their start
 
 
 def build(name: str, n_classes: int, seed: int) -> nn.Module:
@@ -29,7 +28,7 @@ def build(name: str, n_classes: int, seed: int) -> nn.Module:
         stem(network)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = BATCH_NORM_MOMENTUM
+            module.momentum = 0.1  # MNASNet's own .0003 leaves running statistics near their start
     network.name = name
     return network
 

@@ -142,12 +142,8 @@ def _narrow_convolution(in_channels: int, out_channels: int, **kwargs) -> BasicC
     return BasicConv2d(in_channels if in_channels == 3 else in_channels // NARROW, out_channels // NARROW, **kwargs)
 
 
-def _narrow_inception(*channels: int) -> Inception:
-    return Inception(*[n // NARROW for n in channels])
-
-
 def _googlenet(n_classes: int) -> GoogLeNet:
-    blocks = [_narrow_convolution, _narrow_inception, None]
+    blocks = [_narrow_convolution, lambda *channels: Inception(*[n // NARROW for n in channels]), None]
     network = GoogLeNet(aux_logits=False, init_weights=False, blocks=blocks, dropout=0.0)
     network.conv1 = _narrow_convolution(3, 64, kernel_size=3, padding=1)  # (n, 8, 32, 32)
     network.inception4b = network.inception4c = nn.Identity()
