@@ -37,12 +37,10 @@ METHODS = ["nleep", "logme", "sfda", "ncti"]  # the rows of NCTI Table 2
 EXTRA = ["face", "face_printed", "static_baseline"]  # what we rank beside them
 
 _NCTI, _FACE = (registry.METRICS[metric].terms for metric in ("ncti", "face"))
+_REST = {term: tuple(other.name for other in _NCTI if other != term) for term in _NCTI}
 TERMS = (  # what is ranked by -> metric, and its terms that are added up
     {term.signed_label: ("ncti", (term.name,)) for term in _NCTI}
-    | {
-        f"NCTI without {term.signed_label}": ("ncti", tuple(other.name for other in _NCTI if other != term))
-        for term in _NCTI
-    }
+    | {f"NCTI without {term.signed_label}": ("ncti", rest) for term, rest in _REST.items()}
     | {"NCTI": ("ncti", registry.term_names("ncti"))}
     | {term.signed_label: ("face", (term.name,)) for term in _FACE}
     | {"FaCe": ("face", registry.term_names("face"))}
@@ -65,14 +63,12 @@ def panel(objective: str) -> dict:
     with, from a few drawn vectors in place of a network's features: the picture is there before anything is trained,
     and the same for every profile.
     """
-    return _COMPARED[objective]()
+    (compared,) = (compared for objectives, compared in _ALIKE.items() if objective in objectives)
+    return compared()
 
 
-VIEW, OTHER, KEPT = (
-    "black",
-    "white",
-    "0.7",
-)  # fills of the symbols: a view, another view of the same image, one of an earlier batch
+# fills of the symbols: a view, another view of the same image, one of an earlier batch
+VIEW, OTHER, KEPT = "black", "white", "0.7"
 
 
 def _with_memory() -> dict:
@@ -101,17 +97,14 @@ def _within_batch() -> dict:
 
 
 def _with_other_view() -> dict:
-    return _parts(
-        _symbols(range(4), VIEW), _symbols(range(4), OTHER), np.eye(4), "prediction", "other view, by the slow copy"
-    )
+    views, others = _symbols(range(4), VIEW), _symbols(range(4), OTHER)
+    return _parts(views, others, np.eye(4), "prediction", "other view, by the slow copy")
 
 
 def _with_codes() -> dict:
     codes = clustering.sinkhorn(_vectors(4) @ _vectors(8)[4:7].T, epsilon=0.1, n_iterations=3)  # (4, 3)
-    more_than_its_share = (3 * codes.numpy() - 1).clip(-1, 1)
-    return _parts(
-        _symbols(range(4), VIEW), _named("p", 3), more_than_its_share, "view", "prototypes: the other view's code"
-    )
+    roles = (3 * codes.numpy() - 1).clip(-1, 1)  # above 0: more than its share
+    return _parts(_symbols(range(4), VIEW), _named("p", 3), roles, "view", "prototypes: the other view's code")
 
 
 def _with_clusters() -> dict:
@@ -151,19 +144,15 @@ def _symbols(images, fill: str) -> list[tuple[str, str]]:
     return [(style.MARKERS[i], fill) for i in images]
 
 
-_COMPARED = {
-    "insdis": _with_memory,
-    "moco_v1": _with_queue,
-    "moco_v2": _with_queue,
-    "infomin": _with_queue,
-    "pcl_v1": _with_queue_and_clusters,
-    "pcl_v2": _with_queue_and_clusters,
-    "simclr_v1": _within_batch,
-    "simclr_v2": _within_batch,
-    "byol": _with_other_view,
-    "swav": _with_codes,
-    "deepcluster_v2": _with_clusters,
-    "sela_v2": _with_equal_labels,
+_ALIKE = {  # objectives that compare the same
+    ("insdis",): _with_memory,
+    ("moco_v1", "moco_v2", "infomin"): _with_queue,
+    ("pcl_v1", "pcl_v2"): _with_queue_and_clusters,
+    ("simclr_v1", "simclr_v2"): _within_batch,
+    ("byol",): _with_other_view,
+    ("swav",): _with_codes,
+    ("deepcluster_v2",): _with_clusters,
+    ("sela_v2",): _with_equal_labels,
 }
 
 
@@ -179,17 +168,13 @@ def selfsupervised_views(profile: str) -> Figure:
     for name, view in (("weak", WEAK), ("strong", STRONG), ("InfoMin", INFOMIN)):
         views = (view(x, draws) * 63.75 + 127.5).round().to(torch.uint8).numpy()  # undoes training.prepare
         shown.append(Images(name, data.split, views, data.labels, data.classes))
-    return examples.images(
-        shown, source_rows=1, title="The same images, and the views that the objectives are trained on"
-    )
+    title = "The same images, and the views that the objectives are trained on"
+    return examples.images(shown, source_rows=1, title=title)
 
 
 @figure(shows="what each objective pulls together and pushes apart; objectives that compare alike share a picture")
 def selfsupervised_objectives(profile: str) -> Figure:
-    alike: dict = {}
-    for name, compared in _COMPARED.items():
-        alike.setdefault(compared, []).append(name)
-    panels = {", ".join(map(label, names)): panel(names[0]) for names in alike.values()}
+    panels = {", ".join(map(label, names)): panel(names[0]) for names in _ALIKE}
     return comparisons(panels, "What each objective compares with what")
 
 
@@ -237,8 +222,8 @@ def told_seeds(profile: str | None) -> str:
     spread = by_model.groupby("target").agg(np.ptp)[noise["target"]].mean()
     return (
         f"Two fine-tunings of the same models agree at {noise['weighted_kendall'].mean():.2f} on "
-        f"{', '.join(noise['target'])}: they "
-        f"differ by\n  {noise['difference'].mean():.1f} points, best and worst model by {spread:.1f}."
+        f"{', '.join(noise['target'])}: they differ by\n  {noise['difference'].mean():.1f} points, best and worst "
+        f"model by {spread:.1f}."
     )
 
 
@@ -397,15 +382,14 @@ def agreement(profile: str | None = None) -> pd.DataFrame:
 
 def _terms_hold(profile: str) -> tuple[str, Verdict]:
     table = _study(profile).read("terms").pivot(index="terms", columns="pool", values="weighted_kendall")
-    best = table.loc[list(TERMS)[:3]].idxmax()
-    found = [f"{pool}: {term} {table.loc[term, pool]:.2f}" for pool, term in best.items()]
-    asked, terms = [], list(TERMS)[:3]
+    terms, verdicts = list(TERMS)[:3], []
+    found = [f"{pool}: {term} {table.loc[term, pool]:.2f}" for pool, term in table.loc[terms].idxmax().items()]
     for title, expected in (("supervised", "seli"), ("self-supervised", "ncc")):
-        text, verdict = is_best(
-            resampling.mean_over_targets(resampling.draws(*_by_terms(title, profile))), expected, terms
-        )
-        asked.append((f"{title}: {expected} {text}", verdict))
-    return "best term, " + "; ".join([*found, *(text for text, _ in asked)]), every(*(verdict for _, verdict in asked))
+        draws = resampling.mean_over_targets(resampling.draws(*_by_terms(title, profile)))
+        text, verdict = is_best(draws, expected, terms)
+        found.append(f"{title}: {expected} {text}")
+        verdicts.append(verdict)
+    return f"best term, {'; '.join(found)}", every(*verdicts)
 
 
 @figure(
@@ -415,9 +399,8 @@ def _terms_hold(profile: str) -> tuple[str, Verdict]:
 def selfsupervised_terms(profile: str) -> Checked:
     covered = resampling.covers(*(Experiment(pool, profile).noise(subset) for pool, subset in POOLS.values()))
     table = _study(profile).read("terms").rename(columns={"pool": "panel", "terms": "row"})
-    return charts.rows(
-        table, "Which term does the ranking?", f"{charts.TAU} over targets; lines: {covered}"
-    ), *_terms_hold(profile)
+    lines = f"{charts.TAU} over targets; lines: {covered}"
+    return charts.rows(table, "Which term does the ranking?", lines), *_terms_hold(profile)
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -493,9 +476,8 @@ def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
     size = (style.PAGE, 0.75 + 0.19 * len(table))
     shown = [column for column in ("source_accuracy", "effective_rank") if table[column].notna().any()]
     widths = {"source_accuracy": 2, "effective_rank": 1}
-    figure, axes = plt.subplots(
-        1, len(shown), sharey=True, figsize=size, width_ratios=[widths[s] for s in shown], squeeze=False
-    )
+    ratios = [widths[column] for column in shown]
+    figure, axes = plt.subplots(1, len(shown), sharey=True, figsize=size, width_ratios=ratios, squeeze=False)
     alive = table["collapsed"].to_numpy() == 0
     for ax, column in zip(axes[0], shown, strict=True):
         values = table[column].to_numpy()
