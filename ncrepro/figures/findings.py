@@ -110,9 +110,7 @@ def told_on_targets(table: pd.DataFrame, draws: pd.DataFrame, metric: str) -> st
 
 
 def beat_rivals(study: Experiment) -> tuple[str, Verdict]:
-    """Whether one of `OURS` ranks better than each of `RIVALS`, on the targets where it has an order: these are not the
-    same for all.
-    """
+    """Whether one of `OURS` ranks better than each of `RIVALS`, on the targets where it has an order."""
     found, better = [], []
     table = ranking.agreement(*study.ranked()).pivot(index="metric", columns="target", values="weighted_kendall")
     draws = resampling.draws(*study.ranked(), study.noise())

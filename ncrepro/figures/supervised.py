@@ -11,15 +11,15 @@ from . import charts, examples
 from .findings import FACE_METHODS, NCTI_METHODS, above_0, beside, best_of, better_than_static, is_best, ranking_table
 from .index import Checked, figure
 from .multi_source import intervals
+from .names import label
 
 
 @figure(shows="examples of the source and of every target")
 def data_gallery(profile: str) -> Figure:
     pool = Experiment("supervised", profile).pool
     shown = [datasets.load(name, "train") for name in (*pool.sources, *pool.targets)]
-    return examples.images(
-        shown, title="What the models are pre-trained on (top), and the targets they are fine-tuned for"
-    )
+    title = "What the models are pre-trained on (top), and the targets they are fine-tuned for"
+    return examples.images(shown, title=title)
 
 
 @figure(shows="accuracy after fine-tuning, every model on every target: the ground truth")
@@ -36,18 +36,23 @@ def _ncti_table1_holds(profile: str) -> tuple[str, Verdict]:
     return f"{best_of(study.averages('ncti'), 'ncti', NCTI_METHODS)}; {text}", verdict
 
 
+def _table1(profile: str, paper: str, n_printed: int, methods: list[str]) -> Figure:
+    """A paper's Table 1 as printed, and of its own models here."""
+    study = Experiment("supervised", profile)
+    ours = ranking_table(study.read(f"correlations_{paper}"), [*methods, "static_baseline"])
+    n = len(study.pool.subset(paper))
+    titles = (f"printed: {n_printed} ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
+    panels = beside(published.wide(f"{paper}_table1"), ours, titles)
+    title = f"{label(paper)} Table 1: how well each metric ranks the models for each target"
+    return charts.correlation_heatmap(panels, title)
+
+
 @figure(
     shows="weighted Kendall of each metric and target, NCTI's pool: printed, and here",
     claim="of six metrics NCTI ranks best on average",
 )
 def ncti_table1(profile: str) -> Checked:
-    study = Experiment("supervised", profile)
-    ours = ranking_table(study.read("correlations_ncti"), [*NCTI_METHODS, "static_baseline"])
-    n = len(study.pool.subset("ncti"))
-    titles = ("printed: 11 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
-    panels = beside(published.wide("ncti_table1"), ours, titles)
-    title = "NCTI Table 1: how well each metric ranks the models for each target"
-    return charts.correlation_heatmap(panels, title), *_ncti_table1_holds(profile)
+    return _table1(profile, "ncti", 11, NCTI_METHODS), *_ncti_table1_holds(profile)
 
 
 def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
@@ -103,13 +108,7 @@ def _face_table1_holds(profile: str) -> tuple[str, Verdict]:
     claim="of six metrics FaCe ranks best on average, by τ_w and by ρ",
 )
 def face_table1(profile: str) -> Checked:
-    study = Experiment("supervised", profile)
-    ours = ranking_table(study.read("correlations_face"), [*FACE_METHODS, "face_printed", "static_baseline"])
-    n = len(study.pool.subset("face"))
-    titles = ("printed: 15 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
-    panels = beside(published.wide("face_table1"), ours, titles)
-    title = "FaCe Table 1: how well each metric ranks the models for each target"
-    return charts.correlation_heatmap(panels, title), *_face_table1_holds(profile)
+    return _table1(profile, "face", 15, [*FACE_METHODS, "face_printed"]), *_face_table1_holds(profile)
 
 
 def _face_fig4_holds(profile: str) -> tuple[str, Verdict]:
