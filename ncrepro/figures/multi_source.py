@@ -12,7 +12,7 @@ from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, positive, probability, some
 from ..store import artifacts
 from . import charts, style
-from .findings import FACE_METHODS, beside, best_of, better_than_static, is_best, ranking_table, told_in_draws
+from .findings import FACE_METHODS, beside, better_than_static, ranking_table, ranks_best, told_in_draws
 from .index import Checked, figure
 from .names import label
 
@@ -131,12 +131,6 @@ def interval_plot(study: Experiment, title: str) -> Figure:
 # The figures ----------------------------------------------------------------------------------------------------------
 
 
-def _face_table2_holds(profile: str) -> tuple[str, Verdict]:
-    study = Experiment("multi_source", profile)
-    text, verdict = is_best(study.draws(statistic="pearson"), "face", FACE_METHODS)
-    return f"{best_of(study.averages(), 'face', FACE_METHODS, 'pearson')}; {text}", verdict
-
-
 @figure(
     shows="Pearson correlation of each metric and target, several sources: printed, and here; our weighted Kendall "
     "below",
@@ -150,7 +144,8 @@ def face_table2(profile: str) -> Checked:
     panels = beside(published.wide("face_table2", "pearson"), pearson, titles)
     panels["$\\tau_w$, here (the printed block repeats ρ)"] = kendall
     title = "FaCe Table 2: how well each metric ranks models from several sources"
-    return charts.correlation_heatmap(panels, title, "correlation"), *_face_table2_holds(profile)
+    drawn = charts.correlation_heatmap(panels, title, "correlation")
+    return drawn, *ranks_best(study, "face", FACE_METHODS, statistic="pearson")
 
 
 def source_table(study: Experiment) -> pd.DataFrame:

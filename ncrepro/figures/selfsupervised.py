@@ -26,7 +26,7 @@ from ..ranking.resampling import Noise
 from ..ranking.verdicts import UNKNOWN, Verdict, every, positive
 from ..store import artifacts
 from . import charts, examples, style
-from .findings import NCTI_METHODS, above_0, beside, best_of, better_than_static, is_best, ranking_table
+from .findings import NCTI_METHODS, above_0, beside, better_than_static, is_best, ranking_table, ranks_best
 from .index import Checked, figure
 from .multi_source import intervals
 from .names import label
@@ -267,11 +267,6 @@ def selfsupervised_accuracies(profile: str) -> Figure:
 # How well are they ranked? --------------------------------------------------------------------------------------------
 
 
-def _ncti_table2_holds(profile: str) -> tuple[str, Verdict]:
-    text, verdict = is_best(_study(profile).draws(), "ncti", METHODS)
-    return f"{best_of(_study(profile).averages(), 'ncti', METHODS)}; {text}", verdict
-
-
 @figure(
     shows="weighted Kendall of each metric and target, self-supervised models: printed, and here",
     claim="of four metrics NCTI ranks best on average",
@@ -285,7 +280,7 @@ def ncti_table2(profile: str) -> Checked:
     panels = {name: table.reindex([*NEED_A_SOURCE_CLASSIFIER, *table.index]) for name, table in panels.items()}
     title = "NCTI Table 2: how well each metric ranks self-supervised models"
     reason = "NCE and LEEP need source classes, and these models have none"
-    return charts.correlation_heatmap(panels, f"{title}\n({reason})"), *_ncti_table2_holds(profile)
+    return charts.correlation_heatmap(panels, f"{title}\n({reason})"), *ranks_best(study, "ncti", METHODS)
 
 
 def _ranks(profile: str, metric: str) -> Checked:
