@@ -118,13 +118,12 @@ def method_scatter(
     correlations : DataFrame (target, metric, weighted_kendall)
     methods : list of metrics, from left to right
     """
-    targets = list(dict.fromkeys(table["target"]))
+    targets = table["target"].unique()
     size = (style.PAGE, 0.7 + 1.05 * len(targets))
     figure, axes = plt.subplots(len(targets), len(methods), figsize=size, squeeze=False)
     found = correlations.set_index(["target", "metric"])["weighted_kendall"]
-    for i, target in enumerate(targets):
-        for j, method in enumerate(methods):
-            ax = axes[i, j]
+    for row, target in zip(axes, targets, strict=True):
+        for ax, method in zip(row, methods, strict=True):
             group = table[(table["target"] == target) & (table["metric"] == method)]
             _trend(ax, group.rename(columns={"score": "accuracy", "accuracy": "score"}))
             ax.plot(group["accuracy"], group["score"], "o", ms=3.5, color=style.COLOURS[0], mec="white", mew=0.3)
@@ -134,9 +133,9 @@ def method_scatter(
             ax.yaxis.set_major_locator(MaxNLocator(2))
             ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}".replace("-", "−")))
             ax.tick_params(labelsize=6.5, pad=1.5, length=2)
-            if i == 0:
-                ax.annotate(label(method), (0.5, 1.28), xycoords="axes fraction", ha="center", weight="bold", size=8)
-        axes[i, 0].set_ylabel(target, weight="bold")
+        row[0].set_ylabel(target, weight="bold")
+    for ax, method in zip(axes[0], methods, strict=True):
+        ax.annotate(label(method), (0.5, 1.28), xycoords="axes fraction", ha="center", weight="bold", size=8)
     figure.supxlabel(xlabel)
     figure.supylabel("score (each panel on its own scale)")
     figure.suptitle(title)

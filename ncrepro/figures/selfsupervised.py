@@ -15,6 +15,7 @@ from torch import Tensor
 from .. import ranking
 from ..extraction.samples import Images
 from ..lab import datasets, published, training
+from ..lab.analyses import terms_of
 from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..lab.objectives import clustering, collapse
 from ..lab.objectives.base import unit
@@ -336,11 +337,9 @@ def which_term(profile: str | None = None) -> pd.DataFrame:
     """
 
     def of_terms() -> pd.DataFrame:
-        parts = []
-        for title in POOLS:
-            average = correlations(*_by_terms(title, profile)).query("target == 'average'")
-            parts.append(average.rename(columns={"metric": "terms"}).assign(pool=title))
-        return pd.concat(parts, ignore_index=True)[["pool", "terms", "weighted_kendall", "low", "high"]]
+        parts = [correlations(*_by_terms(title, profile)).assign(pool=title) for title in POOLS]
+        averages = pd.concat(parts).query("target == 'average'").rename(columns={"metric": "terms"})
+        return averages[["pool", "terms", "weighted_kendall", "low", "high"]].reset_index(drop=True)
 
     return artifacts.table(_study(profile).results / "terms.csv", of_terms)
 
@@ -362,14 +361,10 @@ def agreement(profile: str | None = None) -> pd.DataFrame:
     """How far the terms of NCTI order the models alike: Spearman correlations, mean over targets, (pair x pool)."""
     columns = {}
     for title, (pool, subset) in POOLS.items():
-        study = Experiment(pool, profile)
-        _, accuracies = study.ranked(subset)
-        terms = study.read("scores").query("metric == 'ncti' and term != 'total' and model in @accuracies.index")
-        by_target = terms.assign(score=terms["score"] * terms["term"].map(registry.sign))
-        tables = [
-            group.pivot(index="model", columns="term", values="score").corr("spearman")
-            for _, group in by_target.groupby("target")
-        ]
+        terms, _ = terms_of(Experiment(pool, profile), subset, "ncti")
+        signed = terms.assign(score=terms["score"] * terms["term"].map(registry.sign))
+        by_target = signed.pivot(index=["target", "model"], columns="term", values="score").groupby("target")
+        tables = [table.corr("spearman") for _, table in by_target]
         mean = sum(tables) / len(tables)
         columns[title] = {name: mean.loc[pair] for name, pair in _PAIRS.items()}
     return pd.DataFrame(columns)
@@ -428,11 +423,11 @@ def comparisons(panels: dict[str, dict], title: str) -> Figure:
 def _explain(figure: Figure) -> None:
     roles = ((PULL, "pulled together"), (PUSH, "pushed apart"), ("white", "not compared"))
     fills = ((VIEW, "view (one shape: one image)"), (OTHER, "other view of the image"), (KEPT, "kept from earlier"))
-    keys = [Patch(facecolor=colour, edgecolor="0.7", label=text) for colour, text in roles]
-    keys += [
-        plt.Line2D([], [], ls="", marker="o", ms=6, mfc=fill, mec="black", mew=0.8, label=text) for fill, text in fills
-    ]
-    figure.legend(handles=[keys[i] for i in (0, 3, 1, 4, 2, 5)], loc="outside lower center", ncols=3)  # columns first
+    keys = []
+    for (colour, role), (fill, what) in zip(roles, fills, strict=True):  # one column of the legend each
+        keys.append(Patch(facecolor=colour, edgecolor="0.7", label=role))
+        keys.append(plt.Line2D([], [], ls="", marker="o", ms=6, mfc=fill, mec="black", mew=0.8, label=what))
+    figure.legend(handles=keys, loc="outside lower center", ncols=3)
 
 
 def _comparison(ax: Axes, rows: list, columns: list, roles: np.ndarray, of_rows: str, of_columns: str) -> None:

@@ -262,10 +262,8 @@ def stability_sources(profile: str) -> Checked:
     table = _sources(profile)
     last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"]
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
-    known = table.groupby("metric")["weighted_kendall"].count()
-    accuracies = [name for name in OTHERS if known[name]]  # perhaps no target of all groups was fine-tuned twice
-    blind = last[last.isin(registry.BLIND)]
-    order = [*accuracies, *blind, *last[~last.isin([*OTHERS, *blind])]]
+    is_blind = last.isin(registry.BLIND)
+    order = [*OTHERS, *last[is_blind], *last[~is_blind & ~last.isin(OTHERS)]]
     table = charts.in_order(table, "metric", order)
     series = np.where(table["metric"].isin(OTHERS), OTHER_ACCURACIES, charts.looks(table["metric"]))
     looks = {OTHER_ACCURACIES: (style.COLOURS[2], "^"), **charts.LOOKS}
