@@ -1,3 +1,1 @@
-"""Tables in, figures out: one module per notebook, and in one function each figure, what is claimed of it, and what is
-found.
-"""
+"""Tables in, figures out: a module per notebook, a function per figure with what is claimed of it and what is found."""

@@ -15,11 +15,8 @@ from .findings import is_best
 from .index import Checked, figure
 from .names import label
 
-ZOOS = {
-    "supervised": "single_source",
-    "multi_source": "multi_source",
-    "loss_functions": "loss_functions",
-}  # ours -> FaCe Table 4's
+# ours -> FaCe Table 4's
+ZOOS = {"supervised": "single_source", "multi_source": "multi_source", "loss_functions": "loss_functions"}
 ROWS = {"VC": "variance_collapse", "CF": "class_fairness", "VC + CF": "face"}  # ours -> Table 4's
 MATH = {"weighted_kendall": r"$\tau_w$", "pearson": r"$\rho$"}
 ALL_TERMS = "seli + ncc − vc"
@@ -83,17 +80,13 @@ def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
     lost = (table.groupby("pool")["weighted_kendall"].max() - equal).max()
     text = f"{high:.0%} of the settings reach 0.7; equal weights are at most {lost:.2f} below the best"
     text += f"; the median setting reaches {table['weighted_kendall'].median():.2f}"
-    return text, above(_middle_weight(profile), 0.7)
-
-
-def _middle_weight(profile: str) -> pd.Series:
-    """Draws of the mean weighted Kendall that half of the settings reach."""
     drawn = []
     for pool in ("supervised", "selfsupervised"):
         study, subset = part_of(pool, profile, "ncti")
         terms, accuracies = analyses.terms_of(study, subset, "ncti")
         drawn.append(analyses.draws_of(ablations.weighted(terms), accuracies, study.noise(subset), ["term", "weight"]))
-    return pd.concat(drawn, axis=1).median(axis=1, skipna=False)
+    half = pd.concat(drawn, axis=1).median(axis=1, skipna=False)  # what half of the settings reach
+    return text, above(half, 0.7)
 
 
 @figure(
@@ -112,29 +105,11 @@ def ncti_fig6_weights(profile: str) -> Checked:
     return charts.curves(table, title, "weight (the other two are 1)", mark=1), *_fig6_weights_hold(profile)
 
 
-def _table4(profile: str) -> dict[str, pd.DataFrame]:
-    """FaCe Table 4 as printed and as found here: rows VC, CF, both; columns pool and statistic."""
-    ours, printed = _averages(profile, "face_terms"), published.load("face_table4")
-    columns = [(pool, statistic) for pool in ZOOS for statistic in published.SYMBOLS]
-    tables = {"printed": {}, "here": {}}
-    for pool, statistic in columns:
-        name = f"{pool.replace('_', ' ')}, {MATH[statistic]}"
-        of_zoo = printed.query("pool == @ZOOS[@pool] and statistic == @statistic").set_index("metric")["value"]
-        tables["printed"][name] = {row: of_zoo[metric] for row, metric in ROWS.items()}
-        tables["here"][name] = ours[ours["pool"] == pool].set_index("metric")[statistic][list(ROWS)].to_dict()
-    return {key: pd.DataFrame(table) for key, table in tables.items()}
-
-
 def _table4_holds(profile: str) -> tuple[str, Verdict]:
-    here = _table4(profile)["here"]
-    both = here.loc["VC + CF"]
-    short = [
-        f"{name.replace(MATH['weighted_kendall'], 'τ_w').replace(MATH['pearson'], 'ρ')} {both[name]:.2f} against "
-        f"{here[name].drop('VC + CF').max():.2f}"
-        for name in here
-    ]
-    asked = []
-    for pool, statistic in product(ZOOS, published.SYMBOLS):
+    table, short, asked = _averages(profile, "face_terms").set_index(["pool", "metric"]), [], []
+    for pool, (statistic, symbol) in product(ZOOS, published.SYMBOLS.items()):
+        both, better = table.at[(pool, "VC + CF"), statistic], table.loc[pool].loc[["VC", "CF"], statistic].max()
+        short.append(f"{pool.replace('_', ' ')}, {symbol} {both:.2f} against {better:.2f}")
         drawn = _draws_of_terms(pool, profile, "face", ablations.FACE_TERMS, statistic)
         asked += [above(drawn["VC + CF"], drawn[term]) for term in ("VC", "CF")]
     return "both terms against the better one: " + "; ".join(short), every(*asked)
@@ -145,8 +120,14 @@ def _table4_holds(profile: str) -> tuple[str, Verdict]:
     claim="on every pool both terms together rank at least as well as the better one alone",
 )
 def face_table4(profile: str) -> Checked:
-    tables = _table4(profile)
-    shown = {"printed: 15, 30 and 21 models": tables["printed"], f"here, profile {profile}": tables["here"]}
+    ours, of_paper = _averages(profile, "face_terms").set_index("metric"), published.load("face_table4")
+    printed, here = pd.DataFrame(index=list(ROWS)), pd.DataFrame(index=list(ROWS))  # columns: pool and statistic
+    for pool, statistic in product(ZOOS, published.SYMBOLS):
+        name = f"{pool.replace('_', ' ')}, {MATH[statistic]}"
+        of_zoo = of_paper.query("pool == @ZOOS[@pool] and statistic == @statistic").set_index("metric")["value"]
+        printed[name] = of_zoo[ROWS.values()].to_numpy()
+        here[name] = ours.loc[ours["pool"] == pool, statistic]
+    shown = {"printed: 15, 30 and 21 models": printed, f"here, profile {profile}": here}
     title = "FaCe Table 4: are both terms needed?"
     return charts.correlation_heatmap(shown, title, "correlation"), *_table4_holds(profile)
 
@@ -161,10 +142,10 @@ def _table5_holds(profile: str) -> tuple[str, Verdict]:
     terms, accuracies = analyses.terms_of(study, subset, "face")
     scores = pd.concat([ablations.term_subsets(terms, ablations.FACE_TERMS), study.read("nc2_a")])
     asked = []
-    for s in published.SYMBOLS:
+    for s, symbol in published.SYMBOLS.items():
         drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, study.noise(subset), s))
         asked.append(above(drawn["CF"], drawn["nc2_a"]))
-        texts.append(f"CF higher by {published.SYMBOLS[s]} in {probability(drawn['CF'], drawn['nc2_a']):.0%} of draws")
+        texts.append(f"CF higher by {symbol} in {probability(drawn['CF'], drawn['nc2_a']):.0%} of draws")
     return "; ".join(texts), every(*asked)
 
 
@@ -185,9 +166,7 @@ def face_table5(profile: str) -> Checked:
 
 
 def _temperatures(profile: str) -> pd.DataFrame:
-    """Averages over targets along t, all else as by default: (pool, n_models, include_self, metric, temperature,
-    weighted_kendall).
-    """
+    """Averages over targets along t, all else as by default."""
     table = read(profile, "ablations", "face_choices").query("covariance == 'diagonal' and n_components == 64")
     return ranking.mean_agreement(table, ["pool", "n_models", "include_self", "metric", "temperature"])
 
@@ -221,9 +200,7 @@ def ablation_temperature(profile: str) -> Checked:
 
 
 def _covariances(profile: str) -> pd.DataFrame:
-    """FaCe for each covariance and number of PCA dimensions (NaN: no PCA), averages over targets, the overlap with
-    itself left out.
-    """
+    """FaCe without j = i, averages over targets, for each covariance and number of PCA dimensions (NaN: no PCA)."""
     chosen = "temperature == 0.05 and metric == 'face' and not include_self"
     table = read(profile, "ablations", "face_choices").query(chosen)
     return ranking.mean_agreement(table, ["pool", "n_models", "covariance", "n_components"])
@@ -264,8 +241,8 @@ SHOWN = ("class_fairness", "variance_collapse", "face", "ncti", "logme")
 def _imbalance(profile: str) -> pd.DataFrame:
     """Averages over targets, mean and range over draws: (metric, balanced, ratio, y, low, high)."""
     table = ranking.mean_agreement(read(profile, "ablations", "imbalance"), ["metric", "balanced", "ratio", "draw"])
-    groups = table.groupby(["metric", "balanced", "ratio"])["weighted_kendall"]
-    of_draws = groups.agg(y="mean", low="min", high="max").reset_index()
+    groups = table.groupby(["metric", "balanced", "ratio"], as_index=False)
+    of_draws = groups["weighted_kendall"].agg(y="mean", low="min", high="max")
     whole = of_draws[of_draws["ratio"] == 1].assign(balanced=False)  # both lines begin at the whole target
     return pd.concat([of_draws, whole])
 
@@ -291,9 +268,6 @@ def imbalance_class_fairness(profile: str) -> Checked:
     table = charts.in_order(_imbalance(profile), "metric", SHOWN)
     line = table["balanced"].map({False: "uneven:\n1 to 1/ratio", True: "even,\nsame number"})
     table = table.assign(panel=table["metric"].map(label), line=line, x=table["ratio"])
-    title, xlabel = (
-        "Do the metrics also work on imbalanced targets? Bands: range over draws",
-        "largest class : smallest class",
-    )
-    drawn = charts.curves(table, title, xlabel, log=True, columns=5, names="images removed")
-    return drawn, *_imbalance_holds(profile)
+    title = "Do the metrics also work on imbalanced targets? Bands: range over draws"
+    look = {"log": True, "columns": 5, "names": "images removed"}
+    return charts.curves(table, title, "largest class : smallest class", **look), *_imbalance_holds(profile)

@@ -1,6 +1,4 @@
-"""Charts that several notebooks share: scores against accuracies, tables of correlations, the same question put to
-several pools.
-"""
+"""Charts that several notebooks share: scores against accuracies, tables of correlations, a question to many pools."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -120,13 +118,12 @@ def method_scatter(
     correlations : DataFrame (target, metric, weighted_kendall)
     methods : list of metrics, from left to right
     """
-    targets = list(dict.fromkeys(table["target"]))
+    targets = table["target"].unique()
     size = (style.PAGE, 0.7 + 1.05 * len(targets))
     figure, axes = plt.subplots(len(targets), len(methods), figsize=size, squeeze=False)
     found = correlations.set_index(["target", "metric"])["weighted_kendall"]
-    for i, target in enumerate(targets):
-        for j, method in enumerate(methods):
-            ax = axes[i, j]
+    for row, target in zip(axes, targets, strict=True):
+        for ax, method in zip(row, methods, strict=True):
             group = table[(table["target"] == target) & (table["metric"] == method)]
             _trend(ax, group.rename(columns={"score": "accuracy", "accuracy": "score"}))
             ax.plot(group["accuracy"], group["score"], "o", ms=3.5, color=style.COLOURS[0], mec="white", mew=0.3)
@@ -136,9 +133,9 @@ def method_scatter(
             ax.yaxis.set_major_locator(MaxNLocator(2))
             ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}".replace("-", "−")))
             ax.tick_params(labelsize=6.5, pad=1.5, length=2)
-            if i == 0:
-                ax.annotate(label(method), (0.5, 1.28), xycoords="axes fraction", ha="center", weight="bold", size=8)
-        axes[i, 0].set_ylabel(target, weight="bold")
+        row[0].set_ylabel(target, weight="bold")
+    for ax, method in zip(axes[0], methods, strict=True):
+        ax.annotate(label(method), (0.5, 1.28), xycoords="axes fraction", ha="center", weight="bold", size=8)
     figure.supxlabel(xlabel)
     figure.supylabel("score (each panel on its own scale)")
     figure.suptitle(title)
@@ -175,17 +172,13 @@ def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str, covere
     if np.isfinite(ceiling):
         ax.axvline(ceiling, color="0.35", lw=1, ls="--", zorder=0, label="two fine-tunings of the same models")
     ends = [*table[["weighted_kendall", "low", "high"]].to_numpy().ravel(), ceiling, 0]
-    ax.set_xlim(*_with_margin(np.nanmin(ends), np.nanmax(ends)))
+    low, high = np.nanmin(ends), np.nanmax(ends)
+    ax.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))  # nothing lies at the edge
     ax.set_yticks(range(len(table)), [label(metric) for metric in table["metric"]])
     ax.set_xlabel(f"mean weighted Kendall $\\tau_w$ over targets; lines:\n{covered}")
     figure.suptitle(title)
     figure.legend(loc="outside lower center", ncols=3, columnspacing=0.8, handlelength=1.5, handletextpad=0.3)
     return figure
-
-
-def _with_margin(low: float, high: float, share: float = 0.05) -> tuple[float, float]:
-    """An axis on which nothing lies at the edge."""
-    return low - share * (high - low), high + share * (high - low)
 
 
 def accuracy_heatmap(accuracies: pd.DataFrame, title: str) -> Figure:
@@ -280,13 +273,12 @@ def correlation_heatmap(
     heights = [len(table) + (2.6 if name else 1.6) + 0.7 * _crowded(table) for name, table in panels.items()]
     size = (style.PAGE, CELL * sum(heights) + 0.35)
     figure, axes = plt.subplots(len(panels), 1, figsize=size, squeeze=False, height_ratios=heights)
-    for ax, (name, table) in zip(axes[:, 0], panels.items(), strict=False):
+    for ax, (name, table) in zip(axes[:, 0], panels.items(), strict=True):
         mesh = _table(ax, table, decimals)
         ax.set_title(name, loc="left", pad=4)
     figure.suptitle(title, fontsize=plt.rcParams["axes.titlesize"])
-    bar = figure.colorbar(
-        mesh, ax=axes[:, 0], label=label(statistic), fraction=0.03, pad=0.015, aspect=30, ticks=[-1, -0.5, 0, 0.5, 1]
-    )
+    place = {"ax": axes[:, 0], "fraction": 0.03, "pad": 0.015, "aspect": 30}
+    bar = figure.colorbar(mesh, label=label(statistic), ticks=[-1, -0.5, 0, 0.5, 1], **place)
     bar.outline.set_visible(False)
     return figure
 
@@ -322,9 +314,7 @@ def _table(ax: Axes, table: pd.DataFrame, decimals: int):
 
 
 def legend_below(figure: Figure, handles: list, labels: list[str], above: str) -> None:
-    """A legend in one row at the bottom, under the label of the axes, which would cover each other if each had its own
-    place.
-    """
+    """A legend in one row at the bottom, under the label of the axes: each in its own place would cover the other."""
     options = {"title": above, "title_fontsize": 8, "ncols": len(labels), "handletextpad": 0.4}
     legend = figure.legend(handles, labels, loc="outside lower center", **options)
     legend.get_title().set_multialignment("center")
@@ -367,7 +357,9 @@ def rows(
         ax.set(title=panel, ylim=(len(names) - 0.5, -0.5))
     if len(shown) > 1:  # below the axis and its label
         legend_below(figure, *axes[0].get_legend_handles_labels(), xlabel)
-    _finish(figure, title, "" if len(shown) > 1 else xlabel)
+    else:
+        figure.supxlabel(xlabel)
+    figure.suptitle(title)
     return figure
 
 
@@ -413,7 +405,8 @@ def curves(
     legend = figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", **options)
     tall = legend.get_window_extent().height / figure.dpi + 0.1  # inches; many lines need a higher page
     figure.set_figheight(max(figure.get_figheight(), tall))
-    _finish(figure, title, xlabel)
+    figure.supxlabel(xlabel)
+    figure.suptitle(title)
     return figure
 
 
@@ -431,9 +424,3 @@ def _logarithmic(ax: Axes, x: pd.Series) -> None:
     ax.xaxis.set_major_locator(FixedLocator(ticks[:: -(-len(ticks) // 5)]))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.xaxis.set_minor_locator(NullLocator())
-
-
-def _finish(figure: Figure, title: str, xlabel: str) -> None:
-    if xlabel:
-        figure.supxlabel(xlabel)
-    figure.suptitle(title)

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator
 
 from ..lab import profiles
 from ..lab.cost import OURS, PLAIN, TOGETHER, stages
@@ -138,7 +138,10 @@ def of_metrics(scaling: pd.DataFrame, against_plain: pd.DataFrame) -> Figure:
             panel.plot(rows[axis], rows["cpu_seconds"], marker=style.MARKERS[i], markersize=3.5, **look)
         gram = table.groupby(axis)["gram_cpu_seconds"].median()
         panel.plot(gram.index, gram, color="0.5", linestyle="--", label="one XᵀX")
-        _logarithmic(panel, gram.index)
+        panel.set(xscale="log", yscale="log")
+        panel.set_xticks(gram.index, [f"{value:,}" for value in gram.index])
+        panel.minorticks_off()
+        panel.yaxis.set_major_locator(LogLocator())
         fixed = ", ".join(f"{other[-1]} = {table[key].iloc[0]:,}" for key, other in AXES.items() if key != axis)
         panel.set(xlabel=name, ylabel="processor time (s)", title=fixed)
     _beside_plain(panels[3], against_plain)
@@ -162,12 +165,3 @@ def _beside_plain(panel: Axes, table: pd.DataFrame) -> None:
     panel.set(xlabel="processor time (s)", title=title)
     panel.set_ylim(bottom=-1.5)  # room for the legend beneath the bars
     panel.legend(loc="lower right", ncols=2)
-
-
-def _logarithmic(panel: Axes, values) -> None:
-    panel.set(xscale="log", yscale="log")
-    panel.xaxis.set_major_formatter(ScalarFormatter())
-    panel.xaxis.set_minor_formatter(NullFormatter())
-    panel.set_xticks(list(values), [f"{value:,}" for value in values])
-    panel.minorticks_off()
-    panel.yaxis.set_major_locator(LogLocator())

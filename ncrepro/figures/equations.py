@@ -76,11 +76,9 @@ def few_samples(table: pd.DataFrame) -> Figure:
     panel.axvline(d, color="0.6", linestyle=":", linewidth=1)
     offset = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     panel.annotate("n = d", (d, 1), (3, -10), size=7, **offset)
-    for column, name, colour, marker in (
-        ("copied", "copied shortcut", style.COLOURS[1], "s"),
-        ("logme", "all eigenvalues", style.COLOURS[0], "o"),
-    ):
-        panel.plot(table["n_samples"], table[column], color=colour, marker=marker, markersize=3, label=name)
+    n = table["n_samples"]
+    panel.plot(n, table["copied"], "s-", color=style.COLOURS[1], label="copied shortcut", markersize=3)
+    panel.plot(n, table["logme"], "o-", color=style.COLOURS[0], label="all eigenvalues", markersize=3)
     panel.set(xscale="log", xlabel=f"samples n (d = {d})", ylabel="LogME", title="LogME with few samples")
     ticks = list(table["n_samples"])[::2]
     panel.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -9,23 +9,22 @@ from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from ..lab.datasets.scenes import IGNORE
 from ..lab.experiment import Experiment
 from . import style
 
-IGNORED = 255  # the label of pixels that have none
 # Fonts of common systems that have Chinese characters; matplotlib brings none.
 CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
 
 
 def of_pool(study: Experiment) -> Figure:
     """Some of every source and target of a pool, sources on top."""
-    names = (*study.pool.sources, *study.pool.targets)
-    title = "What the models are pre-trained on, and the targets they are fine-tuned for"
     if study.pool.task == "modalities":
         return captioned([study.task.load(name, "train") for name in study.pool.targets], "The targets")
+    names = (*study.pool.sources, *study.pool.targets)
     data = [study.task.load(name, "train") for name in names if name != getattr(study.task, "NOTHING", None)]
     draw = {"segmentation": scenes, "text": texts, "time_series": series}.get(study.pool.task, images)
-    return draw(data, title=title)
+    return draw(data, title="What the models are pre-trained on, and the targets they are fine-tuned for")
 
 
 # Images ---------------------------------------------------------------------------------------------------------------
@@ -69,20 +68,13 @@ def images(datasets: Sequence, per_row: int = 16, source_rows: int = 3, title: s
         axes.imshow(strip, interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         middle = (top + cell * n_rows / 2) / height
-        alike = len(datasets) > 1 and len(set(sizes)) == 1
-        figure.text(
-            0.005,
-            middle + (0 if alike else 0.03 / height),
-            dataset.name,
-            weight="bold",
-            size=8,
-            va="center" if alike else "bottom",
-        )
-        if not alike:
+        if len(datasets) > 1 and len(set(sizes)) == 1:
+            figure.text(0.005, middle, dataset.name, weight="bold", size=8, va="center")
+        else:
+            figure.text(0.005, middle + 0.03 / height, dataset.name, weight="bold", size=8, va="bottom")
             each = f"{n_images // n_classes:,}" if n_images % n_classes == 0 else f"about {n_images / n_classes:,.0f}"
-            figure.text(
-                0.005, middle, f"{n_classes} classes,\n{each} images each", size=6.5, va="top", linespacing=1.05
-            )
+            said = f"{n_classes} classes,\n{each} images each"
+            figure.text(0.005, middle, said, size=6.5, va="top", linespacing=1.05)
         top -= gap
     if title:
         figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)
@@ -100,17 +92,16 @@ def _in_turn(labels: np.ndarray, n_classes: int, n: int) -> np.ndarray:
 # Scenes ---------------------------------------------------------------------------------------------------------------
 
 
-def scenes(domains: Sequence, per_row: int = 7, title: str | None = None) -> Figure:
+def scenes(domains: Sequence, title: str) -> Figure:
     """Scenes of every domain with their labels to the right of each, one row per domain.
 
     Parameters
     ----------
     domains : sequence of Scenes or Folder
-        Drawn from top to bottom; the first ``per_row`` of each are shown.
+        Drawn from top to bottom; the first seven of each are shown.
     """
-    name_width = 1.15  # inches
+    per_row, name_width, head = 7, 1.15, 0.25  # inches, the last two
     cell = (style.PAGE - name_width) / (2 * per_row)
-    head = 0.25 if title else 0.02
     figure = plt.figure(figsize=(style.PAGE, head + (cell + 0.05) * len(domains)))
     figure.set_layout_engine("none")  # every axis below is put in its place by hand
     height = figure.get_figheight()
@@ -118,24 +109,21 @@ def scenes(domains: Sequence, per_row: int = 7, title: str | None = None) -> Fig
         bottom = (height - head - (row + 1) * (cell + 0.05)) / height
         pairs = []
         for image, mask in (_item(domain, i) for i in range(min(per_row, len(domain)))):
-            both = [image / 255, _colours(mask)[..., :3]]  # (h, w, 3) each
-            gaps = [[(0, 0), (0, width), (0, 0)] for width in (1, 4)]
-            pairs += [np.pad(part, gap, constant_values=1) for part, gap in zip(both, gaps, strict=True)]
+            for part, gap in ((image / 255, 1), (_colours(mask)[..., :3], 4)):  # (h, w, 3) each
+                pairs.append(np.pad(part, [(0, 0), (0, gap), (0, 0)], constant_values=1))
         axes = figure.add_axes((name_width / style.PAGE, bottom, 1 - name_width / style.PAGE, cell / height))
         axes.imshow(np.concatenate(pairs, axis=1), interpolation="nearest", aspect="auto")
         axes.set_axis_off()
         middle = bottom + cell / 2 / height
         figure.text(0.005, middle, domain.name, weight="bold", size=8, va="bottom")
-        figure.text(
-            0.005, middle - 0.02 / height, f"{domain.n_classes} classes, {len(domain)} scenes", size=6.5, va="top"
-        )
-    if title:
-        figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)
+        said = f"{domain.n_classes} classes, {len(domain)} scenes"
+        figure.text(0.005, middle - 0.02 / height, said, size=6.5, va="top")
+    figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)
     return figure
 
 
-def drawn_pixels(domain, places: np.ndarray, title: str, n: int = 4) -> Figure:
-    """Where pixels were drawn from the first scenes of a domain: rings in the colour of their class.
+def drawn_pixels(domain, places: np.ndarray, title: str) -> Figure:
+    """Where pixels were drawn from the first four scenes of a domain: rings in the colour of their class.
 
     Parameters
     ----------
@@ -143,8 +131,8 @@ def drawn_pixels(domain, places: np.ndarray, title: str, n: int = 4) -> Figure:
     places : ndarray of shape (m, 3)
         Image, row and column of each pixel.
     """
-    figure, axes = plt.subplots(2, n, figsize=(style.PAGE, 3.9))
-    for i in range(n):
+    figure, axes = plt.subplots(2, 4, figsize=(style.PAGE, 3.9))
+    for i in range(4):
         row, column = places[places[:, 0] == i, 1:].T
         image, mask = _item(domain, i)
         axes[0, i].imshow(image)
@@ -159,59 +147,53 @@ def drawn_pixels(domain, places: np.ndarray, title: str, n: int = 4) -> Figure:
 
 def _item(domain, i: int) -> tuple[np.ndarray, np.ndarray]:
     """Image (h, w, 3) and labels (h, w) of one scene."""
-    image, mask = domain[i]
-    return np.asarray(image).transpose(1, 2, 0), np.asarray(mask)
+    image, mask = map(np.asarray, domain[i])
+    return image.transpose(1, 2, 0), mask
 
 
 def _colours(mask: np.ndarray) -> np.ndarray:
     """A label image (h, w) as colours (h, w, 4); what is ignored is white."""
     shown = plt.get_cmap("tab20")(mask % 20)
-    shown[mask == IGNORED] = 1
+    shown[mask == IGNORE] = 1
     return shown
 
 
 # Texts ----------------------------------------------------------------------------------------------------------------
 
 
-def texts(datasets: Sequence, title: str, n: int = 4) -> Figure:
-    """The first ``n`` texts of several data sets, each of another class: one block of lines per data set.
+def texts(datasets: Sequence, title: str) -> Figure:
+    """The first four texts of several data sets, each of another class: one block of lines per data set.
 
     Parameters
     ----------
     datasets : sequence of Texts
         Drawn from top to bottom. Where no Chinese font is installed, its characters are boxes.
     """
-    rows = []
-    for data in datasets:
-        first = pd.Series(data.labels).drop_duplicates().index[:n]
-        rows += [{"dataset": data.name, "label": data.classes[data.labels[i]], "text": data.texts[i]} for i in first]
-    table = pd.DataFrame(rows)
+    shown = [pd.Series(data.labels).drop_duplicates().index[:4] for data in datasets]
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = ["DejaVu Sans", *(name for name in CHINESE if name in installed)]  # the first is matplotlib's own
-    blocks = list(table.groupby("dataset", sort=False))
-    n_lines = len(table) + 1.5 * len(blocks)
+    n_lines = sum(map(len, shown)) + 1.5 * len(shown)
     figure, ax = plt.subplots(figsize=(style.PAGE, 0.3 + 0.16 * n_lines))
     ax.set(xlim=(0, 1), ylim=(n_lines, 0.3))
     ax.set_axis_off()
     y = 0.0
-    for name, block in blocks:
+    for data, first in zip(datasets, shown, strict=True):
         y += 1.2
-        ax.text(0, y, name, weight="bold", size=8, va="center")
-        for row in block.itertuples():
+        ax.text(0, y, data.name, weight="bold", size=8, va="center")
+        for i in first:
             y += 1
-            ax.text(0.02, y, _drawable(row.label, fonts), size=7, va="center", color=style.COLOURS[0], family=fonts)
-            ax.text(0.14, y, _drawable(_start(row.text), fonts), size=7, va="center", family=fonts)
+            name, text = (_drawable(of, fonts) for of in (data.classes[data.labels[i]], _start(data.texts[i])))
+            ax.text(0.02, y, name, size=7, va="center", color=style.COLOURS[0], family=fonts)
+            ax.text(0.14, y, text, size=7, va="center", family=fonts)
         y += 0.3
     figure.suptitle(title)
     return figure
 
 
 def _start(text: str) -> str:
-    """As much of a text as fits on a line; Chinese knows no spaces to shorten it at, and its characters are twice as
-    wide.
-    """
+    """As much of a text as fits on a line."""
     short = shorten(text, 105, placeholder=" …")
-    return f"{text[:52]} …" if short == "…" else short
+    return f"{text[:52]} …" if short == "…" else short  # Chinese has no spaces, and characters twice as wide
 
 
 def _drawable(text: str, fonts: list[str]) -> str:
@@ -220,7 +202,7 @@ def _drawable(text: str, fonts: list[str]) -> str:
     return "".join(c if any(ord(c) in of_font for of_font in glyphs) else "□" for c in text)
 
 
-# Time series ----------------------------------------------------------------------------------------------------------
+# Images with texts ----------------------------------------------------------------------------------------------------
 
 
 def captioned(datasets: Sequence, title: str, n: int = 10) -> Figure:
@@ -243,6 +225,9 @@ def captioned(datasets: Sequence, title: str, n: int = 10) -> Figure:
         pair[0].text(-0.45, 0.5, said, transform=pair[0].transAxes, ha="right", va="center", size=6.5)
     figure.suptitle(title)
     return figure
+
+
+# Time series ----------------------------------------------------------------------------------------------------------
 
 
 def series(datasets: Sequence, title: str, n: int = 4) -> Figure:

@@ -56,6 +56,14 @@ def is_best(draws: pd.DataFrame, metric: str, rivals: list[str]) -> tuple[str, V
     return text, every(*(above(draws[metric], draws[other]) for other in others))
 
 
+def ranks_best(
+    study: Experiment, metric: str, rivals: list[str], subset: str | None = None, statistic: str = "weighted_kendall"
+) -> tuple[str, Verdict]:
+    """Whether a metric ranks the models of a pool, or a part of them, better on average than each of its rivals."""
+    text, verdict = is_best(study.draws(subset, statistic), metric, rivals)
+    return f"{best_of(study.averages(subset), metric, rivals, statistic)}; {text}", verdict
+
+
 def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Verdict]:
     """Whether one of several metrics lies above a number, or above another ranking's draws."""
     chances = pd.Series({metric: probability(draws[metric], than) for metric in metrics}, dtype=float).dropna()
@@ -110,9 +118,7 @@ def told_on_targets(table: pd.DataFrame, draws: pd.DataFrame, metric: str) -> st
 
 
 def beat_rivals(study: Experiment) -> tuple[str, Verdict]:
-    """Whether one of `OURS` ranks better than each of `RIVALS`, on the targets where it has an order: these are not the
-    same for all.
-    """
+    """Whether one of `OURS` ranks better than each of `RIVALS`, on the targets where it has an order."""
     found, better = [], []
     table = ranking.agreement(*study.ranked()).pivot(index="metric", columns="target", values="weighted_kendall")
     draws = resampling.draws(*study.ranked(), study.noise())

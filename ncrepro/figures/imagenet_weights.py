@@ -11,19 +11,17 @@ from . import charts, style
 from .index import Checked, figure
 from .names import label
 
-LOOKS = {  # family -> colour and marker
-    "ImageNet": (style.COLOURS[0], "o"),
-    "MiniLM": (style.COLOURS[0], "o"),
-    "untrained": (style.COLOURS[6], "X"),
-    "demo": (style.COLOURS[1], "s"),
+LOOKS = {  # family -> colour, marker, and name on the page
+    "ImageNet": (style.COLOURS[0], "o", "ImageNet or MiniLM"),
+    "MiniLM": (style.COLOURS[0], "o", "ImageNet or MiniLM"),
+    "untrained": (style.COLOURS[6], "X", "untrained"),
+    "demo": (style.COLOURS[1], "s", "of the demo, 32 pixels"),
 }
 INTERVAL = 1.96  # standard errors on either side of a total
 
 
 def apart(scores: pd.DataFrame, first: str) -> pd.DataFrame:
-    """Per target, by how much the lowest total of the family ``first`` is above the highest of all others: (difference,
-    error).
-    """
+    """How far the lowest total of the family ``first`` is above all others, by target: (difference, error)."""
     rows = {}
     for target, group in scores.groupby("target", sort=False):
         ours, others = group[group["family"] == first], group[group["family"] != first]
@@ -46,75 +44,44 @@ def _stands_apart(profile: str) -> tuple[str, Verdict]:
     claim="(ours) on photographs every network that was trained on ImageNet has a higher total than any other network",
 )
 def imagenet_weights_ranking(profile: str) -> Checked:
-    title = "What the ranking says, and what a linear probe reaches"
-    return against_probe(table("scores"), title), *_stands_apart(profile)
-
-
-@figure(shows="the terms of NCTI for real ImageNet weights at d = 1,280 beside those of small and untrained networks")
-def imagenet_weights_terms(profile: str) -> Figure:
-    terms = table("terms").query("target != @TEXTS")
-    families = table("scores").drop_duplicates("model").set_index("model")["family"]
-    return term_values(terms.assign(family=terms["model"].map(families)), "NCTI's terms with real weights")
-
-
-# Drawing --------------------------------------------------------------------------------------------------------------
-
-
-def against_probe(scores: pd.DataFrame, title: str) -> Figure:
-    """Totals with their intervals over the accuracy of a probe, one panel per target.
-
-    Parameters
-    ----------
-    scores : DataFrame (target, family, total, low, high, probe)
-    """
-    targets = list(dict.fromkeys(scores["target"]))
+    scores = table("scores")
+    targets = scores["target"].unique()
     drawn, axes = charts.grid(len(targets), 3, 2.0, 0.6, sharey=True)
     for ax, target in zip(axes.flat, targets, strict=False):
         for family, group in scores[scores["target"] == target].groupby("family", sort=False):
-            colour, marker = LOOKS[family]
+            colour, marker, name = LOOKS[family]
             low, high = (group[end].clip(0, 1) for end in ("low", "high"))
             ax.vlines(group["probe"], low, high, color=colour, lw=1.2, alpha=0.5)
-            ax.plot(group["probe"], group["total"], marker, ls="", ms=4.5, color=colour, label=_named(family))
+            ax.plot(group["probe"], group["total"], marker, ls="", ms=4.5, color=colour, label=name)
         ax.set_title(label(target).replace("_", " "))
         ax.set_xlabel("held-out accuracy of the probe (%)")
         ax.margins(x=0.1)
     for ax in axes[:, 0]:
         ax.set_ylabel("total")
     handles = dict(pair for ax in axes.flat for pair in zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    drawn.suptitle(title)
+    drawn.suptitle("What the ranking says, and what a linear probe reaches")
     drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
-    return drawn
+    return drawn, *_stands_apart(profile)
 
 
-def _named(family: str) -> str:
-    shown = {"ImageNet": "ImageNet or MiniLM", "MiniLM": "ImageNet or MiniLM", "demo": "of the demo, 32 pixels"}
-    return shown.get(family, family)
-
-
-def term_values(terms: pd.DataFrame, title: str) -> Figure:
-    """Each term of each model, one panel per term and one mark per target.
-
-    Parameters
-    ----------
-    terms : DataFrame (target, model, family, term, value)
-    """
-    names = list(dict.fromkeys(terms["term"]))
+@figure(shows="the terms of NCTI for real ImageNet weights at d = 1,280 beside those of small and untrained networks")
+def imagenet_weights_terms(profile: str) -> Figure:
+    terms = table("terms").query("target != @TEXTS")
+    families = table("scores").drop_duplicates("model").set_index("model")["family"]
+    terms = terms.assign(family=terms["model"].map(families))
+    names = terms["term"].unique()
     others = terms.sort_values("family", ascending=False, kind="stable")["model"]
     models = [model for model in dict.fromkeys([*IMAGENET, *others]) if model in set(others)]
-    targets = list(dict.fromkeys(terms["target"]))
     size = (style.PAGE, 1.0 + 0.2 * len(models))
     drawn, axes = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False)
     for ax, name in zip(axes[0], names, strict=True):
-        for k, target in enumerate(targets):
+        for target, colour, marker in zip(terms["target"].unique(), style.COLOURS, style.MARKERS, strict=False):
             part = terms[(terms["term"] == name) & (terms["target"] == target)]
-            at = part["model"].map(models.index)
-            mark, colour = style.MARKERS[k], style.COLOURS[k]
-            ax.plot(
-                part["value"], at, mark, ls="", ms=4, mfc="none", color=colour, label=label(target).replace("_", " ")
-            )
+            look = {"ls": "", "ms": 4, "mfc": "none", "color": colour, "label": label(target).replace("_", " ")}
+            ax.plot(part["value"], part["model"].map(models.index), marker, **look)
         ax.set_yticks(range(len(models)), models)
         ax.set_xlabel(name.replace("_", " "))
     axes[0, 0].invert_yaxis()
-    drawn.suptitle(title)
+    drawn.suptitle("NCTI's terms with real weights")
     drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return drawn

@@ -45,7 +45,6 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
 OF_IMAGES = ("data_gallery", "loss_functions_images", "selfsupervised_views")
 UNPUBLISHED = ("smoke", "classroom")  # profiles whose pictures git ignores, so that no page can show them
 
-
 RESULT = ("found", "verdict", "if_false", "if_true")  # the last two are what the verdict of this run alone rests on
 
 Checked = tuple[Figure, str, Verdict]  # a figure, what is found of its claim, and the verdict of this run
@@ -132,9 +131,7 @@ def figure(shows: str, claim: str = "") -> Callable:
 
 
 def _judged(entry: Entry, profile: str, drawn: Figure, found: str, alone: Verdict) -> Shown:
-    """The verdict rests on all measured trainings of the profile; if this run alone gives another verdict, the finding
-    says so.
-    """
+    """The verdict of all measured trainings of the profile; the finding says if this run alone gives another."""
     verdict = over(alone, *trainings.others(profile, entry.name, entry.claim))
     if verdict.word != alone.word:
         found = f"{found} (this run alone: {alone})"
@@ -157,9 +154,8 @@ def everything() -> list[Entry]:
 def of_profile(profile: str) -> list[Entry]:
     """The entries that a profile has results for: not every profile has every pool of the demo, nor every notebook."""
     chosen = profiles.load(profile)
-    lacking = profiles.load("demo").pools.keys() - chosen.pools.keys()
-    entries = [entry for entry in everything() if entry.notebook not in chosen.without]
-    return [entry for entry in entries if entry.module not in lacking]  # modules are named after pools
+    lacking = profiles.load("demo").pools.keys() - chosen.pools.keys()  # modules are named after pools
+    return [e for e in everything() if e.notebook not in chosen.without and e.module not in lacking]
 
 
 def draw_all(profile: str) -> pd.DataFrame:
@@ -213,15 +209,13 @@ def as_markdown(index: pd.DataFrame, folder: str = "") -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in index.fillna("").itertuples():
-        drawn_by = row.drawn_by
-        figure, notebook = row.figure, row.notebook
+        figure, notebook, drawn_by = row.figure, row.notebook, row.drawn_by
         if folder:
-            file, _, function = row.drawn_by.partition(", ")
+            file, _, function = drawn_by.partition(", ")
             figure, notebook = f"[{figure}]({folder}/{figure}.png)", f"[{notebook}](../notebooks/{notebook}.ipynb)"
             drawn_by = f"[{file}](../ncrepro/{file}), {function}"
-        lines.append(
-            f"| {figure} | {row.shows} | {notebook} | {drawn_by} | {row.claim} | {row.found} | {row.verdict} |"
-        )
+        cells = (figure, row.shows, notebook, drawn_by, row.claim, row.found, row.verdict)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

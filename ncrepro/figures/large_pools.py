@@ -47,10 +47,8 @@ def hub_shortlist(profile: str) -> Checked:
     for ax, (what, title) in zip(axes, WHAT.items(), strict=True):
         for _, one in table.groupby("target", sort=False):
             ax.plot(one["weighted_kendall"], one[what], color="0.75", lw=0.8, label="a data set")
-        mean = table.groupby("weighted_kendall")[what].mean()
-        ax.plot(
-            mean, "o-", color=style.COLOURS[0], ms=3.5, lw=1.4, label=f"mean of {table['target'].nunique()} data sets"
-        )
+        mean, name = table.groupby("weighted_kendall")[what].mean(), f"mean of {table['target'].nunique()} data sets"
+        ax.plot(mean, "o-", color=style.COLOURS[0], ms=3.5, lw=1.4, label=name)
         ax.axhline(TENTH * table["n_models"].iloc[0], color="0.4", lw=0.9, ls="--", label="a tenth of the models")
         ax.set_title(title)
         ax.set_xlabel(r"quality, weighted Kendall $\tau_w$ (0: by lot)")
@@ -115,32 +113,24 @@ def _shortlist_holds(profile: str) -> tuple[str, Verdict]:
     claim=f"(ours) the best of {min(measured.SIZES)} candidates is among the {measured.FIRST} that NCTI ranks first",
 )
 def large_pool_shortlist(profile: str) -> Checked:
-    draws = _table(profile, "draws")
-    first = (1, 2, 3, 5, 10, 20, 50, 100)
-    parts = [
-        (f"{label(target)}, {n} candidates", total, k, 100 * (group["best"] <= k).mean())
-        for (target, n, total), group in draws.groupby(["target", "n_models", "total"], sort=False)
-        for k in first
+    groups = _table(profile, "draws").groupby(["target", "n_models", "total"], sort=False)["best"]
+    points = [
+        {"panel": f"{label(target)}, {n} candidates", "line": total, "x": k, "y": 100 * (place <= k).mean()}
+        for (target, n, total), place in groups
+        for k in (1, 2, 3, 5, 10, 20, 50, 100)
     ]
-    return charts.curves(
-        pd.DataFrame(parts, columns=["panel", "line", "x", "y"]),
-        f"Is the best candidate among the first? (dashed: {measured.FIRST})",
-        "candidates that are fine-tuned, from the first on",
-        "pools (%)",
-        columns=2,
-        log=True,
-        mark=measured.FIRST,
-        names="terms added as",
-    ), *_shortlist_holds(profile)
+    title = f"Is the best candidate among the first? (dashed: {measured.FIRST})"
+    labels = ("candidates that are fine-tuned, from the first on", "pools (%)")
+    look = {"columns": 2, "log": True, "mark": measured.FIRST, "names": "terms added as"}
+    return charts.curves(pd.DataFrame(points), title, *labels, **look), *_shortlist_holds(profile)
 
 
 def _outlier_holds(profile: str) -> tuple[str, Verdict]:
     draws, worst = _table(profile, "draws"), list(measured.OUTLIERS)[-1]
     moved = 100 * of_size(draws, worst).T.groupby(level="total").mean().T
     means = ", ".join(f"{name} {moved[name].mean():.2f} %" for name in measured.TOTALS)
-    return f"pairs whose order changes in pools of {draws['n_models'].min()}: {means}", above(
-        moved["min-max"], moved["ranks"]
-    )
+    text = f"pairs whose order changes in pools of {draws['n_models'].min()}: {means}"
+    return text, above(moved["min-max"], moved["ranks"])
 
 
 @figure(

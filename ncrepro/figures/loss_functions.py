@@ -27,11 +27,8 @@ def loss_functions_images(profile: str) -> Figure:
     batch = datasets.load(study.pool.sources[0], "train", 1)
     network = models.build("mobilenet_v1", batch.n_classes, seed=0)
     shown = [_as_seen(network, name, batch) for name in ("cross_entropy", "mixup", "cutmix", "cutout")]
-    return examples.images(
-        shown,
-        source_rows=1,
-        title="What the network is shown; cross-entropy and the losses not shown do not change images",
-    )
+    title = "What the network is shown; cross-entropy and the losses not shown do not change images"
+    return examples.images(shown, source_rows=1, title=title)
 
 
 def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Images:
@@ -48,25 +45,20 @@ def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Ima
 
 @figure(shows="the margin of large-margin softmax, and the polynomial of Taylor softmax")
 def loss_functions_curves(profile: str) -> Figure:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.3))
     angles, z = np.linspace(0, np.pi, 181), np.linspace(-4, 3, 141)
-    margins = [
-        (f"m = {m}" + ("  (softmax)" if m == 1 else ""), np.degrees(angles), _margin(angles, m)) for m in (1, 2, 3, 4)
-    ]
-    taylor = [("exp(z)", z, np.exp(z)), ("1 + z + z²/2", z, 1 + z + z**2 / 2)]
-    rows = [
-        pd.DataFrame({"panel": panel, "curve": curve, "x": x, "y": y, "xlabel": xlabel, "ylabel": ylabel})
-        for panel, group, xlabel, ylabel in (
-            (
-                "large-margin softmax",
-                margins,
-                "angle to the true class's weights (degrees)",
-                r"$\psi$, in place of the cosine",
-            ),
-            ("Taylor softmax", taylor, "logit z", "unnormalised probability"),
-        )
-        for curve, x, y in group
-    ]
-    return curves(pd.concat(rows), "Two losses that change the softmax")
+    for m in (1, 2, 3, 4):
+        name = f"m = {m}" + ("  (softmax)" if m == 1 else "")
+        left.plot(np.degrees(angles), _margin(angles, m), label=name, lw=1.4)
+    left.set(title="large-margin softmax", xlabel="angle to the true class's weights (degrees)")
+    left.set_ylabel(r"$\psi$, in place of the cosine")
+    right.plot(z, np.exp(z), label="exp(z)", lw=1.4)
+    right.plot(z, 1 + z + z**2 / 2, label="1 + z + z²/2", lw=1.4)
+    right.set(title="Taylor softmax", xlabel="logit z", ylabel="unnormalised probability")
+    for ax in (left, right):
+        ax.legend()
+    figure.suptitle("Two losses that change the softmax")
+    return figure
 
 
 def _margin(angles: np.ndarray, m: int) -> np.ndarray:
@@ -106,29 +98,17 @@ def face_table3(profile: str) -> Checked:
     return charts.correlation_heatmap(panels, title, "correlation"), *_face_table3_holds(profile)
 
 
-def loss_table(study: Experiment) -> pd.DataFrame:
-    """Accuracy of every loss, by source and target: what `multi_source.matrices` draws.
-
-    Returns
-    -------
-    DataFrame (panel, row, column, text, shade)
-        Panels are sources, rows losses, columns the source itself and the targets.
-    """
-    _, accuracies = study.ranked()
-    source_accuracy = study.read("pretraining").set_index("model")["source_accuracy"]
-    accuracies.insert(0, "the source", source_accuracy)
-    parts = pd.DataFrame(study.pool.models).set_index("name")
-    cells = []
-    for source, group in parts.groupby("source", sort=False):
-        table = accuracies.loc[group.index].rename(index=group["loss"])
-        cells.append(cells_of(table, 0, table.apply(shade)).assign(panel=f"pre-trained on\n{source}"))
-    return pd.concat(cells, ignore_index=True)
-
-
 @figure(shows="accuracy (%) of each loss on its source and on each target")
 def loss_functions_matrix(profile: str) -> Figure:
-    table = loss_table(Experiment("loss_functions", profile))
-    return matrices(table, "Does the loss of pre-training matter after fine-tuning? Accuracy (%)", "rank of the loss")
+    study = Experiment("loss_functions", profile)
+    _, accuracies = study.ranked()
+    accuracies.insert(0, "the source", study.read("pretraining").set_index("model")["source_accuracy"])
+    cells = []
+    for source, group in pd.DataFrame(study.pool.models).set_index("name").groupby("source", sort=False):
+        table = accuracies.loc[group.index].rename(index=group["loss"])
+        cells.append(cells_of(table, 0, table.apply(shade)).assign(panel=f"pre-trained on\n{source}"))
+    title = "Does the loss of pre-training matter after fine-tuning? Accuracy (%)"
+    return matrices(pd.concat(cells), title, "rank of the loss")
 
 
 @figure(
@@ -154,25 +134,3 @@ def loss_functions_questions(profile: str) -> Checked:
     title = "Is it the loss or the source that a metric sees?"
     study = Experiment("loss_functions", profile)
     return questions(study.read("questions"), title, study.covered()), *_questions_hold(profile)
-
-
-# Drawing --------------------------------------------------------------------------------------------------------------
-
-
-def curves(table: pd.DataFrame, title: str) -> Figure:
-    """Functions of one variable, panels side by side, one line per curve.
-
-    Parameters
-    ----------
-    table : DataFrame (panel, curve, x, y, xlabel, ylabel)
-    """
-    panels = list(dict.fromkeys(table["panel"]))
-    figure, axes = plt.subplots(1, len(panels), figsize=(style.PAGE, 2.3), squeeze=False)
-    for ax, panel in zip(axes[0], panels, strict=True):
-        group = table[table["panel"] == panel]
-        for curve, points in group.groupby("curve", sort=False):
-            ax.plot(points["x"], points["y"], label=curve, lw=1.4)
-        ax.set(title=panel, xlabel=group["xlabel"].iloc[0], ylabel=group["ylabel"].iloc[0])
-        ax.legend()
-    figure.suptitle(title)
-    return figure

@@ -16,17 +16,14 @@ MEAN = "mean over targets"
 
 
 def _curves(profile: str) -> pd.DataFrame:
-    """Mean and range over draws, target by target and for their mean: (target, per_class, images, metric, y, low,
-    high).
-    """
+    """Mean and range over draws, for each target and their mean: (target, per_class, images, metric, y, low, high)."""
     table = read(profile, "low_shot", "rankings")
     means = ranking.mean_agreement(table, ["per_class", "draw", "metric"]).assign(target=MEAN)
-    by = ["target", "per_class", "metric"]
-    groups = pd.concat([means, table]).groupby(by, sort=False)["weighted_kendall"]
-    found = groups.agg(y="mean", low="min", high="max").reset_index()
+    groups = pd.concat([means, table]).groupby(["target", "per_class", "metric"], sort=False, as_index=False)
+    found = groups["weighted_kendall"].agg(y="mean", low="min", high="max")
     sizes = read(profile, "low_shot", "regimes")
     images = sizes.assign(images=sizes["n_samples"] / sizes["n_classes"])[["target", "per_class", "images"]]
-    mean = images.groupby("per_class")["images"].mean().reset_index().assign(target=MEAN)
+    mean = images.groupby("per_class", as_index=False)["images"].mean().assign(target=MEAN)
     return found.merge(pd.concat([images, mean]), on=["target", "per_class"])
 
 
@@ -93,9 +90,8 @@ def _regimes_hold(profile: str) -> tuple[str, Verdict]:
     table, same = read(profile, "low_shot", "regimes"), _moves(profile, "same")
     few = table.query("n_samples < 64")["consistency"].mean()
     many = table.query("n_samples >= 64 and per_class > 0")["consistency"].mean()
-    text = (
-        f"agreement (τ_w) of NCTI with its own ranking on all images: {few:.2f} below 64 samples, {many:.2f} from 64 on"
-    )
+    text = f"{few:.2f} below 64 samples, {many:.2f} from 64 on"
+    text = f"agreement (τ_w) of NCTI with its own ranking on all images: {text}"
     return text, every(*positive(same["difference"], same["error"]))
 
 

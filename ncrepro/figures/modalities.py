@@ -32,9 +32,7 @@ LACKING = {"without_texts": "images", "without_images": "texts"}  # tested witho
 
 
 def accuracies(profile: str | None) -> pd.DataFrame:
-    """Mean accuracies over seeds of each pair on each target, by column of ``accuracies.csv``; ``images`` and ``texts``
-    are those of its encoders alone.
-    """
+    """Mean accuracies of each pair on each target, as ``accuracies.csv`` names them; ``images``, ``texts``: alone."""
     table = Experiment(POOL, profile).read("accuracies").groupby(["model", "target"], sort=False)
     means = table[[*COLUMNS, *LACKING]].mean()
     return means.join(measured.alone(profile).set_index(["model", "target"]))
@@ -58,10 +56,8 @@ def encoders(profile: str | None) -> pd.DataFrame:
 
 
 def _mean_above(profile: str, difference: pd.Series) -> list[Verdict]:
-    """That the mean of a difference over pairs (index: model) is above 0. Pairs share encoders, so that the encoders of
-    one modality are what is drawn: the modality whose encoders say less decides.
-    """
-    parts, verdicts = encoders(profile), []
+    """That the mean of a difference over pairs (index: model) is above 0: one verdict for each modality."""
+    parts, verdicts = encoders(profile), []  # pairs share encoders, so that the encoders of a modality are drawn
     for part in modalities.PARTS:
         by_encoder = difference.groupby(parts[part]).mean()
         verdicts += positive(by_encoder.mean(), by_encoder.sem(), len(by_encoder) - 1)

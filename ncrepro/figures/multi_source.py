@@ -1,6 +1,4 @@
-"""The figures of `22_multi_source`, and what `23_loss_functions` shares with it: a pool that is a product of two
-factors.
-"""
+"""The figures of `22_multi_source`, and what `23_loss_functions` shares with it: a pool is a product of two factors."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,7 @@ from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, positive, probability, some
 from ..store import artifacts
 from . import charts, style
-from .findings import FACE_METHODS, beside, best_of, better_than_static, is_best, ranking_table, told_in_draws
+from .findings import FACE_METHODS, beside, better_than_static, ranking_table, ranks_best, told_in_draws
 from .index import Checked, figure
 from .names import label
 
@@ -49,10 +47,8 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
 
     def answers() -> pd.DataFrame:
         parts = {ALL: competitors(study.read("correlations"))}
-        parts |= {
-            question: correlations(*within(study, factor), noise_within(study, factor))
-            for question, factor in factors.items()
-        }
+        for question, factor in factors.items():
+            parts[question] = correlations(*within(study, factor), noise_within(study, factor))
         of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
         return pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
 
@@ -60,9 +56,7 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
 
 
 def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores and accuracies in which each value of ``factor`` has targets of its own, and models are named by the
-    rest.
-    """
+    """Scores and accuracies in which each value of ``factor`` has its own targets, and models are named by the rest."""
     parts, rest = _parts(study, factor)
     _, accuracies = study.ranked()
     terms, pretraining = competitors(study.read("scores")), study.read("pretraining")
@@ -137,12 +131,6 @@ def interval_plot(study: Experiment, title: str) -> Figure:
 # The figures ----------------------------------------------------------------------------------------------------------
 
 
-def _face_table2_holds(profile: str) -> tuple[str, Verdict]:
-    study = Experiment("multi_source", profile)
-    text, verdict = is_best(study.draws(statistic="pearson"), "face", FACE_METHODS)
-    return f"{best_of(study.averages(), 'face', FACE_METHODS, 'pearson')}; {text}", verdict
-
-
 @figure(
     shows="Pearson correlation of each metric and target, several sources: printed, and here; our weighted Kendall "
     "below",
@@ -152,17 +140,16 @@ def face_table2(profile: str) -> Checked:
     study = Experiment("multi_source", profile)
     ours, n = study.read("correlations"), len(study.pool.models)
     titles = ("ρ, printed: 30 models", f"ρ, here: {n} models, profile {profile}", "ρ, here − printed")
-    panels = beside(
-        published.wide("face_table2", "pearson"), ranking_table(ours, FACE_METHODS + EXTRA, "pearson"), titles
-    )
-    panels["$\\tau_w$, here (the printed block repeats ρ)"] = ranking_table(ours, FACE_METHODS + EXTRA)
-    return charts.correlation_heatmap(
-        panels, "FaCe Table 2: how well each metric ranks models from several sources", "correlation"
-    ), *_face_table2_holds(profile)
+    pearson, kendall = (ranking_table(ours, FACE_METHODS + EXTRA, of) for of in ("pearson", "weighted_kendall"))
+    panels = beside(published.wide("face_table2", "pearson"), pearson, titles)
+    panels["$\\tau_w$, here (the printed block repeats ρ)"] = kendall
+    title = "FaCe Table 2: how well each metric ranks models from several sources"
+    drawn = charts.correlation_heatmap(panels, title, "correlation")
+    return drawn, *ranks_best(study, "face", FACE_METHODS, statistic="pearson")
 
 
 def source_table(study: Experiment) -> pd.DataFrame:
-    """Accuracy of every source and target, and where each metric ranks the source: what `plots.matrices` draws.
+    """Accuracy of every source and target, and where each metric ranks the source: what `matrices` draws.
 
     Returns
     -------
@@ -190,9 +177,7 @@ def _mean_over_architectures(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sources_hold(profile: str) -> tuple[str, Verdict]:
-    """Another source is better somewhere than the one that is best on average; the latter is better somewhere than any
-    other.
-    """
+    """Another source is better on some target than the one that is best on average."""
     study = Experiment("multi_source", profile)
     _, accuracies = study.ranked()
     stray = resampling.errors(accuracies, study.noise())
@@ -211,11 +196,8 @@ def _sources_hold(profile: str) -> tuple[str, Verdict]:
 )
 def multi_source_matrix(profile: str) -> Checked:
     table = source_table(Experiment("multi_source", profile))
-    return matrices(
-        table,
-        "Which source helps which target, and which metric sees it? (numbers: accuracy; mean rank)",
-        "rank of the source",
-    ), *_sources_hold(profile)
+    title = "Which source helps which target, and which metric sees it? (numbers: accuracy; mean rank)"
+    return matrices(table, title, "rank of the source"), *_sources_hold(profile)
 
 
 @figure(

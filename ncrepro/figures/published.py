@@ -30,7 +30,6 @@ def published_audit(profile: str) -> Checked:
 
 
 PRINTED, COMPUTED = style.COLOURS[6], style.COLOURS[1]  # what the page says, what its own numbers give
-LINE = 0.155  # inches, height of a line of the list
 
 
 def audit(checks: pd.DataFrame, averages: pd.DataFrame, benchmark: pd.DataFrame) -> Figure:
@@ -40,7 +39,7 @@ def audit(checks: pd.DataFrame, averages: pd.DataFrame, benchmark: pd.DataFrame)
     """
     broken = checks[~checks["holds"]]
     listed = broken[~broken["kind"].isin(["average", "ranking"])]  # those have a panel of their own
-    height = LINE * (len(listed) + 3)
+    height = 0.155 * (len(listed) + 3)  # inches
     figure = plt.figure(figsize=(style.PAGE, 3.3 + height))
     top, bottom = figure.subfigures(2, 1, height_ratios=[3.3, height])
     left, right = top.subplots(1, 2, width_ratios=[1, 1.1])
@@ -96,12 +95,11 @@ def broken_claims(checks: pd.DataFrame, ax: Axes) -> None:
         if y % 2 == 0:
             ax.axhspan(y - 0.5, y + 0.5, color="0.95", linewidth=0)
         for column, x in columns.items():
-            value, colour = getattr(row, column), COMPUTED if column == "computed" else PRINTED
-            if is_text := isinstance(value, str):
-                text = value.replace("τ_w", r"$\tau_w$")
+            value, look = getattr(row, column), {"color": COMPUTED if column == "computed" else PRINTED, "fontsize": 7}
+            if isinstance(value, str):
+                ax.text(x, y, value.replace("τ_w", r"$\tau_w$"), ha="left", va="center", **look)
             else:
-                text = f"{value:.3g}".replace("-", "−")
-            ax.text(x, y, text, ha="left" if is_text else "right", va="center", fontsize=7, color=colour)
+                ax.text(x, y, f"{value:.3g}".replace("-", "−"), ha="right", va="center", **look)
     for column, x in columns.items():
         ax.text(x, -1, column, va="center", fontsize=7, fontweight="bold", ha="right" if x > 0.5 else "left")
     ax.set(xlim=(-0.01, 1), ylim=(len(checks) - 0.4, -1.6))

@@ -16,7 +16,7 @@ from ..rank_your_own.data import write
 from ..rank_your_own.rank import DEFAULT, by_metric, rank
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, every, positive
-from ..store import artifacts, paths
+from ..store import paths
 from . import charts, style
 from .index import Checked, figure
 from .names import label
@@ -26,9 +26,7 @@ FREE = "any model"
 
 
 def own_target(study: Experiment) -> str:
-    """The target that is ranked for if a reader names none: that of the sample where nothing has run, else textures, or
-    the first.
-    """
+    """The target that is ranked for if a reader names none: textures or the first; cold, that of the sample."""
     if study.is_cold:
         return sample.pairs(study.profile.name, study.pool.name)[0][1]
     return "textures" if "textures" in study.pool.targets else study.pool.targets[0]
@@ -58,9 +56,7 @@ def _features(study: Experiment, models: Iterable[str], target: str) -> dict[str
 
 
 def own_models(study: Experiment) -> dict[str, Path | str]:
-    """A pool's models: files of weights where they were trained here, published names otherwise; none where nothing has
-    run.
-    """
+    """A pool's models: files of weights where they were trained here, published names otherwise; cold, none."""
     if study.is_cold:
         return {}
     trained = study.pool.task == "classification"
@@ -68,9 +64,7 @@ def own_models(study: Experiment) -> dict[str, Path | str]:
 
 
 def example(profile: str | None) -> tuple[Path | Photos | dict, dict[str, Path | str]]:
-    """Data and models for those who bring none: the first target of the demo and five of its networks; cold, `own_data`
-    alone.
-    """
+    """Data and models for those who bring none: the demo's first target and five networks; cold, `own_data` alone."""
     study = Experiment("supervised", profile)
     return own_data(study, study.pool.targets[0])[0], dict(list(own_models(study).items())[:5])
 
@@ -79,7 +73,7 @@ def with_accuracies(study: Experiment, target: str, table: pd.DataFrame) -> pd.D
     """A ranking with what fine-tuning gives (per cent), also written as ``ranking.csv``."""
     accuracies = study.read("accuracies").query("target == @target").groupby("model")["accuracy"].mean()
     table = table.assign(target=target, accuracy=table["model"].map(accuracies))
-    _write(study.profile.name, "ranking", table.drop(columns=["seconds", "peak_mb"]))
+    analyses.write(study.profile.name, "rank_your_own", ranking=table.drop(columns=["seconds", "peak_mb"]))
     return table
 
 
@@ -89,7 +83,7 @@ def regrets(study: Experiment) -> pd.DataFrame:
     ``regret_moves.csv`` tells how much more than the total each choice that looks at no features gives up on average.
     """
     if study.is_cold:  # this needs the features of every model
-        return _read(study.profile.name, "regrets")
+        return analyses.read(study.profile.name, "rank_your_own", "regrets")
     rows, ranked = [], []
     scores, accuracies = study.ranked()
     blind = scores[scores["metric"].isin(registry.BLIND)]
@@ -102,32 +96,21 @@ def regrets(study: Experiment) -> pd.DataFrame:
         rows.append((FREE, target, truth.max() - truth.mean()))
     found = pd.DataFrame(rows, columns=["advice", "target", "regret"])
     found = charts.in_order(found, "advice", [*ADVICE, *registry.BLIND, FREE]).reset_index(drop=True)
-    _write(study.profile.name, "regrets", found)
     free = [table.assign(metric=FREE, score=0.0) for table in ranked]  # one score for all: any of them is chosen
     judged = pd.concat([*ranked, blind, *free])
     drawn = resampling.mean_over_targets(resampling.draws(judged, accuracies, study.noise(), "regret"))
     others, total = drawn.columns.drop("total"), drawn[["total"]]
-    moves = [{"advice": name, **analyses.difference(drawn[[name]], total)} for name in others]
-    _write(study.profile.name, "regret_moves", pd.DataFrame(moves))
+    moves = pd.DataFrame([{"advice": name, **analyses.difference(drawn[[name]], total)} for name in others])
+    analyses.write(study.profile.name, "rank_your_own", regrets=found, regret_moves=moves)
     return found
 
 
-def _write(profile: str, name: str, table: pd.DataFrame) -> None:
-    artifacts.write_table(paths.results(profile, "rank_your_own") / f"{name}.csv", table)
-
-
-def _read(profile: str, name: str) -> pd.DataFrame:
-    path = paths.results(profile, "rank_your_own") / f"{name}.csv"
-    return artifacts.read_table(path, profile)
-
-
 def _holds(profile: str) -> tuple[str, Verdict]:
-    mean = _read(profile, "regrets").groupby("advice")["regret"].mean()
+    mean = analyses.read(profile, "rank_your_own", "regrets").groupby("advice")["regret"].mean()
     rivals = mean[[name for name in (*registry.BLIND, FREE) if name in mean]]
-    text = (
-        f"mean regret {mean['total']:.1f} points; {label(rivals.idxmin())} {rivals.min():.1f}, {FREE} {mean[FREE]:.1f}"
-    )
-    moves = _read(profile, "regret_moves")
+    text = f"mean regret {mean['total']:.1f} points; {label(rivals.idxmin())} {rivals.min():.1f}"
+    text += f", {FREE} {mean[FREE]:.1f}"
+    moves = analyses.read(profile, "rank_your_own", "regret_moves")
     return text, every(*positive(moves["difference"], moves["error"]))
 
 
@@ -138,9 +121,22 @@ def _holds(profile: str) -> tuple[str, Verdict]:
     "target's features",
 )
 def rank_your_own(profile: str) -> Checked:
-    table, costs = _read(profile, "ranking"), _read(profile, "regrets")
-    titles = (f"Ranking of {len(table)} models for {table['target'][0]}", "What does following it cost?")
-    return advice_plot(table, by_metric(table), costs, titles), *_holds(profile)
+    table, costs = (analyses.read(profile, "rank_your_own", name) for name in ("ranking", "regrets"))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 1.1 + 0.2 * len(table)), width_ratios=(1.3, 1))
+    _totals(left, table, by_metric(table))
+    left.set_title(f"Ranking of {len(table)} models for {table['target'][0]}", size=8.5)
+    dot = {"ms": 3.5, "color": style.COLOURS[5], "alpha": 0.8}
+    for i, (_, lost) in enumerate(costs.groupby("advice", sort=False)["regret"]):
+        right.plot(lost, [i] * len(lost), "o", label="one target" if i == 0 else None, **dot)
+        right.plot(lost.mean(), i, "|", ms=13, mew=2, color=style.COLOURS[1], label="mean" if i == 0 else None)
+    order = costs["advice"].unique()
+    right.set_yticks(range(len(order)), [label(advice) for advice in order])
+    right.invert_yaxis()
+    right.set_xlabel("points of accuracy lost")
+    right.set_title("What does following it cost?", size=8.5)
+    handles, names = (a + b for a, b in zip(*(ax.get_legend_handles_labels() for ax in (left, right)), strict=True))
+    figure.legend(handles, names, loc="outside lower center", ncols=7)
+    return figure, *_holds(profile)
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -160,33 +156,6 @@ def ranking_plot(table: pd.DataFrame, parts: pd.DataFrame, title: str) -> Figure
     _totals(ax, table, parts)
     figure.suptitle(title)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    return figure
-
-
-def advice_plot(table: pd.DataFrame, parts: pd.DataFrame, regrets: pd.DataFrame, titles: tuple[str, str]) -> Figure:
-    """On the left a ranking and the accuracies that it predicts, on the right what following each advice costs.
-
-    Parameters
-    ----------
-    table, parts : as for `ranking_plot`, with the column ``accuracy``
-    regrets : DataFrame (target, advice, regret), points given up; one row of the panel per advice, in their order
-    """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 1.1 + 0.2 * len(table)), width_ratios=(1.3, 1))
-    _totals(left, table, parts)
-    left.set_title(titles[0], size=8.5)
-    order = list(dict.fromkeys(regrets["advice"]))
-    mean = regrets.groupby("advice")["regret"].mean()
-    dot = {"ms": 3.5, "color": style.COLOURS[5], "alpha": 0.8}
-    for i, advice in enumerate(order):
-        found = regrets.loc[regrets["advice"] == advice, "regret"]
-        right.plot(found, [i] * len(found), "o", label="one target" if i == 0 else None, **dot)
-        right.plot(mean[advice], i, "|", ms=13, mew=2, color=style.COLOURS[1], label="mean" if i == 0 else None)
-    right.set_yticks(range(len(order)), [label(advice) for advice in order])
-    right.invert_yaxis()
-    right.set_xlabel("points of accuracy lost")
-    right.set_title(titles[1], size=8.5)
-    handles = [ax.get_legend_handles_labels() for ax in (left, right)]
-    figure.legend(handles[0][0] + handles[1][0], handles[0][1] + handles[1][1], loc="outside lower center", ncols=7)
     return figure
 
 

@@ -33,11 +33,7 @@ def noise(profile: str | None) -> Noise:
     seeds = [study.noise(truth=column).seeds for column in MEASURES]
     if any(table is None for table in seeds):
         return resampling.NONE
-    return Noise(
-        seeds=pd.concat(
-            [table.set_axis([name], axis=1) for table, name in zip(seeds, MEASURES.values(), strict=True)], axis=1
-        )
-    )
+    return Noise(seeds=pd.concat(seeds, axis=1).set_axis(MEASURES.values(), axis=1))
 
 
 def covered(profile: str | None) -> str:
@@ -99,15 +95,12 @@ def claims(profile: str | None) -> list[tuple[str, str, Verdict]]:
     good, fallen = int((by_pixels > luck).sum()), int((drop > 0.1).sum())
     worse = f"{fallen} of {len(drop)} lose more than 0.1; mean loss {drop.mean():.2f}"
     declines = f"NCE loses {drop['nce']:.2f}, H-score {drop['h_score']:.2f}"
+    enough = f"{good} of {len(drop)} above {luck:.2f}"
     drawn = _draws(profile)
     pixels, iou = (drawn[measure][FACE_METHODS] for measure in MEASURES.values())
     lost = pixels - iou
     return [
-        (
-            "by pixel accuracy most methods do well",
-            f"{good} of {len(drop)} above {luck:.2f}",
-            above(pixels.median(axis=1), luck),
-        ),
+        ("by pixel accuracy most methods do well", enough, above(pixels.median(axis=1), luck)),
         ("by mean IoU most methods do obviously worse", worse, above(lost.median(axis=1), 0.1)),
         ("FaCe is best by mean IoU", *_best_by_iou(profile)),
         ("LogME fails by mean IoU", f"τ_w {by_iou['logme']:.2f}", above(-iou["logme"])),
@@ -148,9 +141,8 @@ def segmentation_accuracies(profile: str) -> Figure:
     claim="by mean IoU, FaCe ranks best of six metrics",
 )
 def face_fig5(profile: str) -> Checked:
-    table = judged(profile)
-    n = len(ranked(profile)[1])
-    title = f"FaCe Fig. 5, here: {n} segmentation networks, profile {Experiment('segmentation', profile).profile.name}"
+    table, n = judged(profile), len(ranked(profile)[1])
+    title = f"FaCe Fig. 5, here: {n} segmentation networks, profile {profile}"
     return transfer.correlation_bars(table, SHOWN, by_chance(n), title, covered(profile)), *_best_by_iou(profile)
 
 
@@ -168,11 +160,6 @@ def face_fig5_scatter(profile: str) -> Checked:
     return charts.method_scatter(points, judged(profile), FACE_METHODS, title, xlabel), *_alike(profile)
 
 
-def _intervals_hold(profile: str) -> tuple[str, Verdict]:
-    draws = _draws(profile)["pixel accuracy"]
-    return some_better(draws, [m for m in draws if m != "source_accuracy"], 0.0)
-
-
 @figure(
     shows="weighted Kendall of every ranking by pixel accuracy, with its bootstrap interval",
     claim="(ours) eight models are enough to show that some metric ranks better than chance",
@@ -180,7 +167,6 @@ def _intervals_hold(profile: str) -> tuple[str, Verdict]:
 def segmentation_intervals(profile: str) -> Checked:
     table = judged(profile).query("target == 'pixel accuracy'").dropna(subset="weighted_kendall")
     ceiling = ceilings(profile).query("target == 'pixel accuracy'")["weighted_kendall"].mean()
-    n = len(ranked(profile)[1])
-    return charts.interval_plot(
-        table, ceiling, f"How certain is the ranking by pixel accuracy? {n} models", covered(profile)
-    ), *_intervals_hold(profile)
+    title = f"How certain is the ranking by pixel accuracy? {len(ranked(profile)[1])} models"
+    drawn, draws = charts.interval_plot(table, ceiling, title, covered(profile)), _draws(profile)["pixel accuracy"]
+    return drawn, *some_better(draws, [m for m in draws if m != "source_accuracy"], 0.0)

@@ -15,6 +15,7 @@ from torch import Tensor
 from .. import ranking
 from ..extraction.samples import Images
 from ..lab import datasets, published, training
+from ..lab.analyses import terms_of
 from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
 from ..lab.objectives import clustering, collapse
 from ..lab.objectives.base import unit
@@ -26,7 +27,7 @@ from ..ranking.resampling import Noise
 from ..ranking.verdicts import UNKNOWN, Verdict, every, positive
 from ..store import artifacts
 from . import charts, examples, style
-from .findings import NCTI_METHODS, above_0, beside, best_of, better_than_static, is_best, ranking_table
+from .findings import NCTI_METHODS, above_0, beside, better_than_static, is_best, ranking_table, ranks_best
 from .index import Checked, figure
 from .multi_source import intervals
 from .names import label
@@ -37,12 +38,10 @@ METHODS = ["nleep", "logme", "sfda", "ncti"]  # the rows of NCTI Table 2
 EXTRA = ["face", "face_printed", "static_baseline"]  # what we rank beside them
 
 _NCTI, _FACE = (registry.METRICS[metric].terms for metric in ("ncti", "face"))
+_REST = {term: tuple(other.name for other in _NCTI if other != term) for term in _NCTI}
 TERMS = (  # what is ranked by -> metric, and its terms that are added up
     {term.signed_label: ("ncti", (term.name,)) for term in _NCTI}
-    | {
-        f"NCTI without {term.signed_label}": ("ncti", tuple(other.name for other in _NCTI if other != term))
-        for term in _NCTI
-    }
+    | {f"NCTI without {term.signed_label}": ("ncti", rest) for term, rest in _REST.items()}
     | {"NCTI": ("ncti", registry.term_names("ncti"))}
     | {term.signed_label: ("face", (term.name,)) for term in _FACE}
     | {"FaCe": ("face", registry.term_names("face"))}
@@ -65,14 +64,12 @@ def panel(objective: str) -> dict:
     with, from a few drawn vectors in place of a network's features: the picture is there before anything is trained,
     and the same for every profile.
     """
-    return _COMPARED[objective]()
+    (compared,) = (compared for objectives, compared in _ALIKE.items() if objective in objectives)
+    return compared()
 
 
-VIEW, OTHER, KEPT = (
-    "black",
-    "white",
-    "0.7",
-)  # fills of the symbols: a view, another view of the same image, one of an earlier batch
+# fills of the symbols: a view, another view of the same image, one of an earlier batch
+VIEW, OTHER, KEPT = "black", "white", "0.7"
 
 
 def _with_memory() -> dict:
@@ -101,17 +98,14 @@ def _within_batch() -> dict:
 
 
 def _with_other_view() -> dict:
-    return _parts(
-        _symbols(range(4), VIEW), _symbols(range(4), OTHER), np.eye(4), "prediction", "other view, by the slow copy"
-    )
+    views, others = _symbols(range(4), VIEW), _symbols(range(4), OTHER)
+    return _parts(views, others, np.eye(4), "prediction", "other view, by the slow copy")
 
 
 def _with_codes() -> dict:
     codes = clustering.sinkhorn(_vectors(4) @ _vectors(8)[4:7].T, epsilon=0.1, n_iterations=3)  # (4, 3)
-    more_than_its_share = (3 * codes.numpy() - 1).clip(-1, 1)
-    return _parts(
-        _symbols(range(4), VIEW), _named("p", 3), more_than_its_share, "view", "prototypes: the other view's code"
-    )
+    roles = (3 * codes.numpy() - 1).clip(-1, 1)  # above 0: more than its share
+    return _parts(_symbols(range(4), VIEW), _named("p", 3), roles, "view", "prototypes: the other view's code")
 
 
 def _with_clusters() -> dict:
@@ -151,19 +145,15 @@ def _symbols(images, fill: str) -> list[tuple[str, str]]:
     return [(style.MARKERS[i], fill) for i in images]
 
 
-_COMPARED = {
-    "insdis": _with_memory,
-    "moco_v1": _with_queue,
-    "moco_v2": _with_queue,
-    "infomin": _with_queue,
-    "pcl_v1": _with_queue_and_clusters,
-    "pcl_v2": _with_queue_and_clusters,
-    "simclr_v1": _within_batch,
-    "simclr_v2": _within_batch,
-    "byol": _with_other_view,
-    "swav": _with_codes,
-    "deepcluster_v2": _with_clusters,
-    "sela_v2": _with_equal_labels,
+_ALIKE = {  # objectives that compare the same
+    ("insdis",): _with_memory,
+    ("moco_v1", "moco_v2", "infomin"): _with_queue,
+    ("pcl_v1", "pcl_v2"): _with_queue_and_clusters,
+    ("simclr_v1", "simclr_v2"): _within_batch,
+    ("byol",): _with_other_view,
+    ("swav",): _with_codes,
+    ("deepcluster_v2",): _with_clusters,
+    ("sela_v2",): _with_equal_labels,
 }
 
 
@@ -179,17 +169,13 @@ def selfsupervised_views(profile: str) -> Figure:
     for name, view in (("weak", WEAK), ("strong", STRONG), ("InfoMin", INFOMIN)):
         views = (view(x, draws) * 63.75 + 127.5).round().to(torch.uint8).numpy()  # undoes training.prepare
         shown.append(Images(name, data.split, views, data.labels, data.classes))
-    return examples.images(
-        shown, source_rows=1, title="The same images, and the views that the objectives are trained on"
-    )
+    title = "The same images, and the views that the objectives are trained on"
+    return examples.images(shown, source_rows=1, title=title)
 
 
 @figure(shows="what each objective pulls together and pushes apart; objectives that compare alike share a picture")
 def selfsupervised_objectives(profile: str) -> Figure:
-    alike: dict = {}
-    for name, compared in _COMPARED.items():
-        alike.setdefault(compared, []).append(name)
-    panels = {", ".join(map(label, names)): panel(names[0]) for names in alike.values()}
+    panels = {", ".join(map(label, names)): panel(names[0]) for names in _ALIKE}
     return comparisons(panels, "What each objective compares with what")
 
 
@@ -237,8 +223,8 @@ def told_seeds(profile: str | None) -> str:
     spread = by_model.groupby("target").agg(np.ptp)[noise["target"]].mean()
     return (
         f"Two fine-tunings of the same models agree at {noise['weighted_kendall'].mean():.2f} on "
-        f"{', '.join(noise['target'])}: they "
-        f"differ by\n  {noise['difference'].mean():.1f} points, best and worst model by {spread:.1f}."
+        f"{', '.join(noise['target'])}: they differ by\n  {noise['difference'].mean():.1f} points, best and worst "
+        f"model by {spread:.1f}."
     )
 
 
@@ -282,11 +268,6 @@ def selfsupervised_accuracies(profile: str) -> Figure:
 # How well are they ranked? --------------------------------------------------------------------------------------------
 
 
-def _ncti_table2_holds(profile: str) -> tuple[str, Verdict]:
-    text, verdict = is_best(_study(profile).draws(), "ncti", METHODS)
-    return f"{best_of(_study(profile).averages(), 'ncti', METHODS)}; {text}", verdict
-
-
 @figure(
     shows="weighted Kendall of each metric and target, self-supervised models: printed, and here",
     claim="of four metrics NCTI ranks best on average",
@@ -300,7 +281,7 @@ def ncti_table2(profile: str) -> Checked:
     panels = {name: table.reindex([*NEED_A_SOURCE_CLASSIFIER, *table.index]) for name, table in panels.items()}
     title = "NCTI Table 2: how well each metric ranks self-supervised models"
     reason = "NCE and LEEP need source classes, and these models have none"
-    return charts.correlation_heatmap(panels, f"{title}\n({reason})"), *_ncti_table2_holds(profile)
+    return charts.correlation_heatmap(panels, f"{title}\n({reason})"), *ranks_best(study, "ncti", METHODS)
 
 
 def _ranks(profile: str, metric: str) -> Checked:
@@ -356,11 +337,9 @@ def which_term(profile: str | None = None) -> pd.DataFrame:
     """
 
     def of_terms() -> pd.DataFrame:
-        parts = []
-        for title in POOLS:
-            average = correlations(*_by_terms(title, profile)).query("target == 'average'")
-            parts.append(average.rename(columns={"metric": "terms"}).assign(pool=title))
-        return pd.concat(parts, ignore_index=True)[["pool", "terms", "weighted_kendall", "low", "high"]]
+        parts = [correlations(*_by_terms(title, profile)).assign(pool=title) for title in POOLS]
+        averages = pd.concat(parts).query("target == 'average'").rename(columns={"metric": "terms"})
+        return averages[["pool", "terms", "weighted_kendall", "low", "high"]].reset_index(drop=True)
 
     return artifacts.table(_study(profile).results / "terms.csv", of_terms)
 
@@ -382,14 +361,10 @@ def agreement(profile: str | None = None) -> pd.DataFrame:
     """How far the terms of NCTI order the models alike: Spearman correlations, mean over targets, (pair x pool)."""
     columns = {}
     for title, (pool, subset) in POOLS.items():
-        study = Experiment(pool, profile)
-        _, accuracies = study.ranked(subset)
-        terms = study.read("scores").query("metric == 'ncti' and term != 'total' and model in @accuracies.index")
-        by_target = terms.assign(score=terms["score"] * terms["term"].map(registry.sign))
-        tables = [
-            group.pivot(index="model", columns="term", values="score").corr("spearman")
-            for _, group in by_target.groupby("target")
-        ]
+        terms, _ = terms_of(Experiment(pool, profile), subset, "ncti")
+        signed = terms.assign(score=terms["score"] * terms["term"].map(registry.sign))
+        by_target = signed.pivot(index=["target", "model"], columns="term", values="score").groupby("target")
+        tables = [table.corr("spearman") for _, table in by_target]
         mean = sum(tables) / len(tables)
         columns[title] = {name: mean.loc[pair] for name, pair in _PAIRS.items()}
     return pd.DataFrame(columns)
@@ -397,15 +372,14 @@ def agreement(profile: str | None = None) -> pd.DataFrame:
 
 def _terms_hold(profile: str) -> tuple[str, Verdict]:
     table = _study(profile).read("terms").pivot(index="terms", columns="pool", values="weighted_kendall")
-    best = table.loc[list(TERMS)[:3]].idxmax()
-    found = [f"{pool}: {term} {table.loc[term, pool]:.2f}" for pool, term in best.items()]
-    asked, terms = [], list(TERMS)[:3]
+    terms, verdicts = list(TERMS)[:3], []
+    found = [f"{pool}: {term} {table.loc[term, pool]:.2f}" for pool, term in table.loc[terms].idxmax().items()]
     for title, expected in (("supervised", "seli"), ("self-supervised", "ncc")):
-        text, verdict = is_best(
-            resampling.mean_over_targets(resampling.draws(*_by_terms(title, profile))), expected, terms
-        )
-        asked.append((f"{title}: {expected} {text}", verdict))
-    return "best term, " + "; ".join([*found, *(text for text, _ in asked)]), every(*(verdict for _, verdict in asked))
+        draws = resampling.mean_over_targets(resampling.draws(*_by_terms(title, profile)))
+        text, verdict = is_best(draws, expected, terms)
+        found.append(f"{title}: {expected} {text}")
+        verdicts.append(verdict)
+    return f"best term, {'; '.join(found)}", every(*verdicts)
 
 
 @figure(
@@ -415,9 +389,8 @@ def _terms_hold(profile: str) -> tuple[str, Verdict]:
 def selfsupervised_terms(profile: str) -> Checked:
     covered = resampling.covers(*(Experiment(pool, profile).noise(subset) for pool, subset in POOLS.values()))
     table = _study(profile).read("terms").rename(columns={"pool": "panel", "terms": "row"})
-    return charts.rows(
-        table, "Which term does the ranking?", f"{charts.TAU} over targets; lines: {covered}"
-    ), *_terms_hold(profile)
+    lines = f"{charts.TAU} over targets; lines: {covered}"
+    return charts.rows(table, "Which term does the ranking?", lines), *_terms_hold(profile)
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -450,11 +423,11 @@ def comparisons(panels: dict[str, dict], title: str) -> Figure:
 def _explain(figure: Figure) -> None:
     roles = ((PULL, "pulled together"), (PUSH, "pushed apart"), ("white", "not compared"))
     fills = ((VIEW, "view (one shape: one image)"), (OTHER, "other view of the image"), (KEPT, "kept from earlier"))
-    keys = [Patch(facecolor=colour, edgecolor="0.7", label=text) for colour, text in roles]
-    keys += [
-        plt.Line2D([], [], ls="", marker="o", ms=6, mfc=fill, mec="black", mew=0.8, label=text) for fill, text in fills
-    ]
-    figure.legend(handles=[keys[i] for i in (0, 3, 1, 4, 2, 5)], loc="outside lower center", ncols=3)  # columns first
+    keys = []
+    for (colour, role), (fill, what) in zip(roles, fills, strict=True):  # one column of the legend each
+        keys.append(Patch(facecolor=colour, edgecolor="0.7", label=role))
+        keys.append(plt.Line2D([], [], ls="", marker="o", ms=6, mfc=fill, mec="black", mew=0.8, label=what))
+    figure.legend(handles=keys, loc="outside lower center", ncols=3)
 
 
 def _comparison(ax: Axes, rows: list, columns: list, roles: np.ndarray, of_rows: str, of_columns: str) -> None:
@@ -493,9 +466,8 @@ def probes(table: pd.DataFrame, random_accuracy: float, title: str) -> Figure:
     size = (style.PAGE, 0.75 + 0.19 * len(table))
     shown = [column for column in ("source_accuracy", "effective_rank") if table[column].notna().any()]
     widths = {"source_accuracy": 2, "effective_rank": 1}
-    figure, axes = plt.subplots(
-        1, len(shown), sharey=True, figsize=size, width_ratios=[widths[s] for s in shown], squeeze=False
-    )
+    ratios = [widths[column] for column in shown]
+    figure, axes = plt.subplots(1, len(shown), sharey=True, figsize=size, width_ratios=ratios, squeeze=False)
     alive = table["collapsed"].to_numpy() == 0
     for ax, column in zip(axes[0], shown, strict=True):
         values = table[column].to_numpy()

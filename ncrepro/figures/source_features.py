@@ -1,6 +1,5 @@
 """The figure of `32_source_features`."""
 
-import numpy as np
 import pandas as pd
 
 from ..lab.analyses import read, source_features
@@ -12,12 +11,12 @@ from . import charts, style
 from .index import Checked, figure
 from .names import label
 
-ON_SOURCE, ON_TARGET, BLINDLY = "measured on the source", "measured on the target", "looks at no features"
-ON_BOTH = "on both"
+SERIES = {"source": "measured on the source", "target": "measured on the target", "both": "on both"}
+BLINDLY = "looks at no features"
 LOOKS = {
-    ON_SOURCE: (style.COLOURS[2], "s"),
-    ON_TARGET: charts.LOOKS["looks at the target"],
-    ON_BOTH: (style.COLOURS[3], "^"),
+    SERIES["source"]: (style.COLOURS[2], "s"),
+    SERIES["target"]: charts.LOOKS["looks at the target"],
+    SERIES["both"]: (style.COLOURS[3], "^"),
     BLINDLY: charts.LOOKS["never looks at the target"],
 }
 ROWS = [*source_features.TERMS, "ncti", "face", "logme", "otce", *registry.BLIND]
@@ -53,14 +52,9 @@ def _fig7_holds(profile: str) -> tuple[str, Verdict]:
 )
 def ncti_fig7(profile: str) -> Checked:
     table = charts.in_order(_averages(profile), "metric", ROWS).sort_values("pool", ascending=False, kind="stable")
-    series = np.where(
-        table["metric"].isin(registry.BLIND),
-        BLINDLY,
-        table["features"].map({"source": ON_SOURCE, "target": ON_TARGET, "both": ON_BOTH}),
-    )
-    table = table.assign(
-        panel=table["pool"].map(label), row=table["metric"].replace(source_features.TERMS), series=series
-    )
+    series = table["features"].map(SERIES).mask(table["metric"].isin(registry.BLIND), BLINDLY)
+    rows = table["metric"].replace(source_features.TERMS)
+    table = table.assign(panel=table["pool"].map(label), row=rows, series=series)
     below = (
         f"{charts.TAU} over targets; lines: {resampling.covers(resampling.NONE)}\n"
         "above 0: the higher the value, the better the transfer\n"

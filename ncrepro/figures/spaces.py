@@ -32,9 +32,7 @@ def spaces(points: pd.DataFrame, captions: dict[str, str], title: str, reach: fl
 
 
 def draw_space(ax: Axes, points: pd.DataFrame, size: float = 8) -> None:
-    """Samples (label, x, y) of a few classes, each class in its colour and marker, and the mean of each at ``size``
-    points.
-    """
+    """Samples (label, x, y) of a few classes, each in its colour and marker, and their means at ``size`` points."""
     for label, members in points.groupby("label"):
         colour, marker = style.COLOURS[label], style.MARKERS[label]
         ax.plot(members["x"], members["y"], marker, color=colour, ms=2.2, alpha=0.5, mew=0)

@@ -25,27 +25,23 @@ DOUBTS = {
 }  # fmt: skip
 
 
-def _doubts(profile: str) -> pd.DataFrame:
-    """Mean weighted Kendall and its range under each doubt: (doubt, metric, weighted_kendall, low, high)."""
-    return read(profile, "stability", "doubts")
+def _of_metrics(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the metrics, without the baselines."""
+    return table[~table["metric"].isin(registry.BASELINES)]
 
 
 def _doubts_hold(profile: str) -> tuple[str, Verdict]:
-    table = _doubts(profile)[lambda t: ~t["metric"].isin(registry.BASELINES)]
+    table = _of_metrics(read(profile, "stability", "doubts"))
     widths = table.assign(width=table["high"] - table["low"]).pivot(index="metric", columns="doubt", values="width")
     text = "median width: " + ", ".join(f"{DOUBTS[doubt]} {widths[doubt].median():.2f}" for doubt in DOUBTS)
     widths = widths.dropna()
-    drawn = {doubt: _other_metrics(widths[doubt], np.median) for doubt in DOUBTS}
-    return text, every(*(above(drawn["models"], drawn[doubt]) for doubt in DOUBTS if doubt != "models"))
-
-
-def _other_metrics(values: pd.Series, statistic, n: int = resampling.DRAWS) -> np.ndarray:
-    """A statistic of the metrics in draws of them with replacement; NaN where there are too few. The same draws for the
-    same number.
-    """
-    values = values.to_numpy(float)
-    rows = np.random.default_rng(0).integers(len(values), size=(n, len(values)))
-    return resampling.widened(statistic(values[rows], axis=1), len(values))
+    n = len(widths)
+    drawn_metrics = np.random.default_rng(0).integers(n, size=(resampling.DRAWS, n))  # with replacement
+    medians = {
+        doubt: resampling.widened(np.median(widths[doubt].to_numpy(float)[drawn_metrics], axis=1), n)
+        for doubt in DOUBTS
+    }
+    return text, every(*(above(medians["models"], medians[doubt]) for doubt in DOUBTS if doubt != "models"))
 
 
 @figure(
@@ -54,7 +50,7 @@ def _other_metrics(values: pd.Series, statistic, n: int = resampling.DRAWS) -> n
     claim="(ours) how well a metric ranks depends on which models are in the pool, more than on images or seeds",
 )
 def stability_doubts(profile: str) -> Checked:
-    table = _doubts(profile)
+    table = read(profile, "stability", "doubts")
     order = table[table["doubt"] == "models"].sort_values("weighted_kendall", ascending=False)["metric"]
     table = charts.in_order(charts.in_order(table, "metric", order), "doubt", DOUBTS)
     table = table.assign(panel=table["doubt"].map(DOUBTS), row=table["metric"])
@@ -112,32 +108,26 @@ def _told_runs(profile: str) -> str:
 
 
 def _left_out(profile: str) -> pd.DataFrame:
-    """(pool, n_models, metric, weighted_kendall, low, high, worst): with all models, and the range with each left
-    out.
-    """
-    table, by = read(profile, "stability", "left_out").fillna({"left_out": ""}), ["pool", "n_models", "metric"]
-    whole = table[table["left_out"] == ""].set_index(by)["weighted_kendall"]
-    rest = table[table["left_out"] != ""].groupby(by, sort=False)["weighted_kendall"]
+    """With all models, and the range with each left out: (pool, n_models, metric, weighted_kendall, low, high)."""
+    table, by = read(profile, "stability", "left_out"), ["pool", "n_models", "metric"]
+    whole = table[table["left_out"].isna()].set_index(by)["weighted_kendall"]
+    rest = table[table["left_out"].notna()].groupby(by, sort=False)["weighted_kendall"]
     found = pd.DataFrame({"weighted_kendall": whole, "low": rest.min(), "high": rest.max()})
     return found.loc[whole.index].dropna().reset_index()
 
 
 def _left_out_holds(profile: str) -> tuple[str, Verdict]:
-    table = _left_out(profile)[lambda t: ~t["metric"].isin(registry.BASELINES)]
+    table = _of_metrics(_left_out(profile))
     moved = np.maximum(table["high"] - table["weighted_kendall"], table["weighted_kendall"] - table["low"])
     row = table.loc[moved.idxmax()]
-    moved = f"from {row.weighted_kendall:.2f} to between {row.low:.2f} and {row.high:.2f}"
-    return f"largest: {label(row.metric)} on {row.pool} {moved}", _no_move(profile)
-
-
-def _no_move(profile: str) -> Verdict:
-    """That each model, left out, moves each metric by less than 0.1, up or down."""
-    table = read(profile, "stability", "left_out").fillna({"left_out": ""})
-    table = table[~table["metric"].isin(registry.BASELINES)]
-    whole = table[table["left_out"] == ""].set_index(["pool", "metric"])["weighted_kendall"]
-    rest = table[table["left_out"] != ""].set_index(["pool", "metric"])
+    text = (
+        f"largest: {label(row.metric)} on {row.pool} from {row.weighted_kendall:.2f} to between {row.low:.2f} and "
+        f"{row.high:.2f}"
+    )
+    table = _of_metrics(read(profile, "stability", "left_out")).set_index(["pool", "metric"])
+    whole, rest = table.loc[table["left_out"].isna(), "weighted_kendall"], table[table["left_out"].notna()]
     moved = rest["weighted_kendall"] - whole.loc[rest.index].to_numpy()
-    return every(*positive(0.1 - moved, rest["error"]), *positive(0.1 + moved, rest["error"]))
+    return text, every(*positive(0.1 - moved, rest["error"]), *positive(0.1 + moved, rest["error"]))
 
 
 @figure(
@@ -153,12 +143,8 @@ def stability_leave_one_out(profile: str) -> Checked:
     return charts.rows(table, "Does one model decide?", lines), *_left_out_holds(profile)
 
 
-def _contests(profile: str) -> pd.DataFrame:
-    return read(profile, "stability", "contests")
-
-
 def _contests_hold(profile: str) -> tuple[str, Verdict]:
-    table = _contests(profile)[lambda t: ~t["metric"].isin(registry.BASELINES) & ~t["rival"].isin(registry.BASELINES)]
+    table = _of_metrics(read(profile, "stability", "contests"))[lambda t: ~t["rival"].isin(registry.BASELINES)]
     texts, asked = [], []
     for pool, group in table.groupby("pool"):
         sure = (group.pivot(index="metric", columns="rival", values="probability") >= SURE).astype(float)
@@ -182,7 +168,7 @@ def _decided(pairs: np.ndarray) -> np.ndarray:
     claim="(ours) for most pairs of metrics the draws decide: one is better in 95 % of them",
 )
 def stability_contests(profile: str) -> Checked:
-    table = _contests(profile)
+    table = read(profile, "stability", "contests")
     square = table[table["pool"] == POOL].pivot(index="metric", columns="rival", values="probability")
     order = square.mean(axis=1).sort_values(ascending=False).index
     against = table[table["rival"] == "static_baseline"].pivot(index="metric", columns="pool", values="probability")
@@ -239,9 +225,7 @@ def _sources(profile: str) -> pd.DataFrame:
 
 
 def better_than_static(profile: str) -> dict[str, tuple[float, float, list[str]]]:
-    """For each group of models: what the static baseline reaches, what the linear probe, and the metrics that do better
-    than the first.
-    """
+    """Of each group of models, what the static baseline and a linear probe reach, and the metrics above the former."""
     found = {}
     for panel, group in _sources(profile).groupby("panel", sort=False):
         tau = group.set_index("metric")["weighted_kendall"]
@@ -278,21 +262,13 @@ def stability_sources(profile: str) -> Checked:
     table = _sources(profile)
     last = table[table["panel"] == table["panel"].iloc[-1]].sort_values("weighted_kendall", ascending=False)["metric"]
     covered = resampling.covers(*(Experiment(pool, profile).noise() for pool in ("supervised", "multi_source")))
-    known = table.groupby("metric")["weighted_kendall"].count()
-    accuracies = [name for name in OTHERS if known[name]]  # perhaps no target of all groups was fine-tuned twice
-    blind = last[last.isin(registry.BLIND)]
-    order = [*accuracies, *blind, *last[~last.isin([*OTHERS, *blind])]]
+    is_blind = last.isin(registry.BLIND)
+    order = [*OTHERS, *last[is_blind], *last[~is_blind & ~last.isin(OTHERS)]]
     table = charts.in_order(table, "metric", order)
     series = np.where(table["metric"].isin(OTHERS), OTHER_ACCURACIES, charts.looks(table["metric"]))
     looks = {OTHER_ACCURACIES: (style.COLOURS[2], "^"), **charts.LOOKS}
     table, lines = table.assign(row=table["metric"], series=series), f"{charts.TAU} over targets; lines: {covered}"
     return charts.rows(table, "When is a metric worth using?", lines, series=looks), *_sources_hold(profile)
-
-
-JUDGES = {
-    "sfda": "accuracies that NCTI's tables rest on (SFDA)",
-    "tllib": "accuracies of the Transfer Learning Library",
-}
 
 
 def _truths_hold(profile: str) -> tuple[str, Verdict]:
@@ -312,8 +288,28 @@ def _truths_hold(profile: str) -> tuple[str, Verdict]:
     claim="(ours) how well a score ranks does not depend on whose accuracies judge it",
 )
 def stability_ground_truth(profile: str) -> Checked:
-    title = "The same ten ImageNet models, the same scores, two published ground truths"
-    return two_judges(read(profile, "stability", "published_truths"), JUDGES, title), *_truths_hold(profile)
+    table = read(profile, "stability", "published_truths")
+    scores, targets = table["score"].unique(), table["target"].unique()
+    judges = {
+        "sfda": "accuracies that NCTI's tables rest on (SFDA)",
+        "tllib": "accuracies of the Transfer Learning Library",
+    }
+    figure, axes = plt.subplots(1, len(scores), figsize=(style.PAGE, 2.5), sharex=True, sharey=True)
+    for ax, score in zip(axes, scores, strict=True):
+        of_score = table[table["score"] == score]
+        wide = of_score.pivot(index="target", columns="truth", values="weighted_kendall").reindex(targets)
+        y = np.arange(len(targets))
+        ax.hlines(y, *(wide[judge] for judge in judges), color="0.75", lw=1.5)
+        for (judge, name), colour, marker in zip(judges.items(), style.COLOURS, style.MARKERS, strict=False):
+            ax.plot(wide[judge], y, marker, color=colour, ms=4.5, label=name)
+        ax.axvline(0, color="0.85", lw=0.8, zorder=0)
+        ax.set_title(label(score).replace(" ", "\n"))
+        ax.set_yticks(y, [label(target) for target in targets])
+    axes[0].invert_yaxis()
+    axes[len(axes) // 2].set_xlabel(r"weighted Kendall $\tau_w$")
+    figure.suptitle("The same ten ImageNet models, the same scores, two published ground truths")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure, *_truths_hold(profile)
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------
@@ -391,33 +387,6 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
     )
     charts.legend_below(figure, *axes[0, 0].get_legend_handles_labels(), below)
     figure.suptitle(title)
-    return figure
-
-
-def two_judges(table: pd.DataFrame, judges: dict[str, str], title: str) -> Figure:
-    """The same scores judged by two ground truths, one panel per score, one row per target.
-
-    Parameters
-    ----------
-    table : DataFrame (score, target, truth, weighted_kendall)
-    judges : dict truth -> its name on the page, two of them
-    """
-    scores, targets = (list(dict.fromkeys(table[column])) for column in ("score", "target"))
-    figure, axes = plt.subplots(1, len(scores), figsize=(style.PAGE, 2.5), sharex=True, sharey=True)
-    for ax, score in zip(axes, scores, strict=True):
-        of_score = table[table["score"] == score]
-        wide = of_score.pivot(index="target", columns="truth", values="weighted_kendall").reindex(targets)
-        y = np.arange(len(targets))
-        ax.hlines(y, *(wide[judge] for judge in judges), color="0.75", lw=1.5)
-        for (judge, name), colour, marker in zip(judges.items(), style.COLOURS, style.MARKERS, strict=False):
-            ax.plot(wide[judge], y, marker, color=colour, ms=4.5, label=name)
-        ax.axvline(0, color="0.85", lw=0.8, zorder=0)
-        ax.set_title(label(score).replace(" ", "\n"))
-        ax.set_yticks(y, [label(target) for target in targets])
-    axes[0].invert_yaxis()
-    axes[len(axes) // 2].set_xlabel(r"weighted Kendall $\tau_w$")
-    figure.suptitle(title)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 

@@ -1,6 +1,4 @@
-"""One look for every figure: sizes of a printed paper, colours safe for colour-blind readers, files that never differ
-by date.
-"""
+"""One look for every figure: sizes of a printed paper, colours that colour-blind readers tell apart, undated files."""
 
 import html
 from base64 import b64encode
@@ -52,9 +50,7 @@ def use() -> None:
 
 
 def save(figure: Figure, name: str, folder: Path) -> list[Path]:
-    """Write ``figure`` as ``folder/name.png`` and ``folder/name.pdf``, each whole or not at all; the same figure gives
-    the same bytes.
-    """
+    """Write ``figure`` as ``folder/name.png`` and ``.pdf``, each whole or not at all; equal figures, equal bytes."""
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     files, layout = [Path(folder) / f"{name}.{kind}" for kind in undated], figure.get_layout_engine()
     for file, (kind, metadata) in zip(files, undated.items(), strict=True):

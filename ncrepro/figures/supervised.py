@@ -8,18 +8,28 @@ from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, every
 from . import charts, examples
-from .findings import FACE_METHODS, NCTI_METHODS, above_0, beside, best_of, better_than_static, is_best, ranking_table
+from .findings import (
+    FACE_METHODS,
+    NCTI_METHODS,
+    above_0,
+    beside,
+    best_of,
+    better_than_static,
+    is_best,
+    ranking_table,
+    ranks_best,
+)
 from .index import Checked, figure
 from .multi_source import intervals
+from .names import label
 
 
 @figure(shows="examples of the source and of every target")
 def data_gallery(profile: str) -> Figure:
     pool = Experiment("supervised", profile).pool
     shown = [datasets.load(name, "train") for name in (*pool.sources, *pool.targets)]
-    return examples.images(
-        shown, title="What the models are pre-trained on (top), and the targets they are fine-tuned for"
-    )
+    title = "What the models are pre-trained on (top), and the targets they are fine-tuned for"
+    return examples.images(shown, title=title)
 
 
 @figure(shows="accuracy after fine-tuning, every model on every target: the ground truth")
@@ -30,10 +40,14 @@ def supervised_accuracies(profile: str) -> Figure:
     return charts.accuracy_heatmap(table[list(study.pool.targets)], title)
 
 
-def _ncti_table1_holds(profile: str) -> tuple[str, Verdict]:
-    study = Experiment("supervised", profile)
-    text, verdict = is_best(study.draws("ncti"), "ncti", NCTI_METHODS)
-    return f"{best_of(study.averages('ncti'), 'ncti', NCTI_METHODS)}; {text}", verdict
+def _table1(study: Experiment, paper: str, n_printed: int, methods: list[str]) -> Figure:
+    """A paper's Table 1 as printed, and of its own models here."""
+    ours = ranking_table(study.read(f"correlations_{paper}"), [*methods, "static_baseline"])
+    here = f"here: {len(study.pool.subset(paper))} models, profile {study.profile.name}"
+    titles = (f"printed: {n_printed} ImageNet models", here, "here − printed")
+    panels = beside(published.wide(f"{paper}_table1"), ours, titles)
+    title = f"{label(paper)} Table 1: how well each metric ranks the models for each target"
+    return charts.correlation_heatmap(panels, title)
 
 
 @figure(
@@ -42,12 +56,7 @@ def _ncti_table1_holds(profile: str) -> tuple[str, Verdict]:
 )
 def ncti_table1(profile: str) -> Checked:
     study = Experiment("supervised", profile)
-    ours = ranking_table(study.read("correlations_ncti"), [*NCTI_METHODS, "static_baseline"])
-    n = len(study.pool.subset("ncti"))
-    titles = ("printed: 11 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
-    panels = beside(published.wide("ncti_table1"), ours, titles)
-    title = "NCTI Table 1: how well each metric ranks the models for each target"
-    return charts.correlation_heatmap(panels, title), *_ncti_table1_holds(profile)
+    return _table1(study, "ncti", 11, NCTI_METHODS), *ranks_best(study, "ncti", NCTI_METHODS, "ncti")
 
 
 def _ncti_fig2_holds(profile: str) -> tuple[str, Verdict]:
@@ -72,11 +81,6 @@ def ncti_fig2(profile: str) -> Checked:
     return charts.embedding(points, captions, title), *_ncti_fig2_holds(profile)
 
 
-def _ncti_fig3_holds(profile: str) -> tuple[str, Verdict]:
-    study = Experiment("supervised", profile)
-    return above_0(study.averages("ncti").loc["ncti"], study.draws("ncti")["ncti"])
-
-
 @figure(
     shows="NCTI against accuracy after fine-tuning, one panel per target",
     claim="a strong correlation (here: is the mean above 0?)",
@@ -86,8 +90,8 @@ def ncti_fig3(profile: str) -> Checked:
     scores, accuracies = study.ranked("ncti")
     points = with_accuracies(scores.query("metric == 'ncti'"), accuracies)
     found = study.read("correlations_ncti").query("metric == 'ncti'")
-    title = "Do models with a higher NCTI do better after fine-tuning?"
-    return charts.score_scatter(points, found, "NCTI", title), *_ncti_fig3_holds(profile)
+    drawn = charts.score_scatter(points, found, "NCTI", "Do models with a higher NCTI do better after fine-tuning?")
+    return drawn, *above_0(study.averages("ncti").loc["ncti"], study.draws("ncti")["ncti"])
 
 
 def _face_table1_holds(profile: str) -> tuple[str, Verdict]:
@@ -104,12 +108,7 @@ def _face_table1_holds(profile: str) -> tuple[str, Verdict]:
 )
 def face_table1(profile: str) -> Checked:
     study = Experiment("supervised", profile)
-    ours = ranking_table(study.read("correlations_face"), [*FACE_METHODS, "face_printed", "static_baseline"])
-    n = len(study.pool.subset("face"))
-    titles = ("printed: 15 ImageNet models", f"here: {n} models, profile {profile}", "here − printed")
-    panels = beside(published.wide("face_table1"), ours, titles)
-    title = "FaCe Table 1: how well each metric ranks the models for each target"
-    return charts.correlation_heatmap(panels, title), *_face_table1_holds(profile)
+    return _table1(study, "face", 15, [*FACE_METHODS, "face_printed"]), *_face_table1_holds(profile)
 
 
 def _face_fig4_holds(profile: str) -> tuple[str, Verdict]:

@@ -55,8 +55,7 @@ def ceilings(profile: str | None) -> pd.DataFrame:
     """How far two fine-tunings of the same six variants agree: `experiment.seed_noise`, with sources for targets."""
     study = Experiment("text", profile)
     sources = {model.name: model.source for model in study.pool.models}
-    table = study.read("accuracies")
-    return seed_noise(table.assign(target=table["model"].map(sources)))
+    return seed_noise(study.read("accuracies").assign(target=lambda table: table["model"].map(sources)))
 
 
 def start(profile: str | None) -> str:
@@ -113,9 +112,8 @@ def _perfect(profile: str | None) -> tuple[str, Verdict]:
 def _competitive(profile: str | None) -> tuple[str, Verdict]:
     means = judged(profile).groupby("metric")["weighted_kendall"].mean()[FACE_METHODS].sort_values(ascending=False)
     found = ", ".join(f"{label(m)} {value:.2f}" for m, value in means.items())
-    draws = resampling.mean_over_targets(resampling.draws(*of_sources(profile), noise_of_sources(profile)))[
-        FACE_METHODS
-    ]
+    draws = resampling.draws(*of_sources(profile), noise_of_sources(profile))
+    draws = resampling.mean_over_targets(draws)[FACE_METHODS]
     chances = ", ".join(f"{label(m)} {value:.0%}" for m, value in best(draws).items())
     three = ["logme", "gbc", "face"]
     better = [above(draws[one], draws[other]) for one in three for other in FACE_METHODS if other not in three]
@@ -133,9 +131,8 @@ def text_examples(profile: str) -> Figure:
 
 def _helps(profile: str) -> tuple[str, Verdict]:
     table = gains(profile)
-    better = (table > 0).sum()
-    found = [f"{s}: {table[s].mean():+.1f} points, {better[s]} of {len(table)} variants better" for s in table]
     n = len(table)
+    found = [f"{s}: {table[s].mean():+.1f} points, {(table[s] > 0).sum()} of {n} variants better" for s in table]
     return "; ".join(found), every(*positive(table.mean(), table.std() / n**0.5, freedom=n - 1))
 
 
@@ -158,9 +155,8 @@ def text_accuracies(profile: str) -> Checked:
 def face_fig6(profile: str) -> Checked:
     n = len(Experiment("text", profile).pool.architectures)
     title = f"FaCe Fig. 6, here: {n} text classifiers, once for each source they were pre-trained on"
-    return transfer.correlation_bars(
-        judged(profile), SHOWN, by_chance(n), title, resampling.covers(noise_of_sources(profile))
-    ), *_perfect(profile)
+    covered = resampling.covers(noise_of_sources(profile))
+    return transfer.correlation_bars(judged(profile), SHOWN, by_chance(n), title, covered), *_perfect(profile)
 
 
 @figure(
@@ -175,16 +171,12 @@ def face_fig6_scatter(profile: str) -> Checked:
     return charts.method_scatter(points, found, FACE_METHODS, title), *_competitive(profile)
 
 
-def _intervals_hold(profile: str) -> tuple[str, Verdict]:
-    draws = Experiment("text", profile).draws()
-    return some_better(draws, [m for m in draws if m not in registry.BLIND], 0.0)
-
-
 @figure(
     shows="weighted Kendall of every ranking of all models, with its bootstrap interval",
     claim="(ours) variants and sources together are enough to show that some metric ranks better than chance",
 )
 def text_intervals(profile: str) -> Checked:
     study = Experiment("text", profile)
-    title = f"How certain is the ranking? {len(study.pool.models)} text models"
-    return interval_plot(study, title), *_intervals_hold(profile)
+    drawn = interval_plot(study, f"How certain is the ranking? {len(study.pool.models)} text models")
+    draws = study.draws()
+    return drawn, *some_better(draws, [m for m in draws if m not in registry.BLIND], 0.0)

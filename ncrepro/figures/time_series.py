@@ -88,11 +88,10 @@ def time_series_examples(profile: str) -> Figure:
 def _helps(profile: str) -> tuple[str, Verdict]:
     """Each architecture counts once: its models share what it reaches from random weights."""
     table, pool = gains(profile), Experiment("time_series", profile).pool
-    of_architectures = table.mean(axis=1).groupby([model.architecture for model in pool.models]).mean()
+    gain = table.mean(axis=1).groupby([model.architecture for model in pool.models]).mean()
     found = [f"{t}: {table[t].mean():+.1f} points, {(table[t] > 0).sum()} of {len(table)} better" for t in table]
-    n = len(of_architectures)
-    error = of_architectures.std() / n**0.5
-    return "; ".join(found), every(*positive(of_architectures.mean(), error, freedom=n - 1))
+    n = len(gain)
+    return "; ".join(found), every(*positive(gain.mean(), gain.std() / n**0.5, freedom=n - 1))
 
 
 @figure(

@@ -12,24 +12,19 @@ from ..lab.analyses import which_metric as measured
 from ..metrics import registry
 from ..rank_your_own.rank import DEFAULT
 from ..ranking import resampling
-from ..ranking.verdicts import Verdict, above, every, likely, positive, some
+from ..ranking.verdicts import HOLDS, Verdict, above, every, likely, positive, some
 from . import charts, style
 from .findings import is_best
 from .index import Checked, figure
 from .names import label
 
-TOPIC = "which_metric"
-CHOICES = {
-    "1": "best metric",
-    "2": "best pair",
-    "3": "best trio",
-    measured.RULE: "one standard error",
-}  # made on other pools -> on the page
+# made on other pools -> on the page
+CHOICES = {"1": "best metric", "2": "best pair", "3": "best trio", measured.RULE: "one standard error"}
 DEFAULT_SET = " ".join(DEFAULT)
 
 
 def _table(profile: str, name: str) -> pd.DataFrame:
-    return read(profile, TOPIC, name)
+    return read(profile, "which_metric", name)
 
 
 def set_label(chosen: str) -> str:
@@ -70,7 +65,7 @@ def _best_holds(profile: str) -> tuple[str, Verdict]:
     mean = everywhere.mean(axis=1).sort_values(ascending=False)
     first, others = mean.index[0], mean.index[1:]
     verdicts = [_above(wide.loc[first], wide.loc[other]) for other in others]
-    beaten = [label(other) for other, verdict in zip(others, verdicts, strict=True) if verdict.word == "holds"]
+    beaten = [label(other) for other, verdict in zip(others, verdicts, strict=True) if verdict.word == HOLDS]
     text = (
         f"highest mean τ_w over {wide.shape[1]} pools: {label(first)} {mean.iloc[0]:.2f}, then {label(others[0])} "
         f"{mean.iloc[1]:.2f}; it is surely above {', '.join(beaten) or 'none'}"
@@ -111,11 +106,11 @@ def _means(ax: Axes, means: pd.DataFrame, place: pd.Series) -> None:
     for name, (colour, marker) in charts.LOOKS.items():
         chosen = charts.looks(pd.Series(means.index)) == name
         charts.intervals(ax, y[chosen], means[chosen], colour, marker)
-    for row, metric in enumerate(means.index):
-        if np.isfinite(place.get(metric, np.nan)):
-            ax.text(1.16, row + 0.5, f"{place[metric]:.1f}", transform=ax.get_yaxis_transform(), ha="right",
-                    va="center", size=6.5)  # fmt: skip
-    ax.text(1.16, -0.35, "rank", transform=ax.get_yaxis_transform(), ha="right", va="center", size=6.5)
+    at_right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center", "size": 6.5}
+    for row, rank in enumerate(place.reindex(means.index)):
+        if np.isfinite(rank):
+            ax.text(1.16, row + 0.5, f"{rank:.1f}", **at_right)
+    ax.text(1.16, -0.35, "rank", **at_right)
     ax.axvline(0, color="0.8", lw=0.8, zorder=0)
     ax.set_xlim(min(-0.2, means["low"].min()), 1)
     ax.set_xlabel("mean over pools\nlines: 95 %, other pools")
@@ -125,9 +120,9 @@ def _means(ax: Axes, means: pd.DataFrame, place: pd.Series) -> None:
 # Sets that were chosen on other pools ---------------------------------------------------------------------------------
 
 
-def held(profile: str, setting: str, column: str, left_out: str = "pool") -> pd.DataFrame:
+def held(profile: str, setting: str, column: str) -> pd.DataFrame:
     """Choices x pools: what sets chosen on other pools are worth."""
-    table = _table(profile, "held_out").query("setting == @setting and left_out == @left_out")
+    table = _table(profile, "held_out").query("setting == @setting and left_out == 'pool'")
     wide = table.pivot(index="choice", columns="pool", values=column)
     return wide.loc[[*(c for c in CHOICES if c in wide.index), *(c for c in measured.PROPOSED if c in wide.index)]]
 
@@ -199,19 +194,13 @@ def size_lists(profile: str) -> Checked:
     table = _table(profile, "lists")
     shown = pd.concat([table[table["metric"].isin(LISTS)], _best_metric(profile, table)])
     shown = shown.assign(row=shown["metric"].map(LISTS)).rename(columns={"benchmark": "panel"})
-    cells = [
-        table["benchmark"].unique(),
-        list(LISTS.values()),
-    ]  # every row in every panel, so that they keep this order
-    shown = shown.set_index(["panel", "row"]).reindex(pd.MultiIndex.from_product(cells, names=["panel", "row"]))
-    shown = shown.reset_index().assign(series=lambda x: np.where(x["row"] == METRIC, METRIC, "looks at no target"))
+    cells = pd.MultiIndex.from_product([table["benchmark"].unique(), LISTS.values()], names=["panel", "row"])
+    shown = shown.set_index(["panel", "row"]).reindex(cells).reset_index()  # every row in every panel, in this order
+    shown["series"] = np.where(shown["row"] == METRIC, METRIC, "looks at no target")
     seen, never = charts.LOOKS.values()
     looks = {"looks at no target": never, METRIC: seen}
-    title, lines = (
-        "Lists that look at no target, and the best metric of each pool",
-        f"{charts.TAU}; lines: 95 % of draws",
-    )
-    return charts.rows(shown, title, lines, columns=4, series=looks), *_lists_hold(profile)
+    title, lines = "Lists that look at no target, and the best metric of each pool", "lines: 95 % of draws"
+    return charts.rows(shown, title, f"{charts.TAU}; {lines}", columns=4, series=looks), *_lists_hold(profile)
 
 
 def _best_metric(profile: str, lists: pd.DataFrame) -> pd.DataFrame:
@@ -236,15 +225,13 @@ def size_without_largest(profile: str) -> Figure:
 
 
 def _fidelity_holds(profile: str) -> tuple[str, Verdict]:
-    table = _table(profile, "fidelity")
-    wide = table.pivot(index="metric", columns="pool", values="pearson")
+    wide = _table(profile, "fidelity").pivot(index="metric", columns="pool", values="pearson")
     mean = wide.mean(axis=1)
-    nothing = [likely(_at_most_0(wide.loc[metric])) for metric in wide.index]
     text = (
         f"mean correlation of gaps {mean.min():.2f} ({label(mean.idxmin())}) to {mean.max():.2f} "
         f"({label(mean.idxmax())}) over {wide.shape[1]} pools"
     )
-    return text, every(*nothing)
+    return text, every(*(likely(_at_most_0(wide.loc[metric])) for metric in wide.index))
 
 
 def _at_most_0(values: pd.Series) -> float:
@@ -274,11 +261,12 @@ def fidelity(profile: str) -> Checked:
         (axes[1], "right", 100, "pairs ranked right (%)"),
         (axes[2], "points", 1, "points by which the\npreferred model is better"),
     ):
-        for i, (part, name) in enumerate(
-            (("small", "third with the smallest gaps"), ("large", "third with the largest"))
+        for part, name, marker, colour in (
+            ("small", "third with the smallest gaps", "o", style.COLOURS[2]),
+            ("large", "third with the largest", "s", style.COLOURS[3]),
         ):
             mean = scale * table.groupby("metric")[f"{what}_{part}"].mean()[order]
-            ax.plot(mean, y, style.MARKERS[i], color=style.COLOURS[2 + i], ms=4.5, label=name)
+            ax.plot(mean, y, marker, color=colour, ms=4.5, label=name)
         ax.axvline(50 if what == "right" else 0, color="0.8", lw=0.8, zorder=0)
         ax.set_xlabel(xlabel)
     axes[0].set_yticks(y, [label(metric) for metric in order])
@@ -292,8 +280,7 @@ def fidelity(profile: str) -> Checked:
 
 
 def _imagenet_holds(profile: str) -> tuple[str, Verdict]:
-    scores, accuracies = real_scale.imagenet()
-    drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies))
+    drawn = resampling.mean_over_targets(resampling.draws(*real_scale.imagenet()))
     known = _table(profile, "imagenet").query("target == 'average'").set_index("metric")["weighted_kendall"]
     rivals = [m for m in known.index if m in drawn and m not in (*registry.BLIND, "ncti")]
     text, verdict = is_best(drawn, "ncti", rivals)
@@ -307,17 +294,15 @@ def _imagenet_holds(profile: str) -> tuple[str, Verdict]:
 def imagenet_models(profile: str) -> Checked:
     table = _table(profile, "imagenet")
     mean = table[table["target"] == "average"].sort_values("weighted_kendall", ascending=False, kind="stable")
-    wide = table.pivot(index="metric", columns="target", values="weighted_kendall").loc[
-        mean["metric"], table["target"].unique()
-    ]
-    interval = mean.set_index("metric")
-    names = {m: f"{set_label(m)}  ({charts.number(r.low)} to {charts.number(r.high)})" for m, r in interval.iterrows()}
-    figure = charts.correlation_heatmap(
-        wide.rename(index=names),
+    mean = mean.set_index("metric")
+    wide = table.pivot(index="metric", columns="target", values="weighted_kendall")
+    wide = wide.loc[mean.index, table["target"].unique()]
+    names = {m: f"{set_label(m)}  ({charts.number(r.low)} to {charts.number(r.high)})" for m, r in mean.iterrows()}
+    title = (
         "Ten ImageNet networks, eleven data sets: published scores judged by published accuracies\n"
-        "(in brackets: 95 % of the average, other networks)",
+        "(in brackets: 95 % of the average, other networks)"
     )
-    return figure, *_imagenet_holds(profile)
+    return charts.correlation_heatmap(wide.rename(index=names), title), *_imagenet_holds(profile)
 
 
 @figure(shows="how well a list that looks at no target ranks 175 models of a public hub on each of twelve data sets")
