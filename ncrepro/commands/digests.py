@@ -1,5 +1,4 @@
-"""Digests of all that decides numbers, one per kind of step: the same on every CPU, or `arithmetic` does not do its
-work.
+"""Digests of all that decides numbers, one per kind of step: the same on every CPU, or `arithmetic` fails.
 
 ``python -m ncrepro digests [NAME ...]`` prints them as CSV; a NAME may be the beginning of several. The reference is
 made by ``python -m ncrepro digests > data/reference/digests.csv``; ``bench/emulate.sh`` asks other CPUs than one's own.
@@ -49,33 +48,20 @@ def differing() -> list[str]:
 
 
 def numpy_functions() -> Iterable:
-    """What is used: in single precision not log1p, cbrt and others that are the C library's, and others in each of its
-    versions.
-    """
+    """What is used: in single precision not log1p, cbrt and others of the C library, whose versions differ."""
     rng = np.random.default_rng(0)
     for kind in (np.float64, np.float32):
         x = rng.standard_normal((37, 101)).astype(kind)
         positive = np.abs(x)
         yield from (f(x) for f in (np.exp, np.sin, np.cos, np.tanh, np.square, np.rint))
-        yield from (
-            np.log(positive),
-            np.log2(positive),
-            np.sqrt(positive),
-            x / positive,
-            positive**x,
-            np.hypot(x, positive),
-        )
-        yield from (
-            f(x, axis=axis)
-            for f in (np.sum, np.mean, np.var, np.max, np.cumsum, np.linalg.norm)
-            for axis in (0, 1, None)
-        )
+        yield from (f(positive) for f in (np.log, np.log2, np.sqrt))
+        yield from (x / positive, positive**x, np.hypot(x, positive))
+        for f in (np.sum, np.mean, np.var, np.max, np.cumsum, np.linalg.norm):
+            yield from (f(x, axis=axis) for axis in (0, 1, None))
         yield from (np.sort(x), np.quantile(x, [0.025, 0.5, 0.975]), np.fft.irfft2(np.fft.rfft2(x)))
     x = rng.standard_normal(999)
     yield from (np.log1p(np.abs(x)), np.arctan2(x, x[::-1]), np.logaddexp(x, x[::-1]))
-    yield from (
-        getattr(rng, name)(size=50) for name in ("random", "standard_normal", "standard_exponential", "standard_cauchy")
-    )
+    yield from (draw(50) for draw in (rng.random, rng.standard_normal, rng.standard_exponential, rng.standard_cauchy))
     yield from (rng.beta(0.4, 0.4, 50), rng.gamma(2.5, size=50), rng.permutation(50), rng.choice(50, 20, replace=False))
 
 
@@ -86,12 +72,8 @@ def numpy_algebra() -> Iterable:
         x = rng.standard_normal((150, 90)).astype(kind)
         gram = x.T @ x
         yield from (gram, x @ gram, x[0] @ x[1], gram @ x[0], np.einsum("ij,ij->j", x, x), *np.linalg.eigh(gram))
-        yield from (
-            *np.linalg.svd(x, full_matrices=False),
-            *np.linalg.qr(x),
-            np.linalg.cholesky(gram),
-            np.linalg.inv(gram),
-        )
+        yield from (*np.linalg.svd(x, full_matrices=False), *np.linalg.qr(x))
+        yield from (np.linalg.cholesky(gram), np.linalg.inv(gram))
         yield from (np.linalg.solve(gram, x[0]), np.linalg.lstsq(x, x[:, 0] ** 2)[0], np.linalg.slogdet(gram)[1])
     large = rng.standard_normal((700, 400))  # beyond a block of any cache
     yield from (large.T @ large, (large.T @ large).astype(np.float32) @ large.T.astype(np.float32))
@@ -103,23 +85,13 @@ def scipy_algebra() -> Iterable:
 
     x = np.random.default_rng(0).standard_normal((150, 90))
     gram, tridiagonal = x.T @ x, (np.arange(1.0, 61), np.full(59, 0.3))
-    yield from (
-        *linalg.eigh(gram),
-        *linalg.eigh(gram, gram + np.eye(90)),
-        linalg.eigvalsh(gram, subset_by_index=(89, 89)),
-    )
-    yield from (
-        *linalg.svd(x, full_matrices=False),
-        linalg.cholesky(gram),
-        linalg.solve(gram, x[0], assume_a="pos"),
-        linalg.pinv(x),
-    )
+    yield from (*linalg.eigh(gram), *linalg.eigh(gram, gram + np.eye(90)))
+    yield linalg.eigvalsh(gram, subset_by_index=(89, 89))
+    yield from (*linalg.svd(x, full_matrices=False), linalg.cholesky(gram))
+    yield from (linalg.solve(gram, x[0], assume_a="pos"), linalg.pinv(x))
     yield from (linalg.solve_triangular(linalg.cholesky(gram), x.T), linalg.cho_solve(linalg.cho_factor(gram), x.T))
-    yield from (
-        linalg.eigvalsh_tridiagonal(*tridiagonal),
-        *linalg.eigh_tridiagonal(*tridiagonal),
-        linalg.blas.dsyrk(1.0, x),
-    )
+    yield from (linalg.eigvalsh_tridiagonal(*tridiagonal), *linalg.eigh_tridiagonal(*tridiagonal))
+    yield linalg.blas.dsyrk(1.0, x)
     yield from (special.logsumexp(x, axis=1), special.softmax(x, axis=1), special.gammaln(np.abs(x)), special.ndtr(x))
     yield from (stats.rankdata(x[0]), stats.kendalltau(x[0], x[1]).pvalue, stats.binomtest(7, 20).pvalue)
 
@@ -131,37 +103,15 @@ def torch_functions() -> Iterable:
 
     x = torch.randn(37, 101, generator=torch.Generator().manual_seed(0))
     positive = x.abs()
-    yield from (
-        f(x)
-        for f in (torch.exp, torch.sigmoid, torch.tanh, torch.erf, torch.sin, torch.cos, F.gelu, F.silu, F.hardswish)
-    )
+    yield from (f(x) for f in (torch.exp, torch.sigmoid, torch.tanh, torch.erf, torch.sin, torch.cos))
+    yield from (f(x) for f in (F.gelu, F.silu, F.hardswish))
     yield from (f(positive) for f in (torch.log, torch.rsqrt, torch.log1p))
-    yield from (
-        positive**0.3,
-        x.softmax(1),
-        x.log_softmax(0),
-        x.logsumexp(0),
-        x.norm(dim=1),
-        x.std(0),
-        x.quantile(0.1),
-        F.normalize(x),
-    )
-    yield from (
-        x.sum(),
-        x.sum(0),
-        x.mean(1),
-        x.double().sum(0),
-        x.cumsum(1),
-        F.layer_norm(x, (101,)),
-        F.one_hot(x.argmax(1)),
-    )
-    yield from (
-        x @ x.T,
-        x.double() @ x.T.double(),
-        x[0] @ x[1],
-        torch.einsum("ij,kj->ik", x, x),
-        torch.baddbmm(x[None], x[None, :, :9], x[None, :9]),
-    )
+    yield from (positive**0.3, x.softmax(1), x.log_softmax(0), x.logsumexp(0))
+    yield from (x.norm(dim=1), x.std(0), x.quantile(0.1), F.normalize(x))
+    yield from (x.sum(), x.sum(0), x.mean(1), x.double().sum(0), x.cumsum(1))
+    yield from (F.layer_norm(x, (101,)), F.one_hot(x.argmax(1)))
+    yield from (x @ x.T, x.double() @ x.T.double(), x[0] @ x[1], torch.einsum("ij,kj->ik", x, x))
+    yield torch.baddbmm(x[None], x[None, :, :9], x[None, :9])
 
 
 # What is drawn --------------------------------------------------------------------------------------------------------
@@ -231,9 +181,7 @@ def selfsupervised(objective: str) -> Iterable:
 
 
 def linear_probe_of_a_network() -> Iterable:
-    """What a self-supervised pre-training is judged by: logistic regression on features, and how far they have
-    collapsed.
-    """
+    """What a self-supervised pre-training is judged by: logistic regression on features, and their collapse."""
     from ..extraction.samples import Images
     from ..lab.tasks import selfsupervised as task
 
@@ -348,9 +296,7 @@ def captions(name: str) -> Iterable:
 def _features(n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     labels = np.arange(n) % N_CLASSES
-    spread = (
-        rng.integers(1, 2**12, d) / 2**10
-    )  # no transcendental function: these features are the same bytes everywhere
+    spread = rng.integers(1, 2**12, d) / 2**10  # no transcendental function: the same bytes everywhere
     noise = rng.integers(-(2**10), 2**10, (3, n, d)).sum(0) / 2**10
     return ((rng.integers(-2, 3, (N_CLASSES, d))[labels] / 2 + noise) * spread).clip(0).astype(np.float32), labels
 
@@ -359,8 +305,7 @@ def scores(n: int, d: int) -> Iterable:
     """The competitors, FaCe's other reading and the linear probe; more samples than features, or fewer."""
     H, y = _features(n, d)
     probs = H[:, :20] + 0.01
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no more samples than features
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # no more samples than features
         found = metrics.all_scores(H, y, probs / probs.sum(1, keepdims=True))
     probe = found.pop("linear_probe")
     competitors = (value for name, value in found.items() if registry.split(name)[0] not in registry.beside())
@@ -370,9 +315,8 @@ def scores(n: int, d: int) -> Iterable:
 def scores_beside(n: int, d: int) -> Iterable:
     """The metrics that stand beside the competitors."""
     H, y = _features(n, d)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # no more samples than features
-        of_features = [name for name in registry.beside() if registry.METRICS[name].needs == registry.FEATURES]
+    of_features = [name for name in registry.beside() if registry.METRICS[name].needs == registry.FEATURES]
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # no more samples than features
         return [score(name, H, y) for name in of_features]
 
 
