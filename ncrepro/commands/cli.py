@@ -86,7 +86,15 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ncrepro {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _of_your_data(commands, command)
+    for name, said in (
+        ("rank", "rank models on data of your own"),
+        ("score", "score features that were taken elsewhere"),
+    ):
+        of_data = commands.add_parser(name, help=said, epilog=EXAMPLES[name], **AS_WRITTEN)
+        if name == command:
+            from . import your_data  # loads scikit-learn and SciPy, a second that no other command needs
+
+            your_data.add_options(of_data, name)
     commands.add_parser("plan", help="say what a profile will run, in what order, how long it takes and how much disk")
     commands.add_parser(
         "data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them"
@@ -129,18 +137,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
     digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser
-
-
-def _of_your_data(commands, command: str) -> None:
-    for name, said in (
-        ("rank", "rank models on data of your own"),
-        ("score", "score features that were taken elsewhere"),
-    ):
-        parser = commands.add_parser(name, help=said, epilog=EXAMPLES[name], **AS_WRITTEN)
-        if name == command:
-            from . import your_data  # loads scikit-learn and SciPy, a second that no other command needs
-
-            your_data.add_options(parser, name)
 
 
 def _do(arguments: argparse.Namespace) -> int | None:
@@ -204,10 +200,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def check(profile: profiles.Profile) -> None:
-    """Raise an error for everything that would stop a run later.
-
-    That is: a folder that cannot be written, a disk too full, a pool that names what its task does not know, absent
-    data.
+    """Raise an error for all that would stop a run later: a folder that cannot be written, a disk too full, a pool that
+    names what its task does not know, absent data.
     """
     for folder in (paths.cache(profile.name), paths.results(profile.name), paths.figures(profile.name)):
         try:

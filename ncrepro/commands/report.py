@@ -102,6 +102,8 @@ def console(stream: IO):
 
 def show(table: pd.DataFrame, stream: IO) -> None:
     """Print a ranking, best first, as many columns as there is room for, and its cautions below."""
+    from rich.text import Text
+
     to = console(stream)
     metrics = [name for name in registry.METRICS if name in table]
     order = ["rank", "model", "total", "95 %", *metrics, "agreement", "seconds", "n_samples", "n_features", "peak_mb"]
@@ -112,12 +114,11 @@ def show(table: pd.DataFrame, stream: IO) -> None:
         if _width(to, drawn) <= to.width:
             break
     to.print(drawn)
-    hidden = [name for name in metrics if name not in order]
-    if hidden:
+    if hidden := [name for name in metrics if name not in order]:
         to.print(f"({', '.join(hidden)}: in a wider terminal, or with --csv)")
     to.print()
     for caution in table.attrs["cautions"]:
-        _caution(to, caution)
+        to.print(Text.assemble(("caution: ", "yellow"), _printable(caution)))
     to.print(table.attrs["meaning"], style="dim")
 
 
@@ -162,12 +163,6 @@ def _width(to, drawn) -> int:
     return to.measure(drawn, options=to.options.update(max_width=10_000)).maximum
 
 
-def _caution(to, caution: str) -> None:
-    from rich.text import Text
-
-    to.print(Text.assemble(("caution: ", "yellow"), _printable(caution)))
-
-
 def _interval(row) -> str:
     return "" if math.isnan(row.low) else f"{max(row.low, 0):.2f}–{min(row.high, 1):.2f}"  # no total lies beyond
 
@@ -192,11 +187,13 @@ def as_html(table: pd.DataFrame, title: str, command: Sequence[str] = ()) -> str
     """One page that needs nothing beside it: the figure, the table, every term, the cautions, and how it was made."""
     best, metrics = table.iloc[0], [name for name in registry.METRICS if name in table]
     terms = pd.DataFrame(table.attrs["terms"]).T.reindex(table["model"]).rename_axis("model").reset_index()
-    agreement = table.attrs["agreement"]
+    agreement, said = table.attrs["agreement"], ""
+    if agreement is not None and not math.isnan(agreement):
+        said = f"{', '.join(metrics)} agree to {agreement:.2f} (mean weighted Kendall between them; 1: the same order)."
     parts = [
         f"<p>Of {len(table)} models <strong>{_safe(best['model'])}</strong> is the most promising: "
         f"total {best['total']:.2f} (95 %: {_safe(_interval(best)) or 'not known'}). "
-        f"{'' if agreement is None or math.isnan(agreement) else _safe(_agree(agreement, metrics))}</p>",
+        f"{_safe(said)}</p>",
         f"<figure>{_figure(table, metrics)}<figcaption>The total of each model with its 95 % interval (filled), and "
         "where each metric alone puts it (hollow): 0 is the last of these models, 1 the first.</figcaption></figure>",
         "<h2>Cautions</h2>",
@@ -211,10 +208,6 @@ def as_html(table: pd.DataFrame, title: str, command: Sequence[str] = ()) -> str
         f"<pre>{_safe(shlex.join(command))}</pre>" if command else "",
     ]
     return _PAGE.format(title=_safe(title), body="\n".join(parts))
-
-
-def _agree(agreement: float, metrics: Sequence[str]) -> str:
-    return f"{', '.join(metrics)} agree to {agreement:.2f} (mean weighted Kendall between them; 1: the same order)."
 
 
 def _figure(table: pd.DataFrame, metrics: Sequence[str]) -> str:
@@ -235,9 +228,8 @@ def _figure(table: pd.DataFrame, metrics: Sequence[str]) -> str:
             said = f"{metric} of {model.model}: {table[metric].iloc[i]:.4g}"
             drawn.append(_mark(k, x(share.iloc[i]), y, said))
         said = f"total of {model.model}: {model.total:.2f} {_interval(model)}"
-        drawn.append(
-            f'<circle cx="{x(model.total)}" cy="{y}" r="5" class="total"><title>{_safe(said)}</title></circle>'
-        )
+        title = f"<title>{_safe(said)}</title>"
+        drawn.append(f'<circle cx="{x(model.total)}" cy="{y}" r="5" class="total">{title}</circle>')
     at = 12
     for k, metric in enumerate(shares):
         drawn.append(_mark(k, at, height - 16, metric))

@@ -13,13 +13,12 @@ import pandas as pd
 
 from ..metrics import registry
 from ..store import artifacts, paths
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 from . import report, variables
 from .run import run_notebook
 
 FORMATS = ("json", "csv", "html")
 OF_A_FILE = (registry.FEATURES, registry.SOURCE_PROBS, registry.SOURCE_LABELS)  # what metrics need and a file may hold
-OF_NOTEBOOK = tuple(variables.OF_RANK)  # the options that 41_rank knows
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
@@ -92,7 +91,8 @@ def rank(arguments: argparse.Namespace) -> None:
         table = rank(data, **{name: value for name, value in options.items() if value is not None})
     title = f"Which model to fine-tune on {'these data' if isinstance(data, list) else _name_of(data)}?"
     _put(arguments, lambda: report.show(table, sys.stdout), json=lambda: report.as_json(table),
-         csv=lambda: report.as_csv(table), html=lambda: report.as_html(table, title, _typed()))  # fmt: skip
+         csv=lambda: report.as_csv(table),
+         html=lambda: report.as_html(table, title, ["ncrepro", *sys.argv[1:]]))  # fmt: skip
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -114,18 +114,17 @@ def score(arguments: argparse.Namespace) -> None:
     for model in pool:
         held = {registry.FEATURES} if model.source_probs is None else set(OF_A_FILE)
         able = [name for name, metric in registry.METRICS.items() if metric.needs in held]
-        for metric in given.get("metrics", able):
+        asked = given.get("metrics", able)
+        for metric in asked:
             if metric not in able:
-                raise ValueError(f"{metric} needs {_needed(metric)}, which the file of {model.name} does not hold")
+                of_a_file = registry.METRICS[metric].needs in OF_A_FILE
+                needed = "source_probs" if of_a_file else "labelled samples of the source"
+                raise ValueError(f"{metric} needs {needed}, which the file of {model.name} does not hold")
         found[model.name] = {}
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
+            with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
                 samples = Samples(model.features, model.labels)
-                values = {
-                    metric: scores.score(metric, samples, model.labels, model.source_probs)
-                    for metric in given.get("metrics", able)
-                }
+                values = {name: scores.score(name, samples, model.labels, model.source_probs) for name in asked}
         except ValueError as error:
             raise ValueError(f"{model.name}: {error}") from None
         for said in caught:
@@ -137,10 +136,6 @@ def score(arguments: argparse.Namespace) -> None:
     _put(arguments, lambda: report.show_scores(table, sys.stdout),
          json=lambda: report.scores_as_json(table),
          csv=lambda: report.as_csv(table.T.rename_axis("model").reset_index()))  # fmt: skip
-
-
-def _needed(metric: str) -> str:
-    return "source_probs" if registry.METRICS[metric].needs in OF_A_FILE else "labelled samples of the source"
 
 
 # What was typed -------------------------------------------------------------------------------------------------------
@@ -156,8 +151,7 @@ def _given(arguments: argparse.Namespace) -> dict:
         if name in given:
             given[name] = listed(name, given[name])
     for metric in given.get("metrics", ()):
-        if metric not in registry.METRICS:
-            raise ValueError(unknown("metric", metric, registry.METRICS))
+        refuse_unknown("metric", metric, registry.METRICS)
     for name in FORMATS:
         if name in given and Path(given[name]).expanduser().is_dir():
             raise ValueError(f"--{name} is {given[name]}, which is a folder; name a file, or - for standard output")
@@ -168,9 +162,7 @@ def _given(arguments: argparse.Namespace) -> dict:
 
 
 def _check_places(places: dict[str, str], given: dict) -> None:
-    """Refuse to write over what is read, or over features, which stand after --json where they were meant as data; and
-    two formats into one file.
-    """
+    """Refuse to write over what is read or over features (after --json, but meant as data), or twice in one file."""
     words = [word for kind in ("data", "features") for word in given.get(kind, [])]
     words += [given[kind] for kind in ("images", "text", "labels") if kind in given]
     words += [re.split("[=:]", word)[-1] for word in given.get("models", [])]  # as in mine=resnet50:weights.pth
@@ -230,10 +222,6 @@ def _labels(given: dict) -> list | None:
     return tables.labels(Path(given["labels"]).expanduser(), given.get("label_column", "label"))
 
 
-def _typed() -> list[str]:
-    return ["ncrepro", *sys.argv[1:]]
-
-
 # What is made of it ---------------------------------------------------------------------------------------------------
 
 
@@ -245,8 +233,7 @@ def _put(arguments: argparse.Namespace, show, **formats) -> None:
             report.put(formats[name](), place)
     if report.STDOUT not in asked.values():
         show()
-        written = [place for place in asked.values() if place]
-        if written:
+        if written := [place for place in asked.values() if place]:
             print(f"written: {', '.join(written)}")
 
 
@@ -258,22 +245,17 @@ def _by_notebook(given: dict, data: str | list[str]) -> pd.DataFrame:
     for name in ("labels", "device", "seed"):
         if name in given:
             raise ValueError(f"--{name} is not among the parameters of 41_rank: leave out --notebook")
-    parameters = {name: given[name] for name in OF_NOTEBOOK if name in given}
+    parameters = {name: given[name] for name in variables.OF_RANK if name in given}
     if "data" in given:
         parameters[_kind_of(data)] = data
     elif "features" in parameters:
         parameters["features"] = data
     if "metrics" in parameters:
         parameters["metrics"] = " ".join(parameters["metrics"])
-    out = given.get("out")
-    results, figures = (out, out) if out else (paths.results("rank", _name_of(data, True)), paths.figures("rank"))
-    results, figures = Path(results).resolve(), Path(figures).resolve()
-    run_notebook(
-        paths.root() / "notebooks" / "41_rank.ipynb",
-        results / "rank.ipynb",
-        parameters | {"results": str(results), "figures": str(figures)},
-        Path.cwd(),
-    )
+    results = Path(given.get("out") or paths.results("rank", _name_of(data, with_digest=True))).resolve()
+    figures = results if "out" in given else paths.figures("rank").resolve()
+    parameters |= {"results": str(results), "figures": str(figures)}
+    run_notebook(paths.notebooks() / "41_rank.ipynb", results / "rank.ipynb", parameters, Path.cwd())
     print(f"written: {paths.relative(results)}/ranking.csv, rank.ipynb; "
           f"{paths.relative(figures)}/{results.name}.png, .pdf")  # fmt: skip
     return report.from_json((results / "ranking.json").read_text(encoding="utf-8"))
