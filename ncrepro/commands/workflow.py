@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ..lab.profiles import Profile
 from ..store import artifacts, fingerprint, manifest, paths
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 
 # Beyond what the numbers say.
 AFTER = {
@@ -68,21 +68,19 @@ def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
         training, features = Run("10_train_pool", pool), Run("11_extract_features", pool)
         before |= {training: last, features: (training,)}
         last = (training,)
-    named = {run.name: run for run in before} | {name: Run(name) for name in names}
-    for name in names:
+    for name in names:  # in the order of their numbers
         if name[0] == "0":
             before[Run(name)] = ()
         elif name in own:
             before[Run(name)] = (Run("11_extract_features", own[name]),)
-    for name in names:
-        if name[0] in "34":
+        elif name[0] in "34":
             before[Run(name)] = tuple(Run(other) for other in FEW_POOLS.get(name, own) if other in own)
-    for name, others in AFTER.items():
-        if named.get(name) in before:
-            before[named[name]] += tuple(named[other] for other in others if named.get(other) in before)
-    for name in names:
-        if name[0] == "9":
+        elif name[0] == "9":
             before[Run(name)] = tuple(before)  # last of all
+    named = {run.name: run for run in before}
+    for name, others in AFTER.items():
+        if name in named:
+            before[named[name]] += tuple(named[other] for other in others if other in named)
     return before
 
 
@@ -98,11 +96,8 @@ def with_those_before(chosen: Iterable[Run], order: Mapping[Run, tuple[Run, ...]
 
 def run_named(name: str, profile: Profile) -> Run:
     """The run of that name, of those that the profile has."""
-    known = {run.name: run for run in runs(profile)} | {
-        name: Run(name) for name in ("10_train_pool", "11_extract_features")
-    }
-    if name not in known:
-        raise ValueError(unknown("notebook", name, known))
+    known = {run.name: run for run in (*runs(profile), Run("10_train_pool"), Run("11_extract_features"))}
+    refuse_unknown("notebook", name, known)
     return known[name]
 
 
@@ -137,10 +132,8 @@ def code_of(run: Run) -> str:
             ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: it is nested too deeply
             said = f"{error.msg}: {(error.text or '').strip()[:80]!r}" if isinstance(error, SyntaxError) else str(error)
-            raise ValueError(
-                f"{paths.relative(run.source)}: a cell is not Python ({said or 'nested too deeply'}); magics cannot be "
-                "run here"
-            ) from None
+            said = f"a cell is not Python ({said or 'nested too deeply'}); magics cannot be run here"
+            raise ValueError(f"{paths.relative(run.source)}: {said}") from None
     return "\n".join(code) + "\n"
 
 
@@ -179,9 +172,7 @@ def why_again(run: Run, profile: Profile) -> str | None:
 
 
 def to_make(profile: Profile) -> dict[Run, tuple[Run, ...]]:
-    """The runs that are not up to date, and those after them, which may no longer be; each with those of them before
-    it.
-    """
+    """The runs that are not up to date, and those after them, which may no longer be; each with those before it."""
     chosen: dict[Run, tuple[Run, ...]] = {}
     for run, before in runs(profile).items():
         waiting = tuple(other for other in before if other in chosen)
