@@ -43,9 +43,7 @@ KEEPING = {
     "ncrepro.lab.profiles": "what a profile asks for stands in the result's spec",
 }
 # Modules of these packages that are imported under a computed name are not looked into in the fingerprint of a *run*:
-# which one it is depends on the profile, and whoever imports it, and whoever makes or uses its results, notes the code
-# that this rests
-# on.
+# which one it is depends on the profile; who imports it, or makes or uses its results, notes what code that rests on.
 REPORTED = ("ncrepro.lab.tasks",)
 # Decorators that only enter a function into a list: the function does not run by being listed.
 LISTING = {"ncrepro.figures.index:figure"}
@@ -125,9 +123,7 @@ def _of(roots: tuple[str, ...], stops: tuple[str, ...]) -> str:
 
 @cache
 def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
-    """Everything that ``roots`` reach; remembered in the cache for as long as no file of this repository's
-    packages changes.
-    """
+    """Everything that ``roots`` reach; remembered in the cache until a file of this repository's packages changes."""
     asked = hashlib.sha256(json.dumps([sys.version_info[:2], roots, stops]).encode()).hexdigest()
     file = paths.caches() / "reach" / f"{_sources()}-{asked[:32]}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
@@ -156,8 +152,8 @@ def _sources() -> str:
 
 def _reach(roots: tuple[str, ...], stops: tuple[str, ...]) -> Reached:
     walk = _Walk(stops)
-    for one in roots:
-        walk.begin(one)
+    for start in roots:
+        walk.begin(start)
     walk.finish()
     hasher = hashlib.sha256(" ".join(sorted(walk.digests)).encode())
     for unit in sorted(walk.units):
@@ -314,9 +310,7 @@ class _Module:
 
     @cached_property
     def loading(self) -> tuple[set[str], tuple[str, ...], tuple[str, ...]]:
-        """What importing it does beside running its statements: libraries, modules of ours, and definitions under
-        decorators of ours.
-        """
+        """What importing it also brings: libraries, modules of ours, and definitions under decorators of ours."""
         libraries, loads = _imported(self.statements, self)
         decorated = [name for name, node in self.definitions.items() if any(map(self.runs, node.decorator_list))]
         return libraries, loads, tuple(decorated)
@@ -370,12 +364,9 @@ def _mentions_of(node: ast.AST, module: _Module) -> Mentions:
                     uses[tuple(rest)] = None
                 elif kind == "whole":
                     wholes[rest[0]] = None
-        elif (
-            isinstance(part, ast.Attribute)
-            and id(part) not in chained
-            and (target := _module_of(part, module)) is not None
-        ):
-            wholes[target] = None
+        elif isinstance(part, ast.Attribute) and id(part) not in chained:
+            if (target := _module_of(part, module)) is not None:
+                wholes[target] = None
         elif isinstance(part, ast.Call):
             called = part.func.attr if isinstance(part.func, ast.Attribute) else getattr(part.func, "id", "")
             if called == "import_module" and part.args:
@@ -409,9 +400,7 @@ def _as_module(meant: str) -> str | None:
 
 
 def _meant(meant: str) -> tuple[str, ...]:
-    """What becomes of an imported name that is used: ``use`` of a name in a module of ours, a ``whole`` module, or
-    ``nothing``.
-    """
+    """What an imported name stands for: ``use`` of a name in a module of ours, a ``whole`` module, or ``nothing``."""
     package, _, name = meant.partition(":")
     if package.split(".")[0] not in trace.OURS:
         return ("nothing",)
@@ -421,19 +410,15 @@ def _meant(meant: str) -> tuple[str, ...]:
 
 def _computed(name: ast.expr, module: _Module) -> tuple[str, ...]:
     """Every module of ours that ``import_module(f"package.{name}")`` can mean."""
-    package = None
-    if isinstance(name, ast.Constant):
-        return (name.value,) if _module(str(name.value)) is not None else ()
-    if isinstance(name, ast.JoinedStr) and name.values:
-        first = name.values[0]
-        if isinstance(first, ast.Constant):
-            package = str(first.value).rpartition(".")[0]
-        elif (
-            isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__"
-        ):
+    match name:
+        case ast.Constant(whole):
+            return (whole,) if _module(str(whole)) is not None else ()
+        case ast.JoinedStr([ast.Constant(beginning), *_]):
+            package = str(beginning).rpartition(".")[0]
+        case ast.JoinedStr([ast.FormattedValue(ast.Name("__name__")), *_]):
             package = module.name
-    if package is None:
-        raise LookupError(f"{module.name}: import_module of a name of which not even the package is written out")
+        case _:
+            raise LookupError(f"{module.name}: import_module of a name of which not even the package is written out")
     return () if package in REPORTED else _below(package)
 
 
@@ -502,24 +487,17 @@ def _below(package: str) -> tuple[str, ...]:
 
 def modules() -> tuple[str, ...]:
     """Every module of this repository's packages."""
-
-    def of_package(package: str) -> Iterator[str]:
-        yield package
-        for below in _below(package):
-            yield from of_package(below)
-
-    return tuple(module for package in trace.OURS for module in of_package(package))
+    found = list(trace.OURS)
+    for package in found:  # also those that are added meanwhile
+        found += _below(package)
+    return tuple(found)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)) and node.body and _is_docstring(node.body[0]):
+        if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)) and ast.get_docstring(node, False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return tree
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @cache
