@@ -1,5 +1,4 @@
-"""What may stand where: the annotations of a dataclass say it once, for the file that is read and for who writes
-Python.
+"""What may stand where: the annotations of a dataclass say it once, for files that are read and for Python.
 
 The second part of ``Annotated[type, check]`` is a function ``check(where, given)``: it returns the value to keep, or
 raises a ValueError that names the place, the value and what is allowed. Needs nothing but Python, for ``make`` asks it
@@ -19,9 +18,7 @@ Check = Callable[[str, Any], Any]
 
 class _Short(reprlib.Repr):
     def repr_int(self, value: int, level: int) -> str:
-        return (
-            repr(value) if abs(value) < 10**40 else "a number of more than 40 digits"
-        )  # Python refuses to print the longest
+        return repr(value) if abs(value) < 10**40 else "a number of more than 40 digits"  # the longest have no `repr`
 
 
 _SHORT = _Short()
@@ -153,8 +150,7 @@ Names = Annotated[tuple[str, ...], names]
 
 
 def read(kind: type, where: str, given: Any, **fixed) -> Any:
-    """An instance of the dataclass ``kind``: what stands at ``where`` in a file, and what is ``fixed`` and cannot stand
-    there.
+    """An instance of the dataclass ``kind``: what stands at ``where`` in a file, and what is ``fixed`` beside that.
 
     Raises
     ------
@@ -167,11 +163,8 @@ def read(kind: type, where: str, given: Any, **fixed) -> Any:
     prefix = f"{where}: " if where else ""
     for key in given:
         if key not in known:
-            raise ValueError(
-                prefix + unknown("key", key, known)
-                if known
-                else f"{prefix}the key {key!r} means nothing here; leave it out"
-            )
+            nothing = f"the key {key!r} means nothing here; leave it out"
+            raise ValueError(prefix + (unknown("key", key, known) if known else nothing))
     checks = _checks(kind)
     values = {key: checks[key](f"{where}.{key}" if where else key, value) for key, value in given.items()}
     needed = [name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING]
