@@ -147,18 +147,13 @@ def channels(runs: list[pd.DataFrame]) -> list[Channel]:
 
 
 def _placed(parts: list[np.ndarray], at: list[np.ndarray]) -> np.ndarray:
-    return np.array(
-        [np.where(places >= 0, np.append(part, np.nan)[places], np.nan) for part, places in zip(parts, at, strict=True)]
-    )
+    """The numbers of each run's rows, in the order of the rows of all runs; NaN, put at the end, where it has none."""
+    return np.array([np.append(part, np.nan)[places] for part, places in zip(parts, at, strict=True)])
 
 
 def _groups(rows: pd.DataFrame, keys) -> np.ndarray:
     """Which rows agree in some keys: a number for each row, from 0 on."""
-    found = np.zeros(len(rows), int)
-    for key in keys:
-        codes, values = pd.factorize(rows[key])
-        found = pd.factorize(found * len(values) + codes)[0]
-    return found
+    return rows.groupby(list(keys), sort=False).ngroup().to_numpy() if keys else np.zeros(len(rows), int)
 
 
 def _slices(rows: pd.DataFrame, keys: list[str]) -> dict[str, np.ndarray]:
