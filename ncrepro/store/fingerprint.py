@@ -277,6 +277,7 @@ class _Walk:
 # Modules --------------------------------------------------------------------------------------------------------------
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 
 
 class _Module:
@@ -285,22 +286,17 @@ class _Module:
     def __init__(self, name: str, code: str, is_package: bool):
         self.name, self.tree, self.is_package = name, _without_docstrings(ast.parse(code)), is_package
         self.statements = list(_statements(self.tree.body))  # that run when it is loaded, less those inside definitions
-        self.definitions = {
-            node.name: node for node in self.statements if isinstance(node, (*_FUNCTIONS, ast.ClassDef))
-        }
-        self.own = [
-            n for n in self.tree.body if not isinstance(n, (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom))
-        ]
+        self.definitions = {node.name: node for node in self.statements if isinstance(node, _DEFINITIONS)}
+        self.own = [n for n in self.tree.body if not isinstance(n, (*_DEFINITIONS, ast.Import, ast.ImportFrom))]
         self.assigned = {part.id for node in self.own for part in ast.walk(node) if isinstance(part, ast.Name)}
         self.imports: dict[str, str] = {}
         for node in ast.walk(self.tree):
             self.imports |= _imports(node, self)
-        classes = {name: node for name, node in self.definitions.items() if isinstance(node, ast.ClassDef)}
-        self.methods = {
-            name: {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)}
-            for name, node in classes.items()
-        }
-        self.inherits = {name: any(not self.is_ours(base) for base in node.bases) for name, node in classes.items()}
+        self.methods, self.inherits = {}, {}  # by class: its methods, and whether a class that is not ours is above it
+        for name, node in self.definitions.items():
+            if isinstance(node, ast.ClassDef):
+                self.methods[name] = {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)}
+                self.inherits[name] = not all(map(self.is_ours, node.bases))
 
     def is_ours(self, base: ast.expr) -> bool:
         """Is a class that is inherited from one of ours?"""
@@ -441,7 +437,7 @@ def _imported(nodes: Iterable[ast.AST], module: _Module) -> tuple[set[str], tupl
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     for node in body:
         yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+        if not isinstance(node, _DEFINITIONS):
             for field in ("body", "orelse", "finalbody"):
                 yield from _statements(getattr(node, field, []))
             for handler in getattr(node, "handlers", []):
@@ -495,7 +491,7 @@ def modules() -> tuple[str, ...]:
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)) and ast.get_docstring(node, False) is not None:
+        if isinstance(node, (ast.Module, *_DEFINITIONS)) and ast.get_docstring(node, False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return tree
 
