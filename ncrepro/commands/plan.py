@@ -132,7 +132,7 @@ def as_text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(text: str, first: str = "   ", others: str = "   ") -> list[str]:
+def _wrapped(text: str, first: str = "", others: str = "") -> list[str]:
     """Lines of at most 110 characters; addresses and paths stay whole."""
     indents = {"initial_indent": first, "subsequent_indent": others}
     return textwrap.wrap(text, 110, **indents, break_on_hyphens=False, break_long_words=False)
@@ -246,9 +246,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         f"of two or three, from {estimates.GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the GPU, training "
         f"at {estimates.TRAINING} forward passes, {estimates.DECODED_PER_S} photographs decoded and "
         f"{estimates.SCORED_PER_S} images scored per core and second. An archive needs its size once more while it is "
-        "unpacked. A run may be stopped at any time and goes on where it stopped.",
-        "",
-        "",
+        "unpacked. A run may be stopped at any time and goes on where it stopped."
     )
     yield "On a cluster (NCREPRO_CLUSTER), each GPU in a machine like that one:"
     for row in schedule(left, GPUS).itertuples():
@@ -267,7 +265,7 @@ def _about(study: Experiment) -> Iterator[str]:
         for said, names, recipe in steps:
             trained = ", ".join(f"{key} {value}" for key, value in recipe.items())
             settings = "the weights stay as they are" if names == ("nothing",) else trained
-            yield from _wrapped(f"{said} on {', '.join(names)}: {settings}")
+            yield from _wrapped(f"{said} on {', '.join(names)}: {settings}", "   ", "   ")
         yield f"   {pool.seeds} fine-tunings of each model on each target"
         return
     trained = [t for t in pool.targets if pool.finetune_of.get(t, pool.finetune)["ground_truth"] == "finetune"]
@@ -277,7 +275,7 @@ def _about(study: Experiment) -> Iterator[str]:
     yield f"   weights {weights}, transform {transform!r}, {sample}"
     entries = {t: datasets.ENTRIES[t] for t in pool.targets if t in datasets.ENTRIES}
     lent = [f"{t} {estimates.n_scored_on(pool, t):,} + {entry.n_test:,}" for t, entry in entries.items()]
-    yield from _wrapped("images to score on + to judge by: " + ", ".join(lent))
+    yield from _wrapped("images to score on + to judge by: " + ", ".join(lent), "   ", "   ")
     for name, subset in pool.subsets.items():
         targets = subset.targets or pool.targets
         truth = "published accuracies" if subset.truth == "published" else "accuracies fine-tuned here"

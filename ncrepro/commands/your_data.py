@@ -80,15 +80,10 @@ def rank(arguments: argparse.Namespace) -> None:
     else:
         from ..rank_your_own.rank import rank  # loads torch
 
-        options = {
-            "text": given.get("text_column"),
-            "label": given.get("label_column"),
-            "labels": _labels(given),
-            "progress": not arguments.quiet and "bars",
-            **{name: given.get(name) for name in ("metrics", "models", "max_per_class", "batch_size", "device")},
-            **{name: given.get(name) for name in ("on_error", "n_bootstrap", "seed")},
-        }
-        table = rank(data, **{name: value for name, value in options.items() if value is not None})
+        as_given = ("metrics", "models", "max_per_class", "batch_size", "device", "on_error", "n_bootstrap", "seed")
+        options = {name: given[name] for name in as_given if name in given}
+        options |= {kind: given[f"{kind}_column"] for kind in ("text", "label") if f"{kind}_column" in given}
+        table = rank(data, labels=_labels(given), progress=not arguments.quiet and "bars", **options)
     title = f"Which model to fine-tune on {'these data' if isinstance(data, list) else _name_of(data)}?"
     _put(arguments, lambda: report.show(table, sys.stdout), json=lambda: report.as_json(table),
          csv=lambda: report.as_csv(table),
@@ -183,12 +178,10 @@ def _data(given: dict) -> str | list[str]:
     """The one data set that is named, as a path or several paths of features."""
     named = [given[kind] for kind in ("data", "images", "text", "features") if kind in given]
     if len(named) != 1:
-        how = (
-            "make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv MODELS='bert-base-uncased ...', or "
-            "FEATURES='one.npz two.npz'"
-            if given.get("notebook")
-            else "ncrepro rank photos/ --models resnet50 mobilenet_v3_large; it stands before the options"
-        )
+        how = "ncrepro rank photos/ --models resnet50 mobilenet_v3_large; it stands before the options"
+        if "notebook" in given:
+            how = "make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv MODELS='bert-base-uncased ...', or "
+            how += "FEATURES='one.npz two.npz'"
         raise ValueError(f"{len(named)} data sets are named; name one: {how}")
     (data,) = named
     if isinstance(data, str):
