@@ -1,7 +1,6 @@
 """The command line, ``ncrepro COMMAND``: every target of make that computes something is one of its commands.
 
-Every failure is one clear line and a non-zero exit. A command imports what only it needs, so that none waits for torch
-in vain.
+Every failure is one clear line and a non-zero exit. A command imports what only it needs: none waits for torch in vain.
 """
 
 import argparse

@@ -35,8 +35,7 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     repetitions : int
         From 2 to 100.
     pools : list of str, optional
-        Only the first step, for these pools; the tables go to ``data/results/noise`` and not to the committed ones. For
-        tuning a recipe.
+        Only the first step, for these pools, as for tuning a recipe; tables go to ``data/results/noise`` alone.
     command : str, optional
         What runs everything of one profile, its name in place of ``{profile}``; None takes `make all`.
 

@@ -32,8 +32,7 @@ def run(name: str, profile: profiles.Profile) -> None:
     Raises
     ------
     ValueError
-        If there is no such run, its notebook cannot be read or does not know its parameter, or it read a table that no
-        run before it writes.
+        If there is no such run, its notebook cannot be read or lacks its parameter, or it is refused by `check`.
     NotebookFailed
         If a cell raises, or the notebook's process dies.
     """
@@ -58,8 +57,8 @@ def check(run: workflow.Run, profile: profiles.Profile) -> None:
     Raises
     ------
     ValueError
-        If it imported a module of ours that no fingerprint of its manifest reaches, or read a table of the profile that
-        no run before it writes.
+        If it imported a module of ours that no fingerprint of its manifest reaches, or read a table of the profile
+        that no run before it writes.
     """
     content = manifest.load(run.manifest(profile.name))
     known = fingerprint.reach(workflow.code_of(run), stops=()).modules.union(

@@ -15,8 +15,7 @@ def remake(profile: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame (pool, model, source, source_accuracy, target, accuracy, n_classes, n_samples, n_features)
-        Also written as ``data/sample/<profile>/provenance.csv``. ``accuracy``: after fine-tuning, mean over seeds, per
-        cent.
+        Also written as ``data/sample/<profile>/provenance.csv``. ``accuracy``: fine-tuned, mean over seeds, per cent.
 
     Raises
     ------

@@ -48,13 +48,10 @@ MOST_SWAPPED = 64  # values of a key; every two of them are compared
 # Two numbers that differ by rounding only: the last of the ten printed digits, or what is left of an exact zero.
 RELATIVE, ABSOLUTE = 1.001e-9, 1e-12
 # What the spread of a mean of k numbers over repetitions is drawn towards, a + b / sqrt(k), and as if by how many more
-# pairs of runs: few pairs say little, those of the same run are not independent, and rows that are averaged move
-# together
-# (``a``).
+# pairs of runs: few pairs say little, those of one run depend on each other, and averaged rows move together (``a``).
 PRIOR_SPREAD, PRIOR_PAIRS = (0.02, 0.3), 10
 # What the spread of a family's largest excess (its logarithm) is drawn towards, and as if by how many more runs: six
-# runs rarely show how heavy its tail is. With these, heavy-tailed noise stays within `FALSE_ALARMS` too
-# (tests/test_verify.py).
+# rarely show how heavy its tail is. So heavy-tailed noise stays within `FALSE_ALARMS` too (tests/test_verify.py).
 PRIOR_LOG_SPREAD = (0.5, 5)
 # As if so many more numbers of a unit had moved as those of the other units do; a unit of fewer rows has no range and
 # no side of its own, however often it was measured: some numbers are 1 in every run but one.
@@ -434,8 +431,7 @@ def save(folder: Path, limits: Limits) -> None:
     """Write ``tolerances.csv`` (table, column, unit, scale, low, high), ``limits.csv`` (table, column, by, usual,
     spread), ``bounds.csv``.
 
-    ``scale``: the usual difference between two repetitions; of text, and of rows that are there or not, a difference is
-    0 or 1.
+    ``scale``: the usual difference between two repetitions; each is 0 or 1 of text, and of rows that come and go.
     """
     units, usual = ([(*key, name, *each) for key, of_key in found.items() for name, each in of_key.items()]
                     for found in (limits.units, limits.usual))  # fmt: skip

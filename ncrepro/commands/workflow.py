@@ -2,8 +2,7 @@
 
 A notebook's number says what it works on: 0 needs nothing but the package, 1 works on one pool at a time, 2 on the pool
 it is named after, 3 and 4 on the tables of all pools unless `FEW_POOLS` names it, 9 on everything. What a run reads is
-recorded when it runs, and a run that read what no run before it writes is refused, so this order cannot be wrong
-unnoticed.
+recorded when it runs, and a run that read what no run before it writes is refused: no error in this order stays unseen.
 """
 
 import ast

@@ -1,8 +1,7 @@
 """The same bytes on every x86-64 CPU with AVX2: which instructions and how many threads NumPy, SciPy and torch may use.
 
 The libraries read these settings once, when they are loaded, so `pin` is the first thing that importing this package
-does. ``NCREPRO_ARITHMETIC=native`` leaves the choice to the libraries: faster on some CPUs, and other last digits on
-each.
+does. ``NCREPRO_ARITHMETIC=native`` leaves the choice to the libraries: faster on some CPUs, with other last digits.
 """
 
 import os

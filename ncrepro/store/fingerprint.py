@@ -4,8 +4,7 @@ A *root* is ``package.module:name`` (a function, a class, a table), ``package.mo
 such as a notebook's cells. From the roots the code is followed by name: functions, classes and top-level tables that
 are named, in this package and in ``bench``, also by imports inside functions. Rules that keep this on the safe side:
 
-* Loading a module runs it, so its top-level statements count as soon as it is imported, and so do those of what it
-  imports.
+* Loading a module runs it: its top-level statements count as soon as it is imported, as do those of what it imports.
 * Of a class that is reached, the methods whose names occur as attributes in what is reached count; all of them where
   the class inherits from a library's class, which may call them.
 * A module that is passed around, or imported under a computed name, counts as a whole.

@@ -1,8 +1,7 @@
 """What may stand where: the annotations of a dataclass say it once, for files that are read and for Python.
 
 The second part of ``Annotated[type, check]`` is a function ``check(where, given)``: it returns the value to keep, or
-raises a ValueError that names the place, the value and what is allowed. Needs nothing but Python, for ``make`` asks it
-before there is an environment.
+raises a ValueError that names the place, the value and what is allowed. Needs only Python: so early does make ask it.
 """
 
 import difflib
