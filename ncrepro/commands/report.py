@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import IO
 
 import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from ..metrics import registry
 from ..store import artifacts
@@ -87,10 +90,8 @@ def put(text: str, place: str | Path) -> None:
 # The terminal ---------------------------------------------------------------------------------------------------------
 
 
-def console(stream: IO):
+def console(stream: IO) -> Console:
     """Where tables are printed: as wide as a terminal, or as wide as need be; in colour on a terminal only."""
-    from rich.console import Console  # only what is printed needs it
-
     terminal = stream.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     width = None if terminal or "COLUMNS" in os.environ else 10_000
@@ -102,8 +103,6 @@ def console(stream: IO):
 
 def show(table: pd.DataFrame, stream: IO) -> None:
     """Print a ranking, best first, as many columns as there is room for, and its cautions below."""
-    from rich.text import Text
-
     to = console(stream)
     metrics = [name for name in registry.METRICS if name in table]
     order = ["rank", "model", "total", "95 %", *metrics, "agreement", "seconds", "n_samples", "n_features", "peak_mb"]
@@ -138,11 +137,8 @@ def show_scores(scores: pd.DataFrame, stream: IO) -> None:
         start = stop
 
 
-def _drawn(table: pd.DataFrame, first: str = ""):
+def _drawn(table: pd.DataFrame, first: str = "") -> Table:
     """A table for the terminal; the first row in the style ``first``."""
-    from rich.table import Table
-    from rich.text import Text
-
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for name in table:
         text = name in ("model", "score")
@@ -158,7 +154,7 @@ def _drawn(table: pd.DataFrame, first: str = ""):
     return drawn
 
 
-def _width(to, drawn) -> int:
+def _width(to: Console, drawn: Table) -> int:
     """How wide a table would be if nothing of it were cut off."""
     return to.measure(drawn, options=to.options.update(max_width=10_000)).maximum
 

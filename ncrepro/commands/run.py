@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..lab import profiles
 from ..store import artifacts, fingerprint, manifest, paths, trace
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 from . import workflow
 from .forked import Forked
 
@@ -148,8 +148,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
 
     known = parameter_names(workflow.read_notebook(notebook), notebook.name)
     for name in parameters:
-        if name not in known:
-            raise ValueError(f"{notebook.name}: " + unknown("parameter", name, known))
+        refuse_unknown("parameter", name, known, notebook.name)
     failed = output.with_suffix(".failed.ipynb")
     for old in (failed, output):
         _remove(old)

@@ -7,6 +7,7 @@ of them may take what, how files reach workers that do not share this folder, an
 import hashlib
 import importlib.util
 import io
+import logging
 import os
 import pickle
 import platform
@@ -26,8 +27,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from . import arithmetic, artifacts, paths
-from .schema import unknown
+from .schema import refuse_unknown
 
 LOOK_S = 1.0  # how often the team is looked at
 ANSWER_S = 15.0  # how long a scheduler may take to answer
@@ -141,16 +144,12 @@ def _distributed():
         import distributed
     except ImportError:
         raise ValueError("NCREPRO_CLUSTER needs dask.distributed: pip install 'ncrepro[cluster]'") from None
-    import logging
-
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said here
     return distributed
 
 
 def _described(file: Path):
     """A cluster as YAML has it: ``cluster`` (a class of dask-jobqueue or dask-kubernetes), ``options``, ``workers``."""
-    import yaml
-
     try:
         said = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -159,8 +158,7 @@ def _described(file: Path):
     if not isinstance(said, dict) or "cluster" not in said:
         raise ValueError(f"{file}: `cluster` is missing; name a class, as in cluster: dask_jobqueue.SLURMCluster")
     for key in said:
-        if key not in known:
-            raise ValueError(f"{file}: " + unknown("key", key, known))
+        refuse_unknown("key", key, known, str(file))
     workers = said.get("workers", 1)
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise ValueError(f"{file}: workers is {workers!r}; it is a number from 1 on")

@@ -32,10 +32,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} {_SHORT.repr(name)}: choose one of {', '.join(sorted(known))}{hint and '; ' + hint}"
 
 
-def refuse_unknown(kind: str, name: str, known: Collection[str]) -> None:
-    """Raise that sentence where a name is none of ``known``."""
+def refuse_unknown(kind: str, name: str, known: Collection[str], where: str = "") -> None:
+    """Raise that sentence, after ``where``, if a name is none of ``known``."""
     if name not in known:
-        raise ValueError(unknown(kind, name, known))
+        raise ValueError(f"{where and where + ': '}{unknown(kind, name, known)}")
 
 
 def near(name: str, known: Iterable[str], n: int = 3) -> str:
@@ -108,8 +108,7 @@ def one_of(*known: str) -> Check:
     """One of these names."""
 
     def check(where: str, given: Any) -> str:
-        if given not in known:
-            raise ValueError(f"{where}: " + unknown(where.rpartition(".")[2], given, known))
+        refuse_unknown(where.rpartition(".")[2], given, known, where)
         return given
 
     return check
@@ -161,9 +160,9 @@ def read(kind: type, where: str, given: Any, **fixed) -> Any:
     known = {field.name: field for field in fields(kind) if field.name not in fixed}
     prefix = f"{where}: " if where else ""
     for key in given:
-        if key not in known:
-            nothing = f"the key {key!r} means nothing here; leave it out"
-            raise ValueError(prefix + (unknown("key", key, known) if known else nothing))
+        if not known:
+            raise ValueError(f"{prefix}the key {key!r} means nothing here; leave it out")
+        refuse_unknown("key", key, known, where)
     checks = _checks(kind)
     values = {key: checks[key](f"{where}.{key}" if where else key, value) for key, value in given.items()}
     needed = [name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING]
