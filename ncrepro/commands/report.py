@@ -213,7 +213,8 @@ def _figure(table: pd.DataFrame, metrics: Sequence[str]) -> str:
     x = lambda share: left + 10 + width * min(max(share, 0), 1)  # noqa: E731
     drawn = [f'<line x1="{x(i / 4)}" x2="{x(i / 4)}" y1="0" y2="{height - 60}" class="grid"/>' for i in range(5)]
     drawn += [f'<text x="{x(i / 4)}" y="{height - 44}" text-anchor="middle">{i / 4:g}</text>' for i in range(5)]
-    shares = {name: _share(table[name]) for name in metrics if table[name].nunique() > 1}
+    varied = table[[name for name in metrics if table[name].nunique() > 1]]
+    shares = (varied - varied.min()) / (varied.max() - varied.min())
     for i, model in enumerate(table.itertuples()):
         y = row * i + row / 2
         name = model.model if len(model.model) <= 40 else f"{model.model[:39]}…"
@@ -236,10 +237,6 @@ def _figure(table: pd.DataFrame, metrics: Sequence[str]) -> str:
         f'<svg viewBox="0 0 {wide} {height}" width="{wide}" role="img" aria-label="totals of the models">'
         f"{''.join(drawn)}</svg>"
     )
-
-
-def _share(scores: pd.Series) -> pd.Series:
-    return (scores - scores.min()) / (scores.max() - scores.min())
 
 
 def _mark(k: int, x: float, y: float, said: str) -> str:

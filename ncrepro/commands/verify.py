@@ -50,7 +50,10 @@ def verify(profile: str) -> int:
         raise FileNotFoundError(
             f"{paths.relative(paths.results(profile))} holds no tables: run `make all PROFILE={profile}` first"
         )
-    problems, pairs, cells = _missing_or_new(theirs, mine), {}, 0
+    missing = [f"{table}: is missing here; `make all` writes it" for table in sorted(theirs.keys() - mine)]
+    new = [f"{table}: has no reference; `make reference` makes it one" for table in sorted(mine.keys() - theirs)]
+    problems = _few(missing, "tables that are missing here") + _few(new, "tables of no reference")
+    pairs, cells = {}, 0
     for table in sorted(theirs.keys() & mine):
         try:
             pairs[table] = _both(table, theirs, mine)
@@ -106,12 +109,6 @@ def tables_in(folder: Path) -> dict[str, Path]:
 
 def _exempt(path: Path) -> bool:
     return path.name.startswith(tuple(EXEMPT))
-
-
-def _missing_or_new(theirs: dict[str, Path], mine: dict[str, Path]) -> list[str]:
-    missing = [f"{table}: is missing here; `make all` writes it" for table in sorted(theirs.keys() - mine)]
-    new = [f"{table}: has no reference; `make reference` makes it one" for table in sorted(mine.keys() - theirs)]
-    return _few(missing, "tables that are missing here") + _few(new, "tables of no reference")
 
 
 def _both(table: str, theirs: dict[str, Path], mine: dict[str, Path]) -> tuple[pd.DataFrame, pd.DataFrame]:

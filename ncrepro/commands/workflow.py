@@ -6,7 +6,6 @@ recorded when it runs, and a run that read what no run before it writes is refus
 """
 
 import ast
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -113,8 +112,7 @@ def asked(run: Run) -> dict:
         found = fingerprint.of(code, stops=())
     except (LookupError, ValueError) as error:
         raise ValueError(f"{paths.relative(run.source)}: it cannot be told what its cells use ({error})") from None
-    cells = hashlib.sha256(json.dumps(_cells(run)).encode()).hexdigest()[:16]
-    return {"cells": cells, "pool": run.pool, "code": found}
+    return {"cells": artifacts.digest(_cells(run)), "pool": run.pool, "code": found}
 
 
 def code_of(run: Run) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..metrics import registry
+from ..metrics import Samples, registry, scores
+from ..rank_your_own import tables
+from ..rank_your_own.features import are_features, open_features
 from ..store import artifacts, paths
 from ..store.schema import refuse_unknown
 from . import report, variables
@@ -99,9 +101,6 @@ def score(arguments: argparse.Namespace) -> None:
         If there are no such files, no labels, a metric needs what the files do not hold, or a score is no number.
     """
     given = _given(arguments)
-    from ..metrics import Samples, scores
-    from ..rank_your_own.features import open_features
-
     files = [Path(file) for file in given["data"]]
     options = {"max_per_class": given.get("max_per_class"), "seed": given.get("seed", 0)}
     pool = open_features(files[0] if len(files) == 1 else files, _labels(given), **options)
@@ -210,8 +209,6 @@ def _labels(given: dict) -> list | None:
     """The labels in a table beside the features."""
     if "labels" not in given:
         return None
-    from ..rank_your_own import tables
-
     return tables.labels(Path(given["labels"]).expanduser(), given.get("label_column", "label"))
 
 
@@ -255,9 +252,6 @@ def _by_notebook(given: dict, data: str | list[str]) -> pd.DataFrame:
 
 
 def _kind_of(data: str | list[str]) -> str:
-    from ..rank_your_own import tables
-    from ..rank_your_own.features import are_features
-
     if are_features(data):
         return "features"
     return "text" if Path(data).suffix.lower() in tables.SUFFIXES else "images"

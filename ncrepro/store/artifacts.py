@@ -166,7 +166,7 @@ def read_table(path: Path, profile: str) -> "pd.DataFrame":
         raise ValueError(f"{paths.relative(path)} cannot be read ({why}): run `make all PROFILE={profile}`") from None
 
 
-def digest(spec: dict) -> str:
+def digest(spec: dict | list) -> str:
     """A short name for a spec, for use inside the specs of what is made from it."""
     return hashlib.sha256(_canonical(spec).encode()).hexdigest()[:16]
 
