@@ -1,6 +1,4 @@
-"""The book: all notebooks with their committed outputs, the course, the figures and the interface, as a site that needs
-no network.
-"""
+"""The book: notebooks with their committed outputs, course, figures and interface, as a site that needs no network."""
 
 import re
 import shutil
@@ -47,19 +45,15 @@ def mathjax() -> Path:
 
 
 def launch_buttons() -> dict:
-    """What the theme needs to know for its buttons to Binder and Colab; nothing where the repository lies in no place
-    that both of them read.
-    """
+    """What the theme needs for its buttons to Binder and Colab; nothing unless the repository is on GitHub."""
     address = repository(_git("remote", "get-url", "origin"))
     if address is None:
         print("no launch buttons: the remote `origin` of this repository is not on GitHub, or there is none")
         return {}
-    branch = _git("rev-parse", "--abbrev-ref", "origin/HEAD").removeprefix("origin/") or _git(
-        "branch", "--show-current"
-    )
+    published = _git("rev-parse", "--abbrev-ref", "origin/HEAD").removeprefix("origin/")
     return {
         "repository_url": address,
-        "repository_branch": branch,
+        "repository_branch": published or _git("branch", "--show-current"),
         "path_to_docs": "",
         "use_repository_button": True,
         "launch_buttons": {

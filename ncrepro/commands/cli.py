@@ -1,7 +1,6 @@
 """The command line, ``ncrepro COMMAND``: every target of make that computes something is one of its commands.
 
-Every failure is one clear line and a non-zero exit. A command imports what only it needs, so that none waits for torch
-in vain.
+Every failure is one clear line and a non-zero exit. A command imports what only it needs: none waits for torch in vain.
 """
 
 import argparse
@@ -85,62 +84,42 @@ def _parser(command: str) -> argparse.ArgumentParser:
         prog="ncrepro", description="Which pre-trained model should I fine-tune?", epilog=EXAMPLES[""], **AS_WRITTEN
     )
     parser.add_argument("--version", action="version", version=f"ncrepro {VERSION}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _of_your_data(commands, command)
-    commands.add_parser("plan", help="say what a profile will run, in what order, how long it takes and how much disk")
-    commands.add_parser(
-        "data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them"
-    )
-    commands.add_parser("check", help="is there room, can results be written, does every pool name what exists?")
-    made = commands.add_parser("make", help="make all runs of a profile that are not up to date")
-    made.add_argument("goals", nargs="*", default=["all"], help="all, features or a notebook in build/; default: all")
-    runs = commands.add_parser("run", help="make one run (20_supervised, 10_train_pool--text) unless it is up to date")
-    runs.add_argument("name")
-    commands.add_parser("verify", help="compare the results with the committed reference")
-    repeat = commands.add_parser("noise", help="run everything with other seeds, and measure how far it moves")
-    repeat.add_argument("--repetitions", type=int, default=os.environ.get("REPETITIONS") or 5)
-    repeat.add_argument(
-        "--pools", type=lambda names: names.split(","), help="with --only-ranking: a,b; default all of the profile"
-    )
-    repeat.add_argument(
-        "--only-ranking", action="store_true", help="train, score and rank in this process, without the notebooks"
-    )
-    repeat.add_argument(
-        "--command", dest="runs", help="what runs one profile, {profile} for its name; default: make all"
-    )
-    commands.add_parser("sample", help="make the committed sample of features anew, and say what changed")
-    opened = commands.add_parser("lab", help="open JupyterLab on working copies of the notebooks")
-    opened.add_argument(
-        "--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all"
-    )
-    opened.add_argument(
-        "--options", type=shlex.split, default=os.environ.get("LAB_OPTIONS", ""), help="of JupyterLab: '--no-browser'"
-    )
-    commands.add_parser(
-        "course", help="run the solutions of the course, and write the students' notebooks and quizzes anew"
-    )
-    commands.add_parser("slides", help="write the slides of the course to build/slides")
-    commands.add_parser("book", help="make a site of the notebooks, the figures and the interface")
-    worker = commands.add_parser("worker", help="work for a Dask scheduler, with the same arithmetic, until stopped")
-    worker.add_argument("scheduler", help="tcp://host:8786")
-    worker.add_argument(
-        "--number", type=int, help="workers without a GPU; default: the cores, none where there is a GPU"
-    )
-    digests = commands.add_parser("digests", help="print digests of what decides numbers, the same on every CPU")
-    digests.add_argument("names", nargs="*", help="beginnings of names; default all")
-    return parser
-
-
-def _of_your_data(commands, command: str) -> None:
+    add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
     for name, said in (
         ("rank", "rank models on data of your own"),
         ("score", "score features that were taken elsewhere"),
     ):
-        parser = commands.add_parser(name, help=said, epilog=EXAMPLES[name], **AS_WRITTEN)
+        of_data = add(name, help=said, epilog=EXAMPLES[name], **AS_WRITTEN)
         if name == command:
             from . import your_data  # loads scikit-learn and SciPy, a second that no other command needs
 
-            your_data.add_options(parser, name)
+            your_data.add_options(of_data, name)
+    add("plan", help="say what a profile will run, in what order, how long it takes and how much disk")
+    add("data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them")
+    add("check", help="is there room, can results be written, does every pool name what exists?")
+    made = add("make", help="make all runs of a profile that are not up to date")
+    made.add_argument("goals", nargs="*", default=["all"], help="all, features or a notebook in build/; default: all")
+    add("run", help="make one run (20_supervised, 10_train_pool--text) unless it is up to date").add_argument("name")
+    add("verify", help="compare the results with the committed reference")
+    option = add("noise", help="run everything with other seeds, and measure how far it moves").add_argument
+    option("--repetitions", type=int, default=os.environ.get("REPETITIONS") or 5)
+    option("--pools", type=lambda names: names.split(","), help="with --only-ranking: a,b; default all of the profile")
+    option("--only-ranking", action="store_true", help="train, score and rank in this process, without the notebooks")
+    option("--command", dest="runs", help="what runs one profile, {profile} for its name; default: make all")
+    add("sample", help="make the committed sample of features anew, and say what changed")
+    option = add("lab", help="open JupyterLab on working copies of the notebooks").add_argument
+    option("--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all")
+    chosen = os.environ.get("LAB_OPTIONS", "")
+    option("--options", type=shlex.split, default=chosen, help="of JupyterLab: '--no-browser'")
+    add("course", help="run the solutions of the course, and write the students' notebooks and quizzes anew")
+    add("slides", help="write the slides of the course to build/slides")
+    add("book", help="make a site of the notebooks, the figures and the interface")
+    option = add("worker", help="work for a Dask scheduler, with the same arithmetic, until stopped").add_argument
+    option("scheduler", help="tcp://host:8786")
+    option("--number", type=int, help="workers without a GPU; default: the cores, none where there is a GPU")
+    digests = add("digests", help="print digests of what decides numbers, the same on every CPU")
+    digests.add_argument("names", nargs="*", help="beginnings of names; default all")
+    return parser
 
 
 def _do(arguments: argparse.Namespace) -> int | None:
@@ -204,10 +183,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def check(profile: profiles.Profile) -> None:
-    """Raise an error for everything that would stop a run later.
-
-    That is: a folder that cannot be written, a disk too full, a pool that names what its task does not know, absent
-    data.
+    """Raise an error for all that would stop a run later: a folder that cannot be written, a disk too full, a pool that
+    names what its task does not know, absent data.
     """
     for folder in (paths.cache(profile.name), paths.results(profile.name), paths.figures(profile.name)):
         try:

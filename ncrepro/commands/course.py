@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from ..lab.course import STRICT
 from ..store import artifacts, paths
-from .run import NotebookFailed, folder_of_sockets, tidy
+from .run import KERNEL, NotebookFailed, folder_of_sockets, tidy
 
 MARKER = "# solution\n"
 WIDGET = "application/vnd.jupyter.widget-view+json"  # needs a live kernel
@@ -38,10 +38,7 @@ def solutions() -> list[Path]:
 def generated(solution: Path) -> dict[Path, str]:
     """File -> content of what students get of a session: the notebook and the quiz."""
     whole = nbformat.read(solution, as_version=4)
-    return {
-        folder() / solution.name: _text(student(whole)),
-        folder() / "quizzes" / solution.name: _text(quiz(whole)),
-    }
+    return {folder() / solution.name: _text(student(whole)), folder() / "quizzes" / solution.name: _text(quiz(whole))}
 
 
 def make() -> None:
@@ -123,9 +120,7 @@ def run_cells(notebook: NotebookNode, cwd: Path, strict: bool, **options) -> Non
     """Execute a notebook in place, its kernel in the folder ``cwd``; ``options`` are nbclient's."""
     from nbclient import NotebookClient  # as above
 
-    environment = {name: value for name, value in os.environ.items() if name != STRICT} | (
-        {STRICT: "1"} if strict else {}
-    )
+    environment = os.environ | {STRICT: "1" if strict else ""}
     with folder_of_sockets() as sockets:
         private = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})  # no open network ports
         client = NotebookClient(notebook, resources={"metadata": {"path": str(cwd)}}, config=private, **options)
@@ -174,9 +169,8 @@ def deck(solution: NotebookNode) -> NotebookNode:
     for cell in solution.cells:
         tags = _tags(cell)
         if tags & {"slide", "on_slide"}:
-            cell = NotebookNode(
-                cell, metadata=NotebookNode(slideshow={"slide_type": "slide" if "slide" in tags else "-"})
-            )
+            kind = "slide" if "slide" in tags else "-"
+            cell = NotebookNode(cell, metadata=NotebookNode(slideshow={"slide_type": kind}))
             if cell.cell_type == "markdown":
                 cell.source = with_mathml(re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", cell.source))  # no links
             kept.append(cell)
@@ -199,8 +193,7 @@ def _tags(cell: NotebookNode) -> set[str]:
 
 
 def _notebook(cells: list[NotebookNode]) -> NotebookNode:
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
 
 
 def _text(notebook: NotebookNode) -> str:

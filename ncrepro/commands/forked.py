@@ -14,8 +14,7 @@ ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Forked:
-    """A copy of this process that does one thing and ends; to be asked what a `subprocess.Popen` is asked. If this
-    process is killed, it is asked to end.
+    """A copy of this process that does one thing, and ends if this one is killed; asked as a `subprocess.Popen` is.
 
     Parameters
     ----------

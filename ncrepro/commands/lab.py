@@ -6,13 +6,12 @@ A copy stays from one opening to the next, with all that its reader has changed,
 from pathlib import Path
 
 from ..store import artifacts, paths
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 from .workflow import read_notebook
 
 
 def working_copies(refresh: tuple[str, ...] = ()) -> Path:
-    """Copy the notebooks that are not there yet into ``build/lab``, say which copies differ from theirs, and return the
-    folder.
+    """Copy the notebooks that are not there yet into ``build/lab``, say which copies differ, and return the folder.
 
     Parameters
     ----------
@@ -26,8 +25,7 @@ def working_copies(refresh: tuple[str, ...] = ()) -> Path:
     """
     notebooks = {_name(path): path for path in sorted(paths.notebooks().rglob("*.ipynb")) if ".ipynb_" not in str(path)}
     for name in refresh:
-        if name not in (*notebooks, "all"):
-            raise ValueError(unknown("notebook", name, [*notebooks, "all"]))
+        refuse_unknown("notebook", name, [*notebooks, "all"])
     folder = paths.build("lab")
     for page in paths.notebooks().rglob("*.md"):  # that the notebooks link to
         artifacts.write(folder / page.relative_to(paths.notebooks()), page.read_bytes())
@@ -36,10 +34,8 @@ def working_copies(refresh: tuple[str, ...] = ()) -> Path:
         if not copy.exists() or name in refresh or "all" in refresh:
             artifacts.write(copy, notebook.read_bytes())
         elif _sources(copy) != _sources(notebook):
-            print(
-                f"{paths.relative(copy)} has other cells than {paths.relative(notebook)}: `make lab REFRESH={name}` "
-                "copies it anew"
-            )
+            other = f"{paths.relative(copy)} has other cells than {paths.relative(notebook)}"
+            print(f"{other}: `make lab REFRESH={name}` copies it anew")
     return folder
 
 

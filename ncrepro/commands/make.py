@@ -1,6 +1,4 @@
-"""All runs of a profile that are not up to date, several at a time, each in a copy of one process that has loaded the
-libraries: to load them takes longer than many a notebook.
-"""
+"""All runs of a profile that are not up to date, side by side, each in a copy of a process with the libraries in it."""
 
 import importlib
 import os
@@ -20,20 +18,9 @@ from .forked import Forked
 LOOK_S = 0.05  # how often the runs are looked at
 AT_A_TIME = 3  # one that trains and two that do not, so that no core is idle while a notebook starts or draws
 
-# What most notebooks import. Nothing of ours: a run notes what it imports, and so what it rests on.
-LIBRARIES = (
-    "IPython",
-    "ipykernel.kernelapp",
-    "matplotlib.pyplot",
-    "pandas",
-    "safetensors.numpy",
-    "scipy.stats",
-    "seaborn",
-    "sklearn.linear_model",
-    "sklearn.mixture",
-    "torch",
-    "torchvision",
-)
+# What most notebooks import, which takes longer than many of them. Nothing of ours: a run notes what it imports.
+LIBRARIES = ("IPython", "ipykernel.kernelapp", "matplotlib.pyplot", "pandas", "safetensors.numpy", "scipy.stats",
+             "seaborn", "sklearn.linear_model", "sklearn.mixture", "torch", "torchvision")  # fmt: skip
 
 Command = Callable[[list[str]], int]  # what the words of a command line do; the status to exit with
 Start = Callable[[list[str]], Forked | subprocess.Popen]  # a process that does it

@@ -1,5 +1,4 @@
-"""``make noise``: run a profile again with other training seeds, and measure how far accuracies, rankings, verdicts and
-every table move.
+"""``make noise``: run a profile again with other training seeds, and measure how far every number and verdict moves.
 
 A repetition is the profile ``demo+2``: the same work, all training seeds shifted. Repetition 0 is the profile itself.
 First the models of all repetitions are trained, scored and ranked: from these tables come the intervals of every
@@ -36,8 +35,7 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     repetitions : int
         From 2 to 100.
     pools : list of str, optional
-        Only the first step, for these pools; the tables go to ``data/results/noise`` and not to the committed ones. For
-        tuning a recipe.
+        Only the first step, for these pools, as for tuning a recipe; tables go to ``data/results/noise`` alone.
     command : str, optional
         What runs everything of one profile, its name in place of ``{profile}``; None takes `make all`.
 
@@ -66,10 +64,8 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     if pools is None:
         folders = {r: folders[r] for r, name in names.items() if _run(name, command)}
         if len(folders) < 3 or 0 not in folders:
-            raise ValueError(
-                f"{max(len(folders) - 1, 0)} of {repetitions} repetitions of {profile!r} are finished; two or more are "
-                "needed"
-            )
+            n = max(len(folders) - 1, 0)
+            raise ValueError(f"{n} of {repetitions} repetitions of {profile!r} are finished; two or more are needed")
         print(f"{len(folders) - 1} of {repetitions} repetitions of {profile!r} are finished")
         summary = pd.concat([summary, study(profile, folders, written)])
     artifacts.write(written / "summary.csv", _as_csv(summary))
@@ -78,9 +74,7 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     if pools is None:
         if not _run(profile, command):  # its verdicts rest on what all trainings say, which is known only now
             return 1
-        print(
-            f"the results of {profile!r} rest on it now; `make reference PROFILE={profile}` takes them as the reference"
-        )
+        print(f"the results of {profile!r} rest on it now; `make reference PROFILE={profile}` makes them the reference")
     return int(len(folders) <= repetitions)
 
 
@@ -93,9 +87,8 @@ def rankings(profile: str, pools: list[str], folders: dict[int, Path], written: 
     folders : dict repetition -> the folder of its tables
     """
     wide = {pool: pd.concat([_of_pool(profile, pool, r, folder) for r, folder in folders.items()]) for pool in pools}
-    correlations = pd.concat(
-        [_correlations(profile, pool, r, folder) for pool in pools for r, folder in folders.items()]
-    )
+    parts = [_correlations(profile, pool, r, folder) for pool in pools for r, folder in folders.items()]
+    correlations = pd.concat(parts)
     for name, table in {**wide, "correlations": correlations}.items():
         artifacts.write(written / f"{name}.csv", _as_csv(table))
     return _summary(
@@ -106,8 +99,8 @@ def rankings(profile: str, pools: list[str], folders: dict[int, Path], written: 
 
 
 def study(profile: str, folders: dict[int, Path], written: Path) -> pd.DataFrame:
-    """What whole runs of repetitions show: ``verdicts.csv``, ``tolerances.csv``, ``limits.csv``, ``bounds.csv``,
-    written into a folder, and their part of the summary.
+    """What whole runs of repetitions show: writes ``verdicts.csv`` and what `tolerances.save` does into a folder, and
+    returns their part of the summary.
     """
     verdicts = _verdicts(profile, folders)
     tables, runs = _tables(list(folders.values())), list(range(len(folders)))
@@ -138,17 +131,13 @@ def _rank(study: Experiment) -> None:
 def _run(name: str, command: str | None) -> bool:
     """Run everything of a profile, which is nothing where it is up to date; False if it failed."""
     print(f"{name}: everything", flush=True)
-    words = (
-        shlex.split(command.replace("{profile}", name))
-        if command
-        else ["make", "all", f"PROFILE={name}", f"PYTHON={sys.executable}"]
-    )
-    inherited = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "NCREPRO_PROFILE")
-    }
-    status = subprocess.run(words, cwd=paths.root(), env=inherited | {"NCREPRO_PROFILE": name}).returncode
+    words = ["make", "all", f"PROFILE={name}", f"PYTHON={sys.executable}"]
+    if command:
+        words = shlex.split(command.replace("{profile}", name))
+    environment = os.environ | {"NCREPRO_PROFILE": name}
+    for of_make in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        environment.pop(of_make, None)
+    status = subprocess.run(words, cwd=paths.root(), env=environment).returncode
     if status:
         print(f"{name}: `{shlex.join(words)}` failed with exit status {status}; it is left out", file=sys.stderr)
     return status == 0
@@ -171,14 +160,12 @@ def _of_pool(profile: str, pool: str, repetition: int, folder: Path) -> pd.DataF
     experiment.results = folder / pool
     if (folder / pool / "scores.csv").exists():
         scores, accuracies = experiment.ranked(beside=True)
-        table = scores.pivot(index=["model", "target"], columns="metric", values="score")[
-            list(dict.fromkeys(scores["metric"]))
-        ]
+        table = scores.pivot(index=["model", "target"], columns="metric", values="score")[scores["metric"].unique()]
     else:  # models that nothing was pre-trained for
         accuracies = experiment.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target")
         table = pd.DataFrame(index=accuracies.stack().index)
     long = accuracies.stack().rename("accuracy").rename_axis(["model", "target"])
-    return long.to_frame().join(table).reset_index().assign(repetition=repetition).pipe(_first, "repetition")
+    return _with_first(long.to_frame().join(table).reset_index(), repetition=repetition)
 
 
 def _correlations(profile: str, pool: str, repetition: int, folder: Path) -> pd.DataFrame:
@@ -187,12 +174,9 @@ def _correlations(profile: str, pool: str, repetition: int, folder: Path) -> pd.
     for subset in ("", *profiles.load(profile).pools[pool].subsets):
         path = folder / pool / (f"correlations_{subset}.csv" if subset else "correlations.csv")
         if path.exists():
-            parts.append(
-                pd.read_csv(path)[["target", "metric", *STATISTICS]].assign(
-                    repetition=repetition, pool=pool, subset=subset
-                )
-            )
-    return pd.concat(parts).pipe(_first, "repetition", "pool", "subset") if parts else pd.DataFrame()
+            table = pd.read_csv(path)[["target", "metric", *STATISTICS]]
+            parts.append(_with_first(table, repetition=repetition, pool=pool, subset=subset))
+    return pd.concat(parts) if parts else pd.DataFrame()
 
 
 def _verdicts(profile: str, folders: dict[int, Path]) -> pd.DataFrame:
@@ -220,47 +204,39 @@ def _tables(folders: list[Path]) -> dict[str, list[tolerances.Channel]]:
     return found
 
 
-def _first(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    return table[[*columns, *table.columns.drop(list(columns))]]
+def _with_first(table: pd.DataFrame, **columns) -> pd.DataFrame:
+    """A table with some more columns, which come first."""
+    return table.assign(**columns)[[*columns, *table]]
 
 
 # In short -------------------------------------------------------------------------------------------------------------
 
 
 def _accuracy_spread(wide: dict[str, pd.DataFrame]) -> list[tuple]:
-    """The standard deviation between repetitions of the accuracy of one model on one target, root mean square, by
-    pool.
-    """
-    spreads = {
-        pool: table.groupby(["model", "target"])["accuracy"].var(ddof=1).mean() ** 0.5 for pool, table in wide.items()
-    }
-    return [
-        ("standard deviation of an accuracy", pool, "one model on one target", value) for pool, value in spreads.items()
-    ]
+    """The standard deviation of an accuracy between repetitions, root mean square over models and targets, by pool."""
+    rows = []
+    for pool, table in wide.items():
+        spread = table.groupby(["model", "target"])["accuracy"].var(ddof=1).mean() ** 0.5
+        rows.append(("standard deviation of an accuracy", pool, "one model on one target", spread))
+    return rows
 
 
 def _correlation_spread(correlations: pd.DataFrame) -> list[tuple]:
-    """The standard deviation between repetitions of each metric's mean weighted Kendall, and of one target's, by
-    pool.
-    """
-    rows = []
+    """The standard deviation between repetitions of each metric's mean weighted Kendall, and of one target's."""
+    rows, what = [], "standard deviation of mean weighted Kendall"
     whole = correlations[correlations["subset"] == ""]
     for pool, group in whole.groupby("pool", sort=False):
         single, average = group[group["target"] != "average"], group[group["target"] == "average"]
         spread = single.groupby(["target", "metric"])["weighted_kendall"].var(ddof=1).mean() ** 0.5
         rows.append(("standard deviation of weighted Kendall", pool, "one target, all metrics", spread))
         of_metric = average.groupby("metric", sort=False)["weighted_kendall"].std(ddof=1)
-        rows += [
-            ("standard deviation of mean weighted Kendall", pool, metric, value) for metric, value in of_metric.items()
-        ]
-        rows.append(("standard deviation of mean weighted Kendall", pool, "all metrics", (of_metric**2).mean() ** 0.5))
+        rows += [(what, pool, metric, value) for metric, value in of_metric.items()]
+        rows.append((what, pool, "all metrics", (of_metric**2).mean() ** 0.5))
     return rows
 
 
 def _changes(verdicts: pd.DataFrame) -> list[tuple]:
-    """How many verdicts two runs give differently, and how many contradict each other: if one training alone decided,
-    and as verdicts are given, from all trainings together.
-    """
+    """How many verdicts two runs give differently, and how many contradict each other: of one training, and of all."""
     if verdicts["repetition"].nunique() < 2:
         return []
     alone, exchanged = trainings.alone(verdicts), trainings.exchanged(verdicts)
@@ -273,39 +249,23 @@ def _changes(verdicts: pd.DataFrame) -> list[tuple]:
 
 def _differences(what: str, words: pd.DataFrame) -> list[tuple]:
     pairs, told = [(words[a], words[b]) for a, b in combinations(words, 2)], words.where(words != OPEN)
+    contradicting = np.mean([((a != b) & (a != OPEN) & (b != OPEN)).mean() for a, b in pairs])
     return [
         (what, "", "share that differ between two runs", np.mean([(a != b).mean() for a, b in pairs])),
-        (
-            what,
-            "",
-            "share that contradict each other in two runs",
-            np.mean([((a != b) & (a != OPEN) & (b != OPEN)).mean() for a, b in pairs]),
-        ),
+        (what, "", "share that contradict each other in two runs", contradicting),
         (what, "", "figures that ever change", (words.nunique(axis=1) > 1).sum()),
         (what, "", "figures that ever contradict", (told.nunique(axis=1) > 1).sum()),
     ]
 
 
 def _false_alarms(left_out: pd.DataFrame, bounds: dict[str, float]) -> list[tuple]:
-    """Honest runs that `verify` would refuse: each run against limits that do not know it, from the other runs
-    alone.
-    """
-    refused = tolerances.refused(left_out)
+    """Honest runs that `verify` would refuse: each run against limits from the other runs alone."""
+    what, refused = "false alarms of verify", tolerances.refused(left_out)
     return [
-        (
-            "false alarms of verify",
-            "",
-            "repetitions refused, each left out in turn",
-            refused[left_out["reference"] == 0].sum(),
-        ),
-        ("false alarms of verify", "", "share refused, each run left out in turn, against every other", refused.mean()),
-        (
-            "false alarms of verify",
-            "",
-            "share in which something moved for the first time",
-            (left_out["impossible"] > 0).mean(),
-        ),
-        ("false alarms of verify", "", "share allowed", tolerances.FALSE_ALARMS),
+        (what, "", "repetitions refused, each left out in turn", refused[left_out["reference"] == 0].sum()),
+        (what, "", "share refused, each run left out in turn, against every other", refused.mean()),
+        (what, "", "share in which something moved for the first time", (left_out["impossible"] > 0).mean()),
+        (what, "", "share allowed", tolerances.FALSE_ALARMS),
         *(("largest excess of a run left out", "", family, left_out[family].max()) for family in bounds),
         *(("bound of the excess", "", family, bound) for family, bound in bounds.items()),
     ]
@@ -320,8 +280,5 @@ def _as_csv(table: pd.DataFrame) -> str:
 
 
 def _as_text(summary: pd.DataFrame) -> str:
-    lines = [
-        f"{row.what}, {row.pool + ', ' if row.pool else ''}{row.of}: {float(row.value):.3g}"
-        for row in summary.itertuples()
-    ]
-    return "\n".join(lines)
+    rows = summary.itertuples()
+    return "\n".join(f"{row.what}, {row.pool and row.pool + ', '}{row.of}: {float(row.value):.3g}" for row in rows)

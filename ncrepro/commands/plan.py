@@ -44,7 +44,6 @@ def data(profile: profiles.Profile) -> pd.DataFrame:
         how = f"get it from {page} and unpack it, so that {folder}/ is there"
         rows.append(("data set", name, entry.title, state, size, entry.licence, page, how))
     rows += [row for pool in profile.pools.values() for row in _of_hub(pool)]
-    pools = [pool for pool in profile.pools.values() if pool.task == "imagenet"]
     for name in dict.fromkeys(_data_sets(profile)):
         if name in datasets.ENTRIES:
             entry = datasets.ENTRIES[name]
@@ -56,18 +55,18 @@ def data(profile: profiles.Profile) -> pd.DataFrame:
             place = paths.downloads() / name.removeprefix(datasets.FOLDER)
             how = f"put {place}/train/CLASS/*.jpg and {place}/test/CLASS/*.jpg there"
             rows.append(("data set", name, "your images", _state(place.exists()), 0, "yours", str(place), how))
-    for pool in pools:
-        recipe = pool.pretrain
-        for name in pool.losses if recipe["weights"] == imagenet.AUTHORS else ():
+    for pool in (pool for pool in profile.pools.values() if pool.task == "imagenet"):
+        released = pool.pretrain["weights"] == imagenet.AUTHORS
+        for name in pool.losses if released else ():
             release, file = releases.RELEASES[imagenet.RELEASED[name]], releases.place(imagenet.RELEASED[name])
             state = "present" if file.exists() else "by hand" if release.converter else "missing"
             what, how = f"ResNet-50 of {release.paper}, without labels", releases.remedy(imagenet.RELEASED[name])
             rows.append(("checkpoint", name, what, state, 0, release.licence, release.url, how))
-        for name in () if recipe["weights"] == imagenet.AUTHORS else pool.architectures:
-            found = networks.checkpoint(name, recipe["weights"], recipe["transform"])
+        for name in () if released else pool.architectures:
+            found = networks.checkpoint(name, pool.pretrain["weights"], pool.pretrain["transform"])
             what = f"{found.weights}, top-1 {found.accuracy:.1f} %"
             how = found.url or f"put its state dict at {found.file}"
-            size = found.megabytes if found.megabytes == found.megabytes else 0
+            size = 0 if pd.isna(found.megabytes) else found.megabytes
             rows.append(("checkpoint", name, what, _state(found.present), size, found.licence, found.url, how))
     columns = ["kind", "name", "what", "state", "megabytes", "licence", "source", "how"]
     return pd.DataFrame(rows, columns=columns).drop_duplicates(["kind", "name"], ignore_index=True)
@@ -79,11 +78,8 @@ def _of_hub(pool: profiles.Pool) -> Iterator[tuple]:
         if pool.task == "segmentation" and segmenters.ARCHITECTURES[name]["encoder_weights"]:
             encoder, weights = (segmenters.ARCHITECTURES[name][key] for key in ("encoder_name", "encoder_weights"))
             repository, revision = encoders[encoder]["pretrained_settings"][weights].values()
-            what, licence = (
-                f"{encoder} of torchvision, trained on ImageNet",
-                "BSD-3-Clause; trained on ImageNet: research",
-            )
-            size = 102
+            what = f"{encoder} of torchvision, trained on ImageNet"
+            licence, size = "BSD-3-Clause; trained on ImageNet: research", 102
         elif pool.task == "text" and readers.ARCHITECTURES[name].checkpoint:
             repository, revision = readers.ARCHITECTURES[name].checkpoint, None
             licence, size = "see its page", estimates.counted(name)[1]
@@ -136,11 +132,10 @@ def as_text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(text: str, first: str, others: str) -> list[str]:
+def _wrapped(text: str, first: str = "", others: str = "") -> list[str]:
     """Lines of at most 110 characters; addresses and paths stay whole."""
-    return textwrap.wrap(
-        text, 110, initial_indent=first, subsequent_indent=others, break_on_hyphens=False, break_long_words=False
-    )
+    indents = {"initial_indent": first, "subsequent_indent": others}
+    return textwrap.wrap(text, 110, **indents, break_on_hyphens=False, break_long_words=False)
 
 
 def _state(present: bool) -> str:
@@ -153,8 +148,7 @@ GPUS = (1, 4, 16, 64)  # of a cluster
 
 
 def work(study: Experiment) -> pd.DataFrame:
-    """A pool's jobs: (step, model, data, done, images, hours, gigabytes), the last three estimated where that is
-    possible.
+    """A pool's jobs: (step, model, data, done, images, hours, gigabytes), the last three estimated where possible.
 
     ``images`` counts every time one goes through the network; ``hours`` are those of a machine with one GPU and 16
     cores; ``gigabytes`` is what the job leaves on disk.
@@ -223,9 +217,8 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         yield "   nothing: the data are here, or drawn on the spot"
     for row in needed[needed["state"] == "by hand"].itertuples():
         without = "nothing starts without it" if row.name in by_hand.ENTRIES else "it is left out"
-        yield from _wrapped(
-            f"{row.name} is not downloaded for you, and {without}; to have it, {row.how}", "   ! ", "     "
-        )
+        said = f"{row.name} is not downloaded for you, and {without}; to have it, {row.how}"
+        yield from _wrapped(said, "   ! ", "     ")
     totals = []
     for number, pool in enumerate(profile.pools.values(), start=2):
         study = Experiment(pool.name, profile.name)
@@ -253,9 +246,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         f"of two or three, from {estimates.GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the GPU, training "
         f"at {estimates.TRAINING} forward passes, {estimates.DECODED_PER_S} photographs decoded and "
         f"{estimates.SCORED_PER_S} images scored per core and second. An archive needs its size once more while it is "
-        "unpacked. A run may be stopped at any time and goes on where it stopped.",
-        "",
-        "",
+        "unpacked. A run may be stopped at any time and goes on where it stopped."
     )
     yield "On a cluster (NCREPRO_CLUSTER), each GPU in a machine like that one:"
     for row in schedule(left, GPUS).itertuples():
@@ -270,10 +261,8 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
 def _about(study: Experiment) -> Iterator[str]:
     pool = study.pool
     if pool.task != "imagenet":
-        for said, names, recipe in (
-            ("pre-trained", pool.sources, pool.pretrain),
-            ("fine-tuned", pool.targets, pool.finetune),
-        ):
+        steps = ("pre-trained", pool.sources, pool.pretrain), ("fine-tuned", pool.targets, pool.finetune)
+        for said, names, recipe in steps:
             trained = ", ".join(f"{key} {value}" for key, value in recipe.items())
             settings = "the weights stay as they are" if names == ("nothing",) else trained
             yield from _wrapped(f"{said} on {', '.join(names)}: {settings}", "   ", "   ")
@@ -282,15 +271,10 @@ def _about(study: Experiment) -> Iterator[str]:
     trained = [t for t in pool.targets if pool.finetune_of.get(t, pool.finetune)["ground_truth"] == "finetune"]
     recipe = pool.finetune
     weights, transform = pool.pretrain["weights"], pool.pretrain["transform"]
-    yield (
-        f"   weights {weights}, transform {transform!r}, sample set {pool.extract['split']!r}, "
-        f"{pool.extract['precision']}"
-    )
-    lent = [
-        f"{t} {estimates.n_scored_on(pool, t):,} + {datasets.ENTRIES[t].n_test:,}"
-        for t in pool.targets
-        if t in datasets.ENTRIES
-    ]
+    sample = f"sample set {pool.extract['split']!r}, {pool.extract['precision']}"
+    yield f"   weights {weights}, transform {transform!r}, {sample}"
+    entries = {t: datasets.ENTRIES[t] for t in pool.targets if t in datasets.ENTRIES}
+    lent = [f"{t} {estimates.n_scored_on(pool, t):,} + {entry.n_test:,}" for t, entry in entries.items()]
     yield from _wrapped("images to score on + to judge by: " + ", ".join(lent), "   ", "   ")
     for name, subset in pool.subsets.items():
         targets = subset.targets or pool.targets

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import IO
 
 import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from ..metrics import registry
 from ..store import artifacts
@@ -87,10 +90,8 @@ def put(text: str, place: str | Path) -> None:
 # The terminal ---------------------------------------------------------------------------------------------------------
 
 
-def console(stream: IO):
+def console(stream: IO) -> Console:
     """Where tables are printed: as wide as a terminal, or as wide as need be; in colour on a terminal only."""
-    from rich.console import Console  # only what is printed needs it
-
     terminal = stream.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     width = None if terminal or "COLUMNS" in os.environ else 10_000
@@ -112,12 +113,11 @@ def show(table: pd.DataFrame, stream: IO) -> None:
         if _width(to, drawn) <= to.width:
             break
     to.print(drawn)
-    hidden = [name for name in metrics if name not in order]
-    if hidden:
+    if hidden := [name for name in metrics if name not in order]:
         to.print(f"({', '.join(hidden)}: in a wider terminal, or with --csv)")
     to.print()
     for caution in table.attrs["cautions"]:
-        _caution(to, caution)
+        to.print(Text.assemble(("caution: ", "yellow"), _printable(caution)))
     to.print(table.attrs["meaning"], style="dim")
 
 
@@ -137,11 +137,8 @@ def show_scores(scores: pd.DataFrame, stream: IO) -> None:
         start = stop
 
 
-def _drawn(table: pd.DataFrame, first: str = ""):
+def _drawn(table: pd.DataFrame, first: str = "") -> Table:
     """A table for the terminal; the first row in the style ``first``."""
-    from rich.table import Table
-    from rich.text import Text
-
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for name in table:
         text = name in ("model", "score")
@@ -157,15 +154,9 @@ def _drawn(table: pd.DataFrame, first: str = ""):
     return drawn
 
 
-def _width(to, drawn) -> int:
+def _width(to: Console, drawn: Table) -> int:
     """How wide a table would be if nothing of it were cut off."""
     return to.measure(drawn, options=to.options.update(max_width=10_000)).maximum
-
-
-def _caution(to, caution: str) -> None:
-    from rich.text import Text
-
-    to.print(Text.assemble(("caution: ", "yellow"), _printable(caution)))
 
 
 def _interval(row) -> str:
@@ -192,11 +183,13 @@ def as_html(table: pd.DataFrame, title: str, command: Sequence[str] = ()) -> str
     """One page that needs nothing beside it: the figure, the table, every term, the cautions, and how it was made."""
     best, metrics = table.iloc[0], [name for name in registry.METRICS if name in table]
     terms = pd.DataFrame(table.attrs["terms"]).T.reindex(table["model"]).rename_axis("model").reset_index()
-    agreement = table.attrs["agreement"]
+    agreement, said = table.attrs["agreement"], ""
+    if agreement is not None and not math.isnan(agreement):
+        said = f"{', '.join(metrics)} agree to {agreement:.2f} (mean weighted Kendall between them; 1: the same order)."
     parts = [
         f"<p>Of {len(table)} models <strong>{_safe(best['model'])}</strong> is the most promising: "
         f"total {best['total']:.2f} (95 %: {_safe(_interval(best)) or 'not known'}). "
-        f"{'' if agreement is None or math.isnan(agreement) else _safe(_agree(agreement, metrics))}</p>",
+        f"{_safe(said)}</p>",
         f"<figure>{_figure(table, metrics)}<figcaption>The total of each model with its 95 % interval (filled), and "
         "where each metric alone puts it (hollow): 0 is the last of these models, 1 the first.</figcaption></figure>",
         "<h2>Cautions</h2>",
@@ -213,10 +206,6 @@ def as_html(table: pd.DataFrame, title: str, command: Sequence[str] = ()) -> str
     return _PAGE.format(title=_safe(title), body="\n".join(parts))
 
 
-def _agree(agreement: float, metrics: Sequence[str]) -> str:
-    return f"{', '.join(metrics)} agree to {agreement:.2f} (mean weighted Kendall between them; 1: the same order)."
-
-
 def _figure(table: pd.DataFrame, metrics: Sequence[str]) -> str:
     """Totals with intervals and each metric's own opinion, as SVG; a pointer that rests on a mark shows its number."""
     left, width, row = 10 + 7 * min(40, max(table["model"].str.len())), 480, 24
@@ -224,7 +213,8 @@ def _figure(table: pd.DataFrame, metrics: Sequence[str]) -> str:
     x = lambda share: left + 10 + width * min(max(share, 0), 1)  # noqa: E731
     drawn = [f'<line x1="{x(i / 4)}" x2="{x(i / 4)}" y1="0" y2="{height - 60}" class="grid"/>' for i in range(5)]
     drawn += [f'<text x="{x(i / 4)}" y="{height - 44}" text-anchor="middle">{i / 4:g}</text>' for i in range(5)]
-    shares = {name: _share(table[name]) for name in metrics if table[name].nunique() > 1}
+    varied = table[[name for name in metrics if table[name].nunique() > 1]]
+    shares = (varied - varied.min()) / (varied.max() - varied.min())
     for i, model in enumerate(table.itertuples()):
         y = row * i + row / 2
         name = model.model if len(model.model) <= 40 else f"{model.model[:39]}…"
@@ -235,9 +225,8 @@ def _figure(table: pd.DataFrame, metrics: Sequence[str]) -> str:
             said = f"{metric} of {model.model}: {table[metric].iloc[i]:.4g}"
             drawn.append(_mark(k, x(share.iloc[i]), y, said))
         said = f"total of {model.model}: {model.total:.2f} {_interval(model)}"
-        drawn.append(
-            f'<circle cx="{x(model.total)}" cy="{y}" r="5" class="total"><title>{_safe(said)}</title></circle>'
-        )
+        title = f"<title>{_safe(said)}</title>"
+        drawn.append(f'<circle cx="{x(model.total)}" cy="{y}" r="5" class="total">{title}</circle>')
     at = 12
     for k, metric in enumerate(shares):
         drawn.append(_mark(k, at, height - 16, metric))
@@ -248,10 +237,6 @@ def _figure(table: pd.DataFrame, metrics: Sequence[str]) -> str:
         f'<svg viewBox="0 0 {wide} {height}" width="{wide}" role="img" aria-label="totals of the models">'
         f"{''.join(drawn)}</svg>"
     )
-
-
-def _share(scores: pd.Series) -> pd.Series:
-    return (scores - scores.min()) / (scores.max() - scores.min())
 
 
 def _mark(k: int, x: float, y: float, said: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..lab import profiles
 from ..store import artifacts, fingerprint, manifest, paths, trace
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 from . import workflow
 from .forked import Forked
 
@@ -32,8 +32,7 @@ def run(name: str, profile: profiles.Profile) -> None:
     Raises
     ------
     ValueError
-        If there is no such run, its notebook cannot be read or does not know its parameter, or it read a table that no
-        run before it writes.
+        If there is no such run, its notebook cannot be read or lacks its parameter, or it is refused by `check`.
     NotebookFailed
         If a cell raises, or the notebook's process dies.
     """
@@ -53,14 +52,13 @@ def run(name: str, profile: profiles.Profile) -> None:
 
 
 def check(run: workflow.Run, profile: profiles.Profile) -> None:
-    """Hold what a run really imported and read against what it is known to rest on; what is not known could be stale
-    unnoticed.
+    """Hold what a run really imported and read against what it is known to rest on: else it could be stale unnoticed.
 
     Raises
     ------
     ValueError
-        If it imported a module of ours that no fingerprint of its manifest reaches, or read a table of the profile that
-        no run before it writes.
+        If it imported a module of ours that no fingerprint of its manifest reaches, or read a table of the profile
+        that no run before it writes.
     """
     content = manifest.load(run.manifest(profile.name))
     known = fingerprint.reach(workflow.code_of(run), stops=()).modules.union(
@@ -116,8 +114,7 @@ def _traced() -> Iterator[list[str]]:
 
 
 def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: Path | None = None) -> None:
-    """Execute ``notebook`` in the folder ``cwd`` (its own, if None) into ``output``, which exists only if every cell
-    ran.
+    """Execute ``notebook`` in the folder ``cwd`` (None: its own) into ``output``, which exists only if every cell ran.
 
     Raises
     ------
@@ -151,8 +148,7 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
 
     known = parameter_names(workflow.read_notebook(notebook), notebook.name)
     for name in parameters:
-        if name not in known:
-            raise ValueError(f"{notebook.name}: " + unknown("parameter", name, known))
+        refuse_unknown("parameter", name, known, notebook.name)
     failed = output.with_suffix(".failed.ipynb")
     for old in (failed, output):
         _remove(old)
@@ -194,9 +190,7 @@ is_loaded = False  # has this process the libraries of the notebooks, so that a 
 
 
 class Copy(Forked):
-    """A copy of this process, which waits until it is told to become a kernel. To jupyter_client it is the process that
-    it would have started.
-    """
+    """A copy of this process that waits to become a kernel; to jupyter_client the process that it would have begun."""
 
     def __init__(self):
         reads, self.tells = os.pipe()
@@ -246,9 +240,7 @@ def _last_words(said: Path) -> str:
 
 @contextmanager
 def folder_of_sockets() -> Iterator[Path]:
-    """A folder for a kernel's sockets. Their paths must be shorter than about a hundred characters, so a long TMPDIR is
-    not used.
-    """
+    """A folder for a kernel's sockets. Their paths must have fewer than about 100 letters: no long TMPDIR is used."""
     place = tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp"
     with tempfile.TemporaryDirectory(dir=place) as folder:
         yield Path(folder)
@@ -276,9 +268,7 @@ def parameter_names(notebook: dict, name: str) -> list[str]:
 
 
 def tidy(notebook: dict) -> str:
-    """A notebook as its reader sees it: the last state of a progress bar, what is folded, and no record of the run's
-    paths.
-    """
+    """A notebook as its reader sees it: the last state of a progress bar, what is folded, and no paths of the run."""
     notebook["metadata"] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     for cell in notebook["cells"]:
         cell["metadata"] = {key: cell["metadata"][key] for key in ("tags", "jupyter") if cell["metadata"].get(key)}

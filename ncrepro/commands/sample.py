@@ -1,6 +1,4 @@
-"""``make sample``: the committed sample of features, made anew from a profile's cache and compared with what was
-committed.
-"""
+"""``make sample``: the committed sample of features, made anew from a profile's cache and compared with the old one."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +6,7 @@ import pandas as pd
 from ..lab import sample
 from ..lab.experiment import Experiment
 from ..store import artifacts, paths
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 
 
 def remake(profile: str) -> pd.DataFrame:
@@ -17,8 +15,7 @@ def remake(profile: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame (pool, model, source, source_accuracy, target, accuracy, n_classes, n_samples, n_features)
-        Also written as ``data/sample/<profile>/provenance.csv``. ``accuracy``: after fine-tuning, mean over seeds, per
-        cent.
+        Also written as ``data/sample/<profile>/provenance.csv``. ``accuracy``: fine-tuned, mean over seeds, per cent.
 
     Raises
     ------
@@ -27,8 +24,7 @@ def remake(profile: str) -> pd.DataFrame:
     FileNotFoundError
         If the cache does not hold the features.
     """
-    if profile not in sample.CHOSEN:
-        raise ValueError(unknown("profile with a sample", profile, list(sample.CHOSEN)))
+    refuse_unknown("profile with a sample", profile, sample.CHOSEN)
     rows = []
     for pool in sample.CHOSEN[profile]:
         study = Experiment(pool, profile)
@@ -44,13 +40,8 @@ def remake(profile: str) -> pd.DataFrame:
             print(f"{pool}: {model} on {target}: {said}")
             n_samples, n_features = arrays["features"].shape
             rows.append({
-                "pool": pool,
-                "model": model,
-                **pretraining.loc[model, ["source", "source_accuracy"]],
-                "target": target,
-                "accuracy": accuracies[model, target],
-                "n_classes": len(np.unique(arrays["labels"])),
-                "n_samples": n_samples,
-                "n_features": n_features,
+                "pool": pool, "model": model, **pretraining.loc[model, ["source", "source_accuracy"]],
+                "target": target, "accuracy": accuracies[model, target], "n_classes": len(np.unique(arrays["labels"])),
+                "n_samples": n_samples, "n_features": n_features,
             })  # fmt: skip
     return artifacts.write_table(paths.sample(profile) / "provenance.csv", pd.DataFrame(rows))

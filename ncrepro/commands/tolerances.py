@@ -36,12 +36,7 @@ from ..store import artifacts
 
 FALSE_ALARMS = 0.05  # share of honest runs with other seeds that may fail
 LEAP = 10  # how many ranges a number may lie outside the range that its column took over rows and repetitions
-UNITS = (
-    "metric",
-    "term",
-    "score",
-    "statistic",
-)  # columns that say what is measured: numbers share a unit only within these
+UNITS = ("metric", "term", "score", "statistic")  # columns that say what is measured: only within these units are alike
 ONE, ALL, EXCHANGED = "each number", "all numbers", "exchanged"
 FAMILIES = SINGLE, AVERAGE, EXCHANGE = "single numbers", "averages", "exchanges"
 # Why something fails whatever the noise.
@@ -53,13 +48,10 @@ MOST_SWAPPED = 64  # values of a key; every two of them are compared
 # Two numbers that differ by rounding only: the last of the ten printed digits, or what is left of an exact zero.
 RELATIVE, ABSOLUTE = 1.001e-9, 1e-12
 # What the spread of a mean of k numbers over repetitions is drawn towards, a + b / sqrt(k), and as if by how many more
-# pairs of runs: few pairs say little, those of the same run are not independent, and rows that are averaged move
-# together
-# (``a``).
+# pairs of runs: few pairs say little, those of one run depend on each other, and averaged rows move together (``a``).
 PRIOR_SPREAD, PRIOR_PAIRS = (0.02, 0.3), 10
 # What the spread of a family's largest excess (its logarithm) is drawn towards, and as if by how many more runs: six
-# runs rarely show how heavy its tail is. With these, heavy-tailed noise stays within `FALSE_ALARMS` too
-# (tests/test_verify.py).
+# rarely show how heavy its tail is. So heavy-tailed noise stays within `FALSE_ALARMS` too (tests/test_verify.py).
 PRIOR_LOG_SPREAD = (0.5, 5)
 # As if so many more numbers of a unit had moved as those of the other units do; a unit of fewer rows has no range and
 # no side of its own, however often it was measured: some numbers are 1 in every run but one.
@@ -91,9 +83,8 @@ class Channel:
     def units(self) -> tuple[np.ndarray, list[str]]:
         """The unit of each row, as a position in the list of units; text has only one, which is a change."""
         names = [self.rows[column] for column in UNITS if column in self.rows and self.text is None]
-        codes, units = pd.factorize(
-            names[0].str.cat(names[1:], sep=" ") if names else pd.Series("", index=self.rows.index)
-        )
+        joined = names[0].str.cat(names[1:], sep=" ") if names else pd.Series("", index=self.rows.index)
+        codes, units = pd.factorize(joined)
         return codes, list(units)
 
 
@@ -110,11 +101,7 @@ def keys_of(table: pd.DataFrame) -> list[str]:
     """The columns that tell rows apart: text first, then whole numbers, each only if it tells more rows apart."""
     of_numbers = {name: numbers(table[name]) for name in table}
     text = [name for name, found in of_numbers.items() if found is None]
-    whole = [
-        name
-        for name, found in of_numbers.items()
-        if found is not None and found.notna().all() and (found % 1 == 0).all()
-    ]
+    whole = [name for name, found in of_numbers.items() if found is not None and (found % 1 == 0).all()]
     keys, groups = [], 1
     for name in (*text, *whole):
         more = len(table.drop_duplicates([*keys, name]))
@@ -124,9 +111,7 @@ def keys_of(table: pd.DataFrame) -> list[str]:
 
 
 def channels(runs: list[pd.DataFrame]) -> list[Channel]:
-    """What can be compared between the same table of several runs, all cells text; the first run says what its columns
-    are.
-    """
+    """What can be compared between the same table of several runs, all cells text; the first names the columns."""
     keys = keys_of(runs[0])
     indices = []
     for table in runs:
@@ -159,32 +144,24 @@ def channels(runs: list[pd.DataFrame]) -> list[Channel]:
 
 
 def _placed(parts: list[np.ndarray], at: list[np.ndarray]) -> np.ndarray:
-    return np.array(
-        [np.where(places >= 0, np.append(part, np.nan)[places], np.nan) for part, places in zip(parts, at, strict=True)]
-    )
+    """The numbers of each run's rows, in the order of the rows of all runs; NaN, put at the end, where it has none."""
+    return np.array([np.append(part, np.nan)[places] for part, places in zip(parts, at, strict=True)])
 
 
 def _groups(rows: pd.DataFrame, keys) -> np.ndarray:
     """Which rows agree in some keys: a number for each row, from 0 on."""
-    found = np.zeros(len(rows), int)
-    for key in keys:
-        codes, values = pd.factorize(rows[key])
-        found = pd.factorize(found * len(values) + codes)[0]
-    return found
+    return rows.groupby(list(keys), sort=False).ngroup().to_numpy() if keys else np.zeros(len(rows), int)
 
 
 def _slices(rows: pd.DataFrame, keys: list[str]) -> dict[str, np.ndarray]:
     """Groups of rows that share one key or two, where that is neither all of them nor each alone."""
-    groups = {
-        " and ".join(chosen): _groups(rows, chosen) for chosen in [*combinations(keys, 1), *combinations(keys, 2)]
-    }
+    chosen = [*combinations(keys, 1), *combinations(keys, 2)]
+    groups = {" and ".join(some): _groups(rows, some) for some in chosen}
     return {by: group for by, group in groups.items() if 1 < group.max(initial=0) + 1 < len(rows)}
 
 
 def _swaps(rows: pd.DataFrame, keys: list[str]) -> dict[str, list[np.ndarray]]:
-    """Keys whose values may be mixed up, everywhere or for one value of another key: positions of rows, (values, all
-    else).
-    """
+    """Keys whose values may be mixed up, everywhere or for one value of another key: rows, (values, all else)."""
     found = {}
     for key in [key for key in keys if key not in UNITS]:
         others = [name for name in keys if name != key]
@@ -232,27 +209,21 @@ class Finding:
 class Limits:
     """What is usual between two repetitions; a channel that is not in it never moved."""
 
-    units: dict[
-        tuple[str, str], dict[str, tuple[float, float, float]]
-    ]  # table, channel -> unit -> usual difference, range
-    usual: dict[
-        tuple[str, str], dict[str, tuple[float, float]]
-    ]  # table, channel -> by -> mean and spread of the statistic
+    # table, channel -> unit -> usual difference, range
+    units: dict[tuple[str, str], dict[str, tuple[float, float, float]]]
+    # table, channel -> by -> mean and spread of the statistic
+    usual: dict[tuple[str, str], dict[str, tuple[float, float]]]
     bounds: dict[str, float] = field(default_factory=dict)  # family -> largest excess of an honest run
 
     def of_rows(self, table: str, channel: Channel) -> np.ndarray:
-        """Usual difference, lowest and highest value of each row's unit, (3, rows); of one that never moved, the
-        largest difference.
-        """
+        """Usual difference (the largest for what never moved), lowest, highest value of each row's unit, (3, rows)."""
         of_unit, (codes, units) = self.units[table, channel.name], channel.units
         largest = max(scale for scale, _, _ in of_unit.values())
         found = [of_unit.get(unit, (0.0, -np.inf, np.inf)) for unit in units]
         return np.array([(scale or largest, low, high) for scale, low, high in found])[codes].T
 
     def unmeasured(self, table: str, channel: Channel) -> np.ndarray:
-        """Which rows are of a unit that no repetition has a number for, as those of a metric that is newer than these:
-        nothing is known of how far they may move.
-        """
+        """Rows of units that no repetition has a number for, as of a newer metric: how far they may move is unknown."""
         codes, units = channel.units
         known = self.units.get((table, channel.name), units)
         return np.array([unit not in known for unit in units], bool)[codes]
@@ -303,13 +274,11 @@ def _units(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, tu
     """Usual difference and range of each unit: mean and width, drawn towards what they would be if all units moved
     alike for their size; few numbers of a unit say little. A range is never narrowed.
     """
-    codes, units = channel.units
-    parts = [(apart[:, codes == i], channel.values[runs][:, codes == i]) for i in range(len(units))]
-    kept = {
-        unit: (moved[~np.isnan(moved)], values[~np.isnan(values)])
-        for unit, (moved, values) in zip(units, parts, strict=True)
-    }
-    kept = {unit: (moved, values) for unit, (moved, values) in kept.items() if len(moved)}
+    (codes, units), kept = channel.units, {}
+    for i, unit in enumerate(units):
+        moved, values = apart[:, codes == i], channel.values[runs][:, codes == i]
+        if not np.isnan(moved).all():
+            kept[unit] = moved[~np.isnan(moved)], values[~np.isnan(values)]
     means, sizes, widths, counts = np.array(
         [(moved.mean(), np.abs(values).mean(), np.ptp(values), len(moved)) for moved, values in kept.values()]
     ).T
@@ -374,9 +343,7 @@ def _impossible(
 
 
 def statistics(channel: Channel, scale: np.ndarray, one: int, other: int) -> dict[str, tuple[float, np.ndarray]]:
-    """What is said of the differences between two runs: by each number, all numbers, slices, exchanged keys; value and
-    rows.
-    """
+    """What is said of the differences between two runs, by each number, all of them, slices, exchanges: value, rows."""
     surprise = np.log1p(channel.differences(one, other) / scale)
     groups = {ONE: np.arange(len(surprise)), ALL: np.zeros(len(surprise), int), **channel.slices}
     found = {by: _largest_mean(surprise, group) for by, group in groups.items()}
@@ -400,16 +367,13 @@ def _largest_mean(values: np.ndarray, group: np.ndarray) -> tuple[float, np.ndar
 
 
 def _gain(one: np.ndarray, other: np.ndarray, scale: np.ndarray, places: np.ndarray) -> tuple[float, np.ndarray]:
-    """How much nearer two runs would be if the two best such of some values had been exchanged, and the rows of
-    these.
-    """
+    """How much nearer two runs would be if the two best such of some values had been exchanged, and their rows."""
     a, b = one[places] / scale[places], other[places] / scale[places]  # (values, numbers of each)
     apart = np.log1p(np.abs(a[:, None] - b[None]))
     known = ~np.isnan(apart)
     counts = known.sum(axis=2)
-    means = np.divide(
-        np.where(known, apart, 0).sum(axis=2), counts, out=np.full(counts.shape, np.nan), where=counts > 0
-    )
+    sums = np.where(known, apart, 0).sum(axis=2)
+    means = np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
     gain = (means.diagonal()[:, None] + means.diagonal() - means - means.T) / 2
     gain[np.isnan(gain) | np.eye(len(gain), dtype=bool)] = -np.inf
     pair = list(np.unravel_index(gain.argmax(), gain.shape))
@@ -420,35 +384,29 @@ def _gain(one: np.ndarray, other: np.ndarray, scale: np.ndarray, places: np.ndar
 
 
 def leave_one_out(tables: dict[str, list[Channel]], n_runs: int) -> pd.DataFrame:
-    """Every run as one that the limits do not know, compared with every other: (run, reference, one column per family,
-    impossible).
+    """Every run as one that the limits do not know, compared with every other: (run, reference, families, impossible).
 
-    Each family's column holds its largest excess. ``impossible``: how many findings would fail however large the noise
-    is.
+    Each family's column holds its largest excess. ``impossible``: how many findings would fail whatever the noise.
     """
     rows = []
     for run in range(n_runs):
         others = [other for other in range(n_runs) if other != run]
         limits = fit(tables, others)
         for other in others:
-            found = [
-                f
-                for table, of_table in tables.items()
-                for channel in of_table
-                for f in compare(table, channel, limits, other, run)
-            ]
+            found = []
+            for table, of_table in tables.items():
+                for channel in of_table:
+                    found += compare(table, channel, limits, other, run)
             finite = [finding for finding in found if np.isfinite(finding.excess)]
-            largest = {
-                family: max((f.excess for f in finite if f.family == family), default=0.0) for family in FAMILIES
-            }
-            rows.append({"run": run, "reference": other, **largest, "impossible": len(found) - len(finite)})
+            row = {"run": run, "reference": other}
+            for family in FAMILIES:
+                row[family] = max((f.excess for f in finite if f.family == family), default=0.0)
+            rows.append(row | {"impossible": len(found) - len(finite)})
     return pd.DataFrame(rows)
 
 
 def bounds(left_out: pd.DataFrame) -> dict[str, float]:
-    """What the largest excess of each family stays below in one more run: prediction bounds for its logarithm, by
-    Student's t.
-    """
+    """What each family's largest excess stays below in one more run: by Student's t, which predicts its logarithm."""
     runs, logs = left_out["run"].nunique(), np.log(left_out[list(FAMILIES)].clip(lower=1.0))
     spread, more = PRIOR_LOG_SPREAD
     free = more + runs - 1
@@ -473,8 +431,7 @@ def save(folder: Path, limits: Limits) -> None:
     """Write ``tolerances.csv`` (table, column, unit, scale, low, high), ``limits.csv`` (table, column, by, usual,
     spread), ``bounds.csv``.
 
-    ``scale``: the usual difference between two repetitions; of text, and of rows that are there or not, a difference is
-    0 or 1.
+    ``scale``: the usual difference between two repetitions; each is 0 or 1 of text, and of rows that come and go.
     """
     units, usual = ([(*key, name, *each) for key, of_key in found.items() for name, each in of_key.items()]
                     for found in (limits.units, limits.usual))  # fmt: skip
@@ -489,12 +446,10 @@ def save(folder: Path, limits: Limits) -> None:
 
 def load(folder: Path) -> Limits | None:
     """The limits that `save` wrote; None if there are none."""
-    if not all((folder / f"{name}.csv").exists() for name in ("tolerances", "limits", "bounds")):
+    files = [folder / f"{name}.csv" for name in ("tolerances", "limits", "bounds")]
+    if not all(file.exists() for file in files):
         return None
-    units, usual, of_family = (
-        pd.read_csv(artifacts.plain(folder / f"{name}.csv"), keep_default_na=False)
-        for name in ("tolerances", "limits", "bounds")
-    )
+    units, usual, of_family = (pd.read_csv(artifacts.plain(file), keep_default_na=False) for file in files)
     made = Limits({}, {}, dict(of_family.itertuples(index=False)))
     for table, into in ((units, made.units), (usual, made.usual)):
         for of_table, column, name, *values in table.itertuples(index=False):

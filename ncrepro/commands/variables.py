@@ -12,13 +12,8 @@ from ..store import paths
 from ..store.schema import refuse_unknown, repetition_of
 
 # The parameters of 41_rank that can be given to `make rank`, in capitals, and to `ncrepro rank`.
-OF_RANK = dict.fromkeys(
-    ("images", "text", "features", "models", "metrics", "text_column", "label_column", "on_error"), str
-) | {
-    "max_per_class": int,
-    "batch_size": int,
-    "n_bootstrap": int,
-}
+OF_RANK = ("images", "text", "features", "models", "metrics", "text_column", "label_column", "on_error",
+           "max_per_class", "batch_size", "n_bootstrap")  # fmt: skip
 KNOWN = (
     *("PROFILE", "PYTHON", "BASE_PYTHON", "REPETITIONS", "FAULTS", "SEED", "REFRESH", "LAB_OPTIONS"),
     *(*paths.CHOSEN, "NCREPRO_LOADERS", "NCREPRO_ARITHMETIC", "NCREPRO_CLUSTER"),
@@ -26,23 +21,18 @@ KNOWN = (
 )
 
 
-def given(makeflags: str | None = None) -> dict[str, str]:
+def given() -> dict[str, str]:
     """Variable -> value, as typed on make's command line; nothing outside make.
 
-    Parameters
-    ----------
-    makeflags : str, optional
-        Options, ``--``, and the variables: a blank or backslash in a value has a backslash before it, and each $ is
-        doubled. None reads ``MAKEFLAGS``.
+    ``MAKEFLAGS`` holds options, ``--``, and the variables: a blank or backslash in a value has a backslash before it,
+    and each $ is doubled.
 
     Raises
     ------
     ValueError
         If make does not say what was typed.
     """
-    words = re.findall(
-        r"(?:\\.|[^\\ \t])+", os.environ.get("MAKEFLAGS", "") if makeflags is None else makeflags, re.DOTALL
-    )
+    words = re.findall(r"(?:\\.|[^\\ \t])+", os.environ.get("MAKEFLAGS", ""), re.DOTALL)
     typed = words[words.index("--") + 1 :] if "--" in words else []
     if "$(MAKEOVERRIDES)" in typed:
         raise ValueError("make -e hides what was typed as NAME=value; leave out the -e")

@@ -1,5 +1,4 @@
-"""``make verify``: are this machine's tables those of the committed reference, byte for byte or as near as other seeds
-would be?
+"""``make verify``: are this machine's tables those of the reference, byte for byte or as near as other seeds would be?
 
 Where this machine computes what the reference's computed, as its `digests` say, only the same bytes will do. Elsewhere
 the repetitions of `tolerances` say how far numbers may move. Words may not be new anywhere.
@@ -51,7 +50,10 @@ def verify(profile: str) -> int:
         raise FileNotFoundError(
             f"{paths.relative(paths.results(profile))} holds no tables: run `make all PROFILE={profile}` first"
         )
-    problems, pairs, cells = _missing_or_new(theirs, mine), {}, 0
+    missing = [f"{table}: is missing here; `make all` writes it" for table in sorted(theirs.keys() - mine)]
+    new = [f"{table}: has no reference; `make reference` makes it one" for table in sorted(mine.keys() - theirs)]
+    problems = _few(missing, "tables that are missing here") + _few(new, "tables of no reference")
+    pairs, cells = {}, 0
     for table in sorted(theirs.keys() & mine):
         try:
             pairs[table] = _both(table, theirs, mine)
@@ -60,10 +62,9 @@ def verify(profile: str) -> int:
             problems.append(f"{table}: {error}")
     changed = {table: pair for table, pair in pairs.items() if theirs[table].read_bytes() != mine[table].read_bytes()}
     problems += new_words(changed, pairs)
-    exempt = [path for path in paths.results(profile).rglob("*.csv") if _exempt(path)]
     print(f"{cells} numbers in {len(theirs)} tables are compared with data/reference/{name}")
     for begin, why in EXEMPT.items():
-        print(f"exempt: {sum(path.name.startswith(begin) for path in exempt)} tables {begin}*: {why}")
+        print(f"exempt: {len(list(paths.results(profile).rglob(f'{begin}*.csv')))} tables {begin}*: {why}")
     print("\n".join(problems), end="\n" if problems else "")
     if not problems and not changed:
         print(f"exact: all {len(theirs)} tables are byte for byte those of the reference")
@@ -110,27 +111,18 @@ def _exempt(path: Path) -> bool:
     return path.name.startswith(tuple(EXEMPT))
 
 
-def _missing_or_new(theirs: dict[str, Path], mine: dict[str, Path]) -> list[str]:
-    missing, new = sorted(theirs.keys() - mine), sorted(mine.keys() - theirs)
-    return [
-        *_few([f"{table}: is missing here; `make all` writes it" for table in missing], "tables that are missing here"),
-        *_few([f"{table}: has no reference; `make reference` makes it one" for table in new], "tables of no reference"),
-    ]
-
-
 def _both(table: str, theirs: dict[str, Path], mine: dict[str, Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
     reference, here = read(theirs[table]), read(mine[table])
     if list(reference) != list(here):
-        lost, new = (
-            [repr(c) for c in one if c not in list(other)] for one, other in ((reference, here), (here, reference))
-        )
+        lost, new = [repr(c) for c in reference if c not in here], [repr(c) for c in here if c not in reference]
         parts = [f"{what} {', '.join(names)}" for what, names in (("lacks", lost), ("has in addition", new)) if names]
         raise ValueError(
             f"its columns are not the reference's: it {' and '.join(parts) or 'has them in another order'}"
         )
     for column in reference:
         if tolerances.numbers(reference[column]) is not None and tolerances.numbers(here[column]) is None:
-            raise ValueError(f"{column} holds {_no_number(here[column])!r} where the reference has numbers")
+            word = next(cell for cell in here[column] if tolerances.numbers(pd.Series([cell])) is None)
+            raise ValueError(f"{column} holds {word!r} where the reference has numbers")
     return reference, here
 
 
@@ -170,15 +162,14 @@ def _count(table: pd.DataFrame) -> int:
     return sum(int(column.notna().sum()) for column in columns if column is not None)
 
 
-def _no_number(column: pd.Series) -> str:
-    return next(cell for cell in column if tolerances.numbers(pd.Series([cell])) is None)
-
-
 def new_words(changed: Iterable[str], pairs: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> list[str]:
     """One line for each column that holds a word which no column of its kind holds in the reference: another training
     may choose another model or metric, but only one that there is. Columns are of one kind if they share a word.
     """
-    known = {table: _words_of(reference) for table, (reference, _) in pairs.items()}
+    known = {
+        table: {name: _words(reference[name]) for name in reference if tolerances.numbers(reference[name]) is None}
+        for table, (reference, _) in pairs.items()
+    }
     everywhere = [words - {""} for of_table in known.values() for words in of_table.values()]
     lines = []
     for table in changed:
@@ -191,11 +182,6 @@ def new_words(changed: Iterable[str], pairs: dict[str, tuple[pd.DataFrame, pd.Da
                 found.append(f"{table}: {column} holds {what}, which the reference has nowhere in such columns")
         lines += _few(found, f"such lines of {table}")
     return lines
-
-
-def _words_of(table: pd.DataFrame) -> dict[str, set[str]]:
-    """The words of every column that does not hold numbers alone."""
-    return {name: _words(table[name]) for name in table if tolerances.numbers(table[name]) is None}
 
 
 def _words(column: pd.Series) -> set[str]:
@@ -226,10 +212,8 @@ def first_difference(reference: pd.DataFrame, mine: pd.DataFrame) -> str:
              for column, one, other in zip(reference, *cells, strict=True) if one != other]  # fmt: skip
     sizes = f"it has {len(mine)} rows, the reference {len(reference)}; " if len(mine) != len(reference) else ""
     if not apart:
-        return (
-            sizes.removesuffix("; ")
-            or "the same cells in other bytes (ends of lines, quotes, or a mark at the beginning)"
-        )
+        same = "the same cells in other bytes (ends of lines, quotes, or a mark at the beginning)"
+        return sizes.removesuffix("; ") or same
     row, column, one, other = apart[0]
     return f"{sizes}{len(apart)} cells differ, the first is {column} in row {row}: {_line(other)}, was {_line(one)}"
 
@@ -242,9 +226,8 @@ def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFra
     limits = tolerances.load(paths.noise(profile))
     if limits is None:
         return False, (
-            f"only the same bytes count, for no repetitions of {profile!r} were measured; `make noise "
-            f"PROFILE={profile}` "
-            "measures them, and on Linux on x86_64 the versions in requirements.txt give the same bytes"
+            f"only the same bytes count, for no repetitions of {profile!r} were measured; `make noise PROFILE="
+            f"{profile}` measures them, and on Linux on x86_64 the versions in requirements.txt give the same bytes"
         )
     lines, failing, largest = [], 0, 0.0
     for table, pair in changed.items():
@@ -266,12 +249,9 @@ def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limi
     found = []
     for channel in tolerances.channels([reference, mine]):
         if (table, channel.name) in BOUNDED:
-            bound, _ = BOUNDED[table, channel.name]
-            outside = np.flatnonzero(~(np.abs(channel.values[1]) <= bound))
-            if len(outside):
-                found.append(
-                    Finding(table, channel, f"more than {bound:g}", np.inf, outside, np.abs(channel.values[1]))
-                )
+            (bound, _), sizes = BOUNDED[table, channel.name], np.abs(channel.values[1])
+            if len(outside := np.flatnonzero(~(sizes <= bound))):
+                found.append(Finding(table, channel, f"more than {bound:g}", np.inf, outside, sizes))
         elif of_channel := tolerances.compare(table, channel, limits if may_move(table) else NO_LIMITS):
             found.append(max(of_channel, key=limits.times))
     return found
@@ -299,11 +279,9 @@ def describe(finding: Finding) -> str:
     here, was = (_shown(channel, run, worst) for run in (1, 0))
     key = ", ".join(channel.rows.iloc[worst])
     moved = "moved" if finding.by == tolerances.ONE else f"{len(rows)} of {len(channel.rows)} moved"
-    why = (
-        finding.by
-        if np.isinf(finding.excess)
-        else f"by {finding.by}, {finding.excess:.1f} spreads above the mean of repetitions"
-    )
+    why = finding.by
+    if np.isfinite(finding.excess):
+        why = f"by {finding.by}, {finding.excess:.1f} spreads above the mean of repetitions"
     return f"{finding.table}: {channel.name} {moved}, most at {key}: {here}, was {was} ({why})"
 
 

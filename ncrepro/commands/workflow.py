@@ -2,12 +2,10 @@
 
 A notebook's number says what it works on: 0 needs nothing but the package, 1 works on one pool at a time, 2 on the pool
 it is named after, 3 and 4 on the tables of all pools unless `FEW_POOLS` names it, 9 on everything. What a run reads is
-recorded when it runs, and a run that read what no run before it writes is refused, so this order cannot be wrong
-unnoticed.
+recorded when it runs, and a run that read what no run before it writes is refused: no error in this order stays unseen.
 """
 
 import ast
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import NamedTuple
 
 from ..lab.profiles import Profile
 from ..store import artifacts, fingerprint, manifest, paths
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 
 # Beyond what the numbers say.
 AFTER = {
@@ -68,21 +66,19 @@ def runs(profile: Profile) -> dict[Run, tuple[Run, ...]]:
         training, features = Run("10_train_pool", pool), Run("11_extract_features", pool)
         before |= {training: last, features: (training,)}
         last = (training,)
-    named = {run.name: run for run in before} | {name: Run(name) for name in names}
-    for name in names:
+    for name in names:  # in the order of their numbers
         if name[0] == "0":
             before[Run(name)] = ()
         elif name in own:
             before[Run(name)] = (Run("11_extract_features", own[name]),)
-    for name in names:
-        if name[0] in "34":
+        elif name[0] in "34":
             before[Run(name)] = tuple(Run(other) for other in FEW_POOLS.get(name, own) if other in own)
-    for name, others in AFTER.items():
-        if named.get(name) in before:
-            before[named[name]] += tuple(named[other] for other in others if named.get(other) in before)
-    for name in names:
-        if name[0] == "9":
+        elif name[0] == "9":
             before[Run(name)] = tuple(before)  # last of all
+    named = {run.name: run for run in before}
+    for name, others in AFTER.items():
+        if name in named:
+            before[named[name]] += tuple(named[other] for other in others if other in named)
     return before
 
 
@@ -98,11 +94,8 @@ def with_those_before(chosen: Iterable[Run], order: Mapping[Run, tuple[Run, ...]
 
 def run_named(name: str, profile: Profile) -> Run:
     """The run of that name, of those that the profile has."""
-    known = {run.name: run for run in runs(profile)} | {
-        name: Run(name) for name in ("10_train_pool", "11_extract_features")
-    }
-    if name not in known:
-        raise ValueError(unknown("notebook", name, known))
+    known = {run.name: run for run in (*runs(profile), Run("10_train_pool"), Run("11_extract_features"))}
+    refuse_unknown("notebook", name, known)
     return known[name]
 
 
@@ -119,8 +112,7 @@ def asked(run: Run) -> dict:
         found = fingerprint.of(code, stops=())
     except (LookupError, ValueError) as error:
         raise ValueError(f"{paths.relative(run.source)}: it cannot be told what its cells use ({error})") from None
-    cells = hashlib.sha256(json.dumps(_cells(run)).encode()).hexdigest()[:16]
-    return {"cells": cells, "pool": run.pool, "code": found}
+    return {"cells": artifacts.digest(_cells(run)), "pool": run.pool, "code": found}
 
 
 def code_of(run: Run) -> str:
@@ -137,10 +129,8 @@ def code_of(run: Run) -> str:
             ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: it is nested too deeply
             said = f"{error.msg}: {(error.text or '').strip()[:80]!r}" if isinstance(error, SyntaxError) else str(error)
-            raise ValueError(
-                f"{paths.relative(run.source)}: a cell is not Python ({said or 'nested too deeply'}); magics cannot be "
-                "run here"
-            ) from None
+            said = f"a cell is not Python ({said or 'nested too deeply'}); magics cannot be run here"
+            raise ValueError(f"{paths.relative(run.source)}: {said}") from None
     return "\n".join(code) + "\n"
 
 
@@ -179,9 +169,7 @@ def why_again(run: Run, profile: Profile) -> str | None:
 
 
 def to_make(profile: Profile) -> dict[Run, tuple[Run, ...]]:
-    """The runs that are not up to date, and those after them, which may no longer be; each with those of them before
-    it.
-    """
+    """The runs that are not up to date, and those after them, which may no longer be; each with those before it."""
     chosen: dict[Run, tuple[Run, ...]] = {}
     for run, before in runs(profile).items():
         waiting = tuple(other for other in before if other in chosen)

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..metrics import registry
+from ..metrics import Samples, registry, scores
+from ..rank_your_own import tables
+from ..rank_your_own.features import are_features, open_features
 from ..store import artifacts, paths
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 from . import report, variables
 from .run import run_notebook
 
 FORMATS = ("json", "csv", "html")
 OF_A_FILE = (registry.FEATURES, registry.SOURCE_PROBS, registry.SOURCE_LABELS)  # what metrics need and a file may hold
-OF_NOTEBOOK = tuple(variables.OF_RANK)  # the options that 41_rank knows
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
@@ -81,18 +82,14 @@ def rank(arguments: argparse.Namespace) -> None:
     else:
         from ..rank_your_own.rank import rank  # loads torch
 
-        options = {
-            "text": given.get("text_column"),
-            "label": given.get("label_column"),
-            "labels": _labels(given),
-            "progress": not arguments.quiet and "bars",
-            **{name: given.get(name) for name in ("metrics", "models", "max_per_class", "batch_size", "device")},
-            **{name: given.get(name) for name in ("on_error", "n_bootstrap", "seed")},
-        }
-        table = rank(data, **{name: value for name, value in options.items() if value is not None})
+        as_given = ("metrics", "models", "max_per_class", "batch_size", "device", "on_error", "n_bootstrap", "seed")
+        options = {name: given[name] for name in as_given if name in given}
+        options |= {kind: given[f"{kind}_column"] for kind in ("text", "label") if f"{kind}_column" in given}
+        table = rank(data, labels=_labels(given), progress=not arguments.quiet and "bars", **options)
     title = f"Which model to fine-tune on {'these data' if isinstance(data, list) else _name_of(data)}?"
     _put(arguments, lambda: report.show(table, sys.stdout), json=lambda: report.as_json(table),
-         csv=lambda: report.as_csv(table), html=lambda: report.as_html(table, title, _typed()))  # fmt: skip
+         csv=lambda: report.as_csv(table),
+         html=lambda: report.as_html(table, title, ["ncrepro", *sys.argv[1:]]))  # fmt: skip
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -104,9 +101,6 @@ def score(arguments: argparse.Namespace) -> None:
         If there are no such files, no labels, a metric needs what the files do not hold, or a score is no number.
     """
     given = _given(arguments)
-    from ..metrics import Samples, scores
-    from ..rank_your_own.features import open_features
-
     files = [Path(file) for file in given["data"]]
     options = {"max_per_class": given.get("max_per_class"), "seed": given.get("seed", 0)}
     pool = open_features(files[0] if len(files) == 1 else files, _labels(given), **options)
@@ -114,18 +108,17 @@ def score(arguments: argparse.Namespace) -> None:
     for model in pool:
         held = {registry.FEATURES} if model.source_probs is None else set(OF_A_FILE)
         able = [name for name, metric in registry.METRICS.items() if metric.needs in held]
-        for metric in given.get("metrics", able):
+        asked = given.get("metrics", able)
+        for metric in asked:
             if metric not in able:
-                raise ValueError(f"{metric} needs {_needed(metric)}, which the file of {model.name} does not hold")
+                of_a_file = registry.METRICS[metric].needs in OF_A_FILE
+                needed = "source_probs" if of_a_file else "labelled samples of the source"
+                raise ValueError(f"{metric} needs {needed}, which the file of {model.name} does not hold")
         found[model.name] = {}
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
+            with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
                 samples = Samples(model.features, model.labels)
-                values = {
-                    metric: scores.score(metric, samples, model.labels, model.source_probs)
-                    for metric in given.get("metrics", able)
-                }
+                values = {name: scores.score(name, samples, model.labels, model.source_probs) for name in asked}
         except ValueError as error:
             raise ValueError(f"{model.name}: {error}") from None
         for said in caught:
@@ -137,10 +130,6 @@ def score(arguments: argparse.Namespace) -> None:
     _put(arguments, lambda: report.show_scores(table, sys.stdout),
          json=lambda: report.scores_as_json(table),
          csv=lambda: report.as_csv(table.T.rename_axis("model").reset_index()))  # fmt: skip
-
-
-def _needed(metric: str) -> str:
-    return "source_probs" if registry.METRICS[metric].needs in OF_A_FILE else "labelled samples of the source"
 
 
 # What was typed -------------------------------------------------------------------------------------------------------
@@ -156,8 +145,7 @@ def _given(arguments: argparse.Namespace) -> dict:
         if name in given:
             given[name] = listed(name, given[name])
     for metric in given.get("metrics", ()):
-        if metric not in registry.METRICS:
-            raise ValueError(unknown("metric", metric, registry.METRICS))
+        refuse_unknown("metric", metric, registry.METRICS)
     for name in FORMATS:
         if name in given and Path(given[name]).expanduser().is_dir():
             raise ValueError(f"--{name} is {given[name]}, which is a folder; name a file, or - for standard output")
@@ -168,9 +156,7 @@ def _given(arguments: argparse.Namespace) -> dict:
 
 
 def _check_places(places: dict[str, str], given: dict) -> None:
-    """Refuse to write over what is read, or over features, which stand after --json where they were meant as data; and
-    two formats into one file.
-    """
+    """Refuse to write over what is read or over features (after --json, but meant as data), or twice in one file."""
     words = [word for kind in ("data", "features") for word in given.get(kind, [])]
     words += [given[kind] for kind in ("images", "text", "labels") if kind in given]
     words += [re.split("[=:]", word)[-1] for word in given.get("models", [])]  # as in mine=resnet50:weights.pth
@@ -191,12 +177,10 @@ def _data(given: dict) -> str | list[str]:
     """The one data set that is named, as a path or several paths of features."""
     named = [given[kind] for kind in ("data", "images", "text", "features") if kind in given]
     if len(named) != 1:
-        how = (
-            "make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv MODELS='bert-base-uncased ...', or "
-            "FEATURES='one.npz two.npz'"
-            if given.get("notebook")
-            else "ncrepro rank photos/ --models resnet50 mobilenet_v3_large; it stands before the options"
-        )
+        how = "ncrepro rank photos/ --models resnet50 mobilenet_v3_large; it stands before the options"
+        if "notebook" in given:
+            how = "make rank IMAGES=folder MODELS='resnet50 ...', TEXT=file.csv MODELS='bert-base-uncased ...', or "
+            how += "FEATURES='one.npz two.npz'"
         raise ValueError(f"{len(named)} data sets are named; name one: {how}")
     (data,) = named
     if isinstance(data, str):
@@ -225,13 +209,7 @@ def _labels(given: dict) -> list | None:
     """The labels in a table beside the features."""
     if "labels" not in given:
         return None
-    from ..rank_your_own import tables
-
     return tables.labels(Path(given["labels"]).expanduser(), given.get("label_column", "label"))
-
-
-def _typed() -> list[str]:
-    return ["ncrepro", *sys.argv[1:]]
 
 
 # What is made of it ---------------------------------------------------------------------------------------------------
@@ -245,8 +223,7 @@ def _put(arguments: argparse.Namespace, show, **formats) -> None:
             report.put(formats[name](), place)
     if report.STDOUT not in asked.values():
         show()
-        written = [place for place in asked.values() if place]
-        if written:
+        if written := [place for place in asked.values() if place]:
             print(f"written: {', '.join(written)}")
 
 
@@ -258,31 +235,23 @@ def _by_notebook(given: dict, data: str | list[str]) -> pd.DataFrame:
     for name in ("labels", "device", "seed"):
         if name in given:
             raise ValueError(f"--{name} is not among the parameters of 41_rank: leave out --notebook")
-    parameters = {name: given[name] for name in OF_NOTEBOOK if name in given}
+    parameters = {name: given[name] for name in variables.OF_RANK if name in given}
     if "data" in given:
         parameters[_kind_of(data)] = data
     elif "features" in parameters:
         parameters["features"] = data
     if "metrics" in parameters:
         parameters["metrics"] = " ".join(parameters["metrics"])
-    out = given.get("out")
-    results, figures = (out, out) if out else (paths.results("rank", _name_of(data, True)), paths.figures("rank"))
-    results, figures = Path(results).resolve(), Path(figures).resolve()
-    run_notebook(
-        paths.root() / "notebooks" / "41_rank.ipynb",
-        results / "rank.ipynb",
-        parameters | {"results": str(results), "figures": str(figures)},
-        Path.cwd(),
-    )
+    results = Path(given.get("out") or paths.results("rank", _name_of(data, with_digest=True))).resolve()
+    figures = results if "out" in given else paths.figures("rank").resolve()
+    parameters |= {"results": str(results), "figures": str(figures)}
+    run_notebook(paths.notebooks() / "41_rank.ipynb", results / "rank.ipynb", parameters, Path.cwd())
     print(f"written: {paths.relative(results)}/ranking.csv, rank.ipynb; "
           f"{paths.relative(figures)}/{results.name}.png, .pdf")  # fmt: skip
     return report.from_json((results / "ranking.json").read_text(encoding="utf-8"))
 
 
 def _kind_of(data: str | list[str]) -> str:
-    from ..rank_your_own import tables
-    from ..rank_your_own.features import are_features
-
     if are_features(data):
         return "features"
     return "text" if Path(data).suffix.lower() in tables.SUFFIXES else "images"

@@ -1,9 +1,7 @@
-"""The same bytes on every x86-64 CPU with AVX2: which instructions NumPy, SciPy and torch may use, and on how many
-threads.
+"""The same bytes on every x86-64 CPU with AVX2: which instructions and how many threads NumPy, SciPy and torch may use.
 
 The libraries read these settings once, when they are loaded, so `pin` is the first thing that importing this package
-does. ``NCREPRO_ARITHMETIC=native`` leaves the choice to the libraries: faster on some CPUs, and other last digits on
-each.
+does. ``NCREPRO_ARITHMETIC=native`` leaves the choice to the libraries: faster on some CPUs, with other last digits.
 """
 
 import os
@@ -30,19 +28,8 @@ PINS = {
 UNSET = ("OPENBLAS_L2_SIZE", "NPY_ENABLE_CPU_FEATURES")  # would undo some of this
 LOADED_ONCE = ("numpy", "scipy", "torch")
 # Distributions whose version decides numbers: what computes, what draws the data sets, and whose docstrings are one.
-DECIDE = (
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pandas",
-    "torch",
-    "torchvision",
-    "segmentation_models_pytorch",
-    "transformers",
-    "tokenizers",
-    "matplotlib",
-    "pillow",
-)
+DECIDE = ("numpy", "scipy", "scikit-learn", "pandas", "torch", "torchvision", "segmentation_models_pytorch",
+          "transformers", "tokenizers", "matplotlib", "pillow")  # fmt: skip
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _loaded_before: list[str] = []  # libraries that came before the pins
@@ -60,9 +47,7 @@ def pin() -> None:
 
 
 def wanted() -> bool:
-    """In a checkout of the compendium, unless its user says otherwise; a package installed elsewhere leaves its process
-    alone.
-    """
+    """In a checkout of the compendium, unless its user says otherwise; what is installed leaves its process alone."""
     asked = os.environ.get("NCREPRO_ARITHMETIC") or "exact"
     if asked not in ("exact", "native"):
         raise ValueError(f"NCREPRO_ARITHMETIC is {asked!r}; allowed is 'exact' (the default) or 'native'")
@@ -70,9 +55,7 @@ def wanted() -> bool:
 
 
 def make_torch_deterministic() -> None:
-    """No algorithm of torch that may give other bits the next time; on a GPU, which is never byte-equal, speed comes
-    first.
-    """
+    """No algorithm of torch that may give other bits the next time; on a GPU, never byte-equal, speed comes first."""
     import torch  # loaded already by whoever calls this
 
     if wanted() and not torch.cuda.is_available():
@@ -85,6 +68,14 @@ def why_not_exact() -> str | None:
     return next(filter(None, (check() for check in (_choice, _machine, _order, _gpu, _versions))), None)
 
 
+def version(distribution: str) -> str:
+    """Its version, or that it is missing; 2.15.0+cpu is 2.15.0, and computes as that does."""
+    try:
+        return metadata.version(distribution).split("+")[0]
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
 def cpu() -> str:
     """The name of the CPU."""
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
@@ -93,12 +84,9 @@ def cpu() -> str:
 def _choice() -> str | None:
     if wanted():
         return None
-    native = os.environ.get("NCREPRO_ARITHMETIC") == "native"
-    return (
-        "NCREPRO_ARITHMETIC is 'native'"
-        if native
-        else "ncrepro is installed as a library, not run from a checkout of the compendium"
-    )
+    if os.environ.get("NCREPRO_ARITHMETIC") == "native":
+        return "NCREPRO_ARITHMETIC is 'native'"
+    return "ncrepro is installed as a library, not run from a checkout of the compendium"
 
 
 @cache
@@ -121,17 +109,10 @@ def _gpu() -> str | None:
 
 
 def _versions() -> str | None:
-    locked = dict(
-        line.split(" ;")[0].split("==")
-        for line in (_CHECKOUT / "requirements.txt").read_text().splitlines()
-        if "==" in line
-    )
+    lines = (_CHECKOUT / "requirements.txt").read_text().splitlines()
+    locked = dict(line.split(" ;")[0].split("==") for line in lines if "==" in line)
     for name in DECIDE:
-        try:
-            found = metadata.version(name).split("+")[0]  # 2.15.0+cpu computes as 2.15.0 does
-        except metadata.PackageNotFoundError:
-            found = "missing"
-        if found != locked[name].strip():
+        if (found := version(name)) != locked[name].strip():
             return f"{name} is {found}; the reference was made with {locked[name].strip()} (requirements.txt)"
     return None
 

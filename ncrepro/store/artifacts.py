@@ -64,9 +64,7 @@ def plain(path: Path) -> Path:
 
 
 def damaged(files: Iterable[Path]) -> list[Path]:
-    """Those of ``files`` that are missing, torn or damaged. A file is read only if its size or time is not as it was
-    last time.
-    """
+    """Those of ``files`` that are missing, torn or damaged; a file is read only if its size or time has changed."""
     bad, whole = [], Register("whole")
     before = dict(whole)
     for file in files:
@@ -138,9 +136,7 @@ def check_folder(folder: Path) -> None:
 
 
 def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
-    """Write a results table, the same bytes on every system for the same numbers, and return it; see `cold` where
-    nothing has run.
-    """
+    """Write a results table, the same bytes on every system, and return it; see `cold` where nothing has run."""
     text = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
     if cold.is_shown(path):
         cold.keep(path, text)
@@ -150,16 +146,12 @@ def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def table(path: Path, compute: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
-    """A results table, computed and written; where its profile has not run (see `cold`), the committed one, and nothing
-    is computed.
-    """
+    """A results table, computed and written; where its profile has not run, only the committed one is read (`cold`)."""
     return read_table(path, path.parent.parent.name) if cold.is_shown(path) else write_table(path, compute())
 
 
 def read_table(path: Path, profile: str) -> "pd.DataFrame":
-    """A table that `write_table` wrote; if it is missing or cannot be read, the error names it and says what makes
-    it.
-    """
+    """A table that `write_table` wrote; if it is missing or cannot be read, the error says so and what makes it."""
     import pandas as pd  # takes half a second to import, and what only looks at artefacts does not need it
 
     found = cold.source(path)
@@ -174,7 +166,7 @@ def read_table(path: Path, profile: str) -> "pd.DataFrame":
         raise ValueError(f"{paths.relative(path)} cannot be read ({why}): run `make all PROFILE={profile}`") from None
 
 
-def digest(spec: dict) -> str:
+def digest(spec: dict | list) -> str:
     """A short name for a spec, for use inside the specs of what is made from it."""
     return hashlib.sha256(_canonical(spec).encode()).hexdigest()[:16]
 

@@ -7,6 +7,7 @@ of them may take what, how files reach workers that do not share this folder, an
 import hashlib
 import importlib.util
 import io
+import logging
 import os
 import pickle
 import platform
@@ -22,13 +23,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from errno import EDQUOT, EIO, ENOSPC, EROFS
-from functools import cache
-from importlib import metadata
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from . import arithmetic, artifacts, paths
-from .schema import unknown
+from .schema import refuse_unknown
 
 LOOK_S = 1.0  # how often the team is looked at
 ANSWER_S = 15.0  # how long a scheduler may take to answer
@@ -79,9 +81,7 @@ class Done(NamedTuple):
 
 
 def address() -> str:
-    """``NCREPRO_CLUSTER``: ``tcp://host:8786``, ``local:4``, or a YAML file; empty: everything happens on this
-    machine.
-    """
+    """``NCREPRO_CLUSTER``: ``tcp://host:8786``, ``local:4``, or a YAML file; empty: all happens on this machine."""
     return os.environ.get("NCREPRO_CLUSTER", "").strip()
 
 
@@ -144,18 +144,12 @@ def _distributed():
         import distributed
     except ImportError:
         raise ValueError("NCREPRO_CLUSTER needs dask.distributed: pip install 'ncrepro[cluster]'") from None
-    import logging
-
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said here
     return distributed
 
 
 def _described(file: Path):
-    """A cluster as a YAML file describes it: ``cluster`` (a class of dask-jobqueue or dask-kubernetes), ``options``,
-    ``workers``.
-    """
-    import yaml
-
+    """A cluster as YAML has it: ``cluster`` (a class of dask-jobqueue or dask-kubernetes), ``options``, ``workers``."""
     try:
         said = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -164,8 +158,7 @@ def _described(file: Path):
     if not isinstance(said, dict) or "cluster" not in said:
         raise ValueError(f"{file}: `cluster` is missing; name a class, as in cluster: dask_jobqueue.SLURMCluster")
     for key in said:
-        if key not in known:
-            raise ValueError(f"{file}: " + unknown("key", key, known))
+        refuse_unknown("key", key, known, str(file))
     workers = said.get("workers", 1)
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise ValueError(f"{file}: workers is {workers!r}; it is a number from 1 on")
@@ -226,13 +219,8 @@ def versions() -> dict[str, str]:
     code = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         code.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
-    found = {"Python": ".".join(map(str, sys.version_info[:2])), "the code of ncrepro": code.hexdigest()[:12]}
-    for name in arithmetic.DECIDE:
-        try:
-            found[name] = metadata.version(name).split("+")[0]
-        except metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
+    ours = {"Python": ".".join(map(str, sys.version_info[:2])), "the code of ncrepro": code.hexdigest()[:12]}
+    return ours | {name: arithmetic.version(name) for name in arithmetic.DECIDE}
 
 
 def _greet(token: str) -> dict:
@@ -254,9 +242,7 @@ class Team:
         self.told: set[str] = set()  # addresses of those that are left out
 
     def look(self, first: bool = False) -> None:
-        """Who has come, and who is gone. Who computes otherwise stops the work at its beginning, and is left out
-        later.
-        """
+        """Who has come, and who is gone. Who computes otherwise stops the work as it begins, and is left out later."""
         there = self.client.scheduler_info(n_workers=-1)["workers"]
         for gone in self.workers.keys() - there.keys():
             del self.workers[gone]
@@ -268,20 +254,18 @@ class Team:
             finally:
                 (paths.caches() / token).unlink(missing_ok=True)
             for at in new:
-                if isinstance(greetings.get(at), OSError):
+                said, known = greetings.get(at), there[at]
+                if isinstance(said, OSError):
                     continue  # gone again, or not quite there: asked once more at the next look
-                if why := self._unfit(greetings.get(at), there[at]):
+                if why := self._unfit(said, known):
                     if first:
                         raise ValueError(why)
                     self.told.add(at)
                     print(f"{why}; it is left out")
                     continue
-                said, known = greetings[at], there[at]
-                resources = known.get("resources") or {}
+                gpus = int((known.get("resources") or {}).get("GPU", 0))
                 memory = (known.get("memory_limit") or 0) / 1e9
-                self.workers[at] = Worker(
-                    at, said["host"], said["shares"], int(resources.get("GPU", 0)), known["nthreads"], memory
-                )
+                self.workers[at] = Worker(at, said["host"], said["shares"], gpus, known["nthreads"], memory)
 
     @staticmethod
     def _unfit(said: dict | Exception | None, known: dict) -> str:
@@ -393,8 +377,7 @@ def side_by_side(
     asks: Callable[[Any], Work] = lambda item: Work(str(item)),
     writes: Callable[[Any], tuple[Path, ...]] = lambda item: (),
 ) -> Iterator[tuple[Any, Done]]:
-    """``function(item)`` of every item, the longest first, each on a worker that has what it asks for; in the order in
-    which they end.
+    """``function(item)`` of every item, the longest first, each on a worker that has what it asks for; as they end.
 
     A worker that dies loses only what it was doing, and another does it. So it is with one whose disk is full, or whose
     work hangs. A scheduler may be away for some minutes.
@@ -595,18 +578,22 @@ def start_workers(scheduler: str, number: int | None = None) -> int:
     gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
     cores = number if number is not None else 0 if gpus else os.cpu_count()
     command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-dashboard"]
-    kinds = [(["--resources", "GPU=1"], {"CUDA_VISIBLE_DEVICES": str(i)}) for i in range(gpus)]
-    kinds += [(["--nworkers", str(cores)], {"CUDA_VISIBLE_DEVICES": "-1"})] if cores else []
-    running = [(subprocess.Popen([*command, *more], env=os.environ | place), more, place) for more, place in kinds]
+    kinds = [(["--resources", "GPU=1"], str(i)) for i in range(gpus)]
+    kinds += [(["--nworkers", str(cores)], "-1")] if cores else []
+    starts = [
+        partial(subprocess.Popen, [*command, *more], env=os.environ | {"CUDA_VISIBLE_DEVICES": gpu})
+        for more, gpu in kinds
+    ]
+    running = [start() for start in starts]
     try:
         while running:  # a worker ends when its scheduler goes away, and asks for it again
-            for i, (process, more, place) in enumerate(running):
+            for i, process in enumerate(running):
                 if process.poll() is not None:
-                    running[i] = subprocess.Popen([*command, *more], env=os.environ | place), more, place
+                    running[i] = starts[i]()
             time.sleep(LOOK_S)
     finally:
-        for process, *_ in running:
+        for process in running:
             process.terminate()
-        for process, *_ in running:
+        for process in running:
             process.wait()
     return 0

@@ -11,9 +11,7 @@ _kept: dict[Path, str] = {}  # tables that this session has computed; they end w
 
 
 class Missing(FileNotFoundError):
-    """A result that is not there, and the one command that makes it; in a notebook one line, with no traceback above
-    it.
-    """
+    """A result that is not there, and the one command that makes it; in a notebook one line without a traceback."""
 
     def _render_traceback_(self) -> list[str]:  # asked for by IPython
         return [str(self)]
@@ -49,9 +47,7 @@ def keep(table: Path, text: str) -> None:
 
 
 def source(table: Path) -> Path | StringIO:
-    """What a table is read from: itself or, where its profile is cold, what this session computed or what is
-    committed.
-    """
+    """What a table is read from: itself or, where its profile is cold, what this session computed or is committed."""
     if not is_shown(table):
         return table
     profile, *rest = _parts(table)

@@ -31,9 +31,7 @@ def digest(path: Path) -> str | None:
 
 
 def of_data(folder: Path) -> dict[str, str | None]:
-    """What stands of a folder of somebody's data in the spec of what is made from it; the run that asks depends on
-    it.
-    """
+    """What the spec of what is made from a folder of somebody's data says of it; the run that asks depends on it."""
     trace.note("read", paths.relative(folder))
     looked_at = {} if _looked_at is None else _looked_at
     if folder not in looked_at:
@@ -96,8 +94,7 @@ def _files(folder: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
 
 
 def walk(folder: str, skipped: Callable[[str], bool] = lambda name: False) -> Iterator[tuple[str, list[str]]]:
-    """Every folder from ``folder`` down, and the names in it that are no folders; names that are ``skipped`` are as
-    absent.
+    """Every folder from ``folder`` down, and the names in it that are no folders; ``skipped`` names are as absent.
 
     Links are followed, but no folder is walked through twice, nor one that ``folder`` lies in. However deep folders
     lie in each other: `os.walk` of Python 3.11 fails where functions may not call each other as deeply.
@@ -140,9 +137,7 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 
 class Register(dict):
-    """What was found out about large files last time, so that they are read again only if their size or time
-    changed.
-    """
+    """What was found out about large files last time: they are read again only if their size or time has changed."""
 
     def __init__(self, name: str):
         self.path = paths.cache("") / f"{name}.json"

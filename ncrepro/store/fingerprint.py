@@ -4,8 +4,7 @@ A *root* is ``package.module:name`` (a function, a class, a table), ``package.mo
 such as a notebook's cells. From the roots the code is followed by name: functions, classes and top-level tables that
 are named, in this package and in ``bench``, also by imports inside functions. Rules that keep this on the safe side:
 
-* Loading a module runs it, so its top-level statements count as soon as it is imported, and so do those of what it
-  imports.
+* Loading a module runs it: its top-level statements count as soon as it is imported, as do those of what it imports.
 * Of a class that is reached, the methods whose names occur as attributes in what is reached count; all of them where
   the class inherits from a library's class, which may call them.
 * A module that is passed around, or imported under a computed name, counts as a whole.
@@ -43,9 +42,7 @@ KEEPING = {
     "ncrepro.lab.profiles": "what a profile asks for stands in the result's spec",
 }
 # Modules of these packages that are imported under a computed name are not looked into in the fingerprint of a *run*:
-# which one it is depends on the profile, and whoever imports it, and whoever makes or uses its results, notes the code
-# that this rests
-# on.
+# which one it is depends on the profile; who imports it, or makes or uses its results, notes what code that rests on.
 REPORTED = ("ncrepro.lab.tasks",)
 # Decorators that only enter a function into a list: the function does not run by being listed.
 LISTING = {"ncrepro.figures.index:figure"}
@@ -125,9 +122,7 @@ def _of(roots: tuple[str, ...], stops: tuple[str, ...]) -> str:
 
 @cache
 def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
-    """Everything that ``roots`` reach; remembered in the cache for as long as no file of this repository's
-    packages changes.
-    """
+    """Everything that ``roots`` reach; remembered in the cache until a file of this repository's packages changes."""
     asked = hashlib.sha256(json.dumps([sys.version_info[:2], roots, stops]).encode()).hexdigest()
     file = paths.caches() / "reach" / f"{_sources()}-{asked[:32]}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
@@ -156,8 +151,8 @@ def _sources() -> str:
 
 def _reach(roots: tuple[str, ...], stops: tuple[str, ...]) -> Reached:
     walk = _Walk(stops)
-    for one in roots:
-        walk.begin(one)
+    for start in roots:
+        walk.begin(start)
     walk.finish()
     hasher = hashlib.sha256(" ".join(sorted(walk.digests)).encode())
     for unit in sorted(walk.units):
@@ -281,6 +276,7 @@ class _Walk:
 # Modules --------------------------------------------------------------------------------------------------------------
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 
 
 class _Module:
@@ -289,22 +285,17 @@ class _Module:
     def __init__(self, name: str, code: str, is_package: bool):
         self.name, self.tree, self.is_package = name, _without_docstrings(ast.parse(code)), is_package
         self.statements = list(_statements(self.tree.body))  # that run when it is loaded, less those inside definitions
-        self.definitions = {
-            node.name: node for node in self.statements if isinstance(node, (*_FUNCTIONS, ast.ClassDef))
-        }
-        self.own = [
-            n for n in self.tree.body if not isinstance(n, (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom))
-        ]
+        self.definitions = {node.name: node for node in self.statements if isinstance(node, _DEFINITIONS)}
+        self.own = [n for n in self.tree.body if not isinstance(n, (*_DEFINITIONS, ast.Import, ast.ImportFrom))]
         self.assigned = {part.id for node in self.own for part in ast.walk(node) if isinstance(part, ast.Name)}
         self.imports: dict[str, str] = {}
         for node in ast.walk(self.tree):
             self.imports |= _imports(node, self)
-        classes = {name: node for name, node in self.definitions.items() if isinstance(node, ast.ClassDef)}
-        self.methods = {
-            name: {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)}
-            for name, node in classes.items()
-        }
-        self.inherits = {name: any(not self.is_ours(base) for base in node.bases) for name, node in classes.items()}
+        self.methods, self.inherits = {}, {}  # by class: its methods, and whether a class that is not ours is above it
+        for name, node in self.definitions.items():
+            if isinstance(node, ast.ClassDef):
+                self.methods[name] = {part.name: part for part in node.body if isinstance(part, _FUNCTIONS)}
+                self.inherits[name] = not all(map(self.is_ours, node.bases))
 
     def is_ours(self, base: ast.expr) -> bool:
         """Is a class that is inherited from one of ours?"""
@@ -314,9 +305,7 @@ class _Module:
 
     @cached_property
     def loading(self) -> tuple[set[str], tuple[str, ...], tuple[str, ...]]:
-        """What importing it does beside running its statements: libraries, modules of ours, and definitions under
-        decorators of ours.
-        """
+        """What importing it also brings: libraries, modules of ours, and definitions under decorators of ours."""
         libraries, loads = _imported(self.statements, self)
         decorated = [name for name, node in self.definitions.items() if any(map(self.runs, node.decorator_list))]
         return libraries, loads, tuple(decorated)
@@ -370,12 +359,9 @@ def _mentions_of(node: ast.AST, module: _Module) -> Mentions:
                     uses[tuple(rest)] = None
                 elif kind == "whole":
                     wholes[rest[0]] = None
-        elif (
-            isinstance(part, ast.Attribute)
-            and id(part) not in chained
-            and (target := _module_of(part, module)) is not None
-        ):
-            wholes[target] = None
+        elif isinstance(part, ast.Attribute) and id(part) not in chained:
+            if (target := _module_of(part, module)) is not None:
+                wholes[target] = None
         elif isinstance(part, ast.Call):
             called = part.func.attr if isinstance(part.func, ast.Attribute) else getattr(part.func, "id", "")
             if called == "import_module" and part.args:
@@ -409,9 +395,7 @@ def _as_module(meant: str) -> str | None:
 
 
 def _meant(meant: str) -> tuple[str, ...]:
-    """What becomes of an imported name that is used: ``use`` of a name in a module of ours, a ``whole`` module, or
-    ``nothing``.
-    """
+    """What an imported name stands for: ``use`` of a name in a module of ours, a ``whole`` module, or ``nothing``."""
     package, _, name = meant.partition(":")
     if package.split(".")[0] not in trace.OURS:
         return ("nothing",)
@@ -421,19 +405,15 @@ def _meant(meant: str) -> tuple[str, ...]:
 
 def _computed(name: ast.expr, module: _Module) -> tuple[str, ...]:
     """Every module of ours that ``import_module(f"package.{name}")`` can mean."""
-    package = None
-    if isinstance(name, ast.Constant):
-        return (name.value,) if _module(str(name.value)) is not None else ()
-    if isinstance(name, ast.JoinedStr) and name.values:
-        first = name.values[0]
-        if isinstance(first, ast.Constant):
-            package = str(first.value).rpartition(".")[0]
-        elif (
-            isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name) and first.value.id == "__name__"
-        ):
+    match name:
+        case ast.Constant(whole):
+            return (whole,) if _module(str(whole)) is not None else ()
+        case ast.JoinedStr([ast.Constant(beginning), *_]):
+            package = str(beginning).rpartition(".")[0]
+        case ast.JoinedStr([ast.FormattedValue(ast.Name("__name__")), *_]):
             package = module.name
-    if package is None:
-        raise LookupError(f"{module.name}: import_module of a name of which not even the package is written out")
+        case _:
+            raise LookupError(f"{module.name}: import_module of a name of which not even the package is written out")
     return () if package in REPORTED else _below(package)
 
 
@@ -456,7 +436,7 @@ def _imported(nodes: Iterable[ast.AST], module: _Module) -> tuple[set[str], tupl
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     for node in body:
         yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+        if not isinstance(node, _DEFINITIONS):
             for field in ("body", "orelse", "finalbody"):
                 yield from _statements(getattr(node, field, []))
             for handler in getattr(node, "handlers", []):
@@ -502,24 +482,17 @@ def _below(package: str) -> tuple[str, ...]:
 
 def modules() -> tuple[str, ...]:
     """Every module of this repository's packages."""
-
-    def of_package(package: str) -> Iterator[str]:
-        yield package
-        for below in _below(package):
-            yield from of_package(below)
-
-    return tuple(module for package in trace.OURS for module in of_package(package))
+    found = list(trace.OURS)
+    for package in found:  # also those that are added meanwhile
+        found += _below(package)
+    return tuple(found)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, *_FUNCTIONS)) and node.body and _is_docstring(node.body[0]):
+        if isinstance(node, (ast.Module, *_DEFINITIONS)) and ast.get_docstring(node, False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return tree
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 @cache

@@ -82,17 +82,15 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], work
     processes = ProcessPoolExecutor(workers, multiprocessing.get_context(START), _begin)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "This process .* is multi-threaded", DeprecationWarning
-            )  # a kernel always is
+            # which a kernel always is
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
             futures = [processes.submit(function, item) for item in items]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
         raise ChildProcessError(
             "a worker process was killed, most often for lack of memory; what was finished is kept: free some "
-            "memory, or set `workers: 1` "
-            "in the profile, and run this again"
+            "memory, or set `workers: 1` in the profile, and run this again"
         ) from None
     finally:
         processes.shutdown(cancel_futures=True)
@@ -119,9 +117,7 @@ def _keep_memory() -> None:
 
 
 def require(path: Path, spec: dict, what: str) -> Arrays:
-    """An artefact of a profile's cache that another job has made; if it is missing or torn, the error says what makes
-    it.
-    """
+    """An artefact that another job has made; if it is missing or torn, the error says what makes it."""
     arrays = artifacts.load(path, spec)
     if arrays is None:
         raise cold.missing(f"no valid {what} in {paths.relative(path.parent)}", profile=path.parent.parent.name)
@@ -129,9 +125,7 @@ def require(path: Path, spec: dict, what: str) -> Arrays:
 
 
 def from_pretrained(step: Callable[..., Arrays], spec: dict, *origins: tuple[Path, dict]) -> Arrays:
-    """What ``step(spec, origin_spec, arrays, ...)`` makes of the arrays of pre-trained models, each a path and a
-    spec.
-    """
+    """What ``step(spec, origin_spec, arrays, ...)`` makes of pre-trained models, each a path and a spec."""
     return step(spec, *(part for path, of in origins for part in (of, require(path, of, path.stem))))
 
 

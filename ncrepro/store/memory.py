@@ -13,9 +13,7 @@ def peak_mb() -> float:
 
 
 def reset_peak() -> float:
-    """Start a new peak, where the system lets us (else it is that of the whole process), and return the memory held
-    now, in MB.
-    """
+    """Start a new peak, where the system lets us (else that of the process stays), and return the MB held now."""
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")

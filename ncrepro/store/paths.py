@@ -44,12 +44,9 @@ def profile_names() -> list[str]:
     """
     found = sorted(path.stem for path in profiles().glob("*.yaml") if re.fullmatch(r"\w[\w-]*", path.stem, re.ASCII))
     if not found:
-        chosen = os.environ.get("NCREPRO_ROOT")
-        remedy = (
-            f"NCREPRO_ROOT is {chosen!r}; name the folder of the compendium, or unset it"
-            if chosen
-            else "`git checkout notebooks/profiles` brings them back"
-        )
+        remedy = "`git checkout notebooks/profiles` brings them back"
+        if chosen := os.environ.get("NCREPRO_ROOT"):
+            remedy = f"NCREPRO_ROOT is {chosen!r}; name the folder of the compendium, or unset it"
         raise FileNotFoundError(f"there is no profile in {profiles()}: {remedy}")
     return found
 

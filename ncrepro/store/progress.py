@@ -44,9 +44,8 @@ def bar(
 
             yield advance
     else:
-        lines = _Lines(title, total, done, unit, passing)
-        yield lines.advance
-        lines.end()
+        with _lines(title, total, done, f" {unit}" if unit else "", passing) as advance:
+            yield advance
 
 
 def through(items: Iterable[Item], title: str, total: int, **options) -> Iterator[Item]:
@@ -74,28 +73,26 @@ def _in_notebook() -> bool:
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
-class _Lines:
+@contextmanager
+def _lines(title: str, total: int, done: int, unit: str, passing: bool) -> Iterator[Callable[..., None]]:
     """What a log has in place of a bar: the start of the work, its quarters, and its end with the time it took."""
+    started = last = time.monotonic()
+    to_do = total - done
 
-    def __init__(self, title: str, total: int, done: int, unit: str, passing: bool) -> None:
-        self.title, self.total, self.done, self.unit, self.passing = title, total, done, unit, passing
-        self.started = self.last = time.monotonic()
-        self.to_do = total - done
-        if self.to_do and not passing:
-            self._say("")
+    def say(more: str) -> None:
+        print(f"{title}: {done} of {total}{unit}{more}", file=out(), flush=True)
 
-    def advance(self, n: int = 1, note: str = "") -> None:
-        quarter = self.done * LINES // max(self.total, 1)
-        self.done += n
+    def advance(n: int = 1, note: str = "") -> None:
+        nonlocal done, last
+        quarter = done * LINES // max(total, 1)
+        done += n
         now = time.monotonic()
-        if quarter < self.done * LINES // max(self.total, 1) < LINES and now - self.last >= APART:
-            self.last = now
-            self._say(f", {now - self.started:.0f} s")
+        if quarter < done * LINES // max(total, 1) < LINES and now - last >= APART:
+            last = now
+            say(f", {now - started:.0f} s")
 
-    def end(self) -> None:
-        if not self.passing:
-            self._say(f", {time.monotonic() - self.started:.0f} s" if self.to_do else ", all there")
-
-    def _say(self, more: str) -> None:
-        unit = f" {self.unit}" if self.unit else ""
-        print(f"{self.title}: {self.done} of {self.total}{unit}{more}", file=out(), flush=True)
+    if to_do and not passing:
+        say("")
+    yield advance
+    if not passing:
+        say(f", {time.monotonic() - started:.0f} s" if to_do else ", all there")

@@ -1,9 +1,7 @@
-"""What may stand where: the annotations of a dataclass say it once, for the file that is read and for who writes
-Python.
+"""What may stand where: the annotations of a dataclass say it once, for files that are read and for Python.
 
 The second part of ``Annotated[type, check]`` is a function ``check(where, given)``: it returns the value to keep, or
-raises a ValueError that names the place, the value and what is allowed. Needs nothing but Python, for ``make`` asks it
-before there is an environment.
+raises a ValueError that names the place, the value and what is allowed. Needs only Python: so early does make ask it.
 """
 
 import difflib
@@ -19,9 +17,7 @@ Check = Callable[[str, Any], Any]
 
 class _Short(reprlib.Repr):
     def repr_int(self, value: int, level: int) -> str:
-        return (
-            repr(value) if abs(value) < 10**40 else "a number of more than 40 digits"
-        )  # Python refuses to print the longest
+        return repr(value) if abs(value) < 10**40 else "a number of more than 40 digits"  # the longest have no `repr`
 
 
 _SHORT = _Short()
@@ -36,10 +32,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} {_SHORT.repr(name)}: choose one of {', '.join(sorted(known))}{hint and '; ' + hint}"
 
 
-def refuse_unknown(kind: str, name: str, known: Collection[str]) -> None:
-    """Raise that sentence where a name is none of ``known``."""
+def refuse_unknown(kind: str, name: str, known: Collection[str], where: str = "") -> None:
+    """Raise that sentence, after ``where``, if a name is none of ``known``."""
     if name not in known:
-        raise ValueError(unknown(kind, name, known))
+        raise ValueError(f"{where and where + ': '}{unknown(kind, name, known)}")
 
 
 def near(name: str, known: Iterable[str], n: int = 3) -> str:
@@ -112,8 +108,7 @@ def one_of(*known: str) -> Check:
     """One of these names."""
 
     def check(where: str, given: Any) -> str:
-        if given not in known:
-            raise ValueError(f"{where}: " + unknown(where.rpartition(".")[2], given, known))
+        refuse_unknown(where.rpartition(".")[2], given, known, where)
         return given
 
     return check
@@ -153,8 +148,7 @@ Names = Annotated[tuple[str, ...], names]
 
 
 def read(kind: type, where: str, given: Any, **fixed) -> Any:
-    """An instance of the dataclass ``kind``: what stands at ``where`` in a file, and what is ``fixed`` and cannot stand
-    there.
+    """An instance of the dataclass ``kind``: what stands at ``where`` in a file, and what is ``fixed`` beside that.
 
     Raises
     ------
@@ -166,12 +160,9 @@ def read(kind: type, where: str, given: Any, **fixed) -> Any:
     known = {field.name: field for field in fields(kind) if field.name not in fixed}
     prefix = f"{where}: " if where else ""
     for key in given:
-        if key not in known:
-            raise ValueError(
-                prefix + unknown("key", key, known)
-                if known
-                else f"{prefix}the key {key!r} means nothing here; leave it out"
-            )
+        if not known:
+            raise ValueError(f"{prefix}the key {key!r} means nothing here; leave it out")
+        refuse_unknown("key", key, known, where)
     checks = _checks(kind)
     values = {key: checks[key](f"{where}.{key}" if where else key, value) for key, value in given.items()}
     needed = [name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING]

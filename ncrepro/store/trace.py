@@ -24,10 +24,8 @@ _noted: set[str] = set()
 def start() -> None:
     """Watch the files of this process and of those that it starts, if its run is to be traced."""
     if FILE in os.environ:
-        kept = tuple(
-            f"{folder.resolve()}{os.sep}"
-            for folder in (paths.root() / "data", paths.root() / "figures", paths.profiles())
-        )
+        folders = (paths.root() / "data", paths.root() / "figures", paths.profiles())
+        kept = tuple(f"{folder.resolve()}{os.sep}" for folder in folders)
         remade = f"{(paths.root() / 'data' / 'cache').resolve()}{os.sep}"
 
         def see(kind: str, path) -> None:
