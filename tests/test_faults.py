@@ -7,7 +7,9 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import REPOSITORY
 
 from bench import faults
 from bench.faults import Copy, Fault, Outcome, fits, grouped, run_group, settle
@@ -227,3 +229,10 @@ def test_what_cannot_be_drawn_is_one_clear_line(arguments, said):
     )
     assert result.returncode == 2 and said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_every_fault_of_the_committed_campaign_ended_as_the_readme_says():
+    table = pd.read_csv(REPOSITORY / "data/reference/faults/faults.csv", keep_default_na=False)
+    assert f"All {len(table)} faults" in " ".join((REPOSITORY / "README.md").read_text().split())
+    assert len(table) >= 340 and set(table["outcome"]) == set(faults.RIGHT) and set(table["kind"]) == set(faults.FAULTS)
+    assert table["fault"].is_unique and (table["said"] != "").equals(table["outcome"] == "refused in one line")
