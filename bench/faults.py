@@ -40,6 +40,7 @@ NOT_COPIED = ("cache", "results", "faults", "__pycache__", ".ipynb_checkpoints",
 TIMED = ("seconds_", "ncti_fig4", "cost")  # what holds times differs from run to run
 TIMED_ARRAYS = ("seconds", "peak_mb")
 FOREIGN = "foreign"  # files of this name are ours, and of no run
+ODD = "odd_features"  # a file of features that are none
 RIGHT = ("same bytes", "refused in one line")
 
 
@@ -155,7 +156,7 @@ class Fault:
     owners: frozenset = frozenset()  # the runs that it makes necessary again
     disturb: Callable[[Copy], str] | None = None  # a run of make that goes wrong; what was not clear about it
     mend: Callable[[Copy], None] | None = None  # of a fault that make may refuse: what its reader would do
-    refusal: tuple[str, ...] = ()  # names, one of which such a refusal says
+    refusal: tuple[str, ...] = ()  # paths, one of which such a refusal says
     check: Callable[[Copy], tuple[str, str]] | None = None  # outcome, of a fault that is judged by itself
 
     def is_named(self, line: str) -> bool:
@@ -273,7 +274,7 @@ def in_the_way(drawn: Drawn) -> dict:
             (copy.folder / file).rmdir()
 
     what = f"a folder in the place of {file}"
-    return {"what": what, "strike": strike, "owners": drawn.owners(file), "mend": mend, "refusal": (Path(file).name,)}
+    return {"what": what, "strike": strike, "owners": drawn.owners(file), "mend": mend, "refusal": (file,)}
 
 
 def not_writable(drawn: Drawn) -> dict:
@@ -295,8 +296,7 @@ def not_writable(drawn: Drawn) -> dict:
         path.chmod(0o755) if path.is_dir() else path.unlink(missing_ok=True)
 
     what = f"{file} cannot be written"
-    names = (file, *sorted(p.name for p in (drawn.copy.folder / file).iterdir()))
-    return {"what": what, "strike": strike, "owners": drawn.owners(file), "mend": mend, "refusal": names}
+    return {"what": what, "strike": strike, "owners": drawn.owners(file), "mend": mend, "refusal": (f"{file}/",)}
 
 
 def leftover(drawn: Drawn) -> dict:
@@ -509,7 +509,9 @@ def _planned(copy: Copy) -> tuple[set[str] | None, str]:
 
 
 def hostile_data(drawn: Drawn) -> dict:
-    """A reader's own data that are none: `rank` or `score` refuse them in one line, soon."""
+    """A reader's own data that are none: `rank` or `score` refuse them in one line that names the file, or the model
+    that is called like it.
+    """
     how, seed = drawn.chance.choice(sorted(HOSTILE)), drawn.chance.random()
 
     def check(copy: Copy) -> tuple[str, str]:
@@ -520,29 +522,40 @@ def hostile_data(drawn: Drawn) -> dict:
         said = [line for line in output.splitlines() if line.startswith("error: ")]
         if status == 124:
             return "hangs", ""
-        clear = status in (1, 2) and len(said) == 1 and "Traceback" not in output
+        clear = (
+            status in (1, 2)
+            and len(said) == 1
+            and any(name in said[0] for name in (folder, ODD))
+            and "Traceback" not in output
+        )
         return ("refused in one line" if clear else "unclear"), (said or [output[-200:]])[0]
 
     return {"what": f"{how} for rank", "strike": lambda copy: None, "check": check}
 
 
 def _images(spoil: Callable[[Path, Random], None]) -> Callable[[Path, Random], list[str]]:
-    """A folder of two classes, the images of which ``spoil`` writes."""
+    """A folder of two classes, the images of which ``spoil`` writes, and two networks that need no download."""
 
     def arguments(folder: Path, chance: Random) -> list[str]:
+        import torch
+        from torchvision.models import squeezenet1_1
+
+        models = [f"{name}=squeezenet1_1:{folder / name}.pth" for name in ("one", "two")]
+        for name in ("one", "two"):
+            torch.save(squeezenet1_1().state_dict(), folder / f"{name}.pth")
         for name in ("cats", "dogs"):
             (folder / "photos" / name).mkdir(parents=True)
             for i in range(3):
                 spoil(folder / "photos" / name / f"{i}.png", chance)
-        return ["rank", str(folder / "photos"), "--models", "resnet18", "--metrics", "ncti"]
+        return ["rank", str(folder / "photos"), "--models", *models, "--metrics", "ncti"]
 
     return arguments
 
 
 def _features(spoil: Callable[[Path, Random], None]) -> Callable[[Path, Random], list[str]]:
     def arguments(folder: Path, chance: Random) -> list[str]:
-        spoil(folder / "features.npz", chance)
-        return ["score", str(folder / "features.npz"), "--metrics", "ncti"]
+        spoil(folder / f"{ODD}.npz", chance)
+        return ["score", str(folder / f"{ODD}.npz"), "--metrics", "ncti"]
 
     return arguments
 

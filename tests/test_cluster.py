@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from errno import ENOSPC
 from functools import partial
 
@@ -400,7 +401,7 @@ def test_a_file_that_describes_no_cluster_is_refused(monkeypatch, tmp_path, said
 
 
 def test_a_file_may_describe_a_cluster(monkeypatch, tmp_path, root):
-    options = "{n_workers: 0, threads_per_worker: 1, processes: false, dashboard_address: null}"
+    options = "{n_workers: 0, threads_per_worker: 1, processes: false, dashboard_address: ':0'}"
     (tmp_path / "cluster.yaml").write_text(f"cluster: distributed.LocalCluster\noptions: {options}\nworkers: 1\n")
     monkeypatch.setenv("NCREPRO_CLUSTER", str(tmp_path / "cluster.yaml"))
     try:
@@ -414,6 +415,19 @@ import os
 from ncrepro.store import cluster
 print(cluster.address(), *cluster.client().scheduler_info()["workers"])
 """
+
+
+def test_a_cluster_of_this_machine_starts_beside_another_one(monkeypatch, recwarn):
+    monkeypatch.setenv("NCREPRO_CLUSTER", "local:1")
+    with socket.socket() as other:
+        with suppress(OSError):  # another program has it
+            other.bind(("", 8787))  # the usual port of Dask's dashboard
+            other.listen()
+        try:
+            assert done_by(abs, [-3]) == {-3: 3}
+        finally:
+            cluster.leave()
+    assert not [warned for warned in recwarn if "8787" in str(warned.message)]
 
 
 def test_processes_that_are_started_together_share_one_cluster(monkeypatch):

@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import REPOSITORY
 
 from bench import faults
 from bench.faults import Copy, Fault, Outcome, fits, grouped, run_group, settle
@@ -148,6 +151,38 @@ def test_a_refusal_that_names_nothing_of_the_group_or_is_a_traceback_is_unclear(
     assert run_group([blocked], copy, {})[blocked].outcome == "unclear"
 
 
+class OfScores(faults.Drawn):
+    """Draws one file only."""
+
+    def file(self, kinds):
+        return kinds[0], "data/results/smoke/pool/scores.csv"
+
+
+@pytest.mark.parametrize("draw", [faults.in_the_way, faults.not_writable])
+def test_a_refusal_of_a_file_of_the_same_name_in_another_folder_is_not_one_of_this_fault(copy, draw):
+    one = Fault(0, "it", **draw(OfScores(copy, [], Random(0))))
+    assert one.is_named("error: cannot write data/results/smoke/pool/scores.csv (0.0 MB): File exists")
+    assert not one.is_named("error: cannot write data/results/smoke/pool_scratch/scores.csv (0.0 MB): File exists")
+
+
+@pytest.mark.parametrize(
+    "said, outcome",
+    [
+        ("error: {path} holds no images", "refused in one line"),
+        ("error: odd_features: features contain nan", "refused in one line"),
+        ("error: could not download resnet18", "unclear"),
+        ("error: {path} holds no images\nerror: and more", "unclear"),
+        ("Traceback (most recent call last)\nerror: {path} holds no images", "unclear"),
+    ],
+)
+def test_hostile_data_are_refused_only_by_what_names_them(copy, monkeypatch, said, outcome):
+    monkeypatch.setattr(faults, "HOSTILE", {"a folder": lambda folder, chance: [str(folder / "photos")]})
+    program = "import sys; sys.exit(sys.argv[1].format(path=sys.argv[2]))"
+    start = copy.start
+    monkeypatch.setattr(copy, "start", lambda command: start([sys.executable, "-c", program, said, command[-1]]))
+    assert faults.hostile_data(faults.Drawn(copy, [], Random(0)))["check"](copy)[0] == outcome
+
+
 def test_a_make_that_does_not_end_hangs(copy):
     copy.command, copy.limit_s = [sys.executable, "-c", "import time; time.sleep(99)"], 0.5
     one = fault(0)
@@ -194,3 +229,10 @@ def test_what_cannot_be_drawn_is_one_clear_line(arguments, said):
     )
     assert result.returncode == 2 and said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_every_fault_of_the_committed_campaign_ended_as_the_readme_says():
+    table = pd.read_csv(REPOSITORY / "data/reference/faults/faults.csv", keep_default_na=False)
+    assert f"All {len(table)} faults" in " ".join((REPOSITORY / "README.md").read_text().split())
+    assert len(table) >= 340 and set(table["outcome"]) == set(faults.RIGHT) and set(table["kind"]) == set(faults.FAULTS)
+    assert table["fault"].is_unique and (table["said"] != "").equals(table["outcome"] == "refused in one line")

@@ -102,7 +102,9 @@ def client():
     if kind == "local":
         if not rest.isdecimal() or not int(rest):
             raise ValueError(f"NCREPRO_CLUSTER is {where!r}; local:4 starts four workers on this machine")
-        cluster = distributed.LocalCluster(n_workers=int(rest), threads_per_worker=1, dashboard_address=None)
+        cluster = distributed.LocalCluster(
+            n_workers=int(rest), threads_per_worker=1, dashboard_address=":0"
+        )  # any port that is free
     elif kind in ("tcp", "tls"):
         cluster = where
     elif where.endswith((".yaml", ".yml")):
