@@ -66,8 +66,7 @@ def read(source: Path, fast: bool = False) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(
             f"it claims more than {Image.MAX_IMAGE_PIXELS:,} pixels, as files do that are made to fill the memory: "
-            "make it "
-            "smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
+            "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from None
     except Exception as error:  # a damaged file makes Pillow raise errors of any type
         raise ValueError(str(error).split("<_io")[0].strip() or type(error).__name__) from None
@@ -121,8 +120,7 @@ def _within(image: Image.Image, low: float, high: float) -> np.ndarray:
     values = np.asarray(image)
     if not (low <= values.min() and values.max() <= high):  # nor NaN
         raise ValueError(
-            f"its numbers ({values.dtype}) run from {values.min():g} to {values.max():g}; allowed is {low} to "
-            f"{high}: save it with 8 "
-            "bits per colour"
+            f"its numbers ({values.dtype}) run from {values.min():g} to {values.max():g}; allowed is {low} to {high}: "
+            "save it with 8 bits per colour"
         )
     return values

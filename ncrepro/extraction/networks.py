@@ -301,8 +301,7 @@ def fetch(found: Checkpoint) -> str:
     if not digest.startswith(found.sha256):
         raise ValueError(
             f"{found.file} is damaged or only half there: its SHA-256 begins with {digest[: len(found.sha256)]}, "
-            "published is "
-            f"{found.sha256}; remove it, and it is downloaded again"
+            f"published is {found.sha256}; remove it, and it is downloaded again"
         )
     return digest
 

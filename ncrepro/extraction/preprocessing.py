@@ -129,8 +129,7 @@ def of_timm(config: dict, name: str) -> Transform:
     if channels != 3 or height != width:
         raise ValueError(
             f"{name} reads {height} x {width} pixels of {channels} colours; allowed are squares of three: give the "
-            "module "
-            "itself, with a transform of your own"
+            "module itself, with a transform of your own"
         )
     found["interpolation"] = found["interpolation"].replace("random", "bilinear")  # as timm does but for training
     resize, colours = math.floor(height / found["crop_pct"]), (tuple(found["mean"]), tuple(found["std"]))

@@ -44,9 +44,8 @@ def read(file: Path) -> dict[str, Tensor]:
                 content = torch.load(stream, map_location="cpu", weights_only=True) if pickled else load_file(file)
     except Exception as error:  # what is no file of weights raises errors of any type
         raise ValueError(
-            f"{file} is not a state dict ({type(error).__name__}: {str(error)[:100]}): remove it if it was "
-            "downloaded; if it "
-            "is yours, save network.state_dict() there, with torch.save or safetensors"
+            f"{file} is not a state dict ({type(error).__name__}: {str(error)[:100]}): remove it if it was downloaded; "
+            "if it is yours, save network.state_dict() there, with torch.save or safetensors"
         ) from None
     state = dict(_tensors(content))
     if not state:

@@ -286,8 +286,7 @@ def dense(values: Array, what: str) -> Array:
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(
             f"{what} are a {type(values).__name__} that does not make an array ({str(error).splitlines()[0]}); stack "
-            "its entries, all of "
-            "one shape, first"
+            "its entries, all of one shape, first"
         ) from error
     if found.ndim == 0 and found.dtype == object:
         raise ValueError(f"{what} are a {type(values).__name__}; they must be an array with one row per sample")

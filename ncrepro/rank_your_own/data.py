@@ -128,9 +128,8 @@ class Target:
             first = f"{_called(data, min(broken))} ({broken[min(broken)]})"
             if on_error == "raise":
                 raise ValueError(
-                    f"{len(broken)} of {n} images cannot be read, the first is {first}: repair or remove it, or "
-                    "leave such "
-                    "images out with on_error='skip'"
+                    f"{len(broken)} of {n} images cannot be read, the first is {first}: repair or remove it, or leave "
+                    "such images out with on_error='skip'"
                 )
             kept = np.array([i for i in range(n) if i not in broken], dtype=np.int64)
             data = data.take(kept)
@@ -138,8 +137,7 @@ class Target:
             for k in np.flatnonzero(counts < 2)[:1]:
                 raise ValueError(
                     f"{counts[k] or 'no'} image of class {data.classes[k]!r} can be read, and two are needed; the "
-                    "first that "
-                    f"cannot: {first}"
+                    f"first that cannot: {first}"
                 )
         hasher = hashlib.sha256(json.dumps([data.labels.tolist(), list(data.classes)]).encode())
         for i, (digest, _) in enumerate(found):
@@ -217,8 +215,7 @@ def _find(data: Any, labels: Any, text: str, label: str, progress: Callable) -> 
     raise ValueError(
         f"data is a {type(data).__name__}; allowed are a folder with one folder of images per class, a table of texts "
         f"({', '.join(tables.SUFFIXES)}), a torchvision-style data set, uint8 images of shape (n, height, width, 3) "
-        "with labels, and "
-        "features (.npz files, or a dict of a model's name and its features)"
+        "with labels, and features (.npz files, or a dict of a model's name and its features)"
     )
 
 
@@ -245,8 +242,7 @@ def _of_folder(folder: Path) -> Photos:
         raise ValueError(
             f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
             f"{'there is one class' if classes else 'there are no classes'}: put the images of each class into a "
-            "folder "
-            "of its own, two classes at least"
+            "folder of its own, two classes at least"
         )
     within = _same_inside([folder / split / name for name in classes])
     same = [path.name for path in within]

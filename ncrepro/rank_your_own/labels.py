@@ -94,8 +94,7 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
     if missing := [i for i, x in enumerate(values) if is_missing(x)]:
         raise ValueError(
             f"labels are missing: {len(missing)} of the {n} {what} have none, the first is number {missing[0] + 1}; "
-            "fill them in, or "
-            "leave these samples out"
+            "fill them in, or leave these samples out"
         )
     values = [_checked(x, i) for i, x in enumerate(values)]
     numbers = [not isinstance(x, str) for x in values]
@@ -192,9 +191,8 @@ def check(codes: np.ndarray, classes: Sequence[str], name: str) -> None:
         raise ValueError(f"{name} holds no samples; give at least two of each class")
     if (counts > 0).sum() < 2:
         raise ValueError(
-            f"all {len(codes)} samples of {name} are of class {classes[counts.argmax()]!r}; a score compares "
-            "classes: give samples "
-            "of at least two"
+            f"all {len(codes)} samples of {name} are of class {classes[counts.argmax()]!r}; a score compares classes: "
+            "give samples of at least two"
         )
     if set(splits(classes).values()) <= {"train", "held out"}:
         raise ValueError(

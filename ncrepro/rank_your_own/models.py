@@ -123,9 +123,8 @@ def _named(given: Any) -> dict[str, Any]:
     for name, what in given:
         if name in named:
             raise ValueError(
-                f"two models are called {name!r}: give each a name of its own, as in models={{'first': ..., "
-                f"'second': ...}}, "
-                "or 'first=resnet50:first.pth'"
+                f"two models are called {name!r}: give each a name of its own, as in models={{'first': ..., 'second': "
+                "...}, or 'first=resnet50:first.pth'"
             )
         named[name] = what
     return named
@@ -168,8 +167,7 @@ def _image_model(name: str, what: Any) -> Callable[[], Candidate]:
     if not isinstance(what, (str, Path)):
         raise ValueError(
             f"model {name!r} is a {type(what).__name__}; allowed are a name, 'ARCHITECTURE=FILE', a torch.nn.Module, "
-            "and a "
-            "pair of a module and its transform"
+            "and a pair of a module and its transform"
         )
     left, right = _parts(str(what))
     if left or _is_file(right):
@@ -186,8 +184,7 @@ def _check_architecture(name: str) -> None:
         hint = near(name, networks.names()) or "nothing torchvision has is called like it."
         raise ValueError(
             f"unknown model {name!r}: {hint} Allowed are the names of torchvision.models.list_models(), {TIMM}NAME, "
-            "ARCHITECTURE=FILE "
-            f"with a file of weights ({', '.join(weights.SUFFIXES)}), and torch.nn.Module"
+            f"ARCHITECTURE=FILE with a file of weights ({', '.join(weights.SUFFIXES)}), and torch.nn.Module"
         )
 
 
@@ -222,9 +219,8 @@ def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:
         if architecture not in networks.names() and not architecture.startswith(TIMM):
             hint = near(architecture, networks.names())
             raise ValueError(
-                f"model {name!r}: which architecture do the weights in {path.name} belong to? {architecture!r} is none"
-                f"{hint and '; ' + hint}; write resnet50={path.name}, or "
-                f"NAME=resnet50:{path.name}"
+                f"model {name!r}: which architecture do the weights in {path.name} belong to? {architecture!r} is "
+                f"none{hint and '; ' + hint}; write resnet50={path.name}, or NAME=resnet50:{path.name}"
             )
         _check_architecture(architecture)
     return partial(_of_file, name, architecture, path, spec)
@@ -330,11 +326,9 @@ def _why_not(where: str, error: str) -> str:
         )
     hint = "" if where in SOME_TEXT_MODELS else near(where, SOME_TEXT_MODELS)
     return (
-        "neither a folder here nor a model that could be had from Hugging Face "
-        f"({error[:160]}){hint and '; ' + hint}; without a network, "
-        f"run `hf download {where} --local-dir FOLDER` where there is one and give FOLDER (config.json, "
-        "model.safetensors, tokenizer) "
-        "in place of the name"
+        f"neither a folder here nor a model that could be had from Hugging Face ({error[:160]}){hint and '; ' + hint}; "
+        f"without a network, run `hf download {where} --local-dir FOLDER` where there is one and give FOLDER "
+        "(config.json, model.safetensors, tokenizer) in place of the name"
     )
 
 

@@ -44,10 +44,8 @@ LEVEL = 1.96  # standard errors on either side: 95 % of a normal distribution
 
 MEANING = (
     "A score says how ready a model's features of these samples are to tell these classes apart, compared with the "
-    "other models in "
-    "this table. It is not an accuracy, cannot be compared with another table's, and does not know what fine-tuning "
-    "will change: "
-    "fine-tune the first few and compare them, not the first one only."
+    "other models in this table. It is not an accuracy, cannot be compared with another table's, and does not know "
+    "what fine-tuning will change: fine-tune the first few and compare them, not the first one only."
 )
 EVIDENCE = (
     "These metrics are the default since they are the smallest set whose mean weighted Kendall, over the pools of "
@@ -257,8 +255,7 @@ def _check_folder(folder: Path | None) -> None:
     except OSError as error:
         raise OSError(
             f"features cannot be kept in {folder} ({error.strerror}): name another folder with cache=FOLDER, or with "
-            "NCREPRO_CACHE in "
-            "the environment; with cache=False nothing is kept"
+            "NCREPRO_CACHE in the environment; with cache=False nothing is kept"
         ) from None
 
 
@@ -670,8 +667,7 @@ def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str
     if ignored := getattr(target and target.data, "ignored", ()):
         said.append(
             f"{len(ignored)} files among the images were not looked at, as they lie in no class or have no image's "
-            "suffix, "
-            f"the first {ignored[0]}"
+            f"suffix, the first {ignored[0]}"
         )
     return said
 

@@ -81,9 +81,8 @@ def _check_same_names(kind, ours, theirs):
             raise ValueError(f"{name} name {kind} twice: {_listed(index[index.duplicated()])}; keep one of each")
     if set(ours) != set(theirs):
         raise ValueError(
-            f"scores and accuracies name different {kind}: only in scores "
-            f"{_listed(set(ours) - set(theirs))}, only in accuracies {_listed(set(theirs) - set(ours))}; "
-            f"give both the same {kind}"
+            f"scores and accuracies name different {kind}: only in scores {_listed(set(ours) - set(theirs))}, only in "
+            f"accuracies {_listed(set(theirs) - set(ours))}; give both the same {kind}"
         )
 
 
