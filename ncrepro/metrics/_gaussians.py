@@ -31,9 +31,10 @@ def class_gaussians(data: Samples, covariance: str, n_components: int | None) ->
     moments = np.stack(moments)
     if covariance == "spherical":
         moments = moments.mean(axis=1, keepdims=True)
-    if covariance == "full":
-        return means, _floor_eigenvalues(moments)
-    return means, moments.clip(VARIANCE_FLOOR)
+    if covariance != "full":
+        return means, moments.clip(VARIANCE_FLOOR)
+    values, vectors = np.linalg.eigh(moments)
+    return means, (vectors * values.clip(VARIANCE_FLOOR)[:, None, :]) @ vectors.swapaxes(1, 2)
 
 
 def bhattacharyya(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
@@ -77,11 +78,6 @@ def _bordered(covariances: np.ndarray, delta: np.ndarray, smallest: np.ndarray) 
     covariances[:, q, q] = corner
     pivots = np.diagonal(np.linalg.cholesky(covariances), axis1=1, axis2=2) ** 2  # (m, q + 1)
     return corner - pivots[:, q], np.log(pivots[:, :q]).sum(axis=1)
-
-
-def _floor_eigenvalues(covariances: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(covariances)
-    return (vectors * values.clip(VARIANCE_FLOOR)[:, None, :]) @ vectors.swapaxes(1, 2)
 
 
 def _check(data: Samples, covariance: str, n_components: int | None) -> None:

@@ -207,9 +207,7 @@ class ClassStatistics:
 
     @classmethod
     def in_row_space(cls, space: RowSpace, codes: np.ndarray, weights: np.ndarray | None, n_features: int) -> Self:
-        """Statistics of samples in coordinates of their row space, where their total scatter is diagonal, a part of a
-        space of ``n_features`` dimensions.
-        """
+        """Statistics along the axes of the samples' row space, a part of a space of ``n_features`` dimensions."""
         self, z = cls("float64").start(space.centre, codes.max() + 1, n_features), space.coordinates
         self.class_counts = np.bincount(codes, weights).astype(int)
         self.sums = sum_by_class(z, codes, self.n_classes, weights)
