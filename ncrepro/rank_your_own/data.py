@@ -225,12 +225,11 @@ def _is_dataset(data: Any) -> bool:
 
 def _of_folder(folder: Path) -> Photos:
     if not folder.exists():
-        near = (
-            unknown("folder", folder.name, [p.name for p in folder.parent.iterdir() if not folders.hidden(p.name)][:50])
-            if folder.parent.is_dir()
-            else ""
-        )
-        raise ValueError(f"there is no folder {folder}{': ' + near if near else ''}")
+        near = ""
+        if folder.parent.is_dir():
+            beside = [path.name for path in folder.parent.iterdir() if not folders.hidden(path.name)]
+            near = ": " + unknown("folder", folder.name, beside[:50])
+        raise ValueError(f"there is no folder {folder}{near}")
     if not folder.is_dir():
         raise ValueError(
             f"{folder} is a file, not a folder; allowed are a folder with one folder of images per class, a table of "
@@ -284,15 +283,12 @@ def _split(folder: Path, inside: list[str]) -> str:
 
 
 def _holds_folders_only(folder: Path) -> bool:
-    return not any(folders.is_image(file) and file.is_file() for file in folder.iterdir()) and bool(
-        folders.subfolders(folder)
-    )
+    holds_images = any(folders.is_image(file) and file.is_file() for file in folder.iterdir())
+    return not holds_images and bool(folders.subfolders(folder))
 
 
 def _same_inside(above: list[Path]) -> list[Path]:
-    """The classes in the first of these folders, if all hold the same ones, as splits and domains do, in whatever words
-    they are called; else none.
-    """
+    """The classes in the first of these folders, if all hold the same ones, as splits and domains do; else none."""
     same = folders.subfolders(above[0])
     if not all(_holds_folders_only(place) and folders.subfolders(place) == same for place in above):
         return []

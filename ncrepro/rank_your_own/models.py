@@ -1,5 +1,4 @@
-"""Models of a reader's own choice: a name, a file of weights or a network -> something that turns samples into
-features.
+"""Models of a reader's own choice: a name, a file of weights or a network -> what turns samples into features.
 
 `resolve` answers everything that can be wrong with a model (a mistyped name, weights that are missing, a file that is
 no weights or another network's) before any sample is looked at.
@@ -46,8 +45,6 @@ SOME_TEXT_MODELS = (
     "gpt2",
 )
 
-Load = Callable[[], Model]
-
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
@@ -70,7 +67,7 @@ class Candidate:
 
     name: str
     spec: dict | None
-    load: Load
+    load: Callable[[], Model]
     caution: str = ""
     is_classifier: bool = False
 
@@ -200,9 +197,7 @@ def _load_published(name: str, architecture: str) -> ImageModel:
 
 
 def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:
-    """``ARCHITECTURE=FILE``, ``NAME=ARCHITECTURE:FILE``, or a file that this project trained, which says its own
-    architecture.
-    """
+    """``ARCHITECTURE=FILE``, ``NAME=ARCHITECTURE:FILE``, or a file of ours, which says its own architecture."""
     architecture, colon, file = right.partition(":")
     if not colon or Path(right).exists():
         architecture, file = left, right
@@ -227,9 +222,7 @@ def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:
 
 
 def _of_file(name: str, architecture: str, path: Path, spec: dict | None) -> Candidate:
-    load = (
-        partial(_load_file, name, architecture, path) if spec is None else partial(_load_trained_here, name, path, spec)
-    )
+    load = partial(_load_trained_here, name, path, spec) if spec else partial(_load_file, name, architecture, path)
     transform = load().transform  # reads the file once, so that one that does not fit is found before the work
     known = {"architecture": architecture, "weights": content.of_file(path), "transform": repr(transform)}
     return Candidate(name, known, load, is_classifier=spec is not None)

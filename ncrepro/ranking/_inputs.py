@@ -39,9 +39,7 @@ def _listed(names) -> list:
 
 
 def pool(scores, accuracies, several_targets=False):
-    """Scores and accuracies of the same models, as float arrays (models,) or, with several targets, (targets,
-    models).
-    """
+    """Scores and accuracies of the same models: float arrays (models,) or, with several targets, (targets, models)."""
     scores, accuracies = (pd.Series(x) if isinstance(x, Mapping) else x for x in (scores, accuracies))
     if isinstance(scores, (pd.Series, pd.DataFrame)) and isinstance(accuracies, (pd.Series, pd.DataFrame)):
         _check_same_names("models", scores.index, accuracies.index)
