@@ -5,7 +5,7 @@ network computes: a reader's may have lost its head, end in a softmax, or hold i
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
@@ -131,12 +131,10 @@ def watch(*layers: nn.Module) -> Iterator[list[Seen]]:
         if inputs and isinstance(output, Tensor) and (output.ndim == 2 or isinstance(layer, nn.Conv2d)):
             seen.append(_seen(inputs[0], output))
 
-    hooks = [layer.register_forward_hook(keep) for layer in layers]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_hook(keep))
         yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _seen(inputs: Tensor, output: Tensor) -> Seen:
@@ -246,12 +244,10 @@ def _watch_all(network: nn.Module) -> Iterator[tuple[list[Seen], list[Seen], lis
             if _may_be_head(layer):
                 seen.extend(last)
 
-    hooks = [layer.register_forward_hook(keep) for layer in _with_weights(network)]
-    try:
+    with ExitStack() as hooks:
+        for layer in _with_weights(network):
+            hooks.enter_context(layer.register_forward_hook(keep))
         yield seen, last, ran
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _are_channels_last(out: Tensor, layer: nn.Module) -> bool:
@@ -325,9 +321,7 @@ def _are_distributions(probs: Tensor, coarse: float = 0.0) -> bool:
 
 
 def _is_softmax(probs: Tensor, logits: Tensor, coarse: float) -> bool:
-    """Whether a distribution is the softmax of logits at some temperature: that of an ensemble of networks, say, is
-    not the softmax of any one's.
-    """
+    """Whether a distribution is the softmax of logits at some temperature: that of an ensemble's mean, say, is not."""
     logs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
     apart, logs = (x - (probs * x).sum(1, keepdim=True) for x in (logits, logs))
     slope = (probs * apart * logs).sum(1, keepdim=True) / (probs * apart**2).sum(1, keepdim=True)
@@ -357,11 +351,9 @@ def _of_two_heads(seen: list[Seen], out: Tensor, ran: list[nn.Module]) -> tuple[
         return None
     if ran[one.turn] is not ran[other.turn] and any(_mixes(layer) for layer in ran[one.turn + 1 : other.turn]):
         return None
-    return (
-        ((one.inputs + other.inputs) / 2, out.float().softmax(1))
-        if _same((one.output + other.output) / 2, out)
-        else None
-    )
+    if not _same((one.output + other.output) / 2, out):
+        return None
+    return (one.inputs + other.inputs) / 2, out.float().softmax(1)
 
 
 def _same(one: Tensor, other: Tensor, coarse: float = 0.0) -> bool:

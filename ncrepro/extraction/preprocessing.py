@@ -31,9 +31,7 @@ class Transform:
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    mode: str = (
-        "center"  # timm's names: "center" resizes the shorter side, "squash" both, "border" the longer, and fills up
-    )
+    mode: str = "center"  # as timm calls it: it resizes the shorter side, "squash" both, "border" the longer, and fills
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The resized and cropped image, uint8 of shape (crop, crop, 3)."""

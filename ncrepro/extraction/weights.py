@@ -99,9 +99,7 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
-    """Put the weights ``state``, which are from ``file``, into ``network``; a ``ValueError`` names what does not
-    fit.
-    """
+    """Put the weights ``state``, from ``file``, into ``network``; a ``ValueError`` names what does not fit."""
     own = network.state_dict()
     optional = {key for key in own if key.endswith("num_batches_tracked")}  # not in files of before 2018
     problems = {

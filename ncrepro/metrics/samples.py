@@ -110,9 +110,7 @@ class Samples:
         check_two(self.classes)
 
     def hold(self, labels: Array) -> bool:
-        """Whether these are the labels of the samples, in their order; a resample keeps none, so there it is whether
-        each class has as many.
-        """
+        """Whether these are the labels in their order; of a resample, which keeps none, if each class has as many."""
         classes, codes = check_labels(labels)
         if not np.array_equal(classes, self.classes):
             return False
@@ -161,9 +159,7 @@ class Samples:
         return self._pca[q]
 
     def blocks(self, dtype: str | None = None, block_bytes: int = STREAM_BYTES) -> Iterator[tuple[slice, Array]]:
-        """``(part, features[part] - mean)`` of consecutive blocks of samples, in the precision of the statistics unless
-        another is asked for; each block is overwritten by the next.
-        """
+        """``(part, features[part] - mean)`` of blocks, each overwritten by the next, in the statistics' precision."""
         return centred_blocks(self.features, self.statistics.mean, dtype or self.statistics.dtype, block_bytes)
 
     def projected(self) -> Iterator[tuple[slice, Array]]:

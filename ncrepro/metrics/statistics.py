@@ -312,10 +312,15 @@ class ClassStatistics:
         return np.add(self.gram, scatter, out=scatter)
 
     @property
+    def between_factor(self) -> np.ndarray:
+        """A, (K, d), with A'A the between-class scatter."""
+        return np.sqrt(self.class_counts)[:, None] * self.centred_class_means
+
+    @property
     def between_scatter(self) -> np.ndarray:
         """Sum over samples of (class mean - mean)(class mean - mean)', (d, d)."""
-        weighted = np.sqrt(self.class_counts)[:, None] * self.centred_class_means
-        return weighted.T @ weighted
+        factor = self.between_factor
+        return factor.T @ factor
 
     @cached_property
     def within_scatter(self) -> np.ndarray:

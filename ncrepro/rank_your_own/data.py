@@ -337,9 +337,7 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
 
 
 def _class_names(dataset: Any) -> list | None:
-    """What a data set, those that it puts together, or the one that it selects from, call their classes, if they list
-    them: ``classes`` may be anything else, as their number.
-    """
+    """What a data set, its parts or what it selects from call their classes; ``classes`` may be a number, say."""
     named = getattr(dataset, "classes", None)
     parts = getattr(dataset, "datasets", None)
     if named is None and hasattr(dataset, "indices") and hasattr(dataset, "dataset"):  # as torch's Subset

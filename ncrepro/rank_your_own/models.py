@@ -31,19 +31,10 @@ from ..store import content
 from ..store.schema import near
 
 SOME_TEXT_MODELS = (
-    "bert-base-uncased",
-    "bert-base-cased",
-    "bert-base-multilingual-cased",
-    "distilbert-base-uncased",
-    "roberta-base",
-    "roberta-large",
-    "albert-base-v2",
-    "microsoft/deberta-v3-base",
-    "google/electra-base-discriminator",
-    "xlm-roberta-base",
-    "sentence-transformers/all-MiniLM-L6-v2",
-    "gpt2",
-)
+    "bert-base-uncased bert-base-cased bert-base-multilingual-cased distilbert-base-uncased roberta-base "
+    "roberta-large albert-base-v2 microsoft/deberta-v3-base google/electra-base-discriminator xlm-roberta-base "
+    "sentence-transformers/all-MiniLM-L6-v2 gpt2"
+).split()
 
 
 @dataclass(frozen=True, eq=False)
