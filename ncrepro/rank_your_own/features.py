@@ -163,9 +163,8 @@ def _are_shards(value: Any) -> bool:
     """Whether a list is one of shards; else it is one of features, a row each."""
 
     def is_shard(x: Any) -> bool:
-        return isinstance(x, (str, Path, ClassStatistics)) or (
-            isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) == 2
-        )
+        is_pair = isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) == 2
+        return is_pair or isinstance(x, (str, Path, ClassStatistics))
 
     return isinstance(value, list) and bool(value) and all(map(is_shard, value))
 

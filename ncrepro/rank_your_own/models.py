@@ -167,8 +167,7 @@ def _image_model(name: str, what: Any) -> Callable[[], Candidate]:
 def _check_architecture(name: str) -> None:
     if name.startswith(TIMM):
         networks.checkpoint(name)  # says which names are near
-        return
-    if name not in networks.names():
+    elif name not in networks.names():
         hint = near(name, networks.names()) or "nothing torchvision has is called like it."
         raise ValueError(
             f"unknown model {name!r}: {hint} Allowed are the names of torchvision.models.list_models(), {TIMM}NAME, "

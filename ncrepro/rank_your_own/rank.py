@@ -452,22 +452,13 @@ def _table(
     agreement = ranking.mutual_agreement(scores[ordered])
     kind = target and target.kind
     own = {model.name: _own_cautions(model, arrays, metrics, kind) for model, arrays in zip(pool, made, strict=True)}
-    table = pd.DataFrame(
-        {
-            "model": names,
-            **scores.to_dict("list"),
-            "total": total.to_list(),
-            "low": (total - LEVEL * error).to_list(),
-            "high": (total + LEVEL * error).to_list(),
-            "agreement": _agreement(scores[ordered]).to_list(),
-            **{
-                column: [arrays[column].item() for arrays in made]
-                for column in ("n_samples", "n_features", "seconds", "peak_mb")
-            },
-            "caution": ["; ".join(caution.row for caution in found) for found in own.values()],
-        }
+    table = scores.assign(
+        total=total, low=total - LEVEL * error, high=total + LEVEL * error, agreement=_agreement(scores[ordered])
     )
-    table = table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
+    for column in ("n_samples", "n_features", "seconds", "peak_mb"):
+        table[column] = [arrays[column].item() for arrays in made]
+    table["caution"] = ["; ".join(caution.row for caution in found) for found in own.values()]
+    table = table.sort_values("total", ascending=False, kind="stable").rename_axis("model").reset_index()
     table.insert(0, "rank", table["total"].rank(ascending=False, method="min").astype(int))
     constant = [" ".join(dict.fromkeys(column)) for column in columns if not varies[column]]
     cautions = _cautions(
