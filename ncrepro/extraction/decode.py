@@ -67,7 +67,7 @@ def rgb(image: Image.Image) -> Image.Image:
     if _is_turned(image):
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # integers of 16 or 32 bits, which Pillow would clip at 255
-        values = _within(image, 0, 65535)
+        values = _within(image, 65535)
         if 0 < values.max() < 256:  # all of it black
             raise ValueError(
                 f"its numbers ({values.dtype}) run from {values.min()} to {values.max()}, which is black where 65535 "
@@ -76,7 +76,7 @@ def rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((values // 257).astype(np.uint8))
         image.info[LARGEST] = int(values.max())
     elif image.mode == "F":
-        image = Image.fromarray((_within(image, 0, 1) * 255).round().astype(np.uint8))
+        image = Image.fromarray((_within(image, 1) * 255).round().astype(np.uint8))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
@@ -97,11 +97,11 @@ def _is_turned(image: Image.Image) -> bool:
         return False
 
 
-def _within(image: Image.Image, low: float, high: float) -> np.ndarray:
+def _within(image: Image.Image, high: float) -> np.ndarray:
     values = np.asarray(image)
-    if not (low <= values.min() and values.max() <= high):  # nor NaN
+    if not (0 <= values.min() and values.max() <= high):  # nor NaN
         raise ValueError(
-            f"its numbers ({values.dtype}) run from {values.min():g} to {values.max():g}; allowed is {low} to {high}: "
+            f"its numbers ({values.dtype}) run from {values.min():g} to {values.max():g}; allowed is 0 to {high}: "
             "save it with 8 bits per colour"
         )
     return values

@@ -158,11 +158,8 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
     kind = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
     try:
         out, seen, last, ran = _run(network, images.to(kind))
-    except Exception as error:  # a network is anybody's code
-        if isinstance(error, RuntimeError) and devices.is_out_of_memory(error):
-            raise  # smaller batches may do
-        devices.check_determinism(error, name)
-        said, shape = (str(error).strip() or type(error).__name__).splitlines()[0][:200], tuple(images.shape[1:])
+    except Exception as error:
+        said, shape = devices.why(error, name), tuple(images.shape[1:])
         if isinstance(error, (RuntimeError, AssertionError)) and not isinstance(error, NotImplementedError):
             raise ValueError(
                 f"{name} cannot take images of shape {shape} ({said}): give it with a transform that makes what it "

@@ -182,8 +182,7 @@ def _of_name(name: str, architecture: str) -> Candidate:
 
 
 def _load_published(name: str, architecture: str) -> ImageModel:
-    network, transform, _ = networks.load(architecture)
-    return ImageModel(name, network, transform)
+    return ImageModel(name, *networks.load(architecture)[:2])
 
 
 def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:

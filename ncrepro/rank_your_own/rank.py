@@ -164,7 +164,7 @@ def rank(
         if models:
             raise ValueError("the data are features already, so there is nothing for models to read: leave models out")
         pool: list = open_features(data, labels, max_per_class=max_per_class, seed=seed)
-        _check_pool(len(pool))
+        _check_pool(pool)
         counts, target = np.unique(pool[0].labels, return_counts=True)[1], None
         shards = [model.name for model in pool if model.statistics is not None]
         possible = registry.of_statistics()
@@ -179,7 +179,7 @@ def rank(
             raise ValueError(f"metric {of_source[0]!r} needs a source classifier, which models of texts do not have")
         devices.choose(device)
         pool = resolve(models, target.kind)
-        _check_pool(len(pool))
+        _check_pool(pool)
         _check_folder(folder)
         target = target.checked(on_error, folder, bar)
         counts = target.counts.to_numpy()
@@ -240,9 +240,9 @@ def _of_source(metrics: Sequence[str]) -> list[str]:
     return [name for name in metrics if registry.METRICS[name].needs_source_classifier]
 
 
-def _check_pool(n_models: int) -> None:
-    if n_models < 2:
-        raise ValueError(f"a ranking needs a pool of at least 2 models, found {n_models}; add models")
+def _check_pool(pool: list) -> None:
+    if len(pool) < 2:
+        raise ValueError(f"a ranking needs a pool of at least 2 models, found {len(pool)}; add models")
 
 
 def _check_folder(folder: Path | None) -> None:
