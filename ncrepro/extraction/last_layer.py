@@ -266,13 +266,11 @@ def _mixes(layer: nn.Module) -> bool:
 
 
 def _may_be_head(layer: nn.Module) -> bool:
+    """Also a layer that says how wide its inputs and outputs are, as quantised ones and those of cosines do."""
+    if isinstance(layer, nn.Linear):
+        return True
     if isinstance(layer, nn.Conv2d):
         return layer.kernel_size == (1, 1)
-    return isinstance(layer, nn.Linear) or _is_called_linear(layer)
-
-
-def _is_called_linear(layer: nn.Module) -> bool:
-    """Whether it says how wide its inputs and outputs are, as quantised layers and those of cosines do."""
     inner = [x for child in layer.children() for x in child.parameters()]
     return isinstance(getattr(layer, "in_features", None), int) and hasattr(layer, "out_features") and not inner
 

@@ -123,7 +123,7 @@ class Target:
                         artifacts.save(path, known, spec)
                 broken |= {i: error for i, error in enumerate(known["errors"]) if error and i not in broken}
                 (largest,) = known["largest"]
-        data = self.data
+        kept, data = [i for i in range(n) if i not in broken], self.data
         if broken:
             first = f"{_called(data, min(broken))} ({broken[min(broken)]})"
             if on_error == "raise":
@@ -131,7 +131,6 @@ class Target:
                     f"{len(broken)} of {n} images cannot be read, the first is {first}: repair or remove it, or leave "
                     "such images out with on_error='skip'"
                 )
-            kept = np.array([i for i in range(n) if i not in broken], dtype=np.int64)
             data = data.take(kept)
             counts = np.bincount(data.labels, minlength=len(data.classes))
             for k in np.flatnonzero(counts < 2)[:1]:
@@ -140,9 +139,7 @@ class Target:
                     f"first that cannot: {first}"
                 )
         hasher = hashlib.sha256(json.dumps([data.labels.tolist(), list(data.classes)]).encode())
-        for i, (digest, _) in enumerate(found):
-            if i not in broken:
-                hasher.update(digest.encode())
+        hasher.update("".join(found[i][0] for i in kept).encode())
         skipped = tuple(_called(self.data, i) for i in sorted(broken))
         return replace(self, data=data, key=hasher.hexdigest(), skipped=skipped, largest=largest)
 

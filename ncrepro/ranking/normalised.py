@@ -49,7 +49,11 @@ def normalise(terms_by_model, weights: Mapping[str, float] | None = None) -> pd.
 
     A term of weight 1 lies in [0, 1], one of weight -1 in [-1, 0]. Parameters and errors as for `total`.
     """
-    table = _terms_table(terms_by_model)
+    if not isinstance(terms_by_model, pd.DataFrame):
+        rows = [terms._asdict() if hasattr(terms, "_asdict") else terms for terms in terms_by_model.values()]
+        terms_by_model = pd.DataFrame(rows, index=list(terms_by_model), dtype=float)
+    check_table(terms_by_model, "terms_by_model", "term")
+    table = terms_by_model.astype(float)
     unknown = [term for term in weights or {} if term not in table.columns]
     if unknown:
         raise ValueError(f"weights name {unknown}, but the terms are {list(table.columns)}; use these names")
@@ -131,11 +135,3 @@ def _scaled(table: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def varies(values: pd.DataFrame | pd.Series | np.ndarray):
     """Whether values differ by more than rounding over the models: one answer, or one per column."""
     return np.max(values, axis=0) - np.min(values, axis=0) > ROUNDING * np.max(np.abs(values), axis=0)
-
-
-def _terms_table(terms_by_model) -> pd.DataFrame:
-    if not isinstance(terms_by_model, pd.DataFrame):
-        rows = [terms._asdict() if hasattr(terms, "_asdict") else terms for terms in terms_by_model.values()]
-        terms_by_model = pd.DataFrame(rows, index=list(terms_by_model), dtype=float)
-    check_table(terms_by_model, "terms_by_model", "term")
-    return terms_by_model.astype(float)
