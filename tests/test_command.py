@@ -147,7 +147,7 @@ def test_scores_need_one_model_only_and_take_labels_from_a_table(files, capsys):
         (["rank", "x.csv", "--models", "a=b:w.pth", "c", "--json", "./w.pth"], 2, "./w.pth, which is a file to read"),
         (["score", "bare0.npz", "--labels", "labels.csv", "--csv", "./labels.csv"], 2, "which is a file to read"),
         (["score", "model0.npz", "--csv", "both", "--json", "both"], 2, "--json and --csv are both both: name two"),
-        (["score", "model0.npz", "--max-per-class", "5", "--seed", "-1"], 2, "seed is -1; allowed is an integer of 0"),
+        (["score", "model0.npz", "--max-per-class", "5", "--seed", "-1"], 2, "seed is -1; it must be at least 0"),
         (["score", "bare0.npz", "--labels", "labels.tsv"], 2, "there is no file labels.tsv"),
         (["score", "bare0.npz", "--labels", "bare1.npz"], 2, "bare1.npz is no table of a known kind; allowed are .csv"),
     ],

@@ -737,7 +737,7 @@ def test_large_integers_are_told_apart():
 
 @pytest.mark.parametrize("value", ["5", 2.5, 1, True])
 def test_a_limit_that_is_no_integer_of_two_or_more_is_refused(value):
-    with pytest.raises(ValueError, match=f"max_per_class is {value!r}; allowed is 2 or more, an integer"):
+    with pytest.raises(ValueError, match=f"max_per_class is {value!r}; it must be at least 2, an integer"):
         open_target(np.zeros((4, 8, 8, 3), np.uint8), [0, 1] * 2, max_per_class=value)
 
 

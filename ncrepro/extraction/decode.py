@@ -9,27 +9,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 Image.init()
-FORMATS = tuple(
-    name
-    for name in (
-        "AVIF",
-        "BMP",
-        "DIB",
-        "GIF",
-        "ICO",
-        "JPEG",
-        "JPEG2000",
-        "PCX",
-        "PNG",
-        "PPM",
-        "QOI",
-        "SGI",
-        "TGA",
-        "TIFF",
-        "WEBP",
-    )
-    if name in Image.OPEN  # some came with later versions of Pillow
-)
+_WANTED = "AVIF BMP DIB GIF ICO JPEG JPEG2000 PCX PNG PPM QOI SGI TGA TIFF WEBP"
+FORMATS = tuple(name for name in _WANTED.split() if name in Image.OPEN)  # some came with later versions of Pillow
 # MPO is a file of several JPEG images, of which Pillow takes the first.
 SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
 LARGEST = ("largest",)  # a key of Image.info that no file sets, as those are strings
@@ -66,8 +47,7 @@ def read(source: Path, fast: bool = False) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(
             f"it claims more than {Image.MAX_IMAGE_PIXELS:,} pixels, as files do that are made to fill the memory: "
-            "make it "
-            "smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
+            "make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from None
     except Exception as error:  # a damaged file makes Pillow raise errors of any type
         raise ValueError(str(error).split("<_io")[0].strip() or type(error).__name__) from None
@@ -87,7 +67,7 @@ def rgb(image: Image.Image) -> Image.Image:
     if _is_turned(image):
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # integers of 16 or 32 bits, which Pillow would clip at 255
-        values = _within(image, 0, 65535)
+        values = _within(image, 65535)
         if 0 < values.max() < 256:  # all of it black
             raise ValueError(
                 f"its numbers ({values.dtype}) run from {values.min()} to {values.max()}, which is black where 65535 "
@@ -96,7 +76,7 @@ def rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((values // 257).astype(np.uint8))
         image.info[LARGEST] = int(values.max())
     elif image.mode == "F":
-        image = Image.fromarray((_within(image, 0, 1) * 255).round().astype(np.uint8))
+        image = Image.fromarray((_within(image, 1) * 255).round().astype(np.uint8))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
@@ -117,12 +97,11 @@ def _is_turned(image: Image.Image) -> bool:
         return False
 
 
-def _within(image: Image.Image, low: float, high: float) -> np.ndarray:
+def _within(image: Image.Image, high: float) -> np.ndarray:
     values = np.asarray(image)
-    if not (low <= values.min() and values.max() <= high):  # nor NaN
+    if not (0 <= values.min() and values.max() <= high):  # nor NaN
         raise ValueError(
-            f"its numbers ({values.dtype}) run from {values.min():g} to {values.max():g}; allowed is {low} to "
-            f"{high}: save it with 8 "
-            "bits per colour"
+            f"its numbers ({values.dtype}) run from {values.min():g} to {values.max():g}; allowed is 0 to {high}: "
+            "save it with 8 bits per colour"
         )
     return values

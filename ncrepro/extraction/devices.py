@@ -61,19 +61,24 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in said or "not enough memory" in said
 
 
-def check_determinism(error: Exception, name: str) -> None:
-    """An operation may have no deterministic form, as torch is asked for by `arithmetic.make_torch_deterministic`.
+def why(error: Exception, name: str) -> str:
+    """The first line of what network ``name`` raised, which is anybody's code.
 
     Raises
     ------
+    RuntimeError
+        The same error, if the memory ran out: smaller batches may do.
     ValueError
-        If this is why network ``name`` failed.
+        If an operation has no deterministic form, as torch is asked for by `arithmetic.make_torch_deterministic`.
     """
+    if isinstance(error, RuntimeError) and is_out_of_memory(error):
+        raise error
     if "does not have a deterministic implementation" in str(error):
         raise ValueError(
             f"{name} needs {str(error).split()[0]}, which torch does not compute in a deterministic way, and ncrepro "
             "allows nothing else: set NCREPRO_ARITHMETIC=native in the environment and start Python again"
         ) from error
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def versions(place: torch.device, precision: str) -> dict[str, str]:

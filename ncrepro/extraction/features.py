@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 from . import devices, last_layer
 from .batches import batches
 from .folders import Photos
@@ -212,8 +212,7 @@ def of_photos(
     ValueError
         As for `extract`.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(unknown("precision", precision, PRECISIONS))
+    refuse_unknown("precision", precision, PRECISIONS)
     place = place or devices.cuda_or_cpu()
     name = f"{getattr(network, 'name', type(network).__name__)} on {photos.name}"
     model = Classifier(name, network.to(memory_format=torch.channels_last), transform, logits)

@@ -1,7 +1,6 @@
 """Labelled photographs on disk, decoded one at a time: what every data set of the paper's scale is.
 
-`Photos` holds where the images are and what they show; `tree` and `cub` find them where torchvision has no class for
-it.
+`Photos` holds where images are and what they show; `tree` and `cub` find them where torchvision has no class for it.
 """
 
 from __future__ import annotations
@@ -130,12 +129,9 @@ def tree(folder: Path, name: str, split: str) -> Photos:
         raise ValueError(
             f"{place} holds {len(classes)} folders; allowed are two or more, one per class: put images there"
         )
-    found, ignored = (
-        [],
-        [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()],
-    )  # of no class
+    found, ignored = [], [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()]
     for k in classes:
-        files = _files(place / k)
+        files = sorted(Path(inside, name) for inside, names in content.walk(str(place / k), hidden) for name in names)
         found.append([file for file in files if is_image(file)])
         ignored += [file for file in files if not is_image(file)]
         if not found[-1]:
@@ -161,17 +157,8 @@ def is_image(file: Path) -> bool:
 
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders in ``folder``, sorted, but for hidden ones and links back to where they lie."""
-    above = _above(folder)
+    above = {folder.resolve(), *folder.resolve().parents}
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not hidden(p.name) and p.resolve() not in above)
-
-
-def _files(folder: Path) -> list[Path]:
-    """All files below ``folder`` that are not hidden; links are followed, but no folder is walked through twice."""
-    return sorted(Path(place, name) for place, names in content.walk(str(folder), hidden) for name in names)
-
-
-def _above(folder: Path) -> set[Path]:
-    return {folder.resolve(), *folder.resolve().parents}
 
 
 def cub(folder: Path, name: str, split: str) -> Photos:

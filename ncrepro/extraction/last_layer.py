@@ -5,7 +5,7 @@ network computes: a reader's may have lost its head, end in a softmax, or hold i
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
@@ -131,12 +131,10 @@ def watch(*layers: nn.Module) -> Iterator[list[Seen]]:
         if inputs and isinstance(output, Tensor) and (output.ndim == 2 or isinstance(layer, nn.Conv2d)):
             seen.append(_seen(inputs[0], output))
 
-    hooks = [layer.register_forward_hook(keep) for layer in layers]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_hook(keep))
         yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _seen(inputs: Tensor, output: Tensor) -> Seen:
@@ -160,11 +158,8 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
     kind = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
     try:
         out, seen, last, ran = _run(network, images.to(kind))
-    except Exception as error:  # a network is anybody's code
-        if isinstance(error, RuntimeError) and devices.is_out_of_memory(error):
-            raise  # smaller batches may do
-        devices.check_determinism(error, name)
-        said, shape = (str(error).strip() or type(error).__name__).splitlines()[0][:200], tuple(images.shape[1:])
+    except Exception as error:
+        said, shape = devices.why(error, name), tuple(images.shape[1:])
         if isinstance(error, (RuntimeError, AssertionError)) and not isinstance(error, NotImplementedError):
             raise ValueError(
                 f"{name} cannot take images of shape {shape} ({said}): give it with a transform that makes what it "
@@ -246,12 +241,10 @@ def _watch_all(network: nn.Module) -> Iterator[tuple[list[Seen], list[Seen], lis
             if _may_be_head(layer):
                 seen.extend(last)
 
-    hooks = [layer.register_forward_hook(keep) for layer in _with_weights(network)]
-    try:
+    with ExitStack() as hooks:
+        for layer in _with_weights(network):
+            hooks.enter_context(layer.register_forward_hook(keep))
         yield seen, last, ran
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _are_channels_last(out: Tensor, layer: nn.Module) -> bool:
@@ -273,13 +266,11 @@ def _mixes(layer: nn.Module) -> bool:
 
 
 def _may_be_head(layer: nn.Module) -> bool:
+    """Also a layer that says how wide its inputs and outputs are, as quantised ones and those of cosines do."""
+    if isinstance(layer, nn.Linear):
+        return True
     if isinstance(layer, nn.Conv2d):
         return layer.kernel_size == (1, 1)
-    return isinstance(layer, nn.Linear) or _is_called_linear(layer)
-
-
-def _is_called_linear(layer: nn.Module) -> bool:
-    """Whether it says how wide its inputs and outputs are, as quantised layers and those of cosines do."""
     inner = [x for child in layer.children() for x in child.parameters()]
     return isinstance(getattr(layer, "in_features", None), int) and hasattr(layer, "out_features") and not inner
 
@@ -325,9 +316,7 @@ def _are_distributions(probs: Tensor, coarse: float = 0.0) -> bool:
 
 
 def _is_softmax(probs: Tensor, logits: Tensor, coarse: float) -> bool:
-    """Whether a distribution is the softmax of logits at some temperature: that of an ensemble of networks, say, is
-    not the softmax of any one's.
-    """
+    """Whether a distribution is the softmax of logits at some temperature: that of an ensemble's mean, say, is not."""
     logs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
     apart, logs = (x - (probs * x).sum(1, keepdim=True) for x in (logits, logs))
     slope = (probs * apart * logs).sum(1, keepdim=True) / (probs * apart**2).sum(1, keepdim=True)
@@ -357,11 +346,9 @@ def _of_two_heads(seen: list[Seen], out: Tensor, ran: list[nn.Module]) -> tuple[
         return None
     if ran[one.turn] is not ran[other.turn] and any(_mixes(layer) for layer in ran[one.turn + 1 : other.turn]):
         return None
-    return (
-        ((one.inputs + other.inputs) / 2, out.float().softmax(1))
-        if _same((one.output + other.output) / 2, out)
-        else None
-    )
+    if not _same((one.output + other.output) / 2, out):
+        return None
+    return (one.inputs + other.inputs) / 2, out.float().softmax(1)
 
 
 def _same(one: Tensor, other: Tensor, coarse: float = 0.0) -> bool:

@@ -18,15 +18,13 @@ import torchvision
 from torch import Tensor, nn
 
 from ..store import content, paths
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown, unknown
 from . import last_layer, preprocessing
 from .preprocessing import Transform
 from .weights import adapted, fill, read
 
 TIMM = "timm/"  # what the names of timm's models begin with
-WEIGHTS = (
-    "IMAGENET1K_V1"  # torchvision's first weights for ImageNet-1k, those that existed when the papers were written
-)
+WEIGHTS = "IMAGENET1K_V1"  # torchvision's first ones for ImageNet-1k, which existed when the papers were written
 ALIASES = {"mobilenet_v1": f"{TIMM}mobilenetv1_100.ra4_e3600_r224_in1k", "mobilenet_v3": "mobilenet_v3_large"}
 FILE = "model.safetensors"  # of a model of timm's, at Hugging Face
 N_IMAGENET = 1000  # classes of ImageNet-1k
@@ -63,9 +61,7 @@ class Checkpoint:
 
 
 def names() -> tuple[str, ...]:
-    """Every name that `checkpoint` and `build` know, but for those of timm: ``timm/NAME`` is looked up when it is
-    used.
-    """
+    """Every name that `checkpoint` and `build` know, but for ``timm/NAME``, which is looked up when it is used."""
     return (*ALIASES, *sorted(torchvision.models.list_models(module=torchvision.models)))
 
 
@@ -91,8 +87,7 @@ def checkpoint(name: str, weights: str = WEIGHTS, transform: str = "own") -> Che
     ValueError
         If there is no such model, no such weights of it, or no such transform.
     """
-    if transform not in ("own", "released"):
-        raise ValueError(unknown("transform", transform, ("own", "released")))
+    refuse_unknown("transform", transform, ("own", "released"))
     resolved = ALIASES.get(name, name)
     found = _of_timm(resolved) if resolved.startswith(TIMM) else _of_torchvision(resolved, weights)
     if weights == "local":
@@ -301,8 +296,7 @@ def fetch(found: Checkpoint) -> str:
     if not digest.startswith(found.sha256):
         raise ValueError(
             f"{found.file} is damaged or only half there: its SHA-256 begins with {digest[: len(found.sha256)]}, "
-            "published is "
-            f"{found.sha256}; remove it, and it is downloaded again"
+            f"published is {found.sha256}; remove it, and it is downloaded again"
         )
     return digest
 

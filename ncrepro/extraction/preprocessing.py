@@ -31,9 +31,7 @@ class Transform:
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    mode: str = (
-        "center"  # timm's names: "center" resizes the shorter side, "squash" both, "border" the longer, and fills up
-    )
+    mode: str = "center"  # as timm calls it: it resizes the shorter side, "squash" both, "border" the longer, and fills
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """The resized and cropped image, uint8 of shape (crop, crop, 3)."""
@@ -129,8 +127,7 @@ def of_timm(config: dict, name: str) -> Transform:
     if channels != 3 or height != width:
         raise ValueError(
             f"{name} reads {height} x {width} pixels of {channels} colours; allowed are squares of three: give the "
-            "module "
-            "itself, with a transform of your own"
+            "module itself, with a transform of your own"
         )
     found["interpolation"] = found["interpolation"].replace("random", "bilinear")  # as timm does but for training
     resize, colours = math.floor(height / found["crop_pct"]), (tuple(found["mean"]), tuple(found["std"]))

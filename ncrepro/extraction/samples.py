@@ -1,5 +1,4 @@
-"""Labelled samples: what every data set whose samples have one label has in common, images in memory,
-texts, images with a text each, and time series.
+"""Samples with one label each: images in memory, texts, images with a text each, time series, and what they share.
 
 Photographs on disk are `folders.Photos`.
 """

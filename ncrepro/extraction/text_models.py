@@ -102,11 +102,8 @@ class TextModel(Model):
     def _mean_state(self, batch: dict) -> Tensor:
         try:
             states = self.network(**batch).last_hidden_state  # (b, tokens, d)
-        except Exception as error:  # a network is anybody's code
-            if isinstance(error, RuntimeError) and devices.is_out_of_memory(error):
-                raise  # smaller batches may do
-            devices.check_determinism(error, self.name)
-            said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        except Exception as error:
+            said = devices.why(error, self.name)
             n, longest = batch["input_ids"].shape
             raise ValueError(
                 f"{self.name} cannot take a batch of {n} texts of {longest} tokens ({type(error).__name__}: {said}): "

@@ -44,9 +44,8 @@ def read(file: Path) -> dict[str, Tensor]:
                 content = torch.load(stream, map_location="cpu", weights_only=True) if pickled else load_file(file)
     except Exception as error:  # what is no file of weights raises errors of any type
         raise ValueError(
-            f"{file} is not a state dict ({type(error).__name__}: {str(error)[:100]}): remove it if it was "
-            "downloaded; if it "
-            "is yours, save network.state_dict() there, with torch.save or safetensors"
+            f"{file} is not a state dict ({type(error).__name__}: {str(error)[:100]}): remove it if it was downloaded; "
+            "if it is yours, save network.state_dict() there, with torch.save or safetensors"
         ) from None
     state = dict(_tensors(content))
     if not state:
@@ -100,19 +99,16 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
-    """Put the weights ``state``, which are from ``file``, into ``network``; a ``ValueError`` names what does not
-    fit.
-    """
+    """Put the weights ``state``, from ``file``, into ``network``; a ``ValueError`` names what does not fit."""
     own = network.state_dict()
+    both = own.keys() & state.keys()
     optional = {key for key in own if key.endswith("num_batches_tracked")}  # not in files of before 2018
     problems = {
         "missing": sorted(own.keys() - state.keys() - optional),
         "unexpected": sorted(state.keys() - own.keys()),
-        "of another shape": sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape),
+        "of another shape": sorted(k for k in both if own[k].shape != state[k].shape),
         "without values": sorted(k for k, value in state.items() if value.is_meta or value.layout is not torch.strided),
-        "of whole numbers": sorted(
-            k for k in own.keys() & state.keys() if own[k].is_floating_point() > state[k].is_floating_point()
-        ),
+        "of whole numbers": sorted(k for k in both if own[k].is_floating_point() > state[k].is_floating_point()),
     }
     more = {kind: f" and {len(keys) - 5} more" if len(keys) > 5 else "" for kind, keys in problems.items()}
     said = [f"{kind}: {', '.join(keys[:5])}{more[kind]}" for kind, keys in problems.items() if keys]

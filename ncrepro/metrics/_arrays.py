@@ -1,7 +1,6 @@
 """What the metrics ask of an array: checked input, blocks of rows, one spelling for NumPy and torch.
 
-Whatever touches the samples runs where they live (CPU or GPU); the small matrices that come of it are float64 NumPy
-arrays.
+What touches the samples runs where they live (CPU or GPU); the small matrices that come of it are float64 in NumPy.
 """
 
 import mmap
@@ -16,9 +15,7 @@ from scipy import sparse
 from scipy.linalg import blas
 
 Array = Any  # numpy.ndarray, numpy.memmap or torch.Tensor
-GRAM_BYTES = (
-    1 << 26
-)  # rows at a time where their Gram matrix is formed: large, so that adding it up costs little beside
+GRAM_BYTES = 1 << 26  # rows at a time where their Gram matrix is formed: large, so that adding it up costs little
 STREAM_BYTES = 1 << 22  # rows at a time elsewhere: small, so that they stay in the processor's cache
 
 
@@ -78,9 +75,7 @@ def empty(n_rows: int, features: Array, dtype: str) -> Array:
 def centred_blocks(
     features: Array, point: np.ndarray, dtype: str, block_bytes: int = STREAM_BYTES
 ) -> Iterator[tuple[slice, Array]]:
-    """``(rows, features[rows] - point)`` of consecutive blocks of rows; all blocks share one buffer, so each overwrites
-    the last.
-    """
+    """``(rows, features[rows] - point)`` of consecutive blocks of rows, each of which overwrites the last."""
     xp, (n, d) = namespace(features), features.shape
     parts = list(slices(n, d * np.dtype(dtype).itemsize, block_bytes))
     buffer = empty(parts[0].stop, features, dtype)
@@ -91,9 +86,7 @@ def centred_blocks(
 
 
 def centred_rows(features: Array, index: np.ndarray, point: np.ndarray, buffer: Array) -> Array:
-    """``features[index] - point``, in the precision and the first rows of ``buffer``: NumPy gathers rows several times
-    as fast into memory that it has already.
-    """
+    """``features[index] - point`` in the first rows of ``buffer``: NumPy gathers far faster into memory that it has."""
     xp, out = namespace(features), buffer[: len(index)]
     if xp is np and features.dtype == buffer.dtype:
         taken = np.take(features, index, axis=0, out=out, mode="clip")
@@ -137,9 +130,7 @@ def softmax(logits: Array) -> Array:
 
 
 def release(features: Array) -> None:
-    """Give the pages of a memory map that were read back to the system, so that a file larger than memory can be walked
-    through.
-    """
+    """Give the pages of a memory map back to the system, so that files larger than memory can be walked through."""
     kept = None
     while isinstance(features, np.ndarray):
         kept = features if isinstance(features, np.memmap) else kept
@@ -149,9 +140,7 @@ def release(features: Array) -> None:
 
 
 def check_features(features: Array, what: str = "features") -> Array:
-    """Features as an array of shape (n, d), or a ``ValueError`` that says what they are instead; ``what`` names them
-    there.
-    """
+    """Features as an array of shape (n, d), or a ``ValueError`` that says what they, called ``what``, are instead."""
     features = dense(features, what)
     if len(features.shape) != 2 or 0 in features.shape:
         raise ValueError(
@@ -159,18 +148,13 @@ def check_features(features: Array, what: str = "features") -> Array:
             "flatten or pool each sample to one vector"
         )
     if namespace(features) is np:
-        if np.dtype(features.dtype).kind not in "fiub":
-            raise ValueError(
-                f"{what} are of type {features.dtype}; they must be real numbers: convert them with .astype(float)"
-            )
-    elif not (features.is_floating_point() and features.element_size() > 1):
-        whole = str(features.dtype).removeprefix("torch.").startswith(("int", "uint", "bool"))
-        if not whole:
-            raise ValueError(
-                f"{what} are of type {features.dtype}; they must be real numbers: convert them with .float()"
-            )
-        features = features.byte() if str(features.dtype) == "torch.bool" else features
-    return features
+        real, remedy = features.dtype.kind in "fiub", ".astype(float)"
+    else:
+        whole = str(features.dtype).startswith(("torch.int", "torch.uint", "torch.bool"))
+        real, remedy = whole or (features.is_floating_point() and features.element_size() > 1), ".float()"
+    if not real:
+        raise ValueError(f"{what} are of type {features.dtype}; they must be real numbers: convert them with {remedy}")
+    return features.byte() if str(features.dtype) == "torch.bool" else features
 
 
 def check_labels(labels: Array, n_samples: int | None = None, what: str = "labels") -> tuple[np.ndarray, np.ndarray]:
@@ -222,6 +206,14 @@ def _of_one_type(labels: np.ndarray, what: str) -> np.ndarray:
                     f"{what} hold an integer of more than 64 bits, {max(labels, key=abs)}; give strings in their place"
                 ) from None
     return labels
+
+
+def check_two(classes: np.ndarray) -> None:
+    """Refuse labels that are all the same."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"all labels are {classes[0].item()!r}; a score compares classes: give samples of at least two"
+        )
 
 
 def check_whole(name: str, value: object, least: int, otherwise: str = "") -> None:
@@ -286,8 +278,7 @@ def dense(values: Array, what: str) -> Array:
     except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(
             f"{what} are a {type(values).__name__} that does not make an array ({str(error).splitlines()[0]}); stack "
-            "its entries, all of "
-            "one shape, first"
+            "its entries, all of one shape, first"
         ) from error
     if found.ndim == 0 and found.dtype == object:
         raise ValueError(f"{what} are a {type(values).__name__}; they must be an array with one row per sample")

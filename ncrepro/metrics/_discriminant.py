@@ -14,9 +14,7 @@ RANK_TOLERANCE = 1e-4  # scikit-learn's default
 
 @dataclass(frozen=True)
 class Discriminant:
-    """Gaussian classes with one covariance: the logit of class k at z = h - mean is ``z @ coefficients[:, k] +
-    intercepts[k]``.
-    """
+    """Gaussian classes with one covariance: the logits at z = h - mean are ``z @ coefficients + intercepts``."""
 
     coefficients: np.ndarray  # (d, K)
     intercepts: np.ndarray  # (K,)
@@ -28,9 +26,7 @@ class Discriminant:
 
 
 def plain(statistics: ClassStatistics) -> Discriminant:
-    """No shrinkage; directions without within-class variance are dropped, as the "svd" solver of scikit-learn drops
-    them.
-    """
+    """No shrinkage; directions without within-class variance are dropped, as by scikit-learn's "svd" solver."""
     n, n_classes, means = statistics.n_samples, statistics.n_classes, statistics.centred_class_means
     within = _checked_within(statistics)
     scale = np.sqrt(np.diag(within).clip(0) / n)

@@ -14,7 +14,15 @@ COVARIANCES = ("spherical", "diagonal", "full")
 
 def class_gaussians(data: Samples, covariance: str, n_components: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Means (K, q) and floored covariances of the classes: (K, 1) spherical, (K, q) diagonal, (K, q, q) full."""
-    _check(data, covariance, n_components)
+    if covariance not in COVARIANCES:
+        raise ValueError(f"covariance is {covariance!r}; allowed are {', '.join(map(repr, COVARIANCES))}")
+    if n_components is not None:
+        check_whole("n_components", n_components, 1, ", or None for no PCA")
+    if data.counts.min() < 2:
+        alone = data.classes[data.counts.argmin()].item()
+        raise ValueError(
+            f"class {alone!r} has a single sample; a covariance needs at least two: add samples or leave the class out"
+        )
     if n_components is None:  # the classes' own axes matter, so these are the features as they came
         means = data.axes_means
         members = data.axes_of_class
@@ -31,9 +39,10 @@ def class_gaussians(data: Samples, covariance: str, n_components: int | None) ->
     moments = np.stack(moments)
     if covariance == "spherical":
         moments = moments.mean(axis=1, keepdims=True)
-    if covariance == "full":
-        return means, _floor_eigenvalues(moments)
-    return means, moments.clip(VARIANCE_FLOOR)
+    if covariance != "full":
+        return means, moments.clip(VARIANCE_FLOOR)
+    values, vectors = np.linalg.eigh(moments)
+    return means, (vectors * values.clip(VARIANCE_FLOOR)[:, None, :]) @ vectors.swapaxes(1, 2)
 
 
 def bhattacharyya(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
@@ -77,20 +86,3 @@ def _bordered(covariances: np.ndarray, delta: np.ndarray, smallest: np.ndarray) 
     covariances[:, q, q] = corner
     pivots = np.diagonal(np.linalg.cholesky(covariances), axis1=1, axis2=2) ** 2  # (m, q + 1)
     return corner - pivots[:, q], np.log(pivots[:, :q]).sum(axis=1)
-
-
-def _floor_eigenvalues(covariances: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(covariances)
-    return (vectors * values.clip(VARIANCE_FLOOR)[:, None, :]) @ vectors.swapaxes(1, 2)
-
-
-def _check(data: Samples, covariance: str, n_components: int | None) -> None:
-    if covariance not in COVARIANCES:
-        raise ValueError(f"covariance is {covariance!r}; allowed are {', '.join(map(repr, COVARIANCES))}")
-    if n_components is not None:
-        check_whole("n_components", n_components, 1, ", or None for no PCA")
-    if data.counts.min() < 2:
-        alone = data.classes[data.counts.argmin()].item()
-        raise ValueError(
-            f"class {alone!r} has a single sample; a covariance needs at least two: add samples or leave the class out"
-        )

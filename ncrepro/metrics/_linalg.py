@@ -31,14 +31,17 @@ def cholesky(matrix: np.ndarray, variances: np.ndarray | None = None) -> tuple[n
 
 
 def mirror(matrix: np.ndarray) -> np.ndarray:
-    """The matrix itself, its upper triangle copied over the lower, a few columns at a time so that they stay in the
-    cache.
-    """
+    """The matrix, its upper triangle copied over the lower, a few columns at a time so that they stay in the cache."""
     for part in slices(len(matrix), 1, 64):
         corner, size = matrix[part, part], part.stop - part.start
         np.copyto(matrix[part.stop :, part], matrix[part, part.stop :].T)
         np.copyto(corner, corner.T.copy(), where=BELOW[:size, :size])
     return matrix
+
+
+def largest_eigenvalue(matrix: np.ndarray) -> float:
+    """Of a symmetric matrix."""
+    return float(linalg.eigvalsh(matrix, subset_by_index=(len(matrix) - 1,) * 2)[0])
 
 
 def log_det_above_one(matrix: np.ndarray, unit: float) -> float:
@@ -49,9 +52,7 @@ def log_det_above_one(matrix: np.ndarray, unit: float) -> float:
 
 
 def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """matrix⁻¹ right for a positive semi-definite matrix, which is destroyed; eigenvalues that are zero but for
-    rounding are raised to rounding's size.
-    """
+    """matrix⁻¹ right; the positive semi-definite matrix is destroyed, its zero eigenvalues are raised to rounding."""
     diagonal = np.diag(matrix).copy()
     factor, pivot = cholesky(matrix)
     if pivot > 0:
@@ -62,9 +63,7 @@ def solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def trace_of_ratio(factor: np.ndarray, matrix: np.ndarray) -> float:
-    """tr(M† A'A) for A (K, d) and M (d, d) positive semi-definite, the rows of A in the range of M; † is the
-    pseudo-inverse.
-    """
+    """tr(M† A'A) with M† the pseudo-inverse of M (d, d), positive semi-definite, and rows of A (K, d) in M's range."""
     lower, pivot = cholesky(matrix.copy())
     if pivot > 1e-9:
         half = linalg.solve_triangular(lower, factor.T, lower=True)
@@ -104,9 +103,7 @@ def lanczos(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray] | N
 
 @dataclass(frozen=True)
 class Tridiagonal:
-    """A symmetric matrix as Q T Q' with T tridiagonal: Householder's first half of an eigen-decomposition, a third of
-    its work.
-    """
+    """A symmetric matrix as Q T Q', T tridiagonal: the first half of an eigen-decomposition, a third of its work."""
 
     diagonal: np.ndarray  # (d,)
     off_diagonal: np.ndarray  # (d - 1,)

@@ -1,6 +1,4 @@
-"""The basis of the samples' own row space: all that a score sees that does not depend on the axes of the feature
-space.
-"""
+"""The basis of the samples' own row space: all that a score sees which does not depend on the axes of the features."""
 
 from typing import NamedTuple
 

@@ -8,16 +8,7 @@ from ._arrays import check_whole
 def subsample(codes: np.ndarray, most: int, seed: int, name: str = "max_samples") -> np.ndarray:
     """Positions of at most ``most`` samples, in their order: all, or of every class its share, at least one.
 
-    Parameters
-    ----------
-    codes : array of shape (n,)
-        The class of each sample, 0..K-1.
-    most : int
-        At least 2.
-    seed : int
-        Which samples; the same number gives the same samples.
-    name : str
-        What the option is called that says how many, for the message.
+    ``codes`` (n,) are the samples' classes, 0..K-1; the option ``name`` says how many, and ``seed`` which ones.
     """
     check_whole(name, most, 2)
     check_whole("seed", seed, 0)

@@ -145,9 +145,8 @@ def nc4(features: Array, labels: Array, predictions: Array) -> float:
     means = data.statistics.centred_class_means
     nearest = []
     for _, block in data.blocks():
-        closeness = block @ like(means.T, block) - like(
-            (means**2).sum(axis=1) / 2, block
-        )  # (b, K), largest at the nearest mean
+        # (b, K), largest at the nearest mean
+        closeness = block @ like(means.T, block) - like((means**2).sum(axis=1) / 2, block)
         nearest.append(host(namespace(block).argmax(closeness, axis=1)).astype(int))
     return float((data.classes[np.concatenate(nearest)] != predicted[codes]).mean())
 

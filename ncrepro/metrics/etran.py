@@ -3,14 +3,13 @@ r"""ETran, energy-based transferability estimation, for classification (Gholami 
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
 from scipy.special import logsumexp
 
 from ._arrays import Array, host, rows, slices
 from ._discriminant import Discriminant, shrunk
+from ._linalg import largest_eigenvalue
 from .hscore import warn_if_wide
 from .samples import Samples, samples
-from .statistics import ClassStatistics
 
 LOWEST_THOUSANDTHS = 5  # of the samples, whose energy scores the released code averages
 
@@ -87,7 +86,8 @@ def etran(features: Array, labels: Array, *, released: bool = False) -> ETranTer
         means = statistics.centred_class_means
         discriminant = Discriminant(means.T, np.log(statistics.priors) - 0.5 * (means**2).sum(axis=1), None)
     else:
-        discriminant = shrunk(statistics, max(np.exp(-5 * _largest_variance(statistics)), 1e-10))
+        largest = largest_eigenvalue(statistics.within_scatter) / statistics.n_samples
+        discriminant = shrunk(statistics, max(np.exp(-5 * largest), 1e-10))
     total = 0.0
     for part, block in data.blocks():
         codes = data.codes[part]
@@ -102,9 +102,3 @@ def _energies(data: Samples) -> np.ndarray:
     parts = slices(len(given), 8 * given.shape[1])
     energies = np.concatenate([logsumexp(host(rows(given, part, "float64")), axis=1) for part in parts])
     return energies if data.weights is None else np.repeat(energies, data.weights)
-
-
-def _largest_variance(statistics: ClassStatistics) -> float:
-    """The largest eigenvalue of the within-class covariance."""
-    within = statistics.within_scatter
-    return float(linalg.eigvalsh(within, subset_by_index=(len(within) - 1,) * 2)[0]) / statistics.n_samples

@@ -52,7 +52,7 @@ def h_score(features: Array | ClassStatistics, labels: Array | None = None) -> f
     """
     statistics = statistics_of(features, labels)
     warn_if_wide(statistics, "h_score", "use regularized_h_score, more samples, or fewer features (PCA)")
-    return statistics.trace_of_ratio(_between_factor(statistics))
+    return statistics.trace_of_ratio(statistics.between_factor)
 
 
 def regularized_h_score(features: Array | ClassStatistics, labels: Array | None = None) -> float:
@@ -91,7 +91,7 @@ def regularized_h_score(features: Array | ClassStatistics, labels: Array | None 
         return 0.0
     # (1 - δ) Σ_δ⁻¹ = n (S + t I)⁻¹ with S the scatter and t a shift
     shift = (delta / (1 - delta) + np.finfo(float).eps) * np.trace(statistics.total_scatter) / d
-    return n / (n - 1) * statistics.trace_of_ratio(_between_factor(statistics), shift)
+    return n / (n - 1) * statistics.trace_of_ratio(statistics.between_factor, shift)
 
 
 def warn_if_wide(statistics: ClassStatistics, metric: str, remedy: str) -> None:
@@ -100,11 +100,6 @@ def warn_if_wide(statistics: ClassStatistics, metric: str, remedy: str) -> None:
         warnings.warn(
             f"{metric} of no more samples than features is at its maximum for any features: {remedy}", stacklevel=2
         )
-
-
-def _between_factor(statistics: ClassStatistics) -> np.ndarray:
-    """A (K, d) with A'A the between-class scatter."""
-    return np.sqrt(statistics.class_counts)[:, None] * statistics.centred_class_means
 
 
 def _ledoit_wolf(statistics: ClassStatistics) -> float:

@@ -1,6 +1,4 @@
-r"""LEEP (Nguyen et al., ICML 2020), NCE (Tran et al., ICCV 2019) and NLEEP (Li et al., CVPR 2021): scores from source
-classes.
-"""
+"""LEEP (Nguyen et al., ICML 2020), NCE (Tran et al., ICCV 2019), NLEEP (Li et al., CVPR 2021): by source classes."""
 
 import math
 import warnings
@@ -12,6 +10,7 @@ from ._arrays import (
     check_features,
     check_labels,
     check_order,
+    check_two,
     check_whole,
     host,
     namespace,
@@ -61,9 +60,8 @@ def leep(source_probs: Array, labels: Array) -> float:
     check_order(source_probs, labels, "source_probs and labels")
     source_probs = check_features(source_probs, "source_probs")
     classes, codes = check_labels(labels, len(source_probs))
-    _check_two(classes)
-    n = len(codes)
-    parts = list(slices(n, 8 * source_probs.shape[1]))
+    check_two(classes)
+    n, parts = len(codes), list(slices(len(codes), 8 * source_probs.shape[1]))
     joint = 0.0
     for part in parts:
         theta = rows(source_probs, part, "float64")
@@ -113,7 +111,7 @@ def nce(source_labels: Array, labels: Array) -> float:
     classes, codes = check_labels(labels)
     n = len(codes)
     sources, source_codes = check_labels(source_labels, n, "source_labels")
-    _check_two(classes)
+    check_two(classes)
     joint = np.zeros((len(classes), len(sources)))
     np.add.at(joint, (codes, source_codes), 1 / n)
     return nce_of(joint)
@@ -197,13 +195,6 @@ def source_labels(source_probs: Array) -> np.ndarray:
     for part in slices(len(probs), 8 * probs.shape[1]):
         _check_probabilities(rows(probs, part, "float64"), part.start)
     return host(namespace(probs).argmax(probs, axis=1)).astype(int)
-
-
-def _check_two(classes: np.ndarray) -> None:
-    if len(classes) < 2:
-        raise ValueError(
-            f"all labels are {classes[0].item()!r}; a score compares classes: give samples of at least two"
-        )
 
 
 def _check_probabilities(theta: Array, start: int) -> None:

@@ -59,8 +59,10 @@ def linear_probe(features: Array, labels: Array, folds: int = 3) -> float:
     _ = data.statistics  # checks the features
     if data.sizes.min() < 2:
         alone = data.classes[data.sizes.argmin()].item()
-        raise ValueError(f"class {alone!r} has a single sample; a linear probe learns from some and predicts others: "
-                         "give at least two")  # fmt: skip
+        raise ValueError(
+            f"class {alone!r} has a single sample; a linear probe learns from some and predicts others: give at least "
+            "two"
+        )
     H, y = host(data.as_given), data.codes
     copies = np.ones(len(y), int) if data.weights is None else data.weights
     classifier = make_pipeline(StandardScaler(), RidgeClassifier(alpha=data.n_samples / 10))

@@ -127,9 +127,7 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
 def _solve(
     scatter: Tridiagonal, mean: np.ndarray, shifts: np.ndarray | float, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(F'F + tI)⁻¹ right, for each class its own t, or 0 for all; and what Sherman and Morrison's formula gives it
-    from: (S + tI)⁻¹ mean, and |F'F + tI| / |S + tI|.
-    """
+    """By Sherman and Morrison: (F'F + tI)⁻¹ right, one t or one per class; (S + tI)⁻¹ mean, |F'F + tI| / |S + tI|."""
     if scatter.reflectors is None:
         return _solve_along_axes(scatter.diagonal[:, None], mean[:, None], shifts, right)
     if np.ndim(shifts):

@@ -107,9 +107,7 @@ def shrinkage(variances: np.ndarray) -> float:
 
 
 def _projected_statistics(data: Samples) -> ClassStatistics:
-    """Class statistics in the space of the principal components, in float64, with products taken about the class means:
-    classes far apart then hide no small variance.
-    """
+    """Along the principal components, with products about the class means: classes far apart hide no variance then."""
     means = data.statistics.centred_class_means @ data.components()[1]  # (K, q)
     statistics = ClassStatistics("float64").start(np.zeros(means.shape[1]), data.n_classes)
     for part, z in data.projected():
@@ -121,9 +119,9 @@ def _projected_statistics(data: Samples) -> ClassStatistics:
 def _posterior_terms(data: Samples, posterior) -> tuple[float, float]:
     """``(ncc, sum of nuclear norms)`` of the posteriors, class by class."""
     ncc = norms = 0.0
-    for k, parts in data.by_class():
+    for k in range(data.n_classes):
         gram, rows = 0.0, []
-        for z, weights in parts:
+        for z, weights in data.of_class(k):
             p = weighted(posterior(as_float64(z)), weights)  # (b, K), rows times the roots of the weights
             ncc += float(host(p[:, k]) @ (np.ones(len(p)) if weights is None else np.sqrt(weights)))
             if data.sizes[k] < data.n_classes:  # few samples: their own Gram matrix is the smaller one
@@ -143,12 +141,9 @@ def _nuclear_norm(gram: np.ndarray) -> float:
 
 
 def _printed_posterior(statistics: ClassStatistics, alpha: float):
-    """Softmax of Eq. 8 as printed, a function of centred samples; (h-m)'S(h-m) is expanded without its class-free first
-    part.
-    """
+    """Softmax of Eq. 8 as printed, of centred samples; (h-m)'S(h-m) is expanded without its part that has no class."""
     covariance = (1 - alpha) * statistics.within_scatter / statistics.n_samples + alpha * np.eye(statistics.n_features)
     means = statistics.centred_class_means
     slopes = -covariance @ means.T  # (q, K)
     offsets = np.log(statistics.priors) - 0.5 * (means.T * slopes).sum(axis=0)
-
     return Discriminant(slopes, offsets, None).posterior

@@ -13,12 +13,7 @@ MOST_SAMPLES = 2000  # of either side: the coupling of 2,000 with 2,000 takes se
 
 
 def otce(
-    source_samples: Samples,
-    features: Array,
-    labels: Array,
-    *,
-    max_samples: int = MOST_SAMPLES,
-    seed: int = 0,
+    source_samples: Samples, features: Array, labels: Array, *, max_samples: int = MOST_SAMPLES, seed: int = 0
 ) -> float:
     r"""How well the labels of source samples tell those of the target samples that optimal transport couples them with.
 

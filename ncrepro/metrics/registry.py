@@ -81,16 +81,12 @@ def _by_name(*records: Metric | Baseline) -> dict:
     return {record.name: record for record in records}
 
 
+_NCTI = (Term("seli", "seli"), Term("ncc", "ncc"), Term("log_vc", "log vc", sign=-1))
 _ETRAN = (Term("energy", "energy"), Term("classification", "LDA"))
 _FACE = (Term("variance_collapse", "VC"), Term("class_fairness", "CF"))
 
 METRICS: dict[str, Metric] = _by_name(  # in the order of `ncrepro.metrics.all_scores`
-    Metric(
-        "ncti",
-        "NCTI",
-        "Wang et al., ICCV 2023, Eq. 5-13",
-        (Term("seli", "seli"), Term("ncc", "ncc"), Term("log_vc", "log vc", sign=-1)),
-    ),
+    Metric("ncti", "NCTI", "Wang et al., ICCV 2023, Eq. 5-13", _NCTI),
     Metric("face", "FaCe", "Ding et al., 2023, Eq. 2-6, https://arxiv.org/abs/2310.05754", _FACE),
     Metric("logme", "LogME", "You et al., ICML 2021, https://arxiv.org/abs/2102.11005", of_statistics=True),
     Metric("sfda", "SFDA", "Shao et al., ECCV 2022, https://arxiv.org/abs/2207.03036"),

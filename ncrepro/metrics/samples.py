@@ -1,6 +1,4 @@
-"""Labelled features together with everything that several metrics need of them, each computed when first asked for,
-once.
-"""
+"""Labelled features and all that several metrics need of them, computed once, when it is first asked for."""
 
 import warnings
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from ._arrays import (
     check_features,
     check_labels,
     check_order,
+    check_two,
     empty,
     host,
     like,
@@ -28,9 +27,7 @@ from ._row_space import row_space
 from .statistics import TINY, ClassStatistics
 
 PCA_DIMENSIONS = 64  # both papers reduce the features to this many
-KEPT_BYTES = (
-    1 << 29
-)  # projected samples up to this size are kept; larger ones are projected again where they are needed
+KEPT_BYTES = 1 << 29  # projected samples up to this size are kept; larger ones are projected again when asked for
 ROTATED_BYTES = 1 << 25  # features up to this size are rotated to their principal axes where sums do not resolve them
 
 
@@ -72,9 +69,7 @@ class Samples:
         self.weights = None  # how often each sample counts, (n,); None: once
         self.n_features = self.given.shape[1]
         self._original, self._positions = self.given, None  # the axes that they came in, for what depends on them
-        self._gram: np.ndarray | None = (
-            None  # products of the centred samples, where there are no more of them than features
-        )
+        self._gram: np.ndarray | None = None  # products of centred samples, where these are no more than features
         self._ones = np.ones(self.n_features)  # the vector of ones in the basis of the given features
         self._count()
 
@@ -98,12 +93,8 @@ class Samples:
         new = object.__new__(Samples)
         new.given = rows(basis, kept, working_dtype(basis))
         present, new.codes = np.unique(self.codes[kept], return_inverse=True)
-        new.classes, new.weights, new.n_features, new._ones = (
-            self.classes[present],
-            weights[kept],
-            self.n_features,
-            ones,
-        )
+        new.classes, new.weights = self.classes[present], weights[kept]
+        new.n_features, new._ones = self.n_features, ones
         new._original, new._positions = self._original, kept if self._positions is None else self._positions[kept]
         new._gram = self._gram[np.ix_(kept, kept)] if wide and self._gram is not None else None
         new._count()
@@ -116,15 +107,10 @@ class Samples:
         self._pca: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._kept: dict[int, Array] = {}
         self._buffer: Array | None = None
-        if self.n_classes < 2:
-            raise ValueError(
-                f"all labels are {self.classes[0].item()!r}; a score compares classes: give samples of at least two"
-            )
+        check_two(self.classes)
 
     def hold(self, labels: Array) -> bool:
-        """Whether these are the labels of the samples, in their order; a resample keeps none, so there it is whether
-        each class has as many.
-        """
+        """Whether these are the labels in their order; of a resample, which keeps none, if each class has as many."""
         classes, codes = check_labels(labels)
         if not np.array_equal(classes, self.classes):
             return False
@@ -163,9 +149,7 @@ class Samples:
         return space.coordinates + space.centre, statistics, space.ones
 
     def components(self, n_components: int = PCA_DIMENSIONS) -> tuple[np.ndarray, np.ndarray]:
-        """Principal components: explained variances (q,), descending, and directions (r, q), with q = min(n_components,
-        n, d).
-        """
+        """Explained variances (q,), descending, and directions (r, q) of q = min(n_components, n, d) components."""
         q = min(n_components, self.n_samples, self.n_features)
         if q not in self._pca:
             values, vectors = self.statistics.leading(min(q, self.features.shape[1]))
@@ -175,28 +159,19 @@ class Samples:
         return self._pca[q]
 
     def blocks(self, dtype: str | None = None, block_bytes: int = STREAM_BYTES) -> Iterator[tuple[slice, Array]]:
-        """``(part, features[part] - mean)`` of consecutive blocks of samples, in the precision of the statistics unless
-        another is asked for; each block is overwritten by the next.
-        """
+        """``(part, features[part] - mean)`` of blocks, each overwritten by the next, in the statistics' precision."""
         return centred_blocks(self.features, self.statistics.mean, dtype or self.statistics.dtype, block_bytes)
 
-    def projected(self, n_components: int = PCA_DIMENSIONS) -> Iterator[tuple[slice, Array]]:
-        """:meth:`blocks` in coordinates along the first principal components."""
-        if self._keeps(n_components):
-            z = self._projection(n_components)
-            yield from ((part, z[part]) for part in slices(len(z), 8 * z.shape[1]))
-        else:
-            yield from self._project(n_components)
+    def projected(self) -> Iterator[tuple[slice, Array]]:
+        """:meth:`blocks` in coordinates along the first `PCA_DIMENSIONS` principal components."""
+        if not self._keeps(PCA_DIMENSIONS):
+            return self._project(PCA_DIMENSIONS)
+        z = self._projection(PCA_DIMENSIONS)
+        return ((part, z[part]) for part in slices(len(z), 8 * z.shape[1]))
 
     def weights_of(self, index: slice | np.ndarray) -> np.ndarray | None:
         """How often some samples count; None where each counts once."""
         return None if self.weights is None else self.weights[index]
-
-    def by_class(
-        self, n_components: int | None = PCA_DIMENSIONS
-    ) -> Iterator[tuple[int, Iterator[tuple[Array, np.ndarray | None]]]]:
-        """For every class ``(k, parts)``: its samples as :meth:`of_class` gives them."""
-        return ((k, self.of_class(k, n_components)) for k in range(self.n_classes))
 
     def of_class(
         self, k: int, n_components: int | None = PCA_DIMENSIONS, block_bytes: int | None = STREAM_BYTES
@@ -264,9 +239,7 @@ class Samples:
 
 
 def samples(features: "Array | Samples", labels: Array | None) -> Samples:
-    """``features`` itself where it is already a :class:`Samples`, so that metrics called one after another share their
-    work.
-    """
+    """``features`` itself where it is a :class:`Samples`: metrics that are called one after another share its work."""
     if not isinstance(features, Samples):
         return Samples(features, labels)
     if labels is not None and not features.hold(labels):
@@ -294,10 +267,7 @@ def statistics_of(features: "Array | Samples | ClassStatistics", labels: Array |
 def _check_spread(statistics: ClassStatistics) -> None:
     if statistics.n_classes == 0:
         raise ValueError("the statistics hold no samples; update them with features and labels first")
-    if statistics.n_classes < 2:
-        raise ValueError(
-            f"all labels are {statistics.classes[0].item()!r}; a score compares classes: give samples of at least two"
-        )
+    check_two(statistics.classes)
     if 0 < np.trace(statistics.gram) < TINY["float64"] * statistics.n_samples:
         raise ValueError("features are too small: their fourth powers vanish; multiply all by one constant")
     if not np.trace(statistics.total_scatter) > 1e-12 * np.trace(statistics.gram):

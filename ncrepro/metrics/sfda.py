@@ -1,10 +1,10 @@
 r"""SFDA, self-challenging Fisher discriminant analysis (Shao et al., ECCV 2022)."""
 
 import numpy as np
-from scipy import linalg
 
 from ._arrays import GRAM_BYTES, Array, check_whole, host, like, namespace, slices, softmax
 from ._discriminant import Discriminant, shrunk
+from ._linalg import largest_eigenvalue
 from .hscore import warn_if_wide
 from .samples import Samples, samples
 from .statistics import ClassStatistics
@@ -64,7 +64,7 @@ def sfda(features: Array, labels: Array, *, power_iterations: int | None = 3) ->
     data = samples(features, labels)
     statistics = data.statistics
     warn_if_wide(statistics, "sfda", "use more samples, or fewer features (PCA)")
-    largest = _largest_eigenvalue(statistics.within_scatter, data.ones, power_iterations) / statistics.n_samples
+    largest = _largest(statistics.within_scatter, data.ones, power_iterations) / statistics.n_samples
     shrinkage = max(np.exp(-5 * largest), 1e-10)
     first = shrunk(statistics, shrinkage)
     means = statistics.centred_class_means
@@ -102,14 +102,13 @@ def _conf_mix(data: Samples, first: Discriminant, others: np.ndarray, dtype: str
     return harder, namespace(confidences[0]).concatenate(confidences)
 
 
-def _largest_eigenvalue(matrix: np.ndarray, ones: np.ndarray, power_iterations: int | None) -> float:
-    """``ones`` is the vector of ones in the basis of the matrix, whose product with it are the row sums. Where these
-    are zero but for rounding, as of features that add up to a constant, the iteration has no start, and the eigenvalue
-    is exact.
+def _largest(matrix: np.ndarray, ones: np.ndarray, power_iterations: int | None) -> float:
+    """The largest eigenvalue; ``ones`` is the vector of ones in the basis of the matrix, which gives the row sums.
+    Where these are zero but for rounding, as of features that add up to a constant, nothing is there to start from.
     """
     x = matrix @ ones
     if power_iterations is None or np.linalg.norm(x) <= ROUNDING * np.trace(matrix):
-        return float(linalg.eigvalsh(matrix, subset_by_index=(len(matrix) - 1,) * 2)[0])
+        return largest_eigenvalue(matrix)
     for _ in range(2 * power_iterations):
         x = matrix @ (x / np.linalg.norm(x))
     return float(np.linalg.norm(x))

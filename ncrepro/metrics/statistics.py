@@ -207,9 +207,7 @@ class ClassStatistics:
 
     @classmethod
     def in_row_space(cls, space: RowSpace, codes: np.ndarray, weights: np.ndarray | None, n_features: int) -> Self:
-        """Statistics of samples in coordinates of their row space, where their total scatter is diagonal, a part of a
-        space of ``n_features`` dimensions.
-        """
+        """Statistics along the axes of the samples' row space, a part of a space of ``n_features`` dimensions."""
         self, z = cls("float64").start(space.centre, codes.max() + 1, n_features), space.coordinates
         self.class_counts = np.bincount(codes, weights).astype(int)
         self.sums = sum_by_class(z, codes, self.n_classes, weights)
@@ -314,10 +312,15 @@ class ClassStatistics:
         return np.add(self.gram, scatter, out=scatter)
 
     @property
+    def between_factor(self) -> np.ndarray:
+        """A, (K, d), with A'A the between-class scatter."""
+        return np.sqrt(self.class_counts)[:, None] * self.centred_class_means
+
+    @property
     def between_scatter(self) -> np.ndarray:
         """Sum over samples of (class mean - mean)(class mean - mean)', (d, d)."""
-        weighted = np.sqrt(self.class_counts)[:, None] * self.centred_class_means
-        return weighted.T @ weighted
+        factor = self.between_factor
+        return factor.T @ factor
 
     @cached_property
     def within_scatter(self) -> np.ndarray:

@@ -123,28 +123,23 @@ class Target:
                         artifacts.save(path, known, spec)
                 broken |= {i: error for i, error in enumerate(known["errors"]) if error and i not in broken}
                 (largest,) = known["largest"]
-        data = self.data
+        kept, data = [i for i in range(n) if i not in broken], self.data
         if broken:
             first = f"{_called(data, min(broken))} ({broken[min(broken)]})"
             if on_error == "raise":
                 raise ValueError(
-                    f"{len(broken)} of {n} images cannot be read, the first is {first}: repair or remove it, or "
-                    "leave such "
-                    "images out with on_error='skip'"
+                    f"{len(broken)} of {n} images cannot be read, the first is {first}: repair or remove it, or leave "
+                    "such images out with on_error='skip'"
                 )
-            kept = np.array([i for i in range(n) if i not in broken], dtype=np.int64)
             data = data.take(kept)
             counts = np.bincount(data.labels, minlength=len(data.classes))
             for k in np.flatnonzero(counts < 2)[:1]:
                 raise ValueError(
                     f"{counts[k] or 'no'} image of class {data.classes[k]!r} can be read, and two are needed; the "
-                    "first that "
-                    f"cannot: {first}"
+                    f"first that cannot: {first}"
                 )
         hasher = hashlib.sha256(json.dumps([data.labels.tolist(), list(data.classes)]).encode())
-        for i, (digest, _) in enumerate(found):
-            if i not in broken:
-                hasher.update(digest.encode())
+        hasher.update("".join(found[i][0] for i in kept).encode())
         skipped = tuple(_called(self.data, i) for i in sorted(broken))
         return replace(self, data=data, key=hasher.hexdigest(), skipped=skipped, largest=largest)
 
@@ -217,8 +212,7 @@ def _find(data: Any, labels: Any, text: str, label: str, progress: Callable) -> 
     raise ValueError(
         f"data is a {type(data).__name__}; allowed are a folder with one folder of images per class, a table of texts "
         f"({', '.join(tables.SUFFIXES)}), a torchvision-style data set, uint8 images of shape (n, height, width, 3) "
-        "with labels, and "
-        "features (.npz files, or a dict of a model's name and its features)"
+        "with labels, and features (.npz files, or a dict of a model's name and its features)"
     )
 
 
@@ -228,12 +222,11 @@ def _is_dataset(data: Any) -> bool:
 
 def _of_folder(folder: Path) -> Photos:
     if not folder.exists():
-        near = (
-            unknown("folder", folder.name, [p.name for p in folder.parent.iterdir() if not folders.hidden(p.name)][:50])
-            if folder.parent.is_dir()
-            else ""
-        )
-        raise ValueError(f"there is no folder {folder}{': ' + near if near else ''}")
+        near = ""
+        if folder.parent.is_dir():
+            beside = [path.name for path in folder.parent.iterdir() if not folders.hidden(path.name)]
+            near = ": " + unknown("folder", folder.name, beside[:50])
+        raise ValueError(f"there is no folder {folder}{near}")
     if not folder.is_dir():
         raise ValueError(
             f"{folder} is a file, not a folder; allowed are a folder with one folder of images per class, a table of "
@@ -245,8 +238,7 @@ def _of_folder(folder: Path) -> Photos:
         raise ValueError(
             f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
             f"{'there is one class' if classes else 'there are no classes'}: put the images of each class into a "
-            "folder "
-            "of its own, two classes at least"
+            "folder of its own, two classes at least"
         )
     within = _same_inside([folder / split / name for name in classes])
     same = [path.name for path in within]
@@ -288,15 +280,12 @@ def _split(folder: Path, inside: list[str]) -> str:
 
 
 def _holds_folders_only(folder: Path) -> bool:
-    return not any(folders.is_image(file) and file.is_file() for file in folder.iterdir()) and bool(
-        folders.subfolders(folder)
-    )
+    holds_images = any(folders.is_image(file) and file.is_file() for file in folder.iterdir())
+    return not holds_images and bool(folders.subfolders(folder))
 
 
 def _same_inside(above: list[Path]) -> list[Path]:
-    """The classes in the first of these folders, if all hold the same ones, as splits and domains do, in whatever words
-    they are called; else none.
-    """
+    """The classes in the first of these folders, if all hold the same ones, as splits and domains do; else none."""
     same = folders.subfolders(above[0])
     if not all(_holds_folders_only(place) and folders.subfolders(place) == same for place in above):
         return []
@@ -345,9 +334,7 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
 
 
 def _class_names(dataset: Any) -> list | None:
-    """What a data set, those that it puts together, or the one that it selects from, call their classes, if they list
-    them: ``classes`` may be anything else, as their number.
-    """
+    """What a data set, its parts or what it selects from call their classes; ``classes`` may be a number, say."""
     named = getattr(dataset, "classes", None)
     parts = getattr(dataset, "datasets", None)
     if named is None and hasattr(dataset, "indices") and hasattr(dataset, "dataset"):  # as torch's Subset

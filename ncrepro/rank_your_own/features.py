@@ -1,6 +1,4 @@
-"""Features that were taken elsewhere: arrays, ``.npz`` files, or statistics of shards that were too large for one
-machine.
-"""
+"""Features that were taken elsewhere: arrays, ``.npz`` files, or statistics of shards from several machines."""
 
 from __future__ import annotations
 
@@ -163,14 +161,12 @@ def _features_of(name: str, value: Any, labels: Any) -> list[Features]:
 
 def _are_shards(value: Any) -> bool:
     """Whether a list is one of shards; else it is one of features, a row each."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(
-            isinstance(x, (str, Path, ClassStatistics)) or (isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) == 2)
-            for x in value
-        )
-    )
+
+    def is_shard(x: Any) -> bool:
+        is_pair = isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) == 2
+        return is_pair or isinstance(x, (str, Path, ClassStatistics))
+
+    return isinstance(value, list) and bool(value) and all(map(is_shard, value))
 
 
 def _of_arrays(name: str, H: Any, labels: Any, where: str, probs: np.ndarray | None = None) -> Features:

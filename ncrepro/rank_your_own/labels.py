@@ -1,72 +1,30 @@
-"""Labels, whatever holds them -> positions in the sorted classes; what is no label of a class is answered in one
-sentence.
-"""
+"""Labels, whatever holds them -> positions in the sorted classes, or one sentence about what is no label of a class."""
 
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..metrics._arrays import check_whole
+
 TRAIN = {"train", "training", "trn", "trainval"}
 MISSING = {"nan", "none", "null", "na", "<na>", "n/a", "#n/a", "nat"}  # what libraries and programs write for no label
-HELD_OUT = {
-    "test",
-    "testing",
-    "tst",
-    "val",
-    "valid",
-    "validation",
-    "eval",
-    "evaluation",
-    "dev",
-    "holdout",
-    "heldout",
-    "unlabeled",
-    "unlabelled",
-    "pred",
-    "predict",
-    "prediction",
-    "predictions",
-}
+HELD_OUT = set(
+    "test testing tst val valid validation eval evaluation dev holdout heldout unlabeled unlabelled pred predict "
+    "prediction predictions".split()
+)
 NUMBERED = re.compile("(?<![a-z])((held|hold)[ _-]?out|(fold|cv|split)[ _-]?[0-9]+)")  # held out as well
 IMAGES = {"image", "images", "img", "imgs", "jpegimages"}
-BESIDE = {
-    "annotation",
-    "annotations",
-    "boxes",
-    "groundtruth",
-    "label",
-    "labels",
-    "mask",
-    "masks",
-    "segmentation",
-    "segmentationclass",
-    "segmentationobject",
-    "segmentations",
-    "thumbnails",
-    "thumbs",
-    "trimaps",
-}
-FILLING = {
-    "set",
-    "split",
-    "data",
-    "dataset",
-    "images",
-    "image",
-    "imgs",
-    "img",
-    "photos",
-    "final",
-    "public",
-    "private",
-}
+BESIDE = set(
+    "annotation annotations boxes groundtruth label labels mask masks segmentation segmentationclass "
+    "segmentationobject segmentations thumbnails thumbs trimaps".split()
+)
+FILLING = {"set", "split", "data", "dataset", "images", "image", "imgs", "img", "photos", "final", "public", "private"}
 
 
 def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -94,8 +52,7 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
     if missing := [i for i, x in enumerate(values) if is_missing(x)]:
         raise ValueError(
             f"labels are missing: {len(missing)} of the {n} {what} have none, the first is number {missing[0] + 1}; "
-            "fill them in, or "
-            "leave these samples out"
+            "fill them in, or leave these samples out"
         )
     values = [_checked(x, i) for i, x in enumerate(values)]
     numbers = [not isinstance(x, str) for x in values]
@@ -111,13 +68,9 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
 
 def is_missing(x: Any) -> bool:
     """Whether a value says that there is none: None, NaN, pandas' NA and NaT, or nothing but blanks."""
-    return (
-        x is None
-        or x is pd.NA
-        or x is pd.NaT
-        or (isinstance(x, float) and x != x)
-        or (isinstance(x, str) and not x.strip())
-    )
+    if isinstance(x, str):
+        return not x.strip()
+    return x is None or x is pd.NA or x is pd.NaT or (isinstance(x, float) and x != x)
 
 
 def listed(labels: Any) -> list:
@@ -136,9 +89,7 @@ def listed(labels: Any) -> list:
 
 
 def from_csv(column: list[str]) -> list:
-    """The labels of a CSV file, which holds all as text: as numbers where they are measured ones, so that they are
-    answered as those of a data frame are, else as they are.
-    """
+    """The labels of a CSV file: as numbers where they are measured ones, to be refused as such, else as they are."""
     numbers = {name: _number(name) for name in dict.fromkeys(column) if name.strip() and not like_missing([name])}
     if None in numbers.values() or all(x == x.to_integral_value() for x in numbers.values()):
         return column
@@ -192,9 +143,8 @@ def check(codes: np.ndarray, classes: Sequence[str], name: str) -> None:
         raise ValueError(f"{name} holds no samples; give at least two of each class")
     if (counts > 0).sum() < 2:
         raise ValueError(
-            f"all {len(codes)} samples of {name} are of class {classes[counts.argmax()]!r}; a score compares "
-            "classes: give samples "
-            "of at least two"
+            f"all {len(codes)} samples of {name} are of class {classes[counts.argmax()]!r}; a score compares classes: "
+            "give samples of at least two"
         )
     if set(splits(classes).values()) <= {"train", "held out"}:
         raise ValueError(
@@ -253,17 +203,10 @@ def alike(classes: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def check_seed(seed: Any) -> None:
-    """Refuse what seeds no draw."""
-    if not isinstance(seed, Integral) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; allowed is an integer of 0 or more")
-
-
 def subset(codes: np.ndarray, max_per_class: int, seed: int) -> np.ndarray:
     """Positions of at most so many samples of each class, drawn with ``seed``, in their old order."""
-    if not isinstance(max_per_class, Integral) or max_per_class < 2:
-        raise ValueError(f"max_per_class is {max_per_class!r}; allowed is 2 or more, an integer")
-    check_seed(seed)
+    check_whole("max_per_class", max_per_class, 2)
+    check_whole("seed", seed, 0)
     order = np.random.default_rng(seed).permutation(len(codes))
     place = pd.Series(codes[order]).groupby(codes[order]).cumcount().to_numpy()
     return np.sort(order[place < max_per_class])

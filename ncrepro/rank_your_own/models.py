@@ -1,5 +1,4 @@
-"""Models of a reader's own choice: a name, a file of weights or a network -> something that turns samples into
-features.
+"""Models of a reader's own choice: a name, a file of weights or a network -> what turns samples into features.
 
 `resolve` answers everything that can be wrong with a model (a mistyped name, weights that are missing, a file that is
 no weights or another network's) before any sample is looked at.
@@ -32,21 +31,10 @@ from ..store import content
 from ..store.schema import near
 
 SOME_TEXT_MODELS = (
-    "bert-base-uncased",
-    "bert-base-cased",
-    "bert-base-multilingual-cased",
-    "distilbert-base-uncased",
-    "roberta-base",
-    "roberta-large",
-    "albert-base-v2",
-    "microsoft/deberta-v3-base",
-    "google/electra-base-discriminator",
-    "xlm-roberta-base",
-    "sentence-transformers/all-MiniLM-L6-v2",
-    "gpt2",
-)
-
-Load = Callable[[], Model]
+    "bert-base-uncased bert-base-cased bert-base-multilingual-cased distilbert-base-uncased roberta-base "
+    "roberta-large albert-base-v2 microsoft/deberta-v3-base google/electra-base-discriminator xlm-roberta-base "
+    "sentence-transformers/all-MiniLM-L6-v2 gpt2"
+).split()
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +58,7 @@ class Candidate:
 
     name: str
     spec: dict | None
-    load: Load
+    load: Callable[[], Model]
     caution: str = ""
     is_classifier: bool = False
 
@@ -123,9 +111,8 @@ def _named(given: Any) -> dict[str, Any]:
     for name, what in given:
         if name in named:
             raise ValueError(
-                f"two models are called {name!r}: give each a name of its own, as in models={{'first': ..., "
-                f"'second': ...}}, "
-                "or 'first=resnet50:first.pth'"
+                f"two models are called {name!r}: give each a name of its own, as in models={{'first': ..., 'second': "
+                "...}, or 'first=resnet50:first.pth'"
             )
         named[name] = what
     return named
@@ -168,8 +155,7 @@ def _image_model(name: str, what: Any) -> Callable[[], Candidate]:
     if not isinstance(what, (str, Path)):
         raise ValueError(
             f"model {name!r} is a {type(what).__name__}; allowed are a name, 'ARCHITECTURE=FILE', a torch.nn.Module, "
-            "and a "
-            "pair of a module and its transform"
+            "and a pair of a module and its transform"
         )
     left, right = _parts(str(what))
     if left or _is_file(right):
@@ -181,13 +167,11 @@ def _image_model(name: str, what: Any) -> Callable[[], Candidate]:
 def _check_architecture(name: str) -> None:
     if name.startswith(TIMM):
         networks.checkpoint(name)  # says which names are near
-        return
-    if name not in networks.names():
+    elif name not in networks.names():
         hint = near(name, networks.names()) or "nothing torchvision has is called like it."
         raise ValueError(
             f"unknown model {name!r}: {hint} Allowed are the names of torchvision.models.list_models(), {TIMM}NAME, "
-            "ARCHITECTURE=FILE "
-            f"with a file of weights ({', '.join(weights.SUFFIXES)}), and torch.nn.Module"
+            f"ARCHITECTURE=FILE with a file of weights ({', '.join(weights.SUFFIXES)}), and torch.nn.Module"
         )
 
 
@@ -198,14 +182,11 @@ def _of_name(name: str, architecture: str) -> Candidate:
 
 
 def _load_published(name: str, architecture: str) -> ImageModel:
-    network, transform, _ = networks.load(architecture)
-    return ImageModel(name, network, transform)
+    return ImageModel(name, *networks.load(architecture)[:2])
 
 
 def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:
-    """``ARCHITECTURE=FILE``, ``NAME=ARCHITECTURE:FILE``, or a file that this project trained, which says its own
-    architecture.
-    """
+    """``ARCHITECTURE=FILE``, ``NAME=ARCHITECTURE:FILE``, or a file of ours, which says its own architecture."""
     architecture, colon, file = right.partition(":")
     if not colon or Path(right).exists():
         architecture, file = left, right
@@ -222,18 +203,15 @@ def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:
         if architecture not in networks.names() and not architecture.startswith(TIMM):
             hint = near(architecture, networks.names())
             raise ValueError(
-                f"model {name!r}: which architecture do the weights in {path.name} belong to? {architecture!r} is none"
-                f"{hint and '; ' + hint}; write resnet50={path.name}, or "
-                f"NAME=resnet50:{path.name}"
+                f"model {name!r}: which architecture do the weights in {path.name} belong to? {architecture!r} is "
+                f"none{hint and '; ' + hint}; write resnet50={path.name}, or NAME=resnet50:{path.name}"
             )
         _check_architecture(architecture)
     return partial(_of_file, name, architecture, path, spec)
 
 
 def _of_file(name: str, architecture: str, path: Path, spec: dict | None) -> Candidate:
-    load = (
-        partial(_load_file, name, architecture, path) if spec is None else partial(_load_trained_here, name, path, spec)
-    )
+    load = partial(_load_trained_here, name, path, spec) if spec else partial(_load_file, name, architecture, path)
     transform = load().transform  # reads the file once, so that one that does not fit is found before the work
     known = {"architecture": architecture, "weights": content.of_file(path), "transform": repr(transform)}
     return Candidate(name, known, load, is_classifier=spec is not None)
@@ -330,11 +308,9 @@ def _why_not(where: str, error: str) -> str:
         )
     hint = "" if where in SOME_TEXT_MODELS else near(where, SOME_TEXT_MODELS)
     return (
-        "neither a folder here nor a model that could be had from Hugging Face "
-        f"({error[:160]}){hint and '; ' + hint}; without a network, "
-        f"run `hf download {where} --local-dir FOLDER` where there is one and give FOLDER (config.json, "
-        "model.safetensors, tokenizer) "
-        "in place of the name"
+        f"neither a folder here nor a model that could be had from Hugging Face ({error[:160]}){hint and '; ' + hint}; "
+        f"without a network, run `hf download {where} --local-dir FOLDER` where there is one and give FOLDER "
+        "(config.json, model.safetensors, tokenizer) in place of the name"
     )
 
 

@@ -22,16 +22,18 @@ from .. import ranking
 from ..extraction import devices, folders
 from ..extraction.features import extract, is_steady
 from ..metrics import ClassStatistics, Samples, registry
+from ..metrics._arrays import check_whole
 from ..metrics.scores import check_finite, score
 from ..store import artifacts, cluster, fingerprint, memory, paths
 from ..store import progress as bars
 from ..store.artifacts import Arrays
-from ..store.schema import unknown
+from ..store.schema import refuse_unknown
 from .data import ON_ERROR, Target, open_target
 from .features import Features, are_features, open_features
-from .labels import alike, check_seed, like_missing
+from .labels import alike, like_missing
 from .models import Candidate, resolve
 
+TAKEN_ELSEWHERE = {"seconds": 0, "peak_mb": 0, "cut": np.zeros(2, int), "altered": np.False_, "unsteady": np.False_}
 RESAMPLED = 4000  # samples in a resample, at most: more would take longer and tell the same
 MOST_RESAMPLES = 10_000  # more would tell nothing more of an interval, and take days
 FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
@@ -44,10 +46,8 @@ LEVEL = 1.96  # standard errors on either side: 95 % of a normal distribution
 
 MEANING = (
     "A score says how ready a model's features of these samples are to tell these classes apart, compared with the "
-    "other models in "
-    "this table. It is not an accuracy, cannot be compared with another table's, and does not know what fine-tuning "
-    "will change: "
-    "fine-tune the first few and compare them, not the first one only."
+    "other models in this table. It is not an accuracy, cannot be compared with another table's, and does not know "
+    "what fine-tuning will change: fine-tune the first few and compare them, not the first one only."
 )
 EVIDENCE = (
     "These metrics are the default since they are the smallest set whose mean weighted Kendall, over the pools of "
@@ -159,11 +159,12 @@ def rank(
     names = _checked(metrics, on_error, n_bootstrap, batch_size, seed, cache)
     folder = paths.cache("rank") if cache is True else Path(cache).expanduser() if cache else None
     settings = Settings(names, int(n_bootstrap), int(seed), batch_size, device, folder)
+    bar = partial(bars.through, unit="samples", passing=True, shown=bool(progress))
     if are_features(data):
         if models:
             raise ValueError("the data are features already, so there is nothing for models to read: leave models out")
         pool: list = open_features(data, labels, max_per_class=max_per_class, seed=seed)
-        _check_pool(len(pool))
+        _check_pool(pool)
         counts, target = np.unique(pool[0].labels, return_counts=True)[1], None
         shards = [model.name for model in pool if model.statistics is not None]
         possible = registry.of_statistics()
@@ -173,16 +174,14 @@ def rank(
                 f"{sorted(set(names) - set(possible))}"
             )
     else:
-        target = open_target(
-            data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=_bars(bool(progress))
-        )
+        target = open_target(data, labels, text=text, label=label, max_per_class=max_per_class, seed=seed, progress=bar)
         if target.kind == "texts" and (of_source := _of_source(names)):
             raise ValueError(f"metric {of_source[0]!r} needs a source classifier, which models of texts do not have")
         devices.choose(device)
         pool = resolve(models, target.kind)
-        _check_pool(len(pool))
+        _check_pool(pool)
         _check_folder(folder)
-        target = target.checked(on_error, folder, _bars(bool(progress)))
+        target = target.checked(on_error, folder, bar)
         counts = target.counts.to_numpy()
     made = _run(settings, pool, target, bool(progress))
     table = _table(made, pool, names, counts, target)
@@ -222,17 +221,15 @@ def _checked(
                 f"metric {name!r} needs labelled samples of what a model was trained on, which are not among the data; "
                 f"call ncrepro.metrics.{name}"
             )
-        if name not in offered:
-            raise ValueError(unknown("metric", name, offered))
+        refuse_unknown("metric", name, offered)
     if not names:
         raise ValueError(f"no metrics; choose some of {', '.join(offered)}")
-    if on_error not in ON_ERROR:
-        raise ValueError(unknown("on_error", on_error, ON_ERROR))
-    check_seed(seed)
+    refuse_unknown("on_error", on_error, ON_ERROR)
+    check_whole("seed", seed, 0)
     if not isinstance(n_bootstrap, numbers.Integral) or not (n_bootstrap == 0 or 2 <= n_bootstrap <= MOST_RESAMPLES):
         raise ValueError(f"n_bootstrap is {n_bootstrap!r}; allowed are 0 and 2 to {MOST_RESAMPLES}, an integer")
-    if batch_size is not None and not (isinstance(batch_size, numbers.Integral) and batch_size >= 1):
-        raise ValueError(f"batch_size is {batch_size!r}; allowed is 1 or more, an integer, or None")
+    if batch_size is not None:
+        check_whole("batch_size", batch_size, 1, ", or None")
     if not isinstance(cache, (str, Path, bool)) and cache is not None:
         raise ValueError(f"cache is {cache!r}; allowed is True, False or a folder")
     return names
@@ -243,9 +240,9 @@ def _of_source(metrics: Sequence[str]) -> list[str]:
     return [name for name in metrics if registry.METRICS[name].needs_source_classifier]
 
 
-def _check_pool(n_models: int) -> None:
-    if n_models < 2:
-        raise ValueError(f"a ranking needs a pool of at least 2 models, found {n_models}; add models")
+def _check_pool(pool: list) -> None:
+    if len(pool) < 2:
+        raise ValueError(f"a ranking needs a pool of at least 2 models, found {len(pool)}; add models")
 
 
 def _check_folder(folder: Path | None) -> None:
@@ -257,8 +254,7 @@ def _check_folder(folder: Path | None) -> None:
     except OSError as error:
         raise OSError(
             f"features cannot be kept in {folder} ({error.strerror}): name another folder with cache=FOLDER, or with "
-            "NCREPRO_CACHE in "
-            "the environment; with cache=False nothing is kept"
+            "NCREPRO_CACHE in the environment; with cache=False nothing is kept"
         ) from None
 
 
@@ -313,16 +309,12 @@ def _work(
     """One model's terms, those of its resamples, and what they cost."""
     i, model = numbered
     memory.reset_peak()
-    started, cut = time.perf_counter(), np.zeros(2, int)
-    altered = unsteady = np.array(False)
     if isinstance(model, Features):
-        H, y, probs, spent, peak = model.features, model.labels, model.source_probs, 0.0, 0.0
+        taken, H, y, probs = TAKEN_ELSEWHERE, model.features, model.labels, model.source_probs
     else:
-        arrays = _features(settings, model, target, show)
-        H, y, probs = arrays["features"], target.data.labels, arrays.get("source_probs")
-        spent, peak, cut = float(arrays["seconds"]), float(arrays["peak_mb"]), arrays.get("cut", cut)
-        altered, unsteady = arrays.get("altered", altered), arrays.get("unsteady", unsteady)
-        started = time.perf_counter()
+        taken = _features(settings, model, target, show)
+        H, y, probs = taken["features"], target.data.labels, taken.get("source_probs")
+    started = time.perf_counter()
     if probs is None and (of_source := _of_source(settings.metrics)):
         raise ValueError(
             f"{model.name} has no source classifier, which metric {of_source[0]!r} needs; leave out one of the two"
@@ -337,11 +329,11 @@ def _work(
         "resampled": resampled,
         "n_samples": np.array(shape[0]),
         "n_features": np.array(shape[1]),
-        "seconds": np.array(spent + time.perf_counter() - started),
-        "peak_mb": np.array(max(peak, memory.peak_mb())),
-        "cut": cut,
-        "altered": altered,
-        "unsteady": unsteady,
+        "seconds": np.array(float(taken["seconds"]) + time.perf_counter() - started),
+        "peak_mb": np.array(max(float(taken["peak_mb"]), memory.peak_mb())),
+        "cut": taken["cut"],
+        "altered": taken["altered"],
+        "unsteady": taken["unsteady"],
         "early": np.array(early),
     }
 
@@ -354,41 +346,33 @@ def _scored(
     probs: np.ndarray | None,
     show: bool,
 ) -> tuple[tuple[int, int], np.ndarray, np.ndarray, bool]:
-    """``(n, d)``, the terms of one model, (terms,), those of its resamples, (n_bootstrap, terms), and whether one of
-    its terms has not converged.
-    """
+    """``(n, d)``, the terms, (terms,), and those of resamples, (n_bootstrap, terms); whether one has not converged."""
     with warnings.catch_warnings(record=True) as said:  # no more samples than features: said in the table
         warnings.simplefilter("always", UserWarning)
-        if H is None:
-            samples, shape = model.statistics, (model.statistics.n_samples, model.statistics.n_features)
-        else:
-            samples, shape = Samples(H, y), H.shape
+        samples = model.statistics if H is None else Samples(H, y)
         terms = _terms(settings.metrics, samples, None if H is None else y, probs)
     early = any("has not converged" in str(warning.message) for warning in said)
-    if H is None:
-        return shape, terms, np.empty((0, len(terms))), early
+    title, draws = f"{model.name}: resamples", () if H is None else _resamples(y, settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        title = f"{model.name}: resamples"
-        draws = bars.through(_resamples(y, settings), title, settings.n_bootstrap, passing=True, shown=show)
         resampled = [
             _of_resample(settings.metrics, samples.resampled(d), y[d], None if probs is None else probs[d], len(terms))
-            for d in draws
+            for d in bars.through(draws, title, settings.n_bootstrap, passing=True, shown=show and H is not None)
         ]
-        return shape, terms, np.array(resampled).reshape(-1, len(terms)), early
+    shape = samples.n_samples, samples.n_features
+    return shape, terms, np.array(resampled).reshape(-1, len(terms)), early
 
 
 def _features(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
-    """Features of one model, from the cache if it has them."""
+    """Features of one model, from the cache if it has them, and what was seen on the way."""
+    take = partial(_taken, settings, model, target, show)
+    if settings.folder is None or model.spec is None:
+        return take()
     spec = _features_spec(model, target)
-    path = (
-        settings.folder / "features" / f"{artifacts.digest(spec)}.safetensors"
-        if settings.folder and model.spec
-        else None
-    )
-    known = artifacts.load(path, spec) if path else None
-    if known is not None:
-        return known
+    return artifacts.cached(settings.folder / "features" / f"{artifacts.digest(spec)}.safetensors", spec, take)
+
+
+def _taken(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
     import torch
 
     started, place = time.perf_counter(), devices.choose(settings.device)
@@ -401,18 +385,15 @@ def _features(settings: Settings, model: Candidate, target: Target, show: bool) 
             cut = getattr(loaded, "cut", 0)  # of all samples: the next line asks for two of them again
             steady = is_steady(loaded, target.data, place, H)
     peak = torch.cuda.max_memory_allocated(place) / 1e6 if place.type == "cuda" else memory.peak_mb()
-    arrays = {"features": H, "seconds": np.array(time.perf_counter() - started), "peak_mb": np.array(peak)}
-    if probs is not None:
-        arrays["source_probs"] = probs
-    if cut:
-        arrays["cut"] = np.array([cut, loaded.length])  # texts that were longer than so many tokens
-    if getattr(loaded, "altered", False):
-        arrays["altered"] = np.array(True)
-    if not steady:
-        arrays["unsteady"] = np.array(True)
-    if path:
-        artifacts.save(path, arrays, spec)
-    return arrays
+    return {
+        "features": H,
+        **({} if probs is None else {"source_probs": probs}),
+        "seconds": np.array(time.perf_counter() - started),
+        "peak_mb": np.array(peak),
+        "cut": np.array([cut, getattr(loaded, "length", 0)]),  # texts that were longer than so many tokens
+        "altered": np.array(bool(getattr(loaded, "altered", False))),
+        "unsteady": np.array(not steady),
+    }
 
 
 def _terms(
@@ -425,12 +406,10 @@ def _terms(
 def _of_resample(
     names: Sequence[str], samples: Samples, y: np.ndarray, probs: np.ndarray | None, n_terms: int
 ) -> np.ndarray:
-    """As `_terms`; NaN where a resample cannot be scored though the samples can: of a small class it may hold copies of
-    one sample only.
-    """
+    """As `_terms`; NaN where a resample cannot be scored though the samples can."""
     try:
         return _terms(names, samples, y, probs)
-    except ValueError:
+    except ValueError:  # of a small class it may hold copies of one sample only
         return np.full(n_terms, np.nan)
 
 
@@ -473,22 +452,13 @@ def _table(
     agreement = ranking.mutual_agreement(scores[ordered])
     kind = target and target.kind
     own = {model.name: _own_cautions(model, arrays, metrics, kind) for model, arrays in zip(pool, made, strict=True)}
-    table = pd.DataFrame(
-        {
-            "model": names,
-            **scores.to_dict("list"),
-            "total": total.to_list(),
-            "low": (total - LEVEL * error).to_list(),
-            "high": (total + LEVEL * error).to_list(),
-            "agreement": _agreement(scores[ordered]).to_list(),
-            **{
-                column: [arrays[column].item() for arrays in made]
-                for column in ("n_samples", "n_features", "seconds", "peak_mb")
-            },
-            "caution": ["; ".join(caution.row for caution in found) for found in own.values()],
-        }
+    table = scores.assign(
+        total=total, low=total - LEVEL * error, high=total + LEVEL * error, agreement=_agreement(scores[ordered])
     )
-    table = table.sort_values("total", ascending=False, kind="stable", ignore_index=True)
+    for column in ("n_samples", "n_features", "seconds", "peak_mb"):
+        table[column] = [arrays[column].item() for arrays in made]
+    table["caution"] = ["; ".join(caution.row for caution in found) for found in own.values()]
+    table = table.sort_values("total", ascending=False, kind="stable").rename_axis("model").reset_index()
     table.insert(0, "rank", table["total"].rank(ascending=False, method="min").astype(int))
     constant = [" ".join(dict.fromkeys(column)) for column in columns if not varies[column]]
     cautions = _cautions(
@@ -547,9 +517,7 @@ def _errors(made: list[Arrays], total: pd.Series, slopes: np.ndarray) -> tuple[p
 
 
 def _agreement(scores: pd.DataFrame) -> pd.Series:
-    """Per model: 1 if all metrics give it the same rank, 0 if one puts it first and another last; NaN for one
-    metric.
-    """
+    """Per model: 1 if all metrics rank it alike, 0 if one puts it first and another last; NaN for a single metric."""
     if scores.shape[1] < 2:
         return pd.Series(np.nan, index=scores.index)
     ranks = scores.rank(ascending=False)
@@ -569,31 +537,28 @@ def _own_cautions(
 ) -> list[_Own]:
     n, d = int(arrays["n_samples"]), int(arrays["n_features"])
     cut, length = arrays["cut"].tolist()
-    of_source = _of_source(metrics)
-    found = []
+    found, doubtful = [], []  # cautions; what its features may not be, and what to do
     if d >= n:
         more = "rank on more samples, with a larger max_per_class if you gave one"
         found.append(_Own(f"d >= n: {d} features of {n} samples", "no more samples than features (d >= n)", more))
     if cut:
         row = f"{cut} of {n} texts were cut, as it reads {length} tokens at most"
         found.append(_Own(row, "texts were cut, and their ends are not read", "shorten them, or take other models"))
-    if of_source and not getattr(model, "is_classifier", True):
-        taken, remedy = "outputs were taken for source classes", "if they are an embedding, leave out "
-        remedy += " and ".join(of_source)
-        found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
+    if (of_source := _of_source(metrics)) and not getattr(model, "is_classifier", True):
+        remedy = f"if they are an embedding, leave out {' and '.join(of_source)}"
+        doubtful.append(("outputs were taken for source classes", remedy))
     if arrays["altered"]:
-        taken = "features are outputs of a last layer, and may be logits"
         remedy = "if they are, return those of a linear layer unaltered, or what goes into it"
-        found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
+        doubtful.append(("features are outputs of a last layer, and may be logits", remedy))
     if arrays["unsteady"]:
-        taken = "features are not the same twice"
         remedy = "give a transform without random parts, and layers in evaluation mode, with statistics of their own"
         if kind == "texts":
             remedy = "rank again with cache=False to see how far its scores move, or take another model"
-        found.append(_Own(f"its {taken}: {remedy}", taken, remedy))
+        doubtful.append(("features are not the same twice", remedy))
+    found += [_Own(f"its {said}: {remedy}", said, remedy) for said, remedy in doubtful]
     if arrays["early"]:
-        taken = "LogME stopped before its maximum"
-        found.append(_Own(taken, taken, "trust the other metrics more"))
+        said = "LogME stopped before its maximum"
+        found.append(_Own(said, said, "trust the other metrics more"))
     if said := getattr(model, "caution", ""):
         found.append(_Own(said, said))
     return found
@@ -670,18 +635,9 @@ def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str
     if ignored := getattr(target and target.data, "ignored", ()):
         said.append(
             f"{len(ignored)} files among the images were not looked at, as they lie in no class or have no image's "
-            "suffix, "
-            f"the first {ignored[0]}"
+            f"suffix, the first {ignored[0]}"
         )
     return said
-
-
-# What is shown meanwhile ----------------------------------------------------------------------------------------------
-
-
-def _bars(progress: bool):
-    """Wraps what is worked through in a bar: (iterable, title, length) -> iterable."""
-    return partial(bars.through, unit="samples", passing=True, shown=progress)
 
 
 def _say(table: pd.DataFrame) -> None:

@@ -83,8 +83,7 @@ def _csv(file, named: dict[str, str]) -> Iterator[tuple[str, ...]]:
             if any(field.strip() for field in row[len(header) :]):
                 raise ValueError(
                     f"line {rows.line_num} has {len(row)} fields, but the header names {len(header)} columns; put "
-                    "texts with commas "
-                    "into double quotes, and give every column a name"
+                    "texts with commas into double quotes, and give every column a name"
                 )
             if row:
                 yield tuple(row[i] if i < len(row) else "" for i in places)

@@ -39,9 +39,7 @@ def _listed(names) -> list:
 
 
 def pool(scores, accuracies, several_targets=False):
-    """Scores and accuracies of the same models, as float arrays (models,) or, with several targets, (targets,
-    models).
-    """
+    """Scores and accuracies of the same models: float arrays (models,) or, with several targets, (targets, models)."""
     scores, accuracies = (pd.Series(x) if isinstance(x, Mapping) else x for x in (scores, accuracies))
     if isinstance(scores, (pd.Series, pd.DataFrame)) and isinstance(accuracies, (pd.Series, pd.DataFrame)):
         _check_same_names("models", scores.index, accuracies.index)
@@ -81,9 +79,8 @@ def _check_same_names(kind, ours, theirs):
             raise ValueError(f"{name} name {kind} twice: {_listed(index[index.duplicated()])}; keep one of each")
     if set(ours) != set(theirs):
         raise ValueError(
-            f"scores and accuracies name different {kind}: only in scores "
-            f"{_listed(set(ours) - set(theirs))}, only in accuracies {_listed(set(theirs) - set(ours))}; "
-            f"give both the same {kind}"
+            f"scores and accuracies name different {kind}: only in scores {_listed(set(ours) - set(theirs))}, only in "
+            f"accuracies {_listed(set(theirs) - set(ours))}; give both the same {kind}"
         )
 
 

@@ -126,9 +126,7 @@ def agreement(
 
 
 def mean_agreement(found: pd.DataFrame, by: Sequence[str] = ("metric",)) -> pd.DataFrame:
-    """The weighted Kendall of `agreement` averaged over the targets on which it is defined: (those of by,
-    weighted_kendall).
-    """
+    """The weighted Kendall of `agreement`, averaged over the targets that have one: (those of by, weighted_kendall)."""
     return found.groupby(list(by), sort=False, dropna=False)["weighted_kendall"].mean().reset_index()
 
 
@@ -167,9 +165,7 @@ def _pearson(s, a):
 
 
 def _centred(x):
-    """Distances from the mean, scaled by a power of two, which changes no digit: their squares are never infinite
-    or 0.
-    """
+    """Distances from the mean, scaled by a power of two, which changes no digit: no square is infinite or vanishes."""
     x = np.ldexp(x, -np.frexp(np.abs(x).max(axis=-1, keepdims=True))[1])
     return x - x.mean(axis=-1, keepdims=True)
 

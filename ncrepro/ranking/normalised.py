@@ -49,7 +49,11 @@ def normalise(terms_by_model, weights: Mapping[str, float] | None = None) -> pd.
 
     A term of weight 1 lies in [0, 1], one of weight -1 in [-1, 0]. Parameters and errors as for `total`.
     """
-    table = _terms_table(terms_by_model)
+    if not isinstance(terms_by_model, pd.DataFrame):
+        rows = [terms._asdict() if hasattr(terms, "_asdict") else terms for terms in terms_by_model.values()]
+        terms_by_model = pd.DataFrame(rows, index=list(terms_by_model), dtype=float)
+    check_table(terms_by_model, "terms_by_model", "term")
+    table = terms_by_model.astype(float)
     unknown = [term for term in weights or {} if term not in table.columns]
     if unknown:
         raise ValueError(f"weights name {unknown}, but the terms are {list(table.columns)}; use these names")
@@ -96,29 +100,25 @@ def totals(
         if parts.empty:
             models, score = group["model"], group["score"].to_numpy()
         else:
-            models, score = _added_up(parts["model"], parts["term"], parts["score"], weights)
+            models, score = _added_up(parts, weights)
         group_of = dict(zip(by, keys, strict=True))
         tables.append(pd.DataFrame({"model": models.to_numpy(), **group_of, "score": score}))
     return pd.concat(tables, ignore_index=True)
 
 
-def _added_up(
-    models: pd.Series, terms: pd.Series, scores: pd.Series, weights: Mapping[str, float] | None
-) -> tuple[pd.Index, np.ndarray]:
+def _added_up(parts: pd.DataFrame, weights: Mapping[str, float] | None) -> tuple[pd.Index, np.ndarray]:
     """`total` of a table with one row per model and term, NaN where it is undefined.
 
     Ablations ask for thousands of small tables, so this goes without pandas; what `total` would refuse is left to it.
     """
-    row, names = pd.factorize(models)
-    column, used = pd.factorize(terms, sort=True)
+    row, names = pd.factorize(parts["model"])
+    column, used = pd.factorize(parts["term"], sort=True)
     table = np.full((len(names), len(used)), np.nan)
-    table[row, column] = scores
+    table[row, column] = parts["score"]
     weight = np.array([(weights or {}).get(term, registry.sign(term)) for term in used], float)
     refused = len(names) < 2 or not weight.any() or set(weights or ()) - set(used)
-    if refused or len(scores) != table.size or not np.isfinite(table).all():
-        by_model = pd.DataFrame({"model": models, "term": terms, "score": scores}).pivot(
-            index="model", columns="term", values="score"
-        )
+    if refused or len(parts) != table.size or not np.isfinite(table).all():
+        by_model = parts.pivot(index="model", columns="term", values="score")
         return names, total(by_model.loc[names], weights).to_numpy()
     table, weight = table[:, weight != 0], weight[weight != 0]
     if not varies(table).all():
@@ -135,11 +135,3 @@ def _scaled(table: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def varies(values: pd.DataFrame | pd.Series | np.ndarray):
     """Whether values differ by more than rounding over the models: one answer, or one per column."""
     return np.max(values, axis=0) - np.min(values, axis=0) > ROUNDING * np.max(np.abs(values), axis=0)
-
-
-def _terms_table(terms_by_model) -> pd.DataFrame:
-    if not isinstance(terms_by_model, pd.DataFrame):
-        rows = [terms._asdict() if hasattr(terms, "_asdict") else terms for terms in terms_by_model.values()]
-        terms_by_model = pd.DataFrame(rows, index=list(terms_by_model), dtype=float)
-    check_table(terms_by_model, "terms_by_model", "term")
-    return terms_by_model.astype(float)

@@ -155,9 +155,7 @@ def drawn_models(n_models: int, rng: np.random.Generator, n: int = DRAWS) -> np.
 
 
 def widened(found: np.ndarray, n_models: int) -> np.ndarray:
-    """Draws (..., n) of so many models, with their deviations from the mean made as large as they should be; see
-    `draws`.
-    """
+    """Draws (..., n) of so many models, with deviations from the mean as large as they should be; see `draws`."""
     if n_models < FEW:
         return np.full_like(found, np.nan)
     mean = found.mean(axis=-1, keepdims=True)
@@ -170,15 +168,9 @@ def mean_over_targets(values: pd.DataFrame) -> pd.DataFrame:
     return values.T.groupby(level="metric", sort=False).mean().T
 
 
-def interval(values: pd.DataFrame | pd.Series, level: float = 0.95):
-    """The middle ``level`` of `draws` of a correlation, by column: (low, high), within -1 and 1."""
-    low, high = ((1 - level) / 2, (1 + level) / 2)
-    return tuple(
-        values.quantile(q).clip(-1, 1)
-        if isinstance(values, pd.DataFrame)
-        else float(np.clip(values.quantile(q), -1, 1))
-        for q in (low, high)
-    )
+def interval(values: pd.DataFrame | pd.Series):
+    """The middle 95 % of `draws` of a correlation, by column: (low, high), within -1 and 1."""
+    return tuple(np.clip(values.quantile(q), -1, 1) for q in ((1 - 0.95) / 2, (1 + 0.95) / 2))
 
 
 def _tables(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -188,11 +180,9 @@ def _tables(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, pd.Data
 
 
 def _are_judged(scores: np.ndarray, truths: np.ndarray, statistic: str) -> np.ndarray:
-    """Whether every model has a score and there is an order, (K, targets), from (K, models, targets) and (models,
-    targets); a choice by equal scores is one by lot, and costs something too.
-    """
+    """Whether every model has a score and there is an order, (K, targets), of (K, models, targets)."""
     known = ~np.isnan(scores).any(axis=1)
-    if statistic == "regret":
+    if statistic == "regret":  # a choice by equal scores is one by lot, and costs something too
         return known
     return known & (scores.max(axis=1) != scores.min(axis=1)) & (truths.max(axis=0) != truths.min(axis=0))
 
@@ -217,8 +207,7 @@ def _spread(accuracies: pd.DataFrame, noise: Noise, components: Sequence[str]) -
     return np.sqrt(variance)
 
 
-# The statistics: scores (K, models), accuracies (b, models), how often each model is drawn (b, models) -> (K, b)
-# -------
+# The statistics: scores (K, models), accuracies (b, models), how often each model is drawn (b, models) -> (K, b) ------
 
 
 def _weighted_kendall(s: np.ndarray, a: np.ndarray, counts: np.ndarray) -> np.ndarray:

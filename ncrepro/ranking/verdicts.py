@@ -140,8 +140,6 @@ def positive(difference, error, freedom: float = np.inf) -> list[Verdict]:
 
 
 def best(draws: pd.DataFrame) -> pd.Series:
-    """How often each column is the highest; those that are equally high share the draw. A column without values never
-    is.
-    """
+    """How often each column is the highest: those that are equally high share the draw, one without values never is."""
     top = draws.eq(draws.max(axis=1), axis=0)
     return top.div(top.sum(axis=1), axis=0).mean()
