@@ -29,9 +29,7 @@ CORRELATIONS = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
 
 
 def gives(*tables: str) -> Callable:
-    """A verb that writes these tables and returns them: where the profile is cold, the committed ones, and nothing is
-    done.
-    """
+    """A verb that writes these tables and returns them; where the profile is cold it only reads the committed ones."""
 
     def decorate(verb: Callable) -> Callable:
         @wraps(verb)
@@ -145,9 +143,7 @@ class Experiment:
 
     @gives("accuracies")
     def finetune(self) -> pd.DataFrame:
-        """Fine-tune every model on every target: per cent, (model, target, seed, accuracy), then what else the task
-        measures.
-        """
+        """Fine-tune every model on every target: (model, target, seed, accuracy in per cent, what else is measured)."""
         runs = [
             (model, target, seed)
             for model, target in product(self.pool.models, self.pool.targets)
@@ -171,15 +167,14 @@ class Experiment:
 
     @gives("scores")
     def score(self) -> pd.DataFrame:
-        """Every metric, and a linear probe, on every feature set: (model, target, metric, term, score), a metric's
-        ``total`` among its terms.
-        """
+        """Every metric, and a linear probe, on every feature set: (model, target, metric, term or ``total``, score)."""
         runs = list(product(self.pool.models, self.pool.targets))
         made = self._run("score", [self._scoring(*run) for run in runs])
         rows = [
             {"model": model.name, "target": target, "metric": metric, "term": term, "score": value}
             for (model, target), arrays in zip(runs, made, strict=True)
-            for (metric, term), value in _by_metric(arrays)
+            for name, value in _measured(arrays).items()
+            for metric, term in [registry.split(name)]
         ]
         terms = pd.DataFrame(rows)
         parts, whole = terms[terms["term"] != registry.TOTAL], ranking.totals(terms).assign(term=registry.TOTAL)
@@ -197,9 +192,7 @@ class Experiment:
         return self.write("correlations", self._correlations())
 
     def _correlations(self, subset: str | None = None) -> pd.DataFrame:
-        """`correlations` of all metrics; those beside the others apart, since where repetitions do not have them they
-        would count for none.
-        """
+        """`correlations` of all metrics; those beside the others apart, since repetitions may not have them."""
         scores, accuracies = self.ranked(subset, beside=True)
         apart = scores["metric"].isin(registry.beside())
         parts = (scores[~apart], scores[apart])
@@ -211,11 +204,9 @@ class Experiment:
         Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
         The scores are those of the `competitors`, or of all metrics with ``beside``.
         """
-        accuracies = self._accuracies(subset)
-        pretraining, scores = (
-            t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores"))
-        )
-        whole = ranking.totals(scores[scores["target"].isin(accuracies.columns)])
+        accuracies, pretraining, scores = self._accuracies(subset), self.read("pretraining"), self.read("scores")
+        judged = scores["model"].isin(accuracies.index) & scores["target"].isin(accuracies.columns)
+        whole = ranking.totals(scores[judged])
         whole = whole if beside else competitors(whole)
         return pd.concat([whole, baselines(pretraining, accuracies)]), accuracies
 
@@ -232,10 +223,8 @@ class Experiment:
         table = self.read("accuracies")
         again = repetitions(self.profile.name, self.pool.name)
         if truth != "accuracy":  # both are known of the accuracies alone
-            table, again = (
-                table.drop(columns="standard_error", errors="ignore").assign(accuracy=table[truth]),
-                again.iloc[:0],
-            )
+            table = table.drop(columns="standard_error", errors="ignore").assign(accuracy=table[truth])
+            again = again.iloc[:0]
         return noise_of(table, again).like(self._accuracies(subset))
 
     def covered(self, subset: str | None = None) -> str:
@@ -252,10 +241,8 @@ class Experiment:
     def _accuracies(self, subset: str | None) -> pd.DataFrame:
         part, table = self._part(subset), self.read("accuracies")
         if part.truth not in table:
-            raise ValueError(
-                f"subset {subset}: "
-                + unknown("truth", part.truth, table.columns[3:].drop("standard_error", errors="ignore"))
-            )
+            truths = table.columns[3:].drop("standard_error", errors="ignore")
+            raise ValueError(f"subset {subset}: " + unknown("truth", part.truth, truths))
         accuracies = table.groupby(["model", "target"])[part.truth].mean().unstack("target")
         if subset is not None:
             accuracies = accuracies.loc[self.pool.subset(subset)]
@@ -263,9 +250,7 @@ class Experiment:
         return known.dropna(axis=1) if known.notna().all().any() else known.dropna(axis=0)
 
     def features_of(self, model: str, target: str) -> Arrays:
-        """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split; cold, the
-        `sample`'s.
-        """
+        """``features``, ``labels`` and ``source_probs`` of a model on a target's train split; cold, the `sample`'s."""
         entry = self._model(model)
         refuse_unknown("target", target, self.pool.targets)
         if self.is_cold:
@@ -317,14 +302,14 @@ class Experiment:
 
     def _sources(self, per_class: int) -> dict[str, Job]:
         """The features of every model's source, extracted where they are missing."""
-        found = {model.name: self._source_extraction(model, per_class) for model in self.pool.models}
+        most = min(per_class, self.pool.max_per_class or per_class)
+        found = {model.name: self._extraction(model, model.source, most) for model in self.pool.models}
         self._run("extract the source", list(found.values()))
         return found
 
     @gives("embedding")
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
-        """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig.
-        2).
+        """t-SNE of one target's features by four models of NCTI's pool, from most to least accurate (NCTI Fig. 2).
 
         Returns
         -------
@@ -336,9 +321,8 @@ class Experiment:
         accuracies = self.read("accuracies").query("target == @target").groupby("model")["accuracy"].mean()
         ordered = accuracies[self.pool.subset("ncti")].sort_values(ascending=False)
         chosen = ordered.iloc[np.linspace(0, len(ordered) - 1, min(4, len(ordered))).round().astype(int)]
-        scores = (
-            self.read("scores").query("metric == 'ncti' and target == @target").set_index(["model", "term"])["score"]
-        )
+        terms = self.read("scores").query("metric == 'ncti' and target == @target")
+        scores = terms.set_index(["model", "term"])["score"]
         tables = []
         for model, accuracy in chosen.items():
             arrays = self.features_of(model, target)
@@ -377,8 +361,7 @@ class Experiment:
 
     def _model(self, name: str) -> Model:
         by_name = {model.name: model for model in self.pool.models}
-        if name not in by_name:
-            raise ValueError(unknown("model", name, list(by_name)))
+        refuse_unknown("model", name, by_name)
         return by_name[name]
 
     @cached_property
@@ -423,9 +406,7 @@ class Experiment:
             **self._rests_on("pretrain", model.source),
         }
         label = "-".join((model.architecture, model.source, model.loss))
-        step = partial(jobs.from_pretrained, self.task.pretrain, spec, *(job[1:3] for job in origins))
-        asks = partial(self._asks, "pretrain", model, model.source, spec, *origins)
-        return self._job("pretrained", label, spec, step, asks)
+        return self._step("pretrain", "pretrained", label, model, model.source, spec, *origins)
 
     def _finetuning(self, model: Model, target: str, seed: int) -> Job:
         origin = self._pretraining(model)
@@ -437,36 +418,24 @@ class Experiment:
             "seed": seed + 1000 * self.profile.repetition,
             **self._rests_on("finetune", target),
         }
-        step = partial(jobs.from_pretrained, self.task.finetune, spec, origin[1:3])
-        asks = partial(self._asks, "finetune", model, target, spec, origin)
-        return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step, asks)
+        return self._step("finetune", "finetuned", f"{model.name}-{target}-{seed}", model, target, spec, origin)
 
-    def _extraction(self, model: Model, target: str) -> Job:
+    def _extraction(self, model: Model, target: str, max_per_class: int | None = None) -> Job:
         origin = self._pretraining(model)
         spec = {
             "pretrained": artifacts.digest(origin.spec),
             "target": target,
             "split": "train",
-            "max_per_class": self.pool.max_per_class,
+            "max_per_class": max_per_class or self.pool.max_per_class,
             **({"recipe": self.pool.extract} if self.pool.extract else {}),
             **self._rests_on("extract", target),
         }
-        step = partial(jobs.from_pretrained, self.task.extract, spec, origin[1:3])
-        return self._job(
-            "features",
-            f"{model.name}-{target}",
-            spec,
-            step,
-            partial(self._asks, "extract", model, target, spec, origin),
-        )
+        return self._step("extract", "features", f"{model.name}-{target}", model, target, spec, origin)
 
-    def _source_extraction(self, model: Model, per_class: int) -> Job:
-        origin = self._extraction(model, model.source)
-        spec = origin.spec | {"max_per_class": min(per_class, self.pool.max_per_class or per_class)}
-        pretrained = self._pretraining(model)
-        step = partial(jobs.from_pretrained, self.task.extract, spec, pretrained[1:3])
-        asks = partial(self._asks, "extract", model, model.source, spec, pretrained)
-        return self._job("features", f"{model.name}-{model.source}", spec, step, asks)
+    def _step(self, step: str, kind: str, label: str, model: Model, data: str, spec: dict, *origins: Job) -> Job:
+        """One of the task's steps on what other jobs leave."""
+        compute = partial(jobs.from_pretrained, getattr(self.task, step), spec, *(job[1:3] for job in origins))
+        return self._job(kind, label, spec, compute, partial(self._asks, step, model, data, spec, *origins))
 
     def _scoring(self, model: Model, target: str) -> Job:
         origin = self._extraction(model, target)
@@ -562,15 +531,8 @@ def _outline(arrays: Arrays) -> dict:
 # From terms to rankings -----------------------------------------------------------------------------------------------
 
 
-def _by_metric(arrays: Arrays):
-    """(metric, term) -> value, for every score of `metrics.all_scores`; a metric of one term has only its total."""
-    return [(registry.split(name), value) for name, value in _measured(arrays).items()]
-
-
 def competitors(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table with a column ``metric``, without the metrics that stand beside the others:
-    `registry.Metric.beside`.
-    """
+    """The rows of a table whose ``metric`` does not stand beside the others, see `registry.Metric.beside`."""
     return table[~table["metric"].isin(registry.beside())]
 
 
@@ -589,11 +551,13 @@ def baselines(pretraining: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
     tables = {"static_baseline": ranking.static_baseline(accuracies)} if accuracies.shape[1] > 1 else {}
     for name in filter(by_model.columns.__contains__, registry.BLIND):
         tables[name] = pd.DataFrame(dict.fromkeys(accuracies.columns, by_model[name]))
-    long = [
-        table.rename_axis(index="model", columns="target").stack().rename("score").reset_index().assign(metric=name)
-        for name, table in tables.items()
-    ]
-    return pd.concat(long, ignore_index=True)[["model", "target", "metric", "score"]]
+    return pd.concat([long(table, name) for name, table in tables.items()], ignore_index=True)
+
+
+def long(wide: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Scores, models x targets, as rows (model, target, metric, score)."""
+    table = wide.rename_axis(index="model", columns="target").stack().rename("score").reset_index()
+    return table.assign(metric=metric)[["model", "target", "metric", "score"]]
 
 
 def with_accuracies(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
@@ -647,11 +611,10 @@ def noise_of(accuracies: pd.DataFrame, again: pd.DataFrame) -> Noise:
 
 
 def repetitions(profile: str, pool: str) -> pd.DataFrame:
-    """The measured repetitions of a pool with other seeds, but for the profile itself: (repetition, model, target,
-    accuracy, *rankings).
+    """A pool's measured repetitions but for the profile itself: (repetition, model, target, accuracy, *rankings).
 
-    They lie in ``data/reference/noise``, and 0 is the profile; ``demo+2`` is the second repetition of ``demo``. No rows
-    if nobody has measured any.
+    They lie in ``data/reference/noise``, and 0 is the profile; ``demo+2`` is the second with other seeds. No rows if
+    nobody has measured any.
     """
     base, own = profiles.repetition_of(profile)
     path = paths.reference(f"noise/{base}", f"{pool}.csv")

@@ -17,6 +17,7 @@ from ...metrics import registry
 from ...ranking import resampling
 from ...ranking.resampling import Noise
 from .. import published
+from ..experiment import long
 from .stability import MIN_MAX, among
 from .which_metric import Case
 
@@ -45,12 +46,6 @@ def by_family(families: pd.Series, accuracies: pd.DataFrame) -> pd.DataFrame:
     targets.
     """
     return ranking.static_baseline(accuracies).groupby(families.loc[accuracies.index]).transform("mean")
-
-
-def long(wide: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Scores, models x targets, as rows (model, target, metric, score)."""
-    table = wide.rename_axis(index="model", columns="target").stack().rename("score").reset_index()
-    return table.assign(metric=metric)[["model", "target", "metric", "score"]]
 
 
 def lists_of(case: Case) -> pd.DataFrame:

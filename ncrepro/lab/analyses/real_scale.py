@@ -11,8 +11,7 @@ from ...ranking import resampling
 from ...store import artifacts, paths
 from ...store.trace import is_there
 from .. import published
-from ..experiment import correlations
-from .benchmarks import long
+from ..experiment import correlations, long
 from .which_metric import unit
 
 HUB_DRAWS = 500  # of 175 models; more would take a minute
