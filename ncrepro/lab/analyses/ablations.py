@@ -102,9 +102,7 @@ def ncti_weights(study: Experiment, subset: str | None) -> pd.DataFrame:
 
 
 def face_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """FaCe Tables 4 and 5: `experiment.correlations` of VC, CF, both, and −NC2(A), whose scores are written as
-    ``nc2_a``.
-    """
+    """FaCe Tables 4 and 5: `experiment.correlations` of VC, CF, both, and −NC2(A), which is written as ``nc2_a``."""
     terms, accuracies = terms_of(study, subset, "face")
     nc2 = study.measure(equiangularity, [{}]).rename(columns={"term": "metric"})
     nc2 = study.write("nc2_a", nc2[nc2["model"].isin(accuracies.index)])
@@ -187,11 +185,8 @@ def variant_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise
 
 
 def imbalance_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
-    """How far class fairness ranks better on targets thinned unevenly than on as many images, evenly: (ratio,
-    difference, error).
-    """
+    """How far class fairness ranks better after uneven thinning than after even: (ratio, difference, error)."""
     thin = measured.query("term == 'class_fairness' and ratio > 1 and model in @accuracies.index")
     drawn = draws_of(thin, accuracies, noise, ["ratio", "balanced", "draw"])
-    return pd.DataFrame(
-        [{"ratio": ratio, **difference(drawn[ratio][False], drawn[ratio][True])} for ratio in thin["ratio"].unique()]
-    )
+    ratios = thin["ratio"].unique()
+    return pd.DataFrame([{"ratio": r, **difference(drawn[r][False], drawn[r][True])} for r in ratios])

@@ -18,6 +18,7 @@ from ...ranking import resampling
 from ...ranking.resampling import Noise
 from .. import published
 from ..experiment import long
+from . import each
 from .stability import MIN_MAX, among
 from .which_metric import Case
 
@@ -42,9 +43,7 @@ def family(architecture: str) -> str:
 
 
 def by_family(families: pd.Series, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """A list that knows the family only: the mean accuracy of a model's family on the *other* targets, models x
-    targets.
-    """
+    """A list that knows the family only: its mean accuracy on the *other* targets, models x targets."""
     return ranking.static_baseline(accuracies).groupby(families.loc[accuracies.index]).transform("mean")
 
 
@@ -62,13 +61,10 @@ def lists(cases: Sequence[Case]) -> pd.DataFrame:
     """How well `lists_of` rank each pool, and the same of NCTI's two published pools: (benchmark, metric,
     weighted_kendall, low, high), mean over targets.
 
-    For the published pools also what NCTI prints of the metrics, without interval, and ``in_turn``, Singh et al.'s
-    list.
+    Of the published pools also what NCTI prints of the metrics, without interval, and Singh et al.'s list, ``in_turn``.
     """
-    tables = [
-        told(lists_of(case), case.ranked[1], case.study.noise()).assign(benchmark=case.name) for case in cases
-    ] + [published_lists(pool).assign(benchmark=name) for pool, name in NCTI_TABLES.items()]
-    return pd.concat(tables, ignore_index=True)[["benchmark", "metric", "weighted_kendall", "low", "high"]]
+    tables = {case.name: told(lists_of(case), case.ranked[1], case.study.noise()) for case in cases}
+    return each(tables | {name: published_lists(pool) for pool, name in NCTI_TABLES.items()}, "benchmark")
 
 
 def told(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
@@ -87,10 +83,10 @@ def published_lists(pool: str, targets: Sequence[str] = ()) -> pd.DataFrame:
         sizes = published.load("model_sizes").loc[accuracies.index]
         turn = pd.Series(range(len(IN_TURN), 0, -1), index=list(IN_TURN), dtype=float)
         found += [
-            long(pd.DataFrame(dict.fromkeys(accuracies, by)), name)
-            for name, by in (("n_parameters", sizes["n_parameters"].astype(float)), ("in_turn", turn))
+            long(pd.DataFrame(dict.fromkeys(accuracies, sizes["n_parameters"].astype(float))), "n_parameters"),
+            long(pd.DataFrame(dict.fromkeys(accuracies, turn)), "in_turn"),
+            long(by_family(sizes["family"], accuracies), "family"),
         ]
-        found.append(long(by_family(sizes["family"], accuracies), "family"))
     of_lists = told(pd.concat(found), accuracies[list(targets or accuracies)])
     printed = published.wide(published.NCTI_POOLS[pool]).drop(columns="average")
     printed = printed[list(targets or printed)].mean(axis=1).rename("weighted_kendall").rename_axis("metric")
@@ -98,10 +94,9 @@ def published_lists(pool: str, targets: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def without_largest(cases: Sequence[Case], metrics: Sequence[str]) -> pd.DataFrame:
-    """Mean weighted Kendall without the largest models, one by one: (pool, left_out, n_models, metric,
-    weighted_kendall).
+    """Mean weighted Kendall without the largest models: (pool, left_out, n_models, metric, weighted_kendall).
 
-    Only pools whose models differ in size; NCTI and FaCe are normalised again over the models that are left.
+    Only pools whose models differ in size, one model less each time; NCTI and FaCe are normalised over what is left.
     """
     tables = []
     for case in cases:
@@ -152,7 +147,7 @@ def fidelity(cases: Sequence[Case]) -> pd.DataFrame:
     of the pairs with the smallest and with the largest gaps in score; ``points_``: by how many points of accuracy the
     preferred model is better.
     """
-    tables = []
+    tables = {}
     for case in cases:
         scores, accuracies = case.ranked
         scores = scores[~scores["metric"].isin(registry.BLIND)]
@@ -164,10 +159,8 @@ def fidelity(cases: Sequence[Case]) -> pd.DataFrame:
             {"metric": metric, **_gaps(group.set_index("model")["score"].loc[accuracies.index], accuracies[target])}
             for (metric, target), group in scores.groupby(["metric", "target"], sort=False)
         ])  # fmt: skip
-        table = table.join(gaps.groupby("metric").mean()).reset_index()
-        tables.append(table.assign(pool=case.name))
-    whole = pd.concat(tables, ignore_index=True)
-    return whole[["pool", *whole.columns.drop("pool")]]
+        tables[case.name] = table.join(gaps.groupby("metric").mean()).reset_index()
+    return each(tables)
 
 
 def _gaps(score: pd.Series, accuracy: pd.Series) -> dict[str, float]:
@@ -201,9 +194,7 @@ QUESTIONS = {
 
 
 def dispersions(cases: Sequence[Case], hub: pd.DataFrame | None = None) -> pd.DataFrame:
-    """`dispersion` of each pool, of NCTI's two published pools, of ten ImageNet networks and, where its file is there,
-    of the hub.
-    """
+    """`dispersion` of each pool, NCTI's two published pools, ten ImageNet networks and, where it is given, the hub."""
     accuracies = {case.name: case.ranked[1] for case in cases}
     accuracies |= {name: published.load(f"{pool}_finetuned_accuracy") for pool, name in NCTI_TABLES.items()}
     networks = published.load("imagenet_models").reset_index()
@@ -216,8 +207,7 @@ def dispersions(cases: Sequence[Case], hub: pd.DataFrame | None = None) -> pd.Da
 def checklist(
     cases: Sequence[Case], pools: pd.DataFrame, of_lists: pd.DataFrame, faithful: pd.DataFrame
 ) -> pd.DataFrame:
-    """`QUESTIONS`, answered for each pool here and for the two papers' benchmarks: (benchmark, *questions), "yes", "no"
-    or "not known".
+    """`QUESTIONS` answered "yes", "no" or "not known" for each pool and the papers' tables: (benchmark, *questions).
 
     Parameters
     ----------

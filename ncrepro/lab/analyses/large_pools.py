@@ -23,9 +23,7 @@ POINT = 1.0  # of accuracy: as good as the best, for most purposes
 # The hub --------------------------------------------------------------------------------------------------------------
 
 QUALITIES = tuple(np.arange(2, 10) / 10)  # weighted Kendall of the simulated scores
-MIXTURES = np.linspace(
-    0, 1, 21
-)  # shares of truth in the scores; the share that reaches a quality lies between two of these
+MIXTURES = np.linspace(0, 1, 21)  # shares of truth in the scores; what reaches a quality lies between two of these
 CALIBRATED, SIMULATED = 40, 4000  # draws that calibrate, and draws that count
 
 
@@ -252,12 +250,12 @@ def drawn(candidates: pd.DataFrame, outliers: pd.DataFrame) -> pd.DataFrame:
         ``best``, ``near``: `places` of the best candidate and of the first within a point of it. Under the name of an
         outlier: the share of pairs of candidates whose order changes when it joins the pool.
     """
-    groups = dict(list(candidates.groupby("target", sort=False)))
-    plan = [(number, size, draw) for number, group in enumerate(groups.values())
+    groups = list(candidates.groupby("target", sort=False))
+    plan = [(number, size, draw) for number, (_, group) in enumerate(groups)
             for size, draws in SIZES.items() if size < len(group) for draw in range(draws)]  # fmt: skip
     rows = []
     for number, size, draw in progress.through(plan, "draw pools", len(plan)):
-        target, group = list(groups.items())[number]
+        target, group = groups[number]
         chosen = np.random.default_rng([63, number, size, draw]).choice(len(group), size, replace=False)
         terms, truth = group[TERMS].iloc[chosen], group["accuracy"].to_numpy()[chosen]
         odd = outliers[outliers["target"] == target].set_index("outlier")[TERMS]
@@ -286,8 +284,6 @@ def shortlists(draws: pd.DataFrame) -> pd.DataFrame:
 
 
 def moves(draws: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of candidates whose order one outlier changes, in per cent, mean over pools: (target, n_models, total, one
-    column per outlier).
-    """
+    """Per cent of pairs of candidates that an outlier reorders, mean over pools: (target, n_models, total, *names)."""
     by = ["target", "n_models", "total"]
     return (100 * draws.groupby(by, sort=False)[list(OUTLIERS)].mean()).reset_index()

@@ -64,8 +64,7 @@ def hub_file():
 
 
 def hub_accuracies() -> pd.DataFrame | None:
-    """Test accuracies after fine-tuning, models x data sets, per cent: the models that have one on every data set; None
-    where the file is not there.
+    """Test accuracies, models x data sets, per cent, of models that have all of them; None where there is no file.
 
     Food-101 is left out: a third of the models were not fine-tuned on it, and most of the others stayed near chance.
     """

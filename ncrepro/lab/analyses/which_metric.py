@@ -18,7 +18,7 @@ from ...store import paths
 from ...store.trace import is_there
 from .. import profiles
 from ..experiment import Experiment
-from . import pools
+from . import each, pools
 
 SIZES = (1, 2, 3)  # metrics in a set
 SLOW = ("nleep",)  # fits a mixture of Gaussians: no default, since `rank` scores every model on fifty resamples
@@ -146,8 +146,7 @@ def sets(metrics: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def judge(case: Case, of: dict[str, tuple[str, ...]]) -> pd.DataFrame:
-    """What the `ranking.total` of each set of rankings is worth on a pool, mean over targets: (weighted_kendall,
-    regret), indexed by set.
+    """What the `ranking.total` of each set is worth, mean over targets: (weighted_kendall, regret), indexed by set.
 
     A metric that gives all models of a target the same score, or has none, is left out of the total, as `rank` does. A
     set without an order has no weighted Kendall, and its regret is that of a choice by lot.
@@ -158,7 +157,8 @@ def judge(case: Case, of: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     for target, truth in case.ranked[1].items():
         totals = holds @ unit(case.wide[target].reindex(columns=metrics)).to_numpy().T  # (sets, models)
         for statistic, values in found.items():
-            values.append(_each(getattr(ranking, statistic), totals, truth.to_numpy()))
+            with np.errstate(invalid="ignore"):  # no order
+                values.append(KERNELS[getattr(ranking, statistic)](totals, np.broadcast_to(truth, totals.shape)))
     of_targets = {statistic: pd.DataFrame(values, columns=list(of)).mean() for statistic, values in found.items()}
     return pd.DataFrame(of_targets)
 
@@ -168,12 +168,6 @@ def unit(scores: pd.DataFrame) -> pd.DataFrame:
     order = ranking.varies(scores) & scores.notna().all()
     known = scores.loc[:, order]
     return ((known - known.min()) / (known.max() - known.min())).reindex(columns=scores.columns, fill_value=0.0)
-
-
-def _each(statistic, totals: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """A statistic of every row of totals (sets, models): (sets,)."""
-    with np.errstate(invalid="ignore"):  # no order
-        return KERNELS[statistic](totals, np.broadcast_to(truth, totals.shape))
 
 
 def on_pools(cases: Sequence[Case], of: dict[str, tuple[str, ...]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -214,8 +208,7 @@ def settings(table: pd.DataFrame) -> dict[str, tuple[list[str], list[str]]]:
 
 
 def best_sets(kendall: pd.DataFrame, regret: pd.DataFrame) -> pd.DataFrame:
-    """The best sets of each size, and those of `PROPOSED`: (metrics, size, weighted_kendall, behind, error, regret,
-    chosen).
+    """The best of each size, and `PROPOSED`: (metrics, size, weighted_kendall, behind, error, regret, chosen).
 
     ``behind``: by how much the mean weighted Kendall lies below the highest, with its standard ``error`` over pools.
     ``chosen``: whether it is the set that `choose` takes.
@@ -267,8 +260,7 @@ def _part(pool: str, left_out: str) -> str:
 
 
 def advice(held: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """`held_out` averaged over groups of pools: (group, n_pools, choice, most_often, times, weighted_kendall, error,
-    regret, regret_error).
+    """`held_out` by group: (group, choice, n_pools, most_often, times, weighted_kendall, error, regret, regret_error).
 
     Groups: all pools (also where whole profiles were left out), by what varies, by the number of models, with and
     without a source classifier. Errors are standard errors over pools; NaN for one pool.
@@ -309,17 +301,17 @@ def all_tables(cases: Sequence[Case]) -> dict[str, pd.DataFrame]:
     these are worth on every pool; ``held_out``; ``advice``.
     """
     table = of_pools(cases)
-    found = {"best": [], "sets": [], "held_out": [], "advice": []}
+    found = {"best": {}, "sets": {}, "held_out": {}, "advice": {}}
     for setting, (names, metrics) in settings(table).items():
         kendall, regret = on_pools([case for case in cases if case.name in names], sets(metrics))
         held = held_out(kendall, regret)
         best = best_sets(kendall, regret)
-        each = pd.DataFrame({"weighted_kendall": kendall.stack(), "regret": regret.stack()}).loc[best["metrics"]]
-        each = each.rename_axis(["metrics", "pool"]).reset_index()
-        made = {"best": best, "sets": each, "held_out": held, "advice": advice(held, table)}
-        for key, made_table in made.items():
-            found[key].append(made_table.assign(setting=setting)[["setting", *made_table]])
-    return {"pools": table} | {key: pd.concat(tables, ignore_index=True) for key, tables in found.items()}
+        worth = pd.DataFrame({"weighted_kendall": kendall.stack(), "regret": regret.stack()}).loc[best["metrics"]]
+        found["best"][setting] = best
+        found["sets"][setting] = worth.rename_axis(["metrics", "pool"]).reset_index()
+        found["held_out"][setting] = held
+        found["advice"][setting] = advice(held, table)
+    return {"pools": table} | {key: each(tables, "setting") for key, tables in found.items()}
 
 
 def advised(best: pd.DataFrame, setting: str = FEATURES) -> tuple[str, ...]:
@@ -328,8 +320,6 @@ def advised(best: pd.DataFrame, setting: str = FEATURES) -> tuple[str, ...]:
 
 
 def over_pools(one: pd.Series, other: pd.Series) -> tuple[float, float, int]:
-    """How far one thing lies above another on the same pools: mean difference, its standard error, degrees of
-    freedom.
-    """
+    """How far one thing lies above another on the same pools: mean difference, standard error, degrees of freedom."""
     difference = (one - other).dropna()
     return float(difference.mean()), float(difference.sem()), len(difference) - 1
