@@ -125,10 +125,10 @@ class Experiment:
         encoders = {job.path: job for model in self.pool.models for job in self._encoders(model)}
         if encoders:
             self._run("pre-train the encoders", list(encoders.values()))
-        made = self._run("pre-train", [self._pretraining(model) for model in self.pool.models])
+        keys, made = self._make("pretrain", "pre-train", [(m,) for m in self.pool.models], self._pretraining)
         rows = [
             {
-                "model": model.name,
+                **key,
                 "architecture": model.architecture,
                 "source": model.source,
                 "n_parameters": int(arrays["n_parameters"]),
@@ -136,9 +136,8 @@ class Experiment:
                 "source_accuracy": float(arrays["accuracy"]),
                 **{key: value for key, value in _measured(arrays).items() if key not in _ALWAYS and "." not in key},
             }
-            for model, arrays in zip(self.pool.models, made, strict=True)
+            for model, key, arrays in zip(self.pool.models, keys, made, strict=True)
         ]
-        self._write_seconds("pretrain", [{"model": model.name} for model in self.pool.models], made)
         return self.write("pretraining", rows)
 
     @gives("accuracies")
@@ -149,9 +148,7 @@ class Experiment:
             for model, target in product(self.pool.models, self.pool.targets)
             for seed in self.pool.seeds_of(target)
         ]
-        made = self._run("fine-tune", [self._finetuning(*run) for run in runs])
-        keys = [{"model": model.name, "target": target, "seed": seed} for model, target, seed in runs]
-        self._write_seconds("finetune", keys, made)
+        keys, made = self._make("finetune", "fine-tune", runs, self._finetuning)
         return self.write("accuracies", [{**key, **_measured(arrays)} for key, arrays in zip(keys, made, strict=True)])
 
     # Scores -----------------------------------------------------------------------------------------------------------
@@ -160,9 +157,7 @@ class Experiment:
     def extract(self) -> pd.DataFrame:
         """Features of every target's train split by every pre-trained model: (model, target, n_samples, n_features)."""
         runs = list(product(self.pool.models, self.pool.targets))
-        made = self._run("extract", [self._extraction(*run) for run in runs], keep=_outline)
-        keys = [{"model": model.name, "target": target} for model, target in runs]
-        self._write_seconds("extract", keys, made)
+        keys, made = self._make("extract", "extract", runs, self._extraction, keep=_outline)
         return self.write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
 
     @gives("scores")
@@ -498,15 +493,15 @@ class Experiment:
             raise cold.missing(f"{self.pool.name}: {title}: this is no committed table", self.profile.name)
         return jobs.run(f"{self.pool.name}: {title}", made_by, self.profile.workers, **kept)
 
-    # Tables -----------------------------------------------------------------------------------------------------------
-
-    def _write_seconds(self, stage: str, keys: list[dict], made: list[Arrays]) -> None:
-        """What each job took when it was made: CPU seconds, and its process's peak memory in MB."""
-        rows = [
-            {**key, "seconds": float(a["seconds"]), "peak_mb": float(a["peak_mb"])}
-            for key, a in zip(keys, made, strict=True)
-        ]
-        self.write(f"seconds_{stage}", rows)
+    def _make(
+        self, step: str, title: str, runs: list[tuple], job_of: Callable[..., Job], **kept
+    ) -> tuple[list[dict], list[Arrays]]:
+        """What tells the runs of a step apart, and what they gave; CPU seconds and peak memory go into a table."""
+        made = self._run(title, [job_of(*run) for run in runs], **kept)
+        keys = [{"model": model.name, **dict(zip(("target", "seed"), of, strict=False))} for model, *of in runs]
+        spent = [{name: float(arrays[name]) for name in ("seconds", "peak_mb")} for arrays in made]
+        self.write(f"seconds_{step}", [key | of for key, of in zip(keys, spent, strict=True)])
+        return keys, made
 
 
 def lacks(task: str, data: str, expected: dict) -> str:

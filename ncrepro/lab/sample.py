@@ -10,8 +10,7 @@ import numpy as np
 from ..store import artifacts, cold, paths
 from ..store.artifacts import Arrays
 
-# Profile -> pool -> the target, and the models. The notebooks show the first model of every pool and the first of
-# NCTI's.
+# Profile -> pool -> the target, and the models. Notebooks show the first model of every pool and the first of NCTI's.
 CHOSEN = {
     "demo": {
         "supervised": (
@@ -34,9 +33,7 @@ def pairs(profile: str, pool: str) -> list[tuple[str, str]]:
 
 
 def load(profile: str, pool: str, model: str, target: str) -> Arrays:
-    """``features``, ``labels`` and, if the model has a source classifier, ``source_probs``, as `Experiment.features_of`
-    gives them.
-    """
+    """What `Experiment.features_of` gives of a model, by the sample."""
     if (model, target) not in pairs(profile, pool):
         raise cold.missing(f"the committed sample has no features of {model} on {target}", profile)
     path = _file(profile, pool, model, target)
@@ -52,9 +49,7 @@ def load(profile: str, pool: str, model: str, target: str) -> Arrays:
 
 
 def pack(profile: str, pool: str, model: str, target: str, arrays: Arrays) -> float | None:
-    """Make the sample hold these features of a model, and say how far they are from what it held: 0 is the same, None
-    nothing.
-    """
+    """Make the sample hold these features, and say how far they are from what it held: 0 is the same, None nothing."""
     path, spec = _file(profile, pool, model, target), _spec(pool, model, target)
     small = {name: arrays[name].astype(np.float16) for name in ("features", "source_probs") if name in arrays}
     small["labels"] = arrays["labels"].astype(np.min_scalar_type(arrays["labels"].max()))

@@ -18,18 +18,7 @@ from ..objectives import collapse
 from . import classification, standard_error, steps
 from .classification import ARCHITECTURES, DATASETS, finetune, load, reader
 
-__all__ = [
-    "ARCHITECTURES",
-    "DATASETS",
-    "LOSSES",
-    "extract",
-    "finetune",
-    "load",
-    "pretrain",
-    "probe",
-    "random_probe",
-    "reader",
-]
+__all__ = ["ARCHITECTURES", "DATASETS", "LOSSES", "extract", "finetune", "load", "pretrain", "reader"]
 
 LOSSES = tuple(objectives.OBJECTIVES)
 
