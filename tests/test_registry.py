@@ -55,7 +55,8 @@ def test_a_metric_that_is_added_is_among_the_scores(toy):
 
 def test_it_is_split_into_its_terms_in_the_tables_of_an_experiment(toy):
     arrays = {"toy_gain": np.array(2.0), "toy_waste": np.array(3.0), "logme": np.array(1.0), "seconds": np.array(9.0)}
-    assert experiment._by_metric(arrays) == [(("toy", "gain"), 2.0), (("toy", "waste"), 3.0), (("logme", "total"), 1.0)]
+    found = [(registry.split(name), value) for name, value in experiment._measured(arrays).items()]
+    assert found == [(("toy", "gain"), 2.0), (("toy", "waste"), 3.0), (("logme", "total"), 1.0)]
     measured = pd.DataFrame({"model": [*"abab"], "target": "t", "draw": 0, "term": ["toy_gain"] * 2 + ["toy_waste"] * 2,
                              "score": [0.0, 1, 5, 5.5]})  # fmt: skip
     found = draws.total_scores(measured, ["a", "b"], ["draw"]).set_index(["metric", "model"])["score"]

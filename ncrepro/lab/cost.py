@@ -22,8 +22,7 @@ TIMED = 12  # feature sets that are timed, at most, taken evenly from all: more 
 
 
 def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.ndarray], object]]) -> pd.DataFrame:
-    """Time every metric on cached features, as many as `TIMED` (cold, on those of the `sample`), and write
-    ``seconds_cost.csv``.
+    """Time every metric on `TIMED` cached feature sets (cold, on the `sample`), and write ``seconds_cost.csv``.
 
     One process, one thread. Each metric starts from the features alone. All take turns on the same features, so that
     whatever else the machine does meets them alike; each runs once on the first features before anything is timed.
@@ -70,9 +69,7 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
 
 
 def stages(study: Experiment) -> dict[str, float]:
-    """CPU seconds of what a score has to be compared with; cold, nothing is known of them: times are never
-    committed.
-    """
+    """CPU seconds of what a score has to be compared with; cold, none: times are never committed."""
     if study.is_cold:
         return {}
     known = {"fine-tuning every model": "seconds_finetune", "extracting the features": "seconds_extract"}

@@ -11,8 +11,7 @@ CORES = 16
 N_FEATURES = 1_750  # of a network, on average over the papers' nineteen
 N_SOURCE_CLASSES = 1_000
 GB_OF_TRAINING = 4.0  # host memory of a process that trains or extracts at the papers' scale
-# Multiply-adds of one image of 480 pixels, of one text of 128 tokens, and the size of the weights: counted, not
-# published.
+# Multiply-adds of an image of 480 pixels, of a text of 128 tokens, and the size of the weights: counted, not published.
 _COUNTED = {"pspnet_resnet50": (95.5, 120), "chinese_": (11.2, 407)}
 
 
@@ -22,9 +21,7 @@ def counted(architecture: str) -> tuple[float, float] | None:
 
 
 def of(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
-    """Images through the network, hours on a machine with one GPU, gigabytes that are left; zeros where nothing is
-    known.
-    """
+    """Images through the network, hours with one GPU, gigabytes that are left; zeros where nothing is known."""
     if pool.task != "imagenet":
         return _of_counted(pool, step, model, data_set)
     from ..extraction import networks  # loads torch, as the next two
@@ -33,10 +30,8 @@ def of(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> 
 
     if data_set not in datasets.ENTRIES:
         return 0, 0.0, 0.0
-    entry, network = (
-        datasets.ENTRIES[data_set],
-        networks.checkpoint(model.architecture, imagenet.weights_of(pool), "own"),
-    )
+    entry = datasets.ENTRIES[data_set]
+    network = networks.checkpoint(model.architecture, imagenet.weights_of(pool), "own")
     wide = 224 if pool.pretrain["transform"] == "released" else network.transform.crop
     gigaflops = network.gigaflops * (wide / network.transform.crop) ** 2
     n_train = n_scored_on(pool, data_set)
@@ -79,9 +74,7 @@ def n_scored_on(pool: profiles.Pool, data_set: str) -> int:
 
 
 def memory(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> float:
-    """Gigabytes of memory that a job needs; 0 for the small networks of the demo. Scoring holds the features and two
-    copies.
-    """
+    """Gigabytes of memory that a job needs; 0 for small networks. Scoring holds the features and two copies."""
     if pool.task != "imagenet":
         return GB_OF_TRAINING if step != "score" and counted(model.architecture) else 0.0
     return 3 * of(pool, "extract", model, data_set)[2] if step == "score" else GB_OF_TRAINING

@@ -29,9 +29,7 @@ CORRELATIONS = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
 
 
 def gives(*tables: str) -> Callable:
-    """A verb that writes these tables and returns them: where the profile is cold, the committed ones, and nothing is
-    done.
-    """
+    """A verb that writes these tables and returns them; where the profile is cold it only reads the committed ones."""
 
     def decorate(verb: Callable) -> Callable:
         @wraps(verb)
@@ -127,10 +125,10 @@ class Experiment:
         encoders = {job.path: job for model in self.pool.models for job in self._encoders(model)}
         if encoders:
             self._run("pre-train the encoders", list(encoders.values()))
-        made = self._run("pre-train", [self._pretraining(model) for model in self.pool.models])
+        keys, made = self._make("pretrain", "pre-train", [(m,) for m in self.pool.models], self._pretraining)
         rows = [
             {
-                "model": model.name,
+                **key,
                 "architecture": model.architecture,
                 "source": model.source,
                 "n_parameters": int(arrays["n_parameters"]),
@@ -138,24 +136,19 @@ class Experiment:
                 "source_accuracy": float(arrays["accuracy"]),
                 **{key: value for key, value in _measured(arrays).items() if key not in _ALWAYS and "." not in key},
             }
-            for model, arrays in zip(self.pool.models, made, strict=True)
+            for model, key, arrays in zip(self.pool.models, keys, made, strict=True)
         ]
-        self._write_seconds("pretrain", [{"model": model.name} for model in self.pool.models], made)
         return self.write("pretraining", rows)
 
     @gives("accuracies")
     def finetune(self) -> pd.DataFrame:
-        """Fine-tune every model on every target: per cent, (model, target, seed, accuracy), then what else the task
-        measures.
-        """
+        """Fine-tune every model on every target: (model, target, seed, accuracy in per cent, what else is measured)."""
         runs = [
             (model, target, seed)
             for model, target in product(self.pool.models, self.pool.targets)
             for seed in self.pool.seeds_of(target)
         ]
-        made = self._run("fine-tune", [self._finetuning(*run) for run in runs])
-        keys = [{"model": model.name, "target": target, "seed": seed} for model, target, seed in runs]
-        self._write_seconds("finetune", keys, made)
+        keys, made = self._make("finetune", "fine-tune", runs, self._finetuning)
         return self.write("accuracies", [{**key, **_measured(arrays)} for key, arrays in zip(keys, made, strict=True)])
 
     # Scores -----------------------------------------------------------------------------------------------------------
@@ -164,22 +157,19 @@ class Experiment:
     def extract(self) -> pd.DataFrame:
         """Features of every target's train split by every pre-trained model: (model, target, n_samples, n_features)."""
         runs = list(product(self.pool.models, self.pool.targets))
-        made = self._run("extract", [self._extraction(*run) for run in runs], keep=_outline)
-        keys = [{"model": model.name, "target": target} for model, target in runs]
-        self._write_seconds("extract", keys, made)
+        keys, made = self._make("extract", "extract", runs, self._extraction, keep=_outline)
         return self.write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
 
     @gives("scores")
     def score(self) -> pd.DataFrame:
-        """Every metric, and a linear probe, on every feature set: (model, target, metric, term, score), a metric's
-        ``total`` among its terms.
-        """
+        """Every metric, and a linear probe, on every feature set: (model, target, metric, term or ``total``, score)."""
         runs = list(product(self.pool.models, self.pool.targets))
         made = self._run("score", [self._scoring(*run) for run in runs])
         rows = [
             {"model": model.name, "target": target, "metric": metric, "term": term, "score": value}
             for (model, target), arrays in zip(runs, made, strict=True)
-            for (metric, term), value in _by_metric(arrays)
+            for name, value in _measured(arrays).items()
+            for metric, term in [registry.split(name)]
         ]
         terms = pd.DataFrame(rows)
         parts, whole = terms[terms["term"] != registry.TOTAL], ranking.totals(terms).assign(term=registry.TOTAL)
@@ -189,17 +179,14 @@ class Experiment:
     def correlate(self) -> pd.DataFrame:
         """How well each metric ranks, and how surely: `correlations` of the pool.
 
-        A subset of the pool (a paper's own list of models) is ranked on its own, min-max included, and written as
-        ``correlations_<subset>``.
+        A subset of the pool, a paper's own list, is ranked by itself, min-max included: ``correlations_<subset>``.
         """
         for subset in self.pool.subsets:
             self.write(f"correlations_{subset}", self._correlations(subset))
         return self.write("correlations", self._correlations())
 
     def _correlations(self, subset: str | None = None) -> pd.DataFrame:
-        """`correlations` of all metrics; those beside the others apart, since where repetitions do not have them they
-        would count for none.
-        """
+        """`correlations` of all metrics; those beside the others apart, since repetitions may not have them."""
         scores, accuracies = self.ranked(subset, beside=True)
         apart = scores["metric"].isin(registry.beside())
         parts = (scores[~apart], scores[apart])
@@ -211,11 +198,9 @@ class Experiment:
         Only targets for which every model has an accuracy; if there is none, the models that have one for every target.
         The scores are those of the `competitors`, or of all metrics with ``beside``.
         """
-        accuracies = self._accuracies(subset)
-        pretraining, scores = (
-            t[t["model"].isin(accuracies.index)] for t in (self.read("pretraining"), self.read("scores"))
-        )
-        whole = ranking.totals(scores[scores["target"].isin(accuracies.columns)])
+        accuracies, pretraining, scores = self._accuracies(subset), self.read("pretraining"), self.read("scores")
+        judged = scores["model"].isin(accuracies.index) & scores["target"].isin(accuracies.columns)
+        whole = ranking.totals(scores[judged])
         whole = whole if beside else competitors(whole)
         return pd.concat([whole, baselines(pretraining, accuracies)]), accuracies
 
@@ -232,10 +217,8 @@ class Experiment:
         table = self.read("accuracies")
         again = repetitions(self.profile.name, self.pool.name)
         if truth != "accuracy":  # both are known of the accuracies alone
-            table, again = (
-                table.drop(columns="standard_error", errors="ignore").assign(accuracy=table[truth]),
-                again.iloc[:0],
-            )
+            table = table.drop(columns="standard_error", errors="ignore").assign(accuracy=table[truth])
+            again = again.iloc[:0]
         return noise_of(table, again).like(self._accuracies(subset))
 
     def covered(self, subset: str | None = None) -> str:
@@ -252,10 +235,8 @@ class Experiment:
     def _accuracies(self, subset: str | None) -> pd.DataFrame:
         part, table = self._part(subset), self.read("accuracies")
         if part.truth not in table:
-            raise ValueError(
-                f"subset {subset}: "
-                + unknown("truth", part.truth, table.columns[3:].drop("standard_error", errors="ignore"))
-            )
+            truths = table.columns[3:].drop("standard_error", errors="ignore")
+            raise ValueError(f"subset {subset}: " + unknown("truth", part.truth, truths))
         accuracies = table.groupby(["model", "target"])[part.truth].mean().unstack("target")
         if subset is not None:
             accuracies = accuracies.loc[self.pool.subset(subset)]
@@ -263,9 +244,7 @@ class Experiment:
         return known.dropna(axis=1) if known.notna().all().any() else known.dropna(axis=0)
 
     def features_of(self, model: str, target: str) -> Arrays:
-        """The cached ``features``, ``labels`` and ``source_probs`` of one model on one target's train split; cold, the
-        `sample`'s.
-        """
+        """``features``, ``labels`` and ``source_probs`` of a model on a target's train split; cold, the `sample`'s."""
         entry = self._model(model)
         refuse_unknown("target", target, self.pool.targets)
         if self.is_cold:
@@ -317,14 +296,14 @@ class Experiment:
 
     def _sources(self, per_class: int) -> dict[str, Job]:
         """The features of every model's source, extracted where they are missing."""
-        found = {model.name: self._source_extraction(model, per_class) for model in self.pool.models}
+        most = min(per_class, self.pool.max_per_class or per_class)
+        found = {model.name: self._extraction(model, model.source, most) for model in self.pool.models}
         self._run("extract the source", list(found.values()))
         return found
 
     @gives("embedding")
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
-        """t-SNE of one target's features by four models of NCTI's pool, from the most to the least accurate (NCTI Fig.
-        2).
+        """t-SNE of one target's features by four models of NCTI's pool, from most to least accurate (NCTI Fig. 2).
 
         Returns
         -------
@@ -336,9 +315,8 @@ class Experiment:
         accuracies = self.read("accuracies").query("target == @target").groupby("model")["accuracy"].mean()
         ordered = accuracies[self.pool.subset("ncti")].sort_values(ascending=False)
         chosen = ordered.iloc[np.linspace(0, len(ordered) - 1, min(4, len(ordered))).round().astype(int)]
-        scores = (
-            self.read("scores").query("metric == 'ncti' and target == @target").set_index(["model", "term"])["score"]
-        )
+        terms = self.read("scores").query("metric == 'ncti' and target == @target")
+        scores = terms.set_index(["model", "term"])["score"]
         tables = []
         for model, accuracy in chosen.items():
             arrays = self.features_of(model, target)
@@ -377,8 +355,7 @@ class Experiment:
 
     def _model(self, name: str) -> Model:
         by_name = {model.name: model for model in self.pool.models}
-        if name not in by_name:
-            raise ValueError(unknown("model", name, list(by_name)))
+        refuse_unknown("model", name, by_name)
         return by_name[name]
 
     @cached_property
@@ -420,12 +397,9 @@ class Experiment:
             "recipe": self.pool.pretrain,
             "seed": 1000 * self.profile.repetition,
             **({"encoders": [artifacts.digest(origin.spec) for origin in origins]} if origins else {}),
-            **self._rests_on("pretrain", model.source),
         }
         label = "-".join((model.architecture, model.source, model.loss))
-        step = partial(jobs.from_pretrained, self.task.pretrain, spec, *(job[1:3] for job in origins))
-        asks = partial(self._asks, "pretrain", model, model.source, spec, *origins)
-        return self._job("pretrained", label, spec, step, asks)
+        return self._step("pretrain", "pretrained", label, model, model.source, spec, *origins)
 
     def _finetuning(self, model: Model, target: str, seed: int) -> Job:
         origin = self._pretraining(model)
@@ -435,38 +409,25 @@ class Experiment:
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
             "seed": seed + 1000 * self.profile.repetition,
-            **self._rests_on("finetune", target),
         }
-        step = partial(jobs.from_pretrained, self.task.finetune, spec, origin[1:3])
-        asks = partial(self._asks, "finetune", model, target, spec, origin)
-        return self._job("finetuned", f"{model.name}-{target}-{seed}", spec, step, asks)
+        return self._step("finetune", "finetuned", f"{model.name}-{target}-{seed}", model, target, spec, origin)
 
-    def _extraction(self, model: Model, target: str) -> Job:
+    def _extraction(self, model: Model, target: str, max_per_class: int | None = None) -> Job:
         origin = self._pretraining(model)
         spec = {
             "pretrained": artifacts.digest(origin.spec),
             "target": target,
             "split": "train",
-            "max_per_class": self.pool.max_per_class,
+            "max_per_class": max_per_class or self.pool.max_per_class,
             **({"recipe": self.pool.extract} if self.pool.extract else {}),
-            **self._rests_on("extract", target),
         }
-        step = partial(jobs.from_pretrained, self.task.extract, spec, origin[1:3])
-        return self._job(
-            "features",
-            f"{model.name}-{target}",
-            spec,
-            step,
-            partial(self._asks, "extract", model, target, spec, origin),
-        )
+        return self._step("extract", "features", f"{model.name}-{target}", model, target, spec, origin)
 
-    def _source_extraction(self, model: Model, per_class: int) -> Job:
-        origin = self._extraction(model, model.source)
-        spec = origin.spec | {"max_per_class": min(per_class, self.pool.max_per_class or per_class)}
-        pretrained = self._pretraining(model)
-        step = partial(jobs.from_pretrained, self.task.extract, spec, pretrained[1:3])
-        asks = partial(self._asks, "extract", model, model.source, spec, pretrained)
-        return self._job("features", f"{model.name}-{model.source}", spec, step, asks)
+    def _step(self, step: str, kind: str, label: str, model: Model, data: str, spec: dict, *origins: Job) -> Job:
+        """One of the task's steps on what other jobs leave; what it rests on enters its spec."""
+        spec = spec | self._rests_on(step, data)
+        compute = partial(jobs.from_pretrained, getattr(self.task, step), spec, *(job[1:3] for job in origins))
+        return self._job(kind, label, spec, compute, partial(self._asks, step, model, data, spec, *origins))
 
     def _scoring(self, model: Model, target: str) -> Job:
         origin = self._extraction(model, target)
@@ -529,15 +490,15 @@ class Experiment:
             raise cold.missing(f"{self.pool.name}: {title}: this is no committed table", self.profile.name)
         return jobs.run(f"{self.pool.name}: {title}", made_by, self.profile.workers, **kept)
 
-    # Tables -----------------------------------------------------------------------------------------------------------
-
-    def _write_seconds(self, stage: str, keys: list[dict], made: list[Arrays]) -> None:
-        """What each job took when it was made: CPU seconds, and its process's peak memory in MB."""
-        rows = [
-            {**key, "seconds": float(a["seconds"]), "peak_mb": float(a["peak_mb"])}
-            for key, a in zip(keys, made, strict=True)
-        ]
-        self.write(f"seconds_{stage}", rows)
+    def _make(
+        self, step: str, title: str, runs: list[tuple], job_of: Callable[..., Job], **kept
+    ) -> tuple[list[dict], list[Arrays]]:
+        """What tells the runs of a step apart, and what they gave; CPU seconds and peak memory go into a table."""
+        made = self._run(title, [job_of(*run) for run in runs], **kept)
+        keys = [{"model": model.name, **dict(zip(("target", "seed"), of, strict=False))} for model, *of in runs]
+        spent = [{name: float(arrays[name]) for name in ("seconds", "peak_mb")} for arrays in made]
+        self.write(f"seconds_{step}", [key | of for key, of in zip(keys, spent, strict=True)])
+        return keys, made
 
 
 def lacks(task: str, data: str, expected: dict) -> str:
@@ -562,15 +523,8 @@ def _outline(arrays: Arrays) -> dict:
 # From terms to rankings -----------------------------------------------------------------------------------------------
 
 
-def _by_metric(arrays: Arrays):
-    """(metric, term) -> value, for every score of `metrics.all_scores`; a metric of one term has only its total."""
-    return [(registry.split(name), value) for name, value in _measured(arrays).items()]
-
-
 def competitors(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table with a column ``metric``, without the metrics that stand beside the others:
-    `registry.Metric.beside`.
-    """
+    """The rows of a table whose ``metric`` does not stand beside the others, see `registry.Metric.beside`."""
     return table[~table["metric"].isin(registry.beside())]
 
 
@@ -589,11 +543,13 @@ def baselines(pretraining: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
     tables = {"static_baseline": ranking.static_baseline(accuracies)} if accuracies.shape[1] > 1 else {}
     for name in filter(by_model.columns.__contains__, registry.BLIND):
         tables[name] = pd.DataFrame(dict.fromkeys(accuracies.columns, by_model[name]))
-    long = [
-        table.rename_axis(index="model", columns="target").stack().rename("score").reset_index().assign(metric=name)
-        for name, table in tables.items()
-    ]
-    return pd.concat(long, ignore_index=True)[["model", "target", "metric", "score"]]
+    return pd.concat([long(table, name) for name, table in tables.items()], ignore_index=True)
+
+
+def long(wide: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Scores, models x targets, as rows (model, target, metric, score)."""
+    table = wide.rename_axis(index="model", columns="target").stack().rename("score").reset_index()
+    return table.assign(metric=metric)[["model", "target", "metric", "score"]]
 
 
 def with_accuracies(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
@@ -647,11 +603,9 @@ def noise_of(accuracies: pd.DataFrame, again: pd.DataFrame) -> Noise:
 
 
 def repetitions(profile: str, pool: str) -> pd.DataFrame:
-    """The measured repetitions of a pool with other seeds, but for the profile itself: (repetition, model, target,
-    accuracy, *rankings).
+    """A pool's measured repetitions but for the profile itself: (repetition, model, target, accuracy, *rankings).
 
-    They lie in ``data/reference/noise``, and 0 is the profile; ``demo+2`` is the second repetition of ``demo``. No rows
-    if nobody has measured any.
+    They lie, if there are any, in ``data/reference/noise``; 0 is the profile, ``demo+2`` the second with other seeds.
     """
     base, own = profiles.repetition_of(profile)
     path = paths.reference(f"noise/{base}", f"{pool}.csv")

@@ -1,5 +1,4 @@
-"""Seven ways to train a classifier: the losses and augmentations that set FaCe's homogeneous pool apart (its Section
-4.3).
+"""Seven ways to train a classifier: the losses and augmentations of FaCe's homogeneous pool (its Section 4.3).
 
 A loss is a function of a network, a batch and how much of the training is over; it gives the number to be minimised.
 Those that mix or hide parts of images are torchvision's and draw from PyTorch's global random state, which
@@ -34,8 +33,7 @@ def get(name: str) -> Loss:
 
 
 def cross_entropy(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
-    r"""Cross-entropy of the softmax, :math:`-\log p_y` with :math:`p_k = e^{z_k} / \sum_j e^{z_j}`, mean over the
-    batch.
+    r"""Cross-entropy of the softmax, mean over the batch: :math:`-\log p_y`, :math:`p_k = e^{z_k} / \sum_j e^{z_j}`.
 
     Parameters
     ----------
@@ -96,8 +94,7 @@ def cutout(network: nn.Module, images: Tensor, labels: Tensor, progress: float) 
 
 
 def large_margin_softmax(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:
-    r"""Cross-entropy in which the true class has to win by an angle (L-Softmax, Liu et al. 2016, Eq. 4-6 and Section
-    5.1).
+    r"""Cross-entropy in which the true class has to win by an angle (L-Softmax, Liu et al. 2016, Eq. 4-6, Sec. 5.1).
 
     With features x, the classifier's weights W and the angle :math:`\theta` between x and :math:`W_y`, the true class's
     logit :math:`\|W_y\| \|x\| \cos\theta` becomes
@@ -143,14 +140,13 @@ def with_margin(
     true = weight[labels]  # (n, d)
     length = features.norm(dim=1) * true.norm(dim=1)  # (n,)
     cosine = ((features * true).sum(1) / length.clamp_min(1e-12)).clamp(-1, 1)  # (n,)
-    k = sum((cosine < torch.cos(torch.tensor(j * torch.pi / m))).long() for j in range(1, m)) if m > 1 else 0
+    k = sum((cosine < torch.cos(torch.tensor(j * torch.pi / m))).long() for j in range(1, m))
     before, multiple = torch.ones_like(cosine), cosine  # cos(0 theta), cos(1 theta), and on by Chebyshev's recurrence
     for _ in range(m - 1):
         before, multiple = multiple, 2 * cosine * multiple - before
     psi = (-1) ** k * multiple - 2 * k  # (n,)
-    return logits - functional.one_hot(labels, logits.shape[1]) * (length * (cosine - psi) / (1 + annealing)).unsqueeze(
-        1
-    )
+    lowered = length * (cosine - psi) / (1 + annealing)  # (n,)
+    return logits - functional.one_hot(labels, logits.shape[1]) * lowered.unsqueeze(1)
 
 
 def taylor_softmax(network: nn.Module, images: Tensor, labels: Tensor, progress: float) -> Tensor:

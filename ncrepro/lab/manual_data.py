@@ -1,5 +1,4 @@
-"""The papers' data sets that are not downloaded for you, since most ask you to register or to agree to terms: what is
-known of each.
+"""What is known of the papers' data sets that are not downloaded, since most ask you to register or agree to terms.
 
 Where they are read from stands in `datasets.segmentation_folders` and `datasets.clue`. Nothing here needs torch, so
 that `make` can look before anything starts.

@@ -12,9 +12,7 @@ from ..store.paths import profile_names as names
 from ..store.schema import Names, NotNegative, Text, refuse_unknown, repetition_of, unknown
 from . import recipes
 
-Seeds = Annotated[
-    int, schema.whole(1, 1000)
-]  # fine-tunings of a model on a target; a repetition begins a thousand later
+Seeds = Annotated[int, schema.whole(1, 1000)]  # fine-tunings on a target; a repetition begins a thousand later
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,8 @@ class Pool:
     targets: Names
     pretrain: Annotated[dict, schema.mapping()]  # the fields of a recipe of the task, see `recipes`
     finetune: Annotated[dict, schema.mapping()]
-    task: Annotated[str, schema.one_of(*recipes.tasks())] = (
-        "classification"  # the module of ncrepro.lab.tasks that trains and extracts
-    )
+    # The module of ncrepro.lab.tasks that trains and extracts.
+    task: Annotated[str, schema.one_of(*recipes.tasks())] = "classification"
     losses: Names = ("cross_entropy",)  # of the pre-training
     seeds: Seeds = 1
     # Target -> seeds, where the budget allows more.
@@ -174,8 +171,7 @@ def load(name: str | None = None) -> Profile:
     Raises
     ------
     ValueError
-        If there is no such profile, or its file holds what means nothing: the message names file, key, value and
-        remedy.
+        If there is no such profile, or its file holds what means nothing; named are file, key, value and remedy.
     OSError
         If the file cannot be read.
     """

@@ -167,16 +167,12 @@ def _check_counts() -> Iterator[tuple]:
         models, listed = load(f"{pool}_finetuned_accuracy").index, _listed(f"ncti_{pool}_models")
         row, known = claims.loc[f"ncti_n_{pool}_models"], [name for name in listed if name in models]
         pool = pool.replace("self", "self-")
-        what, note = (
-            f"{pool} models in the accuracy table",
-            f"not in the text's list: {', '.join(models.difference(listed))}",
-        )
+        what = f"{pool} models in the accuracy table"
+        note = f"not in the text's list: {', '.join(models.difference(listed))}"
         yield "NCTI accuracies", "count", what, row.printed, len(models), row.printed == len(models), note
-        what, note = (
-            f"listed {pool} models that have an accuracy",
-            [f"no {name}" for name in listed if name not in known],
-        )
-        yield _place(row), "count", what, len(listed), len(known), known == listed, ", ".join(note)
+        what = f"listed {pool} models that have an accuracy"
+        note = ", ".join(f"no {name}" for name in listed if name not in known)
+        yield _place(row), "count", what, len(listed), len(known), known == listed, note
 
 
 def _check_gains() -> Iterator[tuple]:
@@ -289,10 +285,8 @@ def _check_ground_truth() -> Iterator[tuple]:
             tied = accuracies[accuracies.duplicated(keep=False)]
             if len(tied):
                 best = ranking.weighted_kendall(accuracies.rank(method="first"), accuracies)
-                what, note = (
-                    f"largest τ_w within reach on {target}",
-                    f"{' and '.join(tied.index)} share {tied.iloc[0]} %",
-                )
+                what = f"largest τ_w within reach on {target}"
+                note = f"{' and '.join(tied.index)} share {tied.iloc[0]} %"
                 yield "NCTI accuracies", "tie", what, 1, best, False, note
 
 

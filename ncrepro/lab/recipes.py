@@ -1,6 +1,4 @@
-"""How each task trains: its recipes, and what a profile may say in them. Needs no torch, so that every profile is
-checked first.
-"""
+"""How each task trains, and what a profile may say of it; needs no torch, so that every profile is checked first."""
 
 import math
 from dataclasses import dataclass, replace

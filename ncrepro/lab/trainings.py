@@ -12,9 +12,7 @@ ERRORS = ["if_false", "if_true"]
 
 
 def measured(profile: str) -> pd.DataFrame:
-    """What each measured training of a profile says by itself: `COLUMNS`; repetition 0 is the profile. No rows where
-    none were measured.
-    """
+    """What each measured training of a profile, if any, says by itself: `COLUMNS`; repetition 0 is the profile."""
     base, _ = profiles.repetition_of(profile)
     path = paths.noise(base) / "verdicts.csv"
     return artifacts.read_table(path, base) if is_there(path) else pd.DataFrame(columns=COLUMNS)

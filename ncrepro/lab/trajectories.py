@@ -12,6 +12,7 @@ from ..ranking import resampling
 from ..store import fingerprint, jobs, paths
 from ..store.artifacts import Arrays
 from . import datasets, features, models, training
+from .analyses import each
 from .experiment import Experiment, gives
 from .profiles import Model
 from .tasks import classification
@@ -63,12 +64,11 @@ class Trajectories(Experiment):
         job = self._job("trajectories", "terminal-phase", spec, partial(_train, spec))
         (arrays,) = self._run("train into the terminal phase", [job])
         measures = pd.DataFrame({name: arrays[name] for name in ("epoch", "loss", "accuracy", *MEASURES)})
-        plane = [
-            in_the_plane(arrays[f"features.{epoch}"], arrays["labels"], arrays[f"weights.{epoch}"]).assign(epoch=epoch)
+        planes = {
+            epoch: in_the_plane(arrays[f"features.{epoch}"], arrays["labels"], arrays[f"weights.{epoch}"])
             for epoch in spec["snapshots"]
-        ]
-        plane = pd.concat(plane)[["epoch", "kind", "label", "x", "y"]]
-        return self.write("terminal_phase", measures), self.write("terminal_plane", plane)
+        }
+        return self.write("terminal_phase", measures), self.write("terminal_plane", each(planes, "epoch"))
 
     @gives("following")
     def follow(self) -> pd.DataFrame:

@@ -35,15 +35,13 @@ def over_pools(profile: str, paper: str, ask: Callable[[Experiment, str | None],
     -------
     DataFrame (pool, n_models, ...)
     """
-    tables = []
+    tables = {}
     for name in pools(profile):
         study, subset = part_of(name, profile, paper)
-        answer = ask(study, subset)
+        tables[name] = ask(study, subset)
         models = study.pool.subset(subset) if subset else study.pool.models
-        answer.insert(0, "pool", name)
-        answer.insert(1, "n_models", len(models))
-        tables.append(answer)
-    return pd.concat(tables, ignore_index=True)
+        tables[name].insert(0, "n_models", len(models))
+    return each(tables)
 
 
 def part_of(pool: str, profile: str | None, paper: str) -> tuple[Experiment, str | None]:
@@ -58,10 +56,10 @@ def covered(profile: str | None, paper: str) -> str:
     return resampling.covers(*(study.noise(subset) for study, subset in parts))
 
 
-def each(by_pool: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Tables one below the other, each with its pool in the first column."""
-    named = pd.concat([table.assign(pool=pool) for pool, table in by_pool.items()], ignore_index=True)
-    return named[["pool", *named.columns.drop("pool")]]
+def each(tables: dict, column: str = "pool") -> pd.DataFrame:
+    """Tables one below the other, each with its key, such as its pool, in the first column."""
+    whole = pd.concat([table.assign(**{column: key}) for key, table in tables.items()], ignore_index=True)
+    return whole[[column, *whole.columns.drop(column)]]
 
 
 def terms_of(study: Experiment, subset: str | None, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -85,9 +83,7 @@ def smallest_class(study: Experiment, target: str) -> int:
 def draws_of(
     scores: pd.DataFrame, accuracies: pd.DataFrame, noise: resampling.Noise, by: list[str], n: int = 500
 ) -> pd.DataFrame:
-    """`resampling.draws` of the weighted Kendall for each setting, over targets: n x settings, the columns named
-    ``by``.
-    """
+    """`resampling.draws` of the mean weighted Kendall of each setting: n x settings, the columns named ``by``."""
     settings = scores[by].drop_duplicates()
     numbered = scores.merge(settings.assign(setting=range(len(settings))), on=by)
     numbered = numbered[["model", "target", "setting", "score"]].rename(columns={"setting": "metric"})
@@ -120,9 +116,7 @@ def tables(
 
 
 def write(profile: str, topic: str, **named: pd.DataFrame) -> list[pd.DataFrame]:
-    """Write tables that rest on nothing but tables, and return them; they are computed where the profile is cold,
-    too.
-    """
+    """Write tables that rest on nothing but tables, also where the profile is cold, and return them."""
     return [artifacts.write_table(_file(profile, topic, name), frame) for name, frame in named.items()]
 
 

@@ -98,13 +98,12 @@ def ncti_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
 
 def ncti_weights(study: Experiment, subset: str | None) -> pd.DataFrame:
     """NCTI Fig. 6 a-c: (term, weight, target, weighted_kendall)."""
-    return weight_scores(*terms_of(study, subset, "ncti"))
+    terms, accuracies = terms_of(study, subset, "ncti")
+    return ranking.agreement(weighted(terms), accuracies, ["term", "weight"])
 
 
 def face_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """FaCe Tables 4 and 5: `experiment.correlations` of VC, CF, both, and −NC2(A), whose scores are written as
-    ``nc2_a``.
-    """
+    """FaCe Tables 4 and 5: `experiment.correlations` of VC, CF, both, and −NC2(A), which is written as ``nc2_a``."""
     terms, accuracies = terms_of(study, subset, "face")
     nc2 = study.measure(equiangularity, [{}]).rename(columns={"term": "metric"})
     nc2 = study.write("nc2_a", nc2[nc2["model"].isin(accuracies.index)])
@@ -144,16 +143,11 @@ def term_subsets(terms: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def weight_scores(terms: pd.DataFrame, accuracies: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
-    """NCTI with one term's weight changed and the others left at 1: (term, weight, target, weighted_kendall)."""
-    return ranking.agreement(weighted(terms, values), accuracies, ["term", "weight"])
-
-
-def weighted(terms: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
-    """NCTI's totals with one term's weight changed: (model, target, score, term, weight)."""
+def weighted(terms: pd.DataFrame) -> pd.DataFrame:
+    """NCTI's totals with one term at each of `WEIGHTS`, the others at 1: (model, target, score, term, weight)."""
     return pd.concat([
         ranking.totals(terms, ["target"], {term: registry.sign(term) * value}).assign(term=term, weight=value)
-        for term, value in product(NCTI_TERMS, values)
+        for term, value in product(NCTI_TERMS, WEIGHTS)
     ])  # fmt: skip
 
 
@@ -187,11 +181,8 @@ def variant_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise
 
 
 def imbalance_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
-    """How far class fairness ranks better on targets thinned unevenly than on as many images, evenly: (ratio,
-    difference, error).
-    """
+    """How far class fairness ranks better after uneven thinning than after even: (ratio, difference, error)."""
     thin = measured.query("term == 'class_fairness' and ratio > 1 and model in @accuracies.index")
     drawn = draws_of(thin, accuracies, noise, ["ratio", "balanced", "draw"])
-    return pd.DataFrame(
-        [{"ratio": ratio, **difference(drawn[ratio][False], drawn[ratio][True])} for ratio in thin["ratio"].unique()]
-    )
+    ratios = thin["ratio"].unique()
+    return pd.DataFrame([{"ratio": r, **difference(drawn[r][False], drawn[r][True])} for r in ratios])

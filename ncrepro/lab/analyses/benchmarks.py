@@ -17,6 +17,8 @@ from ...metrics import registry
 from ...ranking import resampling
 from ...ranking.resampling import Noise
 from .. import published
+from ..experiment import long
+from . import each
 from .stability import MIN_MAX, among
 from .which_metric import Case
 
@@ -26,7 +28,6 @@ IN_TURN = ("resnet152", "densenet201", "resnet101", "densenet169", "resnet50", "
            "inception_v3", "googlenet", "mobilenet_v2", "mnasnet1_0")  # fmt: skip
 THEIR_TARGETS = ("aircraft", "cifar10", "cifar100", "dtd", "food", "pets")  # they print the list's values of these
 MOST_LEFT_OUT, FEWEST_LEFT = 6, 6  # of the largest models; of the models that are still ranked
-IMAGENET, HUB = "ten ImageNet networks", "a public hub"
 NCTI_TABLES = {pool: published.TABLES[name] for pool, name in published.NCTI_POOLS.items()}
 SATURATED = 98.0  # per cent: the best model is as good as can be, so there is little to choose
 COMPARABLE = 2.0  # how many times larger the largest model may be, if size is not to decide
@@ -41,16 +42,8 @@ def family(architecture: str) -> str:
 
 
 def by_family(families: pd.Series, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """A list that knows the family only: the mean accuracy of a model's family on the *other* targets, models x
-    targets.
-    """
+    """A list that knows the family only: its mean accuracy on the *other* targets, models x targets."""
     return ranking.static_baseline(accuracies).groupby(families.loc[accuracies.index]).transform("mean")
-
-
-def long(wide: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Scores, models x targets, as rows (model, target, metric, score)."""
-    table = wide.rename_axis(index="model", columns="target").stack().rename("score").reset_index()
-    return table.assign(metric=metric)[["model", "target", "metric", "score"]]
 
 
 def lists_of(case: Case) -> pd.DataFrame:
@@ -67,13 +60,10 @@ def lists(cases: Sequence[Case]) -> pd.DataFrame:
     """How well `lists_of` rank each pool, and the same of NCTI's two published pools: (benchmark, metric,
     weighted_kendall, low, high), mean over targets.
 
-    For the published pools also what NCTI prints of the metrics, without interval, and ``in_turn``, Singh et al.'s
-    list.
+    Of the published pools also what NCTI prints of the metrics, without interval, and Singh et al.'s list, ``in_turn``.
     """
-    tables = [
-        told(lists_of(case), case.ranked[1], case.study.noise()).assign(benchmark=case.name) for case in cases
-    ] + [published_lists(pool).assign(benchmark=name) for pool, name in NCTI_TABLES.items()]
-    return pd.concat(tables, ignore_index=True)[["benchmark", "metric", "weighted_kendall", "low", "high"]]
+    tables = {case.name: told(lists_of(case), case.ranked[1], case.study.noise()) for case in cases}
+    return each(tables | {name: published_lists(pool) for pool, name in NCTI_TABLES.items()}, "benchmark")
 
 
 def told(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
@@ -92,10 +82,10 @@ def published_lists(pool: str, targets: Sequence[str] = ()) -> pd.DataFrame:
         sizes = published.load("model_sizes").loc[accuracies.index]
         turn = pd.Series(range(len(IN_TURN), 0, -1), index=list(IN_TURN), dtype=float)
         found += [
-            long(pd.DataFrame(dict.fromkeys(accuracies, by)), name)
-            for name, by in (("n_parameters", sizes["n_parameters"].astype(float)), ("in_turn", turn))
+            long(pd.DataFrame(dict.fromkeys(accuracies, sizes["n_parameters"].astype(float))), "n_parameters"),
+            long(pd.DataFrame(dict.fromkeys(accuracies, turn)), "in_turn"),
+            long(by_family(sizes["family"], accuracies), "family"),
         ]
-        found.append(long(by_family(sizes["family"], accuracies), "family"))
     of_lists = told(pd.concat(found), accuracies[list(targets or accuracies)])
     printed = published.wide(published.NCTI_POOLS[pool]).drop(columns="average")
     printed = printed[list(targets or printed)].mean(axis=1).rename("weighted_kendall").rename_axis("metric")
@@ -103,10 +93,9 @@ def published_lists(pool: str, targets: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def without_largest(cases: Sequence[Case], metrics: Sequence[str]) -> pd.DataFrame:
-    """Mean weighted Kendall without the largest models, one by one: (pool, left_out, n_models, metric,
-    weighted_kendall).
+    """Mean weighted Kendall without the largest models: (pool, left_out, n_models, metric, weighted_kendall).
 
-    Only pools whose models differ in size; NCTI and FaCe are normalised again over the models that are left.
+    Only pools whose models differ in size, one model less each time; NCTI and FaCe are normalised over what is left.
     """
     tables = []
     for case in cases:
@@ -154,10 +143,9 @@ def fidelity(cases: Sequence[Case]) -> pd.DataFrame:
     ``pearson``: the correlation, over all ordered pairs of models, of the gap in score with the gap in accuracy, with
     its interval. As :math:`\sum_{i,j} (s_i - s_j)(a_i - a_j) = 2 n \sum_i (s_i - \bar s)(a_i - \bar a)`, this is the
     Pearson correlation of scores and accuracies. ``right_``: the share of pairs that are ranked right, among the third
-    of the pairs with the smallest and with the largest gaps in score; ``points_``: by how many points of accuracy the
-    preferred model is better.
+    of the pairs with the smallest and with the largest gaps in score; ``points_``: how much better the preferred is.
     """
-    tables = []
+    tables = {}
     for case in cases:
         scores, accuracies = case.ranked
         scores = scores[~scores["metric"].isin(registry.BLIND)]
@@ -169,10 +157,8 @@ def fidelity(cases: Sequence[Case]) -> pd.DataFrame:
             {"metric": metric, **_gaps(group.set_index("model")["score"].loc[accuracies.index], accuracies[target])}
             for (metric, target), group in scores.groupby(["metric", "target"], sort=False)
         ])  # fmt: skip
-        table = table.join(gaps.groupby("metric").mean()).reset_index()
-        tables.append(table.assign(pool=case.name))
-    whole = pd.concat(tables, ignore_index=True)
-    return whole[["pool", *whole.columns.drop("pool")]]
+        tables[case.name] = table.join(gaps.groupby("metric").mean()).reset_index()
+    return each(tables)
 
 
 def _gaps(score: pd.Series, accuracy: pd.Series) -> dict[str, float]:
@@ -206,23 +192,20 @@ QUESTIONS = {
 
 
 def dispersions(cases: Sequence[Case], hub: pd.DataFrame | None = None) -> pd.DataFrame:
-    """`dispersion` of each pool, of NCTI's two published pools, of ten ImageNet networks and, where its file is there,
-    of the hub.
-    """
+    """`dispersion` of each pool, NCTI's two published pools, ten ImageNet networks and, where it is given, the hub."""
     accuracies = {case.name: case.ranked[1] for case in cases}
     accuracies |= {name: published.load(f"{pool}_finetuned_accuracy") for pool, name in NCTI_TABLES.items()}
     networks = published.load("imagenet_models").reset_index()
-    accuracies[IMAGENET] = networks.pivot(index="model", columns="target", values="accuracy")
+    accuracies["ten ImageNet networks"] = networks.pivot(index="model", columns="target", values="accuracy")
     if hub is not None:
-        accuracies[HUB] = hub
+        accuracies["a public hub"] = hub
     return pd.DataFrame([{"benchmark": name, **dispersion(table)} for name, table in accuracies.items()])
 
 
 def checklist(
     cases: Sequence[Case], pools: pd.DataFrame, of_lists: pd.DataFrame, faithful: pd.DataFrame
 ) -> pd.DataFrame:
-    """`QUESTIONS`, answered for each pool here and for the two papers' benchmarks: (benchmark, *questions), "yes", "no"
-    or "not known".
+    """`QUESTIONS` answered "yes", "no" or "not known" for each pool and the papers' tables: (benchmark, *questions).
 
     Parameters
     ----------

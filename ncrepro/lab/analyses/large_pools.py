@@ -23,9 +23,7 @@ POINT = 1.0  # of accuracy: as good as the best, for most purposes
 # The hub --------------------------------------------------------------------------------------------------------------
 
 QUALITIES = tuple(np.arange(2, 10) / 10)  # weighted Kendall of the simulated scores
-MIXTURES = np.linspace(
-    0, 1, 21
-)  # shares of truth in the scores; the share that reaches a quality lies between two of these
+MIXTURES = np.linspace(0, 1, 21)  # shares of truth in the scores; what reaches a quality lies between two of these
 CALIBRATED, SIMULATED = 40, 4000  # draws that calibrate, and draws that count
 
 
@@ -191,14 +189,15 @@ def made(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             if (content := hash(features.tobytes())) in seen:
                 continue
             seen.add(content)
-            half, finetuned = _halves(labels), _finetuned(study, name, target)
+            tuned = study.read("accuracies").query("model == @name and target == @target")
+            half = _halves(labels)
             for i in range(RELATIVES):
                 H = relative(features, np.random.default_rng([36, number, index, i])) if i else features
                 started = time.process_time()
                 terms = metrics.ncti(H[half], labels[half])._asdict()
                 spent += time.process_time() - started
                 rows.append({"target": target, "model": f"{study.pool.name} {name}", "relative": i, **terms,
-                             "accuracy": _probed(H, labels, half), "finetuned": finetuned})  # fmt: skip
+                             "accuracy": _probed(H, labels, half), "finetuned": tuned["accuracy"].mean()})  # fmt: skip
             if index == 0:
                 for what, make in OUTLIERS.items():
                     H = make(features, labels, np.random.default_rng([36, number]))
@@ -206,10 +205,6 @@ def made(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     print(f"{len(rows)} candidates: {1000 * spent / len(rows):.1f} ms of processor time to score one; at most "
           f"{memory.peak_mb() - held:.0f} MB of memory more than before")  # fmt: skip
     return pd.DataFrame(rows).round(6), pd.DataFrame(odd).round(6)
-
-
-def _finetuned(study: Experiment, model: str, target: str) -> float:
-    return study.read("accuracies").query("model == @model and target == @target")["accuracy"].mean()
 
 
 def _halves(labels: np.ndarray) -> np.ndarray:
@@ -234,8 +229,7 @@ def _probed(H: np.ndarray, labels: np.ndarray, half: np.ndarray) -> float:
 def of_models(candidates: pd.DataFrame) -> pd.DataFrame:
     """The trained models beside their relatives: (target, model, accuracy, finetuned, n_relatives, low, high).
 
-    ``accuracy`` is the trained model's own, by the classifier on its features; ``low``, ``high``: the range of all its
-    relatives.
+    ``accuracy``: the trained model's own, by the classifier on its features; ``low``, ``high``: all its relatives'.
     """
     by = ["target", "model"]
     spread = candidates.groupby(by, sort=False)["accuracy"].agg(n_relatives="size", low="min", high="max")
@@ -252,12 +246,12 @@ def drawn(candidates: pd.DataFrame, outliers: pd.DataFrame) -> pd.DataFrame:
         ``best``, ``near``: `places` of the best candidate and of the first within a point of it. Under the name of an
         outlier: the share of pairs of candidates whose order changes when it joins the pool.
     """
-    groups = dict(list(candidates.groupby("target", sort=False)))
-    plan = [(number, size, draw) for number, group in enumerate(groups.values())
+    groups = list(candidates.groupby("target", sort=False))
+    plan = [(number, size, draw) for number, (_, group) in enumerate(groups)
             for size, draws in SIZES.items() if size < len(group) for draw in range(draws)]  # fmt: skip
     rows = []
     for number, size, draw in progress.through(plan, "draw pools", len(plan)):
-        target, group = list(groups.items())[number]
+        target, group = groups[number]
         chosen = np.random.default_rng([63, number, size, draw]).choice(len(group), size, replace=False)
         terms, truth = group[TERMS].iloc[chosen], group["accuracy"].to_numpy()[chosen]
         odd = outliers[outliers["target"] == target].set_index("outlier")[TERMS]
@@ -286,8 +280,6 @@ def shortlists(draws: pd.DataFrame) -> pd.DataFrame:
 
 
 def moves(draws: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of candidates whose order one outlier changes, in per cent, mean over pools: (target, n_models, total, one
-    column per outlier).
-    """
+    """Per cent of pairs of candidates that an outlier reorders, mean over pools: (target, n_models, total, *names)."""
     by = ["target", "n_models", "total"]
     return (100 * draws.groupby(by, sort=False)[list(OUTLIERS)].mean()).reset_index()

@@ -16,9 +16,7 @@ DRAWS = 3
 
 
 def settings(study: Experiment, targets: list[str]) -> list[dict]:
-    """What to draw: each of `SIZES` that every class of the targets exceeds, several times, and (0) the whole target
-    once.
-    """
+    """What to draw: several times each of `SIZES` that every class exceeds, and once (0) the whole target."""
     smallest = min(smallest_class(study, target) for target in targets)
     few = [{"per_class": n, "replace": False, "draw": draw} for n, draw in product(SIZES, range(DRAWS)) if n < smallest]
     return [*few, {"per_class": 0, "replace": False, "draw": 0}]

@@ -1,6 +1,4 @@
-"""What changes the scores of items that have an image and a text: one modality alone, its scale, a missing one
-(`27_modalities`).
-"""
+"""What changes the scores of items with image and text: one modality alone, scale, a missing one (`27_modalities`)."""
 
 import numpy as np
 import pandas as pd
@@ -13,6 +11,7 @@ from ...store import artifacts
 from ...store.artifacts import Arrays
 from ..experiment import Experiment
 from ..recipes import PAIR
+from . import each
 
 POOL = "modalities"
 SIDE_BY_SIDE, LATE, IMAGES, TEXTS = "side by side", "length 1", "images alone", "texts alone"
@@ -99,11 +98,8 @@ def judged(profile: str | None) -> pd.DataFrame:
     """
     study = Experiment(POOL, profile)
     scores = study.read("by_features").query("metric != 'alpha'")
-    tables = [
-        ranking.agreement(scores, study.ranked(subset)[1], by=("features", "metric")).assign(truth=truth)
-        for truth, subset in TRUTHS.items()
-    ]
-    return pd.concat(tables)[["truth", "features", "metric", "target", "weighted_kendall"]]
+    by = ("features", "metric")
+    return each({truth: ranking.agreement(scores, study.ranked(of)[1], by) for truth, of in TRUTHS.items()}, "truth")
 
 
 def alone(profile: str | None) -> pd.DataFrame:

@@ -1,6 +1,4 @@
-"""Real models and real data sets, by numbers that others published (`35_which_metric`): ten ImageNet networks with
-their scores, and a public hub's models with their accuracies.
-"""
+"""Real models by numbers that others published, ten ImageNet networks and those of a public hub (`35_which_metric`)."""
 
 from collections.abc import Callable
 
@@ -11,8 +9,7 @@ from ...ranking import resampling
 from ...store import artifacts, paths
 from ...store.trace import is_there
 from .. import published
-from ..experiment import correlations
-from .benchmarks import long
+from ..experiment import correlations, long
 from .which_metric import unit
 
 HUB_DRAWS = 500  # of 175 models; more would take a minute
@@ -65,8 +62,7 @@ def hub_file():
 
 
 def hub_accuracies() -> pd.DataFrame | None:
-    """Test accuracies after fine-tuning, models x data sets, per cent: the models that have one on every data set; None
-    where the file is not there.
+    """Test accuracies, models x data sets, per cent, of models that have all of them; None where there is no file.
 
     Food-101 is left out: a third of the models were not fine-tuned on it, and most of the others stayed near chance.
     """

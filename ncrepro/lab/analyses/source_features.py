@@ -1,6 +1,4 @@
-"""Do the metrics, measured on what a model was pre-trained on, tell how well it transfers? (`32_source_features`, NCTI
-Fig. 7)
-"""
+"""Do the metrics on a model's own source tell how well it transfers? (`32_source_features`, NCTI Fig. 7)"""
 
 from importlib.util import find_spec
 
@@ -36,9 +34,8 @@ def coupled(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
 def of_pool(study: Experiment) -> pd.DataFrame:
     """Each model's terms on its source, and on the targets: (model, target, features, metric, score, accuracy).
 
-    ``features``: "source" (the same score for every target), "target", or "both", which F-OTCE needs, and which are
-    left out without the package for it. Of NCTI and FaCe also the totals; among the source's metrics also
-    `registry.BLIND`.
+    ``features``: "source" (the same score for every target), "target", or "both" (F-OTCE, where its package is there).
+    Of NCTI and FaCe also the totals; among the source's metrics also `registry.BLIND`.
     """
     scores, accuracies = study.ranked()
     measured = study.measure_source(source_terms, [{}], PER_CLASS)
@@ -55,9 +52,8 @@ def of_pool(study: Experiment) -> pd.DataFrame:
         tables.append(both.assign(features="both"))
     else:
         print("F-OTCE is left out, for it needs the package POT; to have it, `pip install pot`")
-    return with_accuracies(pd.concat(tables), accuracies)[
-        ["model", "target", "features", "metric", "score", "accuracy"]
-    ]
+    whole = with_accuracies(pd.concat(tables), accuracies)
+    return whole[["model", "target", "features", "metric", "score", "accuracy"]]
 
 
 def with_totals(terms: pd.DataFrame) -> pd.DataFrame:
@@ -78,13 +74,7 @@ def accuracies_of(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(scores: pd.DataFrame) -> pd.DataFrame:
-    """`experiment.correlations` of every metric, on source and on target features: (features, target, metric,
-    weighted_kendall, ...).
-
-    The intervals are of other models only.
-    """
-    accuracies = accuracies_of(scores)
-    groups = scores.groupby("features", sort=False)
-    return pd.concat(
-        [correlations(group, accuracies).assign(features=features) for features, group in groups], ignore_index=True
-    )
+    """`experiment.correlations` with ``features`` as a column more; the intervals are of other models only."""
+    accuracies, groups = accuracies_of(scores), scores.groupby("features", sort=False)
+    tables = [correlations(group, accuracies).assign(features=features) for features, group in groups]
+    return pd.concat(tables, ignore_index=True)

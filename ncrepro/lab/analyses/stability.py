@@ -1,6 +1,4 @@
-"""How far a result could have been another: other models, other images, another fine-tuning, another ground truth
-(`34_stability`).
-"""
+"""How far a result could have been another: by other models, images, fine-tunings, ground truths (`34_stability`)."""
 
 from itertools import product
 
@@ -13,8 +11,8 @@ from ...ranking import resampling
 from ...ranking.resampling import Noise
 from ...ranking.verdicts import probability
 from .. import published
-from ..experiment import Experiment, competitors, correlations, seed_noise
-from . import draws
+from ..experiment import Experiment, competitors, correlations, long, seed_noise
+from . import draws, each
 
 RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
 # metrics whose total depends on which models are in the pool
@@ -30,15 +28,13 @@ def choices(study: Experiment, subset: str | None) -> pd.DataFrame:
 
 
 def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall, error); "" leaves
-    out none.
+    """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall, error).
 
-    ``error``: standard deviation, over test images and training, of the difference to all models; NaN if nobody
-    measured these.
+    "" leaves out none. ``error``: deviation of the difference to all models by images and training; NaN: not measured.
     """
     scores, accuracies = study.ranked(subset)
     terms = study.read("scores").query("metric in @MIN_MAX")
-    noise, whole, tables = study.noise(subset), None, []
+    noise, whole, tables = study.noise(subset), None, {}
     for name in ("", *accuracies.index):
         rest = accuracies.drop(index=name or [])
         of_rest = among(rest.index, scores, terms)
@@ -47,14 +43,12 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
         whole = drawn if whole is None else whole
         found = ranking.mean_agreement(ranking.agreement(of_rest, rest))
         error = found["metric"].map((drawn - whole).std()) if noise.known else np.nan
-        tables.append(found.assign(left_out=name, error=error))
-    return pd.concat(tables, ignore_index=True)[["left_out", "metric", "weighted_kendall", "error"]]
+        tables[name] = found.assign(error=error)
+    return each(tables, "left_out")
 
 
 def among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
-    """The scores of some models of a pool; `MIN_MAX` are normalised again, since minima and maxima may be other
-    models'.
-    """
+    """The scores of some models of a pool; `MIN_MAX` are normalised again over these."""
     again = ranking.totals(terms[terms["model"].isin(models)])
     return pd.concat([scores[~scores["metric"].isin(MIN_MAX) & scores["model"].isin(models)], again])
 
@@ -74,61 +68,55 @@ def other_images(study: Experiment, targets: list[str]) -> pd.DataFrame:
 
 
 def other_seeds(study: Experiment) -> pd.DataFrame:
-    """Mean weighted Kendall against each single fine-tuning, over the targets that have several: (seed, metric,
-    weighted_kendall).
-    """
+    """(seed, metric, weighted_kendall), mean over the targets that have several fine-tunings, judged by each alone."""
     runs = study.read("accuracies")
     several = runs.groupby("target")["seed"].nunique()
     runs = runs[runs["target"].isin(several.index[several > 1]) & (runs["seed"] < 2)]
     scores, _ = study.ranked()
-    tables = []
+    tables = {}
     for seed, group in runs.groupby("seed"):
-        truth = group.pivot(index="model", columns="target", values="accuracy")
-        tables.append(ranking.agreement(scores, truth).assign(seed=seed))
-    return ranking.mean_agreement(pd.concat(tables), ["seed", "metric"])
+        tables[seed] = ranking.agreement(scores, group.pivot(index="model", columns="target", values="accuracy"))
+    return ranking.mean_agreement(each(tables, "seed"), ["seed", "metric"])
 
 
 def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Each metric's mean weighted Kendall and how far it moves, doubt by doubt: (doubt, metric, weighted_kendall, low,
-    high).
+    """How far each metric's mean weighted Kendall moves: (doubt, metric, weighted_kendall, low, high).
 
     ``models``: 95 % of draws of other models; ``left_out``, ``images``, ``seeds``: the range of what `left_out`,
     `other_images` and `other_seeds` found.
     """
     average = competitors(study.averages().reset_index())
     average = average.assign(low=average["low_models"], high=average["high_models"])
-    tables = [average[["metric", "weighted_kendall", "low", "high"]].assign(doubt="models")]
+    tables = {"models": average[["metric", "weighted_kendall", "low", "high"]]}
     for doubt, table in (("left_out", left[left["left_out"] != ""]), ("images", images), ("seeds", other_seeds(study))):
         of_metric = table.groupby("metric", sort=False)["weighted_kendall"]
-        tables.append(of_metric.agg(weighted_kendall="mean", low="min", high="max").reset_index().assign(doubt=doubt))
-    return pd.concat(tables, ignore_index=True)[["doubt", "metric", "weighted_kendall", "low", "high"]]
+        tables[doubt] = of_metric.agg(weighted_kendall="mean", low="min", high="max").reset_index()
+    return each(tables, "doubt")
 
 
 # Training again ------------------------------------------------------------------------------------------------------
 
 
 def components(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """What each source of chance alone does to a mean weighted Kendall, and all together: (component, metric,
-    weighted_kendall, low, high).
+    """What chance does to a mean weighted Kendall: (component, metric, weighted_kendall, low, high).
 
-    ``low`` and ``high``: 95 % of `resampling.draws`. A component that nobody has measured has no rows.
+    ``component``: each source of chance that was measured, and all together; ``low``, ``high``: 95 % of the draws.
     """
     noise = study.noise(subset)
     unknown = {"images": noise.images is None, "training": noise.seeds is None and not noise.runs}
-    tables = []
+    tables = {}
     for name, parts in ({part: (part,) for part in resampling.COMPONENTS} | {"all": resampling.COMPONENTS}).items():
         if not unknown.get(name, False):
             drawn = resampling.mean_over_targets(resampling.draws(*study.ranked(subset), noise, components=parts))
             low, high = resampling.interval(drawn)
-            tables.append(pd.DataFrame({"component": name, "weighted_kendall": drawn.mean(), "low": low, "high": high}))
-    return pd.concat(tables).reset_index()[["component", "metric", "weighted_kendall", "low", "high"]]
+            tables[name] = pd.DataFrame({"weighted_kendall": drawn.mean(), "low": low, "high": high}).reset_index()
+    return each(tables, "component")
 
 
 def points(study: Experiment, subset: str | None) -> pd.DataFrame:
     """How far an accuracy strays, in points, root mean square over models: (target, images, seeds, training, runs).
 
-    By other test images, by another fine-tuning, by everything trained again (``runs``: how many times); NaN: not
-    measured.
+    By other test images, by another fine-tuning, by all trained again (``runs``: how many times); NaN: not measured.
     """
     _, accuracies = study.ranked(subset)
     noise = study.noise(subset)
@@ -144,15 +132,11 @@ def points(study: Experiment, subset: str | None) -> pd.DataFrame:
 def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
     """Mean weighted Kendall in the present run (0) and in every repetition: (run, metric, weighted_kendall)."""
     scores, accuracies = study.ranked(subset)
-    tables = [ranking.agreement(scores, accuracies).assign(run=0)]
+    tables = {0: ranking.agreement(scores, accuracies)}
     for number, run in enumerate(study.noise(subset).runs, start=1):
-        long = [
-            table.melt(ignore_index=False, var_name="target", value_name="score").reset_index().assign(metric=name)
-            for name, table in run.items()
-            if name in set(scores["metric"])
-        ]
-        tables.append(ranking.agreement(pd.concat(long), run["accuracy"]).assign(run=number))
-    return ranking.mean_agreement(pd.concat(tables), ["run", "metric"])
+        again = [long(table, name) for name, table in run.items() if name in set(scores["metric"])]
+        tables[number] = ranking.agreement(pd.concat(again), run["accuracy"])
+    return ranking.mean_agreement(each(tables, "run"), ["run", "metric"])
 
 
 # Of two pools ---------------------------------------------------------------------------------------------------------
@@ -161,8 +145,7 @@ def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
 def by_sources(one: Experiment, several: Experiment) -> pd.DataFrame:
     """How well models that share their source are ranked, and models that do not, on the targets that both pools have.
 
-    Three groups of models: those of ``one``, those of ``several``, and of the latter those whose source is none of the
-    former's.
+    Three groups of models: those of ``one``, those of ``several``, and of these those whose source ``one`` lacks.
 
     Returns
     -------
@@ -233,8 +216,7 @@ def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
 def beats(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
     """How surely one ranking is better than another: (metric, rival, probability).
 
-    ``probability``: how often the metric's mean weighted Kendall over targets is higher than its rival's in
-    `resampling.draws`.
+    ``probability``: how often its mean weighted Kendall over targets is above its rival's in `resampling.draws`.
     """
     drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise)).dropna(axis=1)
     rows = [(one, other, probability(drawn[one], drawn[other])) for one, other in product(drawn, drawn) if one != other]
@@ -257,21 +239,11 @@ def published_truths() -> pd.DataFrame:
     tllib, sfda = published.load("tllib_finetuned_accuracy"), published.load("supervised_finetuned_accuracy")
     truths = {"sfda": sfda.loc[tllib.index, tllib.columns], "tllib": tllib}
     blog = published.load("ncti_cifar10_blog")["ncti"].loc[tllib.index]
-    printed = published.load("tllib_scores").reset_index()
-    shared = pd.concat([
-        printed.rename(columns={"metric": "name"}),
-        pd.DataFrame({"model": blog.index, "target": "cifar10", "name": "ncti", "score": blog.to_numpy()}),
-    ])  # fmt: skip
+    of_blog = pd.DataFrame({"model": blog.index, "target": "cifar10", "metric": "ncti", "score": blog.to_numpy()})
+    shared = pd.concat([published.load("tllib_scores").reset_index(), of_blog])
     tables = []
     for truth, accuracies in truths.items():
         other = truths["tllib" if truth == "sfda" else "sfda"]
-        own = {"static_baseline": ranking.static_baseline(accuracies), "other_truth": other}
-        long = [
-            table.rename_axis("model")
-            .melt(ignore_index=False, var_name="target", value_name="score")
-            .reset_index()
-            .assign(name=name)
-            for name, table in own.items()
-        ]
-        tables.append(ranking.agreement(pd.concat([shared, *long]), accuracies, ["name"]).assign(truth=truth))
-    return pd.concat(tables, ignore_index=True).rename(columns={"name": "score"})
+        own = [long(ranking.static_baseline(accuracies), "static_baseline"), long(other, "other_truth")]
+        tables.append(ranking.agreement(pd.concat([shared, *own]), accuracies).assign(truth=truth))
+    return pd.concat(tables, ignore_index=True).rename(columns={"metric": "score"})

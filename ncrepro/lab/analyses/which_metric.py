@@ -18,7 +18,7 @@ from ...store import paths
 from ...store.trace import is_there
 from .. import profiles
 from ..experiment import Experiment
-from . import pools
+from . import each, pools
 
 SIZES = (1, 2, 3)  # metrics in a set
 SLOW = ("nleep",)  # fits a mixture of Gaussians: no default, since `rank` scores every model on fifty resamples
@@ -93,28 +93,24 @@ def of_pools(cases: Sequence[Case]) -> pd.DataFrame:
         ``classifier``: whether metrics that need a source classifier have values. ``place`` among the metrics that look
         at the target, 1 is best; NaN for other rankings. ``low``, ``high``: as in the pool's own ``correlations.csv``.
     """
-    tables = []
+    tables = {}
     for case in cases:
-        found = case.study.read("correlations").query("target == 'average'")[
-            ["metric", "weighted_kendall", "low", "high"]
-        ]
-        found = found[~found["metric"].isin(registry.VARIANTS)].set_index("metric")
+        found = case.study.averages()
+        found = found[~found.index.isin(registry.VARIANTS)]
         regret = judge(case, {metric: (metric,) for metric in found.index})["regret"]
         accuracies = case.ranked[1]
         known = found["weighted_kendall"].notna()
         place = found["weighted_kendall"][known & ~found.index.isin(registry.BLIND)].rank(ascending=False, method="min")
-        table = found.assign(
-            pool=case.name,
+        tables[case.name] = found.assign(
             varies=case.varies,
             n_models=len(accuracies),
             n_targets=accuracies.shape[1],
             classifier=bool(known[[m for m in found.index if _needs(m) != registry.FEATURES]].any()),
             regret=regret,
             place=place,
-        )
-        tables.append(table.reset_index())
+        ).reset_index()
     first = ["pool", "varies", "n_models", "n_targets", "classifier", "metric"]
-    return pd.concat(tables, ignore_index=True)[[*first, "weighted_kendall", "low", "high", "regret", "place"]]
+    return each(tables)[[*first, "weighted_kendall", "low", "high", "regret", "place"]]
 
 
 def _needs(metric: str) -> str:
@@ -146,8 +142,7 @@ def sets(metrics: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def judge(case: Case, of: dict[str, tuple[str, ...]]) -> pd.DataFrame:
-    """What the `ranking.total` of each set of rankings is worth on a pool, mean over targets: (weighted_kendall,
-    regret), indexed by set.
+    """What the `ranking.total` of each set is worth, mean over targets: (weighted_kendall, regret), indexed by set.
 
     A metric that gives all models of a target the same score, or has none, is left out of the total, as `rank` does. A
     set without an order has no weighted Kendall, and its regret is that of a choice by lot.
@@ -158,7 +153,8 @@ def judge(case: Case, of: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     for target, truth in case.ranked[1].items():
         totals = holds @ unit(case.wide[target].reindex(columns=metrics)).to_numpy().T  # (sets, models)
         for statistic, values in found.items():
-            values.append(_each(getattr(ranking, statistic), totals, truth.to_numpy()))
+            with np.errstate(invalid="ignore"):  # no order
+                values.append(KERNELS[getattr(ranking, statistic)](totals, np.broadcast_to(truth, totals.shape)))
     of_targets = {statistic: pd.DataFrame(values, columns=list(of)).mean() for statistic, values in found.items()}
     return pd.DataFrame(of_targets)
 
@@ -168,12 +164,6 @@ def unit(scores: pd.DataFrame) -> pd.DataFrame:
     order = ranking.varies(scores) & scores.notna().all()
     known = scores.loc[:, order]
     return ((known - known.min()) / (known.max() - known.min())).reindex(columns=scores.columns, fill_value=0.0)
-
-
-def _each(statistic, totals: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """A statistic of every row of totals (sets, models): (sets,)."""
-    with np.errstate(invalid="ignore"):  # no order
-        return KERNELS[statistic](totals, np.broadcast_to(truth, totals.shape))
 
 
 def on_pools(cases: Sequence[Case], of: dict[str, tuple[str, ...]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -214,8 +204,7 @@ def settings(table: pd.DataFrame) -> dict[str, tuple[list[str], list[str]]]:
 
 
 def best_sets(kendall: pd.DataFrame, regret: pd.DataFrame) -> pd.DataFrame:
-    """The best sets of each size, and those of `PROPOSED`: (metrics, size, weighted_kendall, behind, error, regret,
-    chosen).
+    """The best of each size, and `PROPOSED`: (metrics, size, weighted_kendall, behind, error, regret, chosen).
 
     ``behind``: by how much the mean weighted Kendall lies below the highest, with its standard ``error`` over pools.
     ``chosen``: whether it is the set that `choose` takes.
@@ -267,8 +256,7 @@ def _part(pool: str, left_out: str) -> str:
 
 
 def advice(held: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """`held_out` averaged over groups of pools: (group, n_pools, choice, most_often, times, weighted_kendall, error,
-    regret, regret_error).
+    """`held_out` by group: (choice, group, n_pools, most_often, times, weighted_kendall, error, regret, regret_error).
 
     Groups: all pools (also where whole profiles were left out), by what varies, by the number of models, with and
     without a source classifier. Errors are standard errors over pools; NaN for one pool.
@@ -305,21 +293,19 @@ def advice(held: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def all_tables(cases: Sequence[Case]) -> dict[str, pd.DataFrame]:
-    """``pools``: `of_pools`. For each of the `settings`, one below the other: ``best``, `best_sets`; ``sets``, what
-    these are worth on every pool; ``held_out``; ``advice``.
-    """
+    """``pools``, and by setting: the ``best`` sets, what these ``sets`` are worth by pool, ``held_out``, ``advice``."""
     table = of_pools(cases)
-    found = {"best": [], "sets": [], "held_out": [], "advice": []}
+    found = {"best": {}, "sets": {}, "held_out": {}, "advice": {}}
     for setting, (names, metrics) in settings(table).items():
         kendall, regret = on_pools([case for case in cases if case.name in names], sets(metrics))
         held = held_out(kendall, regret)
         best = best_sets(kendall, regret)
-        each = pd.DataFrame({"weighted_kendall": kendall.stack(), "regret": regret.stack()}).loc[best["metrics"]]
-        each = each.rename_axis(["metrics", "pool"]).reset_index()
-        made = {"best": best, "sets": each, "held_out": held, "advice": advice(held, table)}
-        for key, made_table in made.items():
-            found[key].append(made_table.assign(setting=setting)[["setting", *made_table]])
-    return {"pools": table} | {key: pd.concat(tables, ignore_index=True) for key, tables in found.items()}
+        worth = pd.DataFrame({"weighted_kendall": kendall.stack(), "regret": regret.stack()}).loc[best["metrics"]]
+        found["best"][setting] = best
+        found["sets"][setting] = worth.rename_axis(["metrics", "pool"]).reset_index()
+        found["held_out"][setting] = held
+        found["advice"][setting] = advice(held, table)
+    return {"pools": table} | {key: each(tables, "setting") for key, tables in found.items()}
 
 
 def advised(best: pd.DataFrame, setting: str = FEATURES) -> tuple[str, ...]:
@@ -328,8 +314,6 @@ def advised(best: pd.DataFrame, setting: str = FEATURES) -> tuple[str, ...]:
 
 
 def over_pools(one: pd.Series, other: pd.Series) -> tuple[float, float, int]:
-    """How far one thing lies above another on the same pools: mean difference, its standard error, degrees of
-    freedom.
-    """
+    """How far one thing lies above another on the same pools: mean difference, standard error, degrees of freedom."""
     difference = (one - other).dropna()
     return float(difference.mean()), float(difference.sem()), len(difference) - 1

@@ -1,6 +1,4 @@
-"""Image classification as in `classification`, by networks of full size (`models.full_size`): on a GPU where there is
-one.
-"""
+"""Image classification by networks of full size (`models.full_size`), on a GPU where there is one."""
 
 from functools import partial
 

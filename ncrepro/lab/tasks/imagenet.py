@@ -6,9 +6,10 @@ pool name the self-supervised ResNet-50 that the authors of each objective publi
 ``published`` (fine-tuned accuracies that others printed) or ``finetune`` (FaCe's recipe, run here).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from types import ModuleType
+from typing import Self
 
 import numpy as np
 import torch
@@ -35,25 +36,20 @@ from . import standard_error
 class _Names(tuple):
     """Known names, and any that begin with ``prefix``: those are looked up when they are used."""
 
-    prefix = ""
+    def __new__(cls, names: Iterable[str], prefix: str) -> Self:
+        known = super().__new__(cls, names)
+        known.prefix = prefix
+        return known
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or str(name).startswith(self.prefix)
 
 
-class _Architectures(_Names):
-    prefix = networks.TIMM
-
-
-class _Datasets(_Names):
-    prefix = datasets.FOLDER
-
-
 RELEASED = {name.replace("-", "_"): name for name in releases.RELEASES}  # self-supervised objective -> its release
 
-ARCHITECTURES = _Architectures(networks.names())
+ARCHITECTURES = _Names(networks.names(), networks.TIMM)
 LOSSES = (*losses.LOSSES, *RELEASED)
-DATASETS = _Datasets(datasets.names())
+DATASETS = _Names(datasets.names(), datasets.FOLDER)
 
 
 def reader(name: str) -> ModuleType | None:
@@ -94,9 +90,8 @@ def check(pool: Pool) -> None:
     if pool.extract["split"] not in datasets.SPLITS:
         raise ValueError("extract: " + unknown("split", pool.extract["split"], datasets.SPLITS))
     recipes = {"pretrain": pool.pretrain, "extract": pool.extract, "finetune": pool.finetune}
-    for step, recipe in (
-        recipes | {f"finetune_of.{target}": recipe for target, recipe in pool.finetune_of.items()}
-    ).items():
+    recipes |= {f"finetune_of.{target}": recipe for target, recipe in pool.finetune_of.items()}
+    for step, recipe in recipes.items():
         if recipe.get("precision", "float32") not in features.PRECISIONS:
             raise ValueError(f"{step}: " + unknown("precision", recipe["precision"], features.PRECISIONS))
 
@@ -133,8 +128,7 @@ def pretrain(spec: dict) -> Arrays:
 
 
 def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
-    """The ground truth of one model on one target, per cent: ``accuracy``, and ``published`` where the literature has
-    one.
+    """The ground truth of a model on a target, per cent: ``accuracy``, and ``published`` where the literature has one.
 
     ``spec["recipe"]["ground_truth"]`` decides what ``accuracy`` is: ``published``, or ``finetune`` with the `Recipe`
     that the other keys make: all weights trained on the target's images for training and validation, judged on its test
@@ -150,9 +144,8 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     last_layer.replace(network, train.n_classes, spec["seed"])
     history = train_photos(network, transform, train, Recipe(**recipe), spec["seed"])
     accuracy, top1 = measure(network, transform, test)
-    error = (
-        np.nan if test.measure == "map" else standard_error(accuracy, len(test))
-    )  # near enough for a mean over classes
+    # Near enough for a mean over classes.
+    error = np.nan if test.measure == "map" else standard_error(accuracy, len(test))
     return {
         "accuracy": np.array(accuracy),
         "standard_error": np.array(error),
@@ -228,8 +221,7 @@ def published_accuracy(architecture: str, source: str, loss: str, target: str) -
 def train_photos(
     network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str = "cross_entropy"
 ) -> list[float]:
-    """Train all weights of ``network`` in place on randomly cropped and mirrored ``photos``; returns each epoch's mean
-    loss.
+    """Train ``network`` in place on randomly cropped and mirrored ``photos``; returns each epoch's mean loss.
 
     Where an image can show several classes the loss is the binary cross-entropy of each. The same seed gives the same
     order and crops; on a GPU results still differ in the last digits.
@@ -273,19 +265,17 @@ def _fit(network: nn.Module, transform: Transform, photos: Photos, recipe: Recip
         for step, batch in enumerate(batches(prepare, order, recipe.batch_size, place)):
             y = truth[torch.from_numpy(order[step * recipe.batch_size :][: len(batch)]).to(place)]
             with half:
-                value = _loss(network, transform.normalise(batch), y, (epoch + step / n_batches) / recipe.epochs, loss)
+                x, progress = transform.normalise(batch), (epoch + step / n_batches) / recipe.epochs
+                if photos.present is None:
+                    value = losses.get(loss)(network, x, y, progress)
+                else:
+                    value = functional.binary_cross_entropy_with_logits(network(x), y)
             yield value
 
     momentum = partial(torch.optim.SGD, momentum=recipe.momentum)
     with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=True):
         torch.manual_seed(seed)  # for losses that mix images
         return optimise.descend(network, recipe, n_batches, losses_of, momentum, optimise.constant)
-
-
-def _loss(network: nn.Module, images: Tensor, truth: Tensor, progress: float, loss: str) -> Tensor:
-    if truth.is_floating_point():  # (b, K): which classes each image shows
-        return functional.binary_cross_entropy_with_logits(network(images), truth)
-    return losses.get(loss)(network, images, truth, progress)
 
 
 def measure(network: nn.Module, transform: Transform, photos: Photos) -> tuple[float, float]:
@@ -309,8 +299,7 @@ def mean_average_precision(scores: np.ndarray, present: np.ndarray) -> float:
 
     .. math:: \frac{1}{K} \sum_k \frac{1}{11} \sum_{r \in \{0, 0.1, \dots, 1\}} \max_{r' \ge r} p_k(r')
 
-    with :math:`p_k(r')` the precision of class k among the images ranked so high that a share r' of its images is
-    found.
+    with :math:`p_k(r')` the precision of class k among the images ranked so high that a share r' of its own is found.
 
     Parameters
     ----------

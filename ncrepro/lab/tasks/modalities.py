@@ -9,7 +9,7 @@ late         a linear layer and a loss for each encoder; the mean of the two pro
 ============ ========================================================================================================
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from types import ModuleType
 
@@ -22,7 +22,7 @@ from ...extraction import last_layer, weights
 from ...extraction.devices import cuda_or_cpu
 from ...extraction.samples import Captioned
 from ...store.artifacts import Arrays
-from .. import features, models, optimise, training
+from .. import features, models, training
 from ..datasets import captioned
 from ..models import text as text_models
 from ..recipes import PAIR
@@ -158,18 +158,12 @@ def inputs(pair: Pair, data: Captioned) -> Inputs:
 
 
 def fit(pair: Pair, items: Inputs, labels: np.ndarray, recipe: Recipe, seed: int, fusion: str) -> list[float]:
-    """Train ``pair`` in place by the loss of one of ``FUSIONS``; returns the mean loss of each epoch.
+    """`steps.fit` by the loss of one of ``FUSIONS``."""
 
-    The seed is that of the order of the items and of the dropout, see `steps.descend`.
-    """
-    pair.to(cuda_or_cpu())
-    (images, tokens), truth = items, torch.from_numpy(labels).to(cuda_or_cpu())
+    def loss(pair: Pair, images: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
+        return FUSIONS[fusion](pair(images, tokens), labels)
 
-    def losses(epoch: int) -> Iterator[Tensor]:
-        for batch in optimise.batches(len(truth), recipe.batch_size).to(cuda_or_cpu()):
-            yield FUSIONS[fusion](pair(images[batch], tokens[batch]), truth[batch])
-
-    return steps.descend(pair, recipe, seed, max(1, len(truth) // recipe.batch_size), losses)
+    return steps.fit(pair, (*items, torch.from_numpy(labels)), loss, recipe, seed)
 
 
 def logits(pair: Pair, items: Inputs) -> Tensor:

@@ -73,24 +73,18 @@ def fit(network: nn.Module, data: Data, recipe: Recipe, seed: int) -> list[float
 
 
 def evaluate(network: nn.Module, data: Data) -> Arrays:
-    """``accuracy``, of all pixels, its ``standard_error`` over images, and ``mean_iou``, per cent, of a network in
-    evaluation mode.
-    """
+    """Per cent, in evaluation mode: ``accuracy`` of all pixels, its ``standard_error`` over images, ``mean_iou``."""
     n_classes = last_layer.n_outputs(network)
     of_images = []
     network.to(cuda_or_cpu()).eval()
     with torch.inference_mode():
         for images, masks in DataLoader(data, 32, num_workers=data.loaders):
             answers = network(models.prepare(images.to(cuda_or_cpu()))).argmax(1).cpu()  # (n, h, w)
-            of_images += [
-                confusion(mask, answer, n_classes) for mask, answer in zip(masks.numpy(), answers.numpy(), strict=True)
-            ]
+            pairs = zip(masks.numpy(), answers.numpy(), strict=True)
+            of_images += [confusion(mask, answer, n_classes) for mask, answer in pairs]
     counts, error = np.sum(of_images, axis=0), pixel_error(of_images)
-    return {
-        "accuracy": np.array(pixel_accuracy(counts)),
-        "standard_error": np.array(error),
-        "mean_iou": np.array(mean_iou(counts)),
-    }
+    found = {"accuracy": pixel_accuracy(counts), "standard_error": error, "mean_iou": mean_iou(counts)}
+    return {name: np.array(value) for name, value in found.items()}
 
 
 def confusion(truth: np.ndarray, answer: np.ndarray, n_classes: int) -> np.ndarray:
@@ -106,9 +100,7 @@ def pixel_accuracy(counts: np.ndarray) -> float:
 
 
 def pixel_error(of_images: Sequence[np.ndarray]) -> float:
-    """Standard error, in points, of `pixel_accuracy` by the choice of images, each with its counts (K, K); a
-    ratio's.
-    """
+    """Standard error, in points, of `pixel_accuracy`, a ratio, by the choice of images, each with its counts (K, K)."""
     right, total = (np.array([f(counts) for counts in of_images], float) for f in (np.trace, np.sum))
     strays = right - right.sum() / total.sum() * total
     return 100 * float(np.sqrt(strays @ strays / (1 - 1 / len(strays)))) / total.sum() if len(strays) > 1 else np.nan
@@ -197,9 +189,8 @@ def pixel_features(network: nn.Module, data: Data, places: np.ndarray) -> Arrays
             logits = network(models.prepare(image[None].to(cuda_or_cpu())))  # (1, K_s, h, w)
             height, width = mask.shape
             where = torch.stack([2 * column / (width - 1), 2 * row / (height - 1)], -1).float() - 1  # (pixels, 2)
-            here = F.grid_sample(
-                seen.pop().inputs, where[None, None].to(cuda_or_cpu()), align_corners=True
-            )  # (1, d, 1, m)
+            grid = where[None, None].to(cuda_or_cpu())
+            here = F.grid_sample(seen.pop().inputs, grid, align_corners=True)  # (1, d, 1, pixels)
             features.append(here[0, :, 0].T.cpu())  # (pixels, d)
             probs.append(logits[0, :, row, column].T.softmax(1).cpu())  # (pixels, K_s)
             labels.append(mask[row, column])

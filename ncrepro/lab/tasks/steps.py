@@ -1,8 +1,6 @@
-"""Pre-training and fine-tuning as the tasks with a small network and a `Polynomial` recipe do them, and what every task
-keeps of a network.
-"""
+"""The steps of the tasks with a small network and a `Polynomial` recipe, and what every task keeps of a network."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...extraction import last_layer, weights
+from ...extraction.devices import cuda_or_cpu
 from ...store.artifacts import Arrays
 from .. import optimise
 from ..recipes import Polynomial as Recipe
@@ -43,9 +42,7 @@ def pretrain(task: Task, spec: dict) -> Arrays:
 
 
 def finetune(task: Task, spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
-    """The ground truth: what `evaluate` says on the target's test split after training the whole network on its train
-    split.
-    """
+    """The ground truth: what `evaluate` says on the target's test split after training on its train split."""
     train, test = (task.load(spec["target"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = task.restore(pretrained_spec, pretrained)
     task.replace(network, train, spec["seed"])
@@ -68,6 +65,24 @@ def kept(network: nn.Module) -> Arrays:
 def restore(build: Callable[[str, int, int], nn.Module], spec: dict, arrays: Arrays) -> nn.Module:
     """The network of which `kept` left ``arrays``."""
     return weights.put(build(spec["architecture"], int(arrays["n_classes"]), spec["seed"]), arrays)
+
+
+def fit(
+    network: nn.Module, examples: Iterable[Tensor], loss: Callable[..., Tensor], recipe: Recipe, seed: int
+) -> list[float]:
+    """Train ``network`` in place by ``loss`` of it and of a batch of each tensor; the mean loss of each epoch.
+
+    The seed is that of the order of the examples and of the dropout, see `descend`.
+    """
+    network.to(cuda_or_cpu())
+    examples = [tensor.to(cuda_or_cpu()) for tensor in examples]
+    n = len(examples[0])
+
+    def losses(epoch: int) -> Iterator[Tensor]:
+        for batch in optimise.batches(n, recipe.batch_size).to(cuda_or_cpu()):
+            yield loss(network, *(tensor[batch] for tensor in examples))
+
+    return descend(network, recipe, seed, max(1, n // recipe.batch_size), losses)
 
 
 def descend(

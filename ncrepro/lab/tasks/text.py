@@ -3,7 +3,7 @@
 Each architecture is trained by the loss that its variant asks for (``OBJECTIVES``), on the source and on the target.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 
@@ -16,7 +16,6 @@ from ...extraction import last_layer
 from ...extraction.devices import cuda_or_cpu
 from ...extraction.samples import Texts
 from ...store.artifacts import Arrays
-from .. import optimise
 from ..datasets import clue, docstrings
 from ..models import text as models
 from ..models.text import TextClassifier
@@ -47,9 +46,8 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     network = restore(pretrained_spec, pretrained).to(cuda_or_cpu()).eval()
     tokens = models.tokenize(network.name, data.texts)
     with torch.inference_mode():
-        features = torch.cat(
-            [network.features(without_padding(part).to(cuda_or_cpu())) for part in tokens.split(64)]
-        )  # (n, d)
+        parts = (without_padding(part).to(cuda_or_cpu()) for part in tokens.split(64))
+        features = torch.cat([network.features(part) for part in parts])  # (n, d)
         probs = network.classifier(features).softmax(1)  # (n, K_s)
     return {"features": features.cpu().numpy(), "labels": data.labels, "source_probs": probs.cpu().numpy()}
 
@@ -58,20 +56,14 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
 
 
 def fit(network: TextClassifier, data: Texts, recipe: Recipe, seed: int) -> list[float]:
-    """Train ``network`` in place by its variant's objective; returns the mean loss of each epoch.
-
-    The seed is that of the order of the texts and of the dropout, see `steps.descend`.
-    """
-    network.to(cuda_or_cpu())
+    """`steps.fit` by the objective of the network's variant."""
     objective = OBJECTIVES[models.ARCHITECTURES[network.name].objective]
-    tokens, labels = models.tokenize(network.name, data.texts), torch.from_numpy(data.labels)
-    tokens, labels = tokens.to(cuda_or_cpu()), labels.to(cuda_or_cpu())
+    examples = models.tokenize(network.name, data.texts), torch.from_numpy(data.labels)
 
-    def losses(epoch: int) -> Iterator[Tensor]:
-        for batch in optimise.batches(len(data), recipe.batch_size).to(cuda_or_cpu()):
-            yield objective(network, without_padding(tokens[batch]), labels[batch])
+    def loss(network: TextClassifier, tokens: Tensor, labels: Tensor) -> Tensor:
+        return objective(network, without_padding(tokens), labels)
 
-    return steps.descend(network, recipe, seed, max(1, len(data) // recipe.batch_size), losses)
+    return steps.fit(network, examples, loss, recipe, seed)
 
 
 def evaluate(network: TextClassifier, data: Texts) -> Arrays:
@@ -79,9 +71,8 @@ def evaluate(network: TextClassifier, data: Texts) -> Arrays:
     network.to(cuda_or_cpu()).eval()
     tokens = models.tokenize(network.name, data.texts)
     with torch.inference_mode():
-        answers = torch.cat(
-            [network(without_padding(part).to(cuda_or_cpu())).argmax(1).cpu() for part in tokens.split(64)]
-        )
+        parts = (without_padding(part).to(cuda_or_cpu()) for part in tokens.split(64))
+        answers = torch.cat([network(part).argmax(1).cpu() for part in parts])
     return {"accuracy": np.array(100 * np.mean(answers.numpy() == data.labels))}
 
 

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from ...extraction.devices import cuda_or_cpu
 from ...extraction.samples import Series
 from ...store.artifacts import Arrays
-from .. import optimise
 from ..datasets import time_series as datasets
 from ..models import time_series as models
 from ..models.time_series import Classifier
@@ -53,23 +52,15 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
 
 
 def fit(network: Classifier, data: Series, recipe: Recipe, seed: int) -> list[float]:
-    """Train ``network`` in place by the cross-entropy; returns the mean loss of each epoch.
-
-    The seed is that of the order of the series, see `steps.descend`.
-    """
+    """`steps.fit` by the cross-entropy."""
     n_channels = network.classifier.in_features // models.WIDTH
     if data.values.shape[1] != n_channels:
         raise ValueError(f"{data.name} has {data.values.shape[1]} channels; allowed is {n_channels}: a source has one")
-    network.to(cuda_or_cpu())
-    values, lengths, labels = (
-        torch.from_numpy(array).to(cuda_or_cpu()) for array in (data.values, data.lengths, data.labels)
-    )
 
-    def losses(epoch: int) -> Iterator[Tensor]:
-        for batch in optimise.batches(len(data), recipe.batch_size).to(cuda_or_cpu()):
-            yield F.cross_entropy(network(values[batch], lengths[batch]), labels[batch])
+    def loss(network: Classifier, values: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(network(values, lengths), labels)
 
-    return steps.descend(network, recipe, seed, max(1, len(data) // recipe.batch_size), losses)
+    return steps.fit(network, map(torch.from_numpy, (data.values, data.lengths, data.labels)), loss, recipe, seed)
 
 
 def evaluate(network: Classifier, data: Series) -> Arrays:
