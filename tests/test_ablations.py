@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncrepro import metrics
+from ncrepro import metrics, ranking
 from ncrepro.lab import analyses
 from ncrepro.lab.analyses import ablations
 from ncrepro.ranking import resampling
@@ -44,9 +44,8 @@ def test_a_term_that_is_the_same_for_all_models_has_no_total_but_the_others_have
 
 def test_a_weight_decides_between_two_terms_that_contradict_each_other():
     contradicting = terms(seli=[1.0, 2, 3, 4], ncc=[4.0, 3, 2, 1], log_vc=[0.0, 0, 0, 1])
-    found = ablations.weight_scores(contradicting, TRUTH, values=(0.1, 2.0)).set_index(["term", "weight"])[
-        "weighted_kendall"
-    ]
+    scores = ablations.weighted(contradicting)
+    found = ranking.agreement(scores, TRUTH, ["term", "weight"]).set_index(["term", "weight"])["weighted_kendall"]
     assert found["ncc", 2.0] == 1.0 and found["seli", 0.1] == 1.0
     assert found["ncc", 0.1] < 0
 

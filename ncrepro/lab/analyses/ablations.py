@@ -98,7 +98,8 @@ def ncti_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
 
 def ncti_weights(study: Experiment, subset: str | None) -> pd.DataFrame:
     """NCTI Fig. 6 a-c: (term, weight, target, weighted_kendall)."""
-    return weight_scores(*terms_of(study, subset, "ncti"))
+    terms, accuracies = terms_of(study, subset, "ncti")
+    return ranking.agreement(weighted(terms), accuracies, ["term", "weight"])
 
 
 def face_terms(study: Experiment, subset: str | None) -> pd.DataFrame:
@@ -142,16 +143,11 @@ def term_subsets(terms: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def weight_scores(terms: pd.DataFrame, accuracies: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
-    """NCTI with one term's weight changed and the others left at 1: (term, weight, target, weighted_kendall)."""
-    return ranking.agreement(weighted(terms, values), accuracies, ["term", "weight"])
-
-
-def weighted(terms: pd.DataFrame, values=WEIGHTS) -> pd.DataFrame:
-    """NCTI's totals with one term's weight changed: (model, target, score, term, weight)."""
+def weighted(terms: pd.DataFrame) -> pd.DataFrame:
+    """NCTI's totals with one term at each of `WEIGHTS`, the others at 1: (model, target, score, term, weight)."""
     return pd.concat([
         ranking.totals(terms, ["target"], {term: registry.sign(term) * value}).assign(term=term, weight=value)
-        for term, value in product(NCTI_TERMS, values)
+        for term, value in product(NCTI_TERMS, WEIGHTS)
     ])  # fmt: skip
 
 

@@ -28,7 +28,6 @@ IN_TURN = ("resnet152", "densenet201", "resnet101", "densenet169", "resnet50", "
            "inception_v3", "googlenet", "mobilenet_v2", "mnasnet1_0")  # fmt: skip
 THEIR_TARGETS = ("aircraft", "cifar10", "cifar100", "dtd", "food", "pets")  # they print the list's values of these
 MOST_LEFT_OUT, FEWEST_LEFT = 6, 6  # of the largest models; of the models that are still ranked
-IMAGENET, HUB = "ten ImageNet networks", "a public hub"
 NCTI_TABLES = {pool: published.TABLES[name] for pool, name in published.NCTI_POOLS.items()}
 SATURATED = 98.0  # per cent: the best model is as good as can be, so there is little to choose
 COMPARABLE = 2.0  # how many times larger the largest model may be, if size is not to decide
@@ -144,8 +143,7 @@ def fidelity(cases: Sequence[Case]) -> pd.DataFrame:
     ``pearson``: the correlation, over all ordered pairs of models, of the gap in score with the gap in accuracy, with
     its interval. As :math:`\sum_{i,j} (s_i - s_j)(a_i - a_j) = 2 n \sum_i (s_i - \bar s)(a_i - \bar a)`, this is the
     Pearson correlation of scores and accuracies. ``right_``: the share of pairs that are ranked right, among the third
-    of the pairs with the smallest and with the largest gaps in score; ``points_``: by how many points of accuracy the
-    preferred model is better.
+    of the pairs with the smallest and with the largest gaps in score; ``points_``: how much better the preferred is.
     """
     tables = {}
     for case in cases:
@@ -198,9 +196,9 @@ def dispersions(cases: Sequence[Case], hub: pd.DataFrame | None = None) -> pd.Da
     accuracies = {case.name: case.ranked[1] for case in cases}
     accuracies |= {name: published.load(f"{pool}_finetuned_accuracy") for pool, name in NCTI_TABLES.items()}
     networks = published.load("imagenet_models").reset_index()
-    accuracies[IMAGENET] = networks.pivot(index="model", columns="target", values="accuracy")
+    accuracies["ten ImageNet networks"] = networks.pivot(index="model", columns="target", values="accuracy")
     if hub is not None:
-        accuracies[HUB] = hub
+        accuracies["a public hub"] = hub
     return pd.DataFrame([{"benchmark": name, **dispersion(table)} for name, table in accuracies.items()])
 
 

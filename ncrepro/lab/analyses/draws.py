@@ -9,9 +9,7 @@ from ...store.artifacts import Arrays
 
 
 def scored(arrays: Arrays, settings: list[dict], nleep: bool = True) -> list[dict[str, float]]:
-    """`metrics.all_scores` of the samples that `drawn` picks under each setting, without the metrics that share no
-    statistics but for NLEEP; every model sees the same images.
-    """
+    """`metrics.all_scores`, of the slow ones only NLEEP, of the samples that `drawn` picks, alike for every model."""
     H, y, found = arrays["features"], arrays["labels"], []
     data = metrics.Samples(H, y)
     for setting in settings:

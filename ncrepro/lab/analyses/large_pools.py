@@ -189,14 +189,15 @@ def made(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             if (content := hash(features.tobytes())) in seen:
                 continue
             seen.add(content)
-            half, finetuned = _halves(labels), _finetuned(study, name, target)
+            tuned = study.read("accuracies").query("model == @name and target == @target")
+            half = _halves(labels)
             for i in range(RELATIVES):
                 H = relative(features, np.random.default_rng([36, number, index, i])) if i else features
                 started = time.process_time()
                 terms = metrics.ncti(H[half], labels[half])._asdict()
                 spent += time.process_time() - started
                 rows.append({"target": target, "model": f"{study.pool.name} {name}", "relative": i, **terms,
-                             "accuracy": _probed(H, labels, half), "finetuned": finetuned})  # fmt: skip
+                             "accuracy": _probed(H, labels, half), "finetuned": tuned["accuracy"].mean()})  # fmt: skip
             if index == 0:
                 for what, make in OUTLIERS.items():
                     H = make(features, labels, np.random.default_rng([36, number]))
@@ -204,10 +205,6 @@ def made(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     print(f"{len(rows)} candidates: {1000 * spent / len(rows):.1f} ms of processor time to score one; at most "
           f"{memory.peak_mb() - held:.0f} MB of memory more than before")  # fmt: skip
     return pd.DataFrame(rows).round(6), pd.DataFrame(odd).round(6)
-
-
-def _finetuned(study: Experiment, model: str, target: str) -> float:
-    return study.read("accuracies").query("model == @model and target == @target")["accuracy"].mean()
 
 
 def _halves(labels: np.ndarray) -> np.ndarray:
@@ -232,8 +229,7 @@ def _probed(H: np.ndarray, labels: np.ndarray, half: np.ndarray) -> float:
 def of_models(candidates: pd.DataFrame) -> pd.DataFrame:
     """The trained models beside their relatives: (target, model, accuracy, finetuned, n_relatives, low, high).
 
-    ``accuracy`` is the trained model's own, by the classifier on its features; ``low``, ``high``: the range of all its
-    relatives.
+    ``accuracy``: the trained model's own, by the classifier on its features; ``low``, ``high``: all its relatives'.
     """
     by = ["target", "model"]
     spread = candidates.groupby(by, sort=False)["accuracy"].agg(n_relatives="size", low="min", high="max")

@@ -1,6 +1,4 @@
-"""Real models and real data sets, by numbers that others published (`35_which_metric`): ten ImageNet networks with
-their scores, and a public hub's models with their accuracies.
-"""
+"""Real models by numbers that others published, ten ImageNet networks and those of a public hub (`35_which_metric`)."""
 
 from collections.abc import Callable
 

@@ -34,9 +34,8 @@ def coupled(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
 def of_pool(study: Experiment) -> pd.DataFrame:
     """Each model's terms on its source, and on the targets: (model, target, features, metric, score, accuracy).
 
-    ``features``: "source" (the same score for every target), "target", or "both", which F-OTCE needs, and which are
-    left out without the package for it. Of NCTI and FaCe also the totals; among the source's metrics also
-    `registry.BLIND`.
+    ``features``: "source" (the same score for every target), "target", or "both" (F-OTCE, where its package is there).
+    Of NCTI and FaCe also the totals; among the source's metrics also `registry.BLIND`.
     """
     scores, accuracies = study.ranked()
     measured = study.measure_source(source_terms, [{}], PER_CLASS)

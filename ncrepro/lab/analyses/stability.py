@@ -30,8 +30,7 @@ def choices(study: Experiment, subset: str | None) -> pd.DataFrame:
 def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
     """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall, error).
 
-    "" leaves out none. ``error``: standard deviation, over test images and training, of the difference to all models;
-    NaN if nobody measured these.
+    "" leaves out none. ``error``: deviation of the difference to all models by images and training; NaN: not measured.
     """
     scores, accuracies = study.ranked(subset)
     terms = study.read("scores").query("metric in @MIN_MAX")
@@ -101,8 +100,7 @@ def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.Da
 def components(study: Experiment, subset: str | None) -> pd.DataFrame:
     """What chance does to a mean weighted Kendall: (component, metric, weighted_kendall, low, high).
 
-    ``component``: a source of chance alone, or all together; none that nobody has measured. ``low`` and ``high``: 95 %
-    of `resampling.draws`.
+    ``component``: each source of chance that was measured, and all together; ``low``, ``high``: 95 % of the draws.
     """
     noise = study.noise(subset)
     unknown = {"images": noise.images is None, "training": noise.seeds is None and not noise.runs}
@@ -118,8 +116,7 @@ def components(study: Experiment, subset: str | None) -> pd.DataFrame:
 def points(study: Experiment, subset: str | None) -> pd.DataFrame:
     """How far an accuracy strays, in points, root mean square over models: (target, images, seeds, training, runs).
 
-    By other test images, by another fine-tuning, by everything trained again (``runs``: how many times); NaN: not
-    measured.
+    By other test images, by another fine-tuning, by all trained again (``runs``: how many times); NaN: not measured.
     """
     _, accuracies = study.ranked(subset)
     noise = study.noise(subset)
@@ -148,8 +145,7 @@ def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
 def by_sources(one: Experiment, several: Experiment) -> pd.DataFrame:
     """How well models that share their source are ranked, and models that do not, on the targets that both pools have.
 
-    Three groups of models: those of ``one``, those of ``several``, and of the latter those whose source is none of the
-    former's.
+    Three groups of models: those of ``one``, those of ``several``, and of these those whose source ``one`` lacks.
 
     Returns
     -------
@@ -220,8 +216,7 @@ def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
 def beats(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
     """How surely one ranking is better than another: (metric, rival, probability).
 
-    ``probability``: how often the metric's mean weighted Kendall over targets is higher than its rival's in
-    `resampling.draws`.
+    ``probability``: how often its mean weighted Kendall over targets is above its rival's in `resampling.draws`.
     """
     drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise)).dropna(axis=1)
     rows = [(one, other, probability(drawn[one], drawn[other])) for one, other in product(drawn, drawn) if one != other]

@@ -93,28 +93,24 @@ def of_pools(cases: Sequence[Case]) -> pd.DataFrame:
         ``classifier``: whether metrics that need a source classifier have values. ``place`` among the metrics that look
         at the target, 1 is best; NaN for other rankings. ``low``, ``high``: as in the pool's own ``correlations.csv``.
     """
-    tables = []
+    tables = {}
     for case in cases:
-        found = case.study.read("correlations").query("target == 'average'")[
-            ["metric", "weighted_kendall", "low", "high"]
-        ]
-        found = found[~found["metric"].isin(registry.VARIANTS)].set_index("metric")
+        found = case.study.averages()
+        found = found[~found.index.isin(registry.VARIANTS)]
         regret = judge(case, {metric: (metric,) for metric in found.index})["regret"]
         accuracies = case.ranked[1]
         known = found["weighted_kendall"].notna()
         place = found["weighted_kendall"][known & ~found.index.isin(registry.BLIND)].rank(ascending=False, method="min")
-        table = found.assign(
-            pool=case.name,
+        tables[case.name] = found.assign(
             varies=case.varies,
             n_models=len(accuracies),
             n_targets=accuracies.shape[1],
             classifier=bool(known[[m for m in found.index if _needs(m) != registry.FEATURES]].any()),
             regret=regret,
             place=place,
-        )
-        tables.append(table.reset_index())
+        ).reset_index()
     first = ["pool", "varies", "n_models", "n_targets", "classifier", "metric"]
-    return pd.concat(tables, ignore_index=True)[[*first, "weighted_kendall", "low", "high", "regret", "place"]]
+    return each(tables)[[*first, "weighted_kendall", "low", "high", "regret", "place"]]
 
 
 def _needs(metric: str) -> str:
@@ -260,7 +256,7 @@ def _part(pool: str, left_out: str) -> str:
 
 
 def advice(held: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """`held_out` by group: (group, choice, n_pools, most_often, times, weighted_kendall, error, regret, regret_error).
+    """`held_out` by group: (choice, group, n_pools, most_often, times, weighted_kendall, error, regret, regret_error).
 
     Groups: all pools (also where whole profiles were left out), by what varies, by the number of models, with and
     without a source classifier. Errors are standard errors over pools; NaN for one pool.
@@ -297,9 +293,7 @@ def advice(held: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def all_tables(cases: Sequence[Case]) -> dict[str, pd.DataFrame]:
-    """``pools``: `of_pools`. For each of the `settings`, one below the other: ``best``, `best_sets`; ``sets``, what
-    these are worth on every pool; ``held_out``; ``advice``.
-    """
+    """``pools``, and by setting: the ``best`` sets, what these ``sets`` are worth by pool, ``held_out``, ``advice``."""
     table = of_pools(cases)
     found = {"best": {}, "sets": {}, "held_out": {}, "advice": {}}
     for setting, (names, metrics) in settings(table).items():
