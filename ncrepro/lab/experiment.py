@@ -179,8 +179,7 @@ class Experiment:
     def correlate(self) -> pd.DataFrame:
         """How well each metric ranks, and how surely: `correlations` of the pool.
 
-        A subset of the pool (a paper's own list of models) is ranked on its own, min-max included, and written as
-        ``correlations_<subset>``.
+        A subset of the pool, a paper's own list, is ranked by itself, min-max included: ``correlations_<subset>``.
         """
         for subset in self.pool.subsets:
             self.write(f"correlations_{subset}", self._correlations(subset))
@@ -398,7 +397,6 @@ class Experiment:
             "recipe": self.pool.pretrain,
             "seed": 1000 * self.profile.repetition,
             **({"encoders": [artifacts.digest(origin.spec) for origin in origins]} if origins else {}),
-            **self._rests_on("pretrain", model.source),
         }
         label = "-".join((model.architecture, model.source, model.loss))
         return self._step("pretrain", "pretrained", label, model, model.source, spec, *origins)
@@ -411,7 +409,6 @@ class Experiment:
             "max_per_class": self.pool.max_per_class,
             "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
             "seed": seed + 1000 * self.profile.repetition,
-            **self._rests_on("finetune", target),
         }
         return self._step("finetune", "finetuned", f"{model.name}-{target}-{seed}", model, target, spec, origin)
 
@@ -423,12 +420,12 @@ class Experiment:
             "split": "train",
             "max_per_class": max_per_class or self.pool.max_per_class,
             **({"recipe": self.pool.extract} if self.pool.extract else {}),
-            **self._rests_on("extract", target),
         }
         return self._step("extract", "features", f"{model.name}-{target}", model, target, spec, origin)
 
     def _step(self, step: str, kind: str, label: str, model: Model, data: str, spec: dict, *origins: Job) -> Job:
-        """One of the task's steps on what other jobs leave."""
+        """One of the task's steps on what other jobs leave; what it rests on enters its spec."""
+        spec = spec | self._rests_on(step, data)
         compute = partial(jobs.from_pretrained, getattr(self.task, step), spec, *(job[1:3] for job in origins))
         return self._job(kind, label, spec, compute, partial(self._asks, step, model, data, spec, *origins))
 
@@ -608,8 +605,7 @@ def noise_of(accuracies: pd.DataFrame, again: pd.DataFrame) -> Noise:
 def repetitions(profile: str, pool: str) -> pd.DataFrame:
     """A pool's measured repetitions but for the profile itself: (repetition, model, target, accuracy, *rankings).
 
-    They lie in ``data/reference/noise``, and 0 is the profile; ``demo+2`` is the second with other seeds. No rows if
-    nobody has measured any.
+    They lie, if there are any, in ``data/reference/noise``; 0 is the profile, ``demo+2`` the second with other seeds.
     """
     base, own = profiles.repetition_of(profile)
     path = paths.reference(f"noise/{base}", f"{pool}.csv")

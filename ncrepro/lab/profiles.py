@@ -171,8 +171,7 @@ def load(name: str | None = None) -> Profile:
     Raises
     ------
     ValueError
-        If there is no such profile, or its file holds what means nothing: the message names file, key, value and
-        remedy.
+        If there is no such profile, or its file holds what means nothing; named are file, key, value and remedy.
     OSError
         If the file cannot be read.
     """

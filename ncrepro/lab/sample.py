@@ -36,12 +36,11 @@ def load(profile: str, pool: str, model: str, target: str) -> Arrays:
     """What `Experiment.features_of` gives of a model, by the sample."""
     if (model, target) not in pairs(profile, pool):
         raise cold.missing(f"the committed sample has no features of {model} on {target}", profile)
-    path = _file(profile, pool, model, target)
-    packed = artifacts.load(path, _spec(pool, model, target))
+    path, spec = _place(profile, pool, model, target)
+    packed = artifacts.load(path, spec)
     if packed is None:
-        raise OSError(
-            f"{paths.relative(path)} is missing or damaged: `git checkout {paths.relative(path)}` brings it back"
-        )
+        name = paths.relative(path)
+        raise OSError(f"{name} is missing or damaged: `git checkout {name}` brings it back")
     arrays = {name: a.astype(np.int64 if name == "labels" else np.float32) for name, a in packed.items()}
     if "source_probs" in arrays:
         arrays["source_probs"] /= arrays["source_probs"].sum(axis=1, keepdims=True)  # float16 lost what makes it 1
@@ -50,7 +49,7 @@ def load(profile: str, pool: str, model: str, target: str) -> Arrays:
 
 def pack(profile: str, pool: str, model: str, target: str, arrays: Arrays) -> float | None:
     """Make the sample hold these features, and say how far they are from what it held: 0 is the same, None nothing."""
-    path, spec = _file(profile, pool, model, target), _spec(pool, model, target)
+    path, spec = _place(profile, pool, model, target)
     small = {name: arrays[name].astype(np.float16) for name in ("features", "source_probs") if name in arrays}
     small["labels"] = arrays["labels"].astype(np.min_scalar_type(arrays["labels"].max()))
     before = artifacts.load(path, spec)
@@ -67,9 +66,7 @@ def _shapes(arrays: Arrays) -> dict[str, tuple]:
     return {name: a.shape for name, a in arrays.items()}
 
 
-def _file(profile: str, pool: str, model: str, target: str) -> Path:
-    return paths.sample(profile, pool) / f"{model}-{target}.safetensors"
-
-
-def _spec(pool: str, model: str, target: str) -> dict:
-    return {"pool": pool, "model": model, "target": target}
+def _place(profile: str, pool: str, model: str, target: str) -> tuple[Path, dict]:
+    """The file of a model's features, and the spec in it."""
+    spec = {"pool": pool, "model": model, "target": target}
+    return paths.sample(profile, pool) / f"{model}-{target}.safetensors", spec

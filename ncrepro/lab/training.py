@@ -48,8 +48,7 @@ def fit(
     Raises
     ------
     ValueError
-        If images and labels are of unequal lengths, none, or of other types or ranges than these, or there is no such
-        loss.
+        If images and labels are of unequal lengths, none, or of other types or ranges, or there is no such loss.
     FloatingPointError
         If the loss of an epoch is not finite.
     """

@@ -3,9 +3,8 @@
 Each module has the same three steps, which `experiment` runs and keeps:
 ``pretrain(spec)``, ``finetune(spec, pretrained_spec, pretrained)`` and ``extract(spec, pretrained_spec, pretrained)``.
 It also says which names it knows (``ARCHITECTURES``, ``LOSSES``, ``DATASETS``), and which module of
-`ncrepro.lab.datasets` reads a data set (``reader(name)``, None for a name that stands for no data). It may say which
-data sets and losses a pool has to do without (``unobtainable``: their names, and what to do about it), and ``check`` a
-pool.
+`ncrepro.lab.datasets` reads a data set (``reader(name)``, None for a name that stands for no data). It may ``check`` a
+pool, and say which data sets and losses this has to do without (``unobtainable``: their names, and what to do).
 """
 
 import numpy as np

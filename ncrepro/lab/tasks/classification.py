@@ -39,11 +39,8 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build
     last_layer.replace(network, train.n_classes, spec["seed"])
     history = training.fit(network, train.images, train.labels, Recipe(**spec["recipe"]), spec["seed"])
     accuracy = training.accuracy(network, test.images, test.labels)
-    return {
-        "accuracy": np.array(accuracy),
-        "standard_error": np.array(standard_error(accuracy, len(test))),
-        "loss": np.array(history),
-    }
+    error = standard_error(accuracy, len(test))
+    return {"accuracy": np.array(accuracy), "standard_error": np.array(error), "loss": np.array(history)}
 
 
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build = models.build) -> Arrays:

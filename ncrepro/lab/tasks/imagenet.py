@@ -299,8 +299,7 @@ def mean_average_precision(scores: np.ndarray, present: np.ndarray) -> float:
 
     .. math:: \frac{1}{K} \sum_k \frac{1}{11} \sum_{r \in \{0, 0.1, \dots, 1\}} \max_{r' \ge r} p_k(r')
 
-    with :math:`p_k(r')` the precision of class k among the images ranked so high that a share r' of its images is
-    found.
+    with :math:`p_k(r')` the precision of class k among the images ranked so high that a share r' of its own is found.
 
     Parameters
     ----------

@@ -83,11 +83,8 @@ def evaluate(network: nn.Module, data: Data) -> Arrays:
             pairs = zip(masks.numpy(), answers.numpy(), strict=True)
             of_images += [confusion(mask, answer, n_classes) for mask, answer in pairs]
     counts, error = np.sum(of_images, axis=0), pixel_error(of_images)
-    return {
-        "accuracy": np.array(pixel_accuracy(counts)),
-        "standard_error": np.array(error),
-        "mean_iou": np.array(mean_iou(counts)),
-    }
+    found = {"accuracy": pixel_accuracy(counts), "standard_error": error, "mean_iou": mean_iou(counts)}
+    return {name: np.array(value) for name, value in found.items()}
 
 
 def confusion(truth: np.ndarray, answer: np.ndarray, n_classes: int) -> np.ndarray:

@@ -28,9 +28,8 @@ _HEAD = 2  # outputs of the head that a network must have to be restored; never 
 def pretrain(spec: dict) -> Arrays:
     """A network trained on its source without labels; ``accuracy`` is that of a linear probe (see `probe`).
 
-    ``random_accuracy`` is the probe of the same network with its random weights; ``feature_std``, ``effective_rank``
-    and ``live_features`` say how much of the feature space is used (see `objectives.collapse`), ``collapsed`` is 1 or
-    0.
+    ``random_accuracy`` is the probe of the same network with its random weights; ``feature_std``, ``effective_rank``,
+    ``live_features`` and ``collapsed``, 1 or 0, say how much of the feature space is used (`objectives.collapse`).
     """
     train, test = (datasets.load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = models.build(spec["architecture"], _HEAD, spec["seed"])
