@@ -1,7 +1,6 @@
 """What is known of the papers' data sets that are not downloaded, since most ask you to register or agree to terms.
 
-Where they are read from stands in `datasets.segmentation_folders` and `datasets.clue`. Nothing here needs torch, so
-that `make` can look before anything starts.
+They are read in `datasets.segmentation_folders` and `datasets.clue`; this needs no torch, so `make` can look first.
 """
 
 from typing import NamedTuple

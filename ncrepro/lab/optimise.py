@@ -59,8 +59,7 @@ def descend(
     n_batches : int
         Steps of an epoch.
     losses : function epoch -> iterable of Tensor
-        The losses of an epoch, counted from 0, one for each step. The next loss is asked for only after the step that
-        the last one led to.
+        The losses of an epoch, counted from 0, one for each step; the next is asked for after the step of the last.
     optimiser : function
         Makes the optimiser from weights, ``lr``, ``weight_decay`` and ``fused``.
     decay : function

@@ -57,10 +57,9 @@ def lists_of(case: Case) -> pd.DataFrame:
 
 
 def lists(cases: Sequence[Case]) -> pd.DataFrame:
-    """How well `lists_of` rank each pool, and the same of NCTI's two published pools: (benchmark, metric,
-    weighted_kendall, low, high), mean over targets.
+    """How well `lists_of` rank each pool and NCTI's two published: (benchmark, metric, weighted_kendall, low, high).
 
-    Of the published pools also what NCTI prints of the metrics, without interval, and Singh et al.'s list, ``in_turn``.
+    Means over targets. Of the published pools also NCTI's metrics, without interval, and Singh et al.'s ``in_turn``.
     """
     tables = {case.name: told(lists_of(case), case.ranked[1], case.study.noise()) for case in cases}
     return each(tables | {name: published_lists(pool) for pool, name in NCTI_TABLES.items()}, "benchmark")

@@ -68,7 +68,7 @@ def other_images(study: Experiment, targets: list[str]) -> pd.DataFrame:
 
 
 def other_seeds(study: Experiment) -> pd.DataFrame:
-    """(seed, metric, weighted_kendall), mean over the targets that have several fine-tunings, judged by each alone."""
+    """Mean weighted Kendall by each single fine-tuning, over targets with several: (seed, metric, weighted_kendall)."""
     runs = study.read("accuracies")
     several = runs.groupby("target")["seed"].nunique()
     runs = runs[runs["target"].isin(several.index[several > 1]) & (runs["seed"] < 2)]
@@ -82,8 +82,7 @@ def other_seeds(study: Experiment) -> pd.DataFrame:
 def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """How far each metric's mean weighted Kendall moves: (doubt, metric, weighted_kendall, low, high).
 
-    ``models``: 95 % of draws of other models; ``left_out``, ``images``, ``seeds``: the range of what `left_out`,
-    `other_images` and `other_seeds` found.
+    ``models``: 95 % of draws of other models. The others: the range in `left_out`, `other_images` and `other_seeds`.
     """
     average = competitors(study.averages().reset_index())
     average = average.assign(low=average["low_models"], high=average["high_models"])

@@ -1,7 +1,6 @@
 """Which metric, pair or trio of metrics one would have wanted, on every pool that has tables (`35_which_metric`).
 
-A set of metrics is judged on pools that it was not chosen on. The pools are those of the profile that runs, and those
-of every other profile whose tables are committed.
+A set is judged on pools that it was not chosen on: those of this profile, and of all whose tables are committed.
 """
 
 from collections.abc import Sequence

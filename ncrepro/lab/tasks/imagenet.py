@@ -221,7 +221,7 @@ def published_accuracy(architecture: str, source: str, loss: str, target: str) -
 def train_photos(
     network: nn.Module, transform: Transform, photos: Photos, recipe: Recipe, seed: int, loss: str = "cross_entropy"
 ) -> list[float]:
-    """Train ``network`` in place on randomly cropped and mirrored ``photos``; returns each epoch's mean loss.
+    """Train all of ``network`` in place on randomly cropped and mirrored ``photos``; returns each epoch's mean loss.
 
     Where an image can show several classes the loss is the binary cross-entropy of each. The same seed gives the same
     order and crops; on a GPU results still differ in the last digits.

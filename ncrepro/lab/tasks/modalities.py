@@ -118,8 +118,7 @@ def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
 def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see of one split of the target: the features of both encoders side by side, and labels.
 
-    ``widths`` says how many features are of the image and how many of the text. The probability of a pair of source
-    classes is the product of both.
+    ``widths``: how many features are of image and text. A pair of source classes has the product of its probabilities.
     """
     data = load(spec["target"], spec["split"], spec["max_per_class"])
     pair = restore(pretrained_spec, pretrained).to(cuda_or_cpu()).eval()

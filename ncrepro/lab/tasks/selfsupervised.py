@@ -1,7 +1,6 @@
 """Image classification without labels in the pre-training: the loss is a self-supervised objective.
 
-Fine-tuning, and what the metrics see, are those of `classification`, less the source probabilities: there is no source
-classifier, so LEEP and NCE do not exist for these models.
+Fine-tuning and features are those of `classification`; without a source classifier there are no LEEP and NCE.
 """
 
 from functools import lru_cache

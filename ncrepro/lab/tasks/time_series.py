@@ -1,7 +1,6 @@
 """Classification of time series: pre-train on a labelled source, fine-tune on a target, take the target's features.
 
-A network reads one channel. Of a target with several, the features of all channels stand side by side, and the source's
-probabilities are their mean over channels.
+A network reads one channel. Of several, the features stand side by side; the source's probabilities are averaged.
 """
 
 from collections.abc import Iterator
