@@ -528,7 +528,7 @@ def hostile_data(drawn: Drawn) -> dict:
             and any(name in said[0] for name in (folder, ODD))
             and "Traceback" not in output
         )
-        return ("refused in one line" if clear else "unclear"), (said or [output[-200:]])[0]
+        return ("refused in one line" if clear else "unclear"), (said or [output[-200:]])[0].replace(folder, "")
 
     return {"what": f"{how} for rank", "strike": lambda copy: None, "check": check}
 
