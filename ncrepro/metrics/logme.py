@@ -38,9 +38,9 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     labels : array of shape (n,)
         Integers or strings.
     iterations : int or None
-        Steps of the fixed-point iteration at most. None makes as many as it takes, 1,000 at most; but where the
-        features can fit any labels, as for n <= d, only the 11 of the release: t = α/β may fall there without end, and
-        more steps find a slightly higher evidence.
+        Steps of the fixed-point iteration at most. None makes as many as it takes; but where the features have fewer
+        dimensions than columns, only the 11 of the release. For n <= d they can fit any labels: t = α/β may fall there
+        without end, and more steps find a slightly higher evidence.
 
     Returns
     -------
@@ -56,7 +56,8 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     Warns
     -----
     UserWarning
-        When a class has not converged after 1,000 iterations.
+        When a class has not converged: after 1,000 iterations, or after 11 where n > d and some columns follow from
+        others or never vary, as units that never fire.
 
     Notes
     -----
@@ -98,9 +99,9 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     alpha, beta, residual, length = np.ones((4, len(counts)))
     reached = class_sums.any(axis=0)  # a class of which no linear map of the features says anything has α = ∞
     moving = np.flatnonzero(reached)  # a class that has converged stays where it is
+    limit = iterations or (RELEASED_ITERATIONS if rank < d else MOST_ITERATIONS)
     different = n if statistics.deviations is None else len(statistics.deviations)  # samples, copies counted once
     fit_any = n <= d or (rank < d and rank >= different)  # labels, so that t may fall without end
-    limit = iterations or (RELEASED_ITERATIONS if fit_any else MOST_ITERATIONS)
     for _ in range(limit):
         if not len(moving):
             break
@@ -113,7 +114,7 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
         beta[moving] = (n - gamma).clip(EPSILON) / residual[moving].clip(EPSILON**2)
         ratio[moving] = (alpha[moving] / beta[moving]).clip(*bounds)
         moving = moving[abs(ratio[moving] - t) >= TOLERANCE * t]
-    if len(moving) and limit == MOST_ITERATIONS:
+    if len(moving) and (limit == MOST_ITERATIONS or (iterations is None and not fit_any)):
         warnings.warn(
             f"logme has not converged after {limit} iterations; its value is not the maximum yet", stacklevel=2
         )

@@ -557,8 +557,8 @@ def _own_cautions(
         doubtful.append(("features are not the same twice", remedy))
     found += [_Own(f"its {said}: {remedy}", said, remedy) for said, remedy in doubtful]
     if arrays["early"]:
-        said = "LogME stopped before its maximum"
-        found.append(_Own(said, said, "trust the other metrics more"))
+        said = "LogME stopped before its maximum, since some features never vary or follow from others"
+        found.append(_Own(said, said, "if you give features, leave these columns out"))
     if said := getattr(model, "caution", ""):
         found.append(_Own(said, said))
     return found
