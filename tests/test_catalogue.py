@@ -103,6 +103,23 @@ def test_costs_follow_from_images_and_published_multiply_adds(paper):
     assert inception == [45_000, 45_000]
 
 
+def test_the_plan_and_the_costs_know_the_targets_with_a_recipe_of_their_own(root, monkeypatch, capsys):
+    profile = yaml.safe_load((root / "notebooks/profiles/paper_segmentation.yaml").read_text())
+    pool = profile["pools"]["segmentation"]
+    pool |= {"sources": ["voc2012"], "targets": ["cityscapes", "camvid"], "more_seeds": {"camvid": 5}}
+    pool["finetune_of"] = {"camvid": pool["finetune"] | {"epochs": 600}}
+    (root / "notebooks/profiles/own.yaml").write_text(yaml.safe_dump(profile | {"pools": {"segmentation": pool}}))
+    monkeypatch.setenv("NCREPRO_PROFILE", "own")
+    assert cli.main(["plan"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "fine-tuned on cityscapes: batch_size 8, epochs 60, learning_rate 0.0001, optimiser sgd, seeds 3" in said
+    assert "fine-tuned on camvid: batch_size 8, epochs 600, learning_rate 0.0001, optimiser sgd, seeds 5" in said
+    tunings = catalogue.work(Experiment("segmentation", "own")).query("step == 'finetune'").set_index("data")["images"]
+    sizes = {name: by_hand.ENTRIES[name] for name in ("cityscapes", "camvid")}
+    assert set(tunings["cityscapes"]) == {60 * sizes["cityscapes"].n_train + sizes["cityscapes"].n_test}
+    assert set(tunings["camvid"]) == {600 * sizes["camvid"].n_train + sizes["camvid"].n_test}
+
+
 def test_a_profile_that_draws_its_data_needs_nothing(monkeypatch, capsys, root):
     monkeypatch.setenv("NCREPRO_PROFILE", "smoke")
     assert cli.main(["data"]) == 0

@@ -606,7 +606,7 @@ def test_every_cell_of_both_tables_gets_its_ground_truth(paper):
     ncti = paper.pool.subsets["ncti"]
     assert table.loc[list(ncti.models), list(ncti.targets)].notna().all(axis=None) and ncti.truth == "published"
     for target in paper.pool.subsets["face"].targets:
-        recipe = paper.pool.finetune_of.get(target, paper.pool.finetune)
+        recipe = paper.pool.finetune_on(target)
         assert recipe == {"ground_truth": "finetune", "epochs": 20, "batch_size": 64, "learning_rate": 0.01}
         assert len(paper.pool.seeds_of(target)) == 3
         imagenet.Recipe(**{key: value for key, value in recipe.items() if key != "ground_truth"})

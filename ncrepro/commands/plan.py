@@ -258,17 +258,23 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         yield "This machine has no GPU: for a try, give the pool a max_per_class, fewer models, fewer targets."
 
 
+def _settings(recipe: dict) -> str:
+    return ", ".join(f"{key} {value}" for key, value in recipe.items())
+
+
 def _about(study: Experiment) -> Iterator[str]:
     pool = study.pool
     if pool.task != "imagenet":
-        steps = ("pre-trained", pool.sources, pool.pretrain), ("fine-tuned", pool.targets, pool.finetune)
-        for said, names, recipe in steps:
-            trained = ", ".join(f"{key} {value}" for key, value in recipe.items())
-            settings = "the weights stay as they are" if names == ("nothing",) else trained
-            yield from _wrapped(f"{said} on {', '.join(names)}: {settings}", "   ", "   ")
-        yield f"   {pool.seeds} fine-tunings of each model on each target"
+        untrained = pool.sources == ("nothing",)
+        pretrained = "the weights stay as they are" if untrained else _settings(pool.pretrain)
+        steps = {("pre-trained", pretrained): list(pool.sources)}
+        for target in pool.targets:
+            recipe = _settings(pool.finetune_on(target) | {"seeds": len(pool.seeds_of(target))})
+            steps.setdefault(("fine-tuned", recipe), []).append(target)
+        for (said, recipe), names in steps.items():
+            yield from _wrapped(f"{said} on {', '.join(names)}: {recipe}", "   ", "   ")
         return
-    trained = [t for t in pool.targets if pool.finetune_of.get(t, pool.finetune)["ground_truth"] == "finetune"]
+    trained = [t for t in pool.targets if pool.finetune_on(t)["ground_truth"] == "finetune"]
     recipe = pool.finetune
     weights, transform = pool.pretrain["weights"], pool.pretrain["transform"]
     sample = f"sample set {pool.extract['split']!r}, {pool.extract['precision']}"

@@ -39,7 +39,7 @@ def of(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> 
         return n_train, _seconds(n_train, gigaflops) / 3600, 4e-9 * n_train * (N_FEATURES + N_SOURCE_CLASSES)
     if step == "score":
         return 0, n_train / SCORED_PER_S / 3600 / 2, 0.0  # two at a time
-    recipe = pool.pretrain if step == "pretrain" else pool.finetune_of.get(data_set, pool.finetune)
+    recipe = pool.pretrain if step == "pretrain" else pool.finetune_on(data_set)
     if "epochs" not in recipe:
         return 0, 0.0, 0.0
     seen = recipe["epochs"] * (n_train if pool.max_per_class else entry.n_train)
@@ -57,7 +57,7 @@ def _of_counted(pool: profiles.Pool, step: str, model: profiles.Model, data_set:
     entry = manual_data.ENTRIES[data_set]
     if step == "extract":
         return entry.n_train, _seconds(entry.n_train, gigaflops) / 3600, 0.0
-    recipe = pool.pretrain if step == "pretrain" else pool.finetune
+    recipe = pool.pretrain if step == "pretrain" else pool.finetune_on(data_set)
     seen = recipe["epochs"] * entry.n_train
     seconds = _seconds(seen, TRAINING * gigaflops) + _seconds(entry.n_test, gigaflops)
     return seen + entry.n_test, seconds / 3600, stored

@@ -407,7 +407,7 @@ class Experiment:
             "pretrained": artifacts.digest(origin.spec),
             "target": target,
             "max_per_class": self.pool.max_per_class,
-            "recipe": self.pool.finetune_of.get(target, self.pool.finetune),
+            "recipe": self.pool.finetune_on(target),
             "seed": seed + 1000 * self.profile.repetition,
         }
         return self._step("finetune", "finetuned", f"{model.name}-{target}-{seed}", model, target, spec, origin)

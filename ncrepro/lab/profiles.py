@@ -92,6 +92,10 @@ class Pool:
         }
         return replace(self, sources=sources, targets=targets, losses=losses, subsets=subsets)
 
+    def finetune_on(self, target: str) -> dict:
+        """The recipe of the fine-tunings on a target."""
+        return self.finetune_of.get(target, self.finetune)
+
     def seeds_of(self, target: str) -> range:
         """The seeds of the fine-tunings on a target."""
         return range(self.more_seeds.get(target, self.seeds))
