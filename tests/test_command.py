@@ -112,6 +112,12 @@ def test_labels_of_any_number_that_hold_nothing_are_refused(tmp_path, capsys):
     assert "labels.npy claims (1000000000000, 0) numbers of type int64, which is not what is" in capsys.readouterr().err
 
 
+def test_the_variables_of_a_makefile_that_asks_for_a_ranking_are_its_own(files, monkeypatch, capsys):
+    monkeypatch.setenv("MAKEFLAGS", " -- OUT=elsewhere MODELS=resnet18 IMAGES=photos")
+    assert cli.main(["rank", *files, *QUICK]) == 0
+    assert "model3" in capsys.readouterr().out
+
+
 def test_scores_need_one_model_only_and_take_labels_from_a_table(files, capsys):
     assert cli.main(["score", "bare1.npz", "--labels", "labels.csv", "--label-column", "kind", "--json"]) == 0
     mine = json.loads(capsys.readouterr().out)["scores"]["bare1"]

@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if not word.startswith("-")), "")
-    arguments = _parser(command).parse_args([*argv, *(variables.of_rank() if argv[:1] == ["rank"] else ())])
+    of_make = argv[:2] == ["rank", "--notebook"]  # `make rank`; another Makefile's variables mean something else
+    arguments = _parser(command).parse_args([*argv, *(variables.of_rank() if of_make else ())])
     end_on_sigterm()
     paths.settle()
     if hasattr(sys.stdout, "reconfigure"):
