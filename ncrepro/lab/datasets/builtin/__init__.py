@@ -61,7 +61,9 @@ _PAINTED: dict[str, tuple[Callable[[str], dict[str, Painter]], int, int]] = {
 }  # fmt: skip
 
 SOURCE = "source"
-TARGETS = ("digits", "cyrillic", "math", "fontid", "textures", "signs")
+TARGETS = (
+    "digits", "cyrillic", "math", "fontid", "textures", "signs",
+)  # fmt: skip
 SOURCES = (
     "latin", "greek", "armenian_georgian", "syllabics", "pictograms",
     "source_fonts", "source_textures", "source_signs", "photographs", "hues",
