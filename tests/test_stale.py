@@ -127,8 +127,8 @@ CHANGES = {
     "a docstring": ("ncrepro/lab/losses.py", '"""', '"""Words. ', set(), {""}),
     "one figure": (
         "ncrepro/figures/supervised.py",
-        "NCTI Table 1: how",
-        "NCTI Table 1: see how",
+        "Table 1: how",
+        "Table 1: see how",
         {"20_supervised", "90_figures"},
         {"0", "1", "21", "22", "3", "4"},
     ),
