@@ -127,7 +127,7 @@ def test_fewer_images_than_a_batch_are_one_batch():
 def test_an_epoch_sees_each_image_once_in_another_order_each_time():
     seen = []
     images, labels = np.zeros((32, 3, 32, 32), np.uint8), np.arange(32, dtype=np.int64) % 4
-    images += np.arange(32, dtype=np.uint8)[:, None, None, None]  # flat images, told apart by their grey
+    images += np.arange(32, dtype=np.uint8)[:, None, None, None]  # flat images, each of another grey
     training.fit(_counting_network(seen), images, labels, RECIPE, seed=0)
     greys = (torch.cat(seen)[:, 0, 0, 0] * 63.75 + 127.5).round().int().tolist()
     first, second = greys[:32], greys[32:]

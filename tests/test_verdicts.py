@@ -165,7 +165,7 @@ def test_a_metric_that_gives_all_models_one_score_is_never_the_best_and_can_not_
     )
     assert (
         resampling.draws(scores, TRUTH, statistic="regret")["flat"].notna().all(axis=None)
-    )  # a choice by lot has its price
+    )  # a choice at random has its price
 
 
 def test_fewer_than_five_models_tell_nothing_of_others():

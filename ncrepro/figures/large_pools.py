@@ -51,7 +51,7 @@ def hub_shortlist(profile: str) -> Checked:
         ax.plot(mean, "o-", color=style.COLOURS[0], ms=3.5, lw=1.4, label=name)
         ax.axhline(TENTH * table["n_models"].iloc[0], color="0.4", lw=0.9, ls="--", label="a tenth of the models")
         ax.set_title(title)
-        ax.set_xlabel(r"quality, weighted Kendall $\tau_w$ (0: by lot)")
+        ax.set_xlabel(r"quality, weighted Kendall $\tau_w$ (0: at random)")
         ax.set_yscale("log")
         ax.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
         ax.minorticks_off()

@@ -315,7 +315,7 @@ def hub_targets(profile: str) -> Figure:
     axes[1].plot(table["agreement"], y, "o", color=style.COLOURS[0], ms=4)
     axes[1].set_xlabel("mean Spearman correlation\nwith the other data sets")
     axes[2].plot(table["regret"], y, "D", color=style.COLOURS[1], ms=4, label="first choice of the static baseline")
-    axes[2].plot(table["random"], y, "x", color="0.5", ms=4, label="a choice by lot")
+    axes[2].plot(table["random"], y, "x", color="0.5", ms=4, label="a choice at random")
     axes[2].set_xlabel("regret in points of accuracy")
     for ax in axes:
         ax.axvline(0, color="0.85", lw=0.8, zorder=0)

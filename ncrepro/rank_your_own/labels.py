@@ -149,7 +149,7 @@ def check(codes: np.ndarray, classes: Sequence[str], name: str) -> None:
     if set(splits(classes).values()) <= {"train", "held out"}:
         raise ValueError(
             f"the classes of {name} are called {', '.join(classes)}, which are splits of a data set; give one of them, "
-            "with what is to be told apart as its classes"
+            "labelled by the classes to recognise"
         )
     for k in np.flatnonzero(counts < 2)[:1]:
         raise ValueError(

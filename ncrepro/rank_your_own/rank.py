@@ -121,9 +121,9 @@ def rank(
     cache : bool or path
         Where features and scores are kept: True for ``data/cache/rank`` (``NCREPRO_CACHE`` in the environment names
         another place for ``data/cache``), False for nowhere. They are found again by the content of samples and
-        weights, and of modules and transforms by all that they hold and the files of their classes. Nothing is kept of
-        what cannot be told apart so, as of a lambda. (Code that these files import does not count: while you change it,
-        use False.)
+        weights, and of modules and transforms by all that they hold and the files of their classes. Nothing is kept
+        where this does not identify them, as with a lambda. (Code that these files import does not count: while you
+        change it, use False.)
     progress : bool or "bars"
         Show how far it is, and the cautions at the end: on standard error, in a notebook below the cell; or bars only.
 

@@ -182,7 +182,7 @@ def _tables(scores: pd.DataFrame, accuracies: pd.DataFrame) -> dict[str, pd.Data
 def _are_judged(scores: np.ndarray, truths: np.ndarray, statistic: str) -> np.ndarray:
     """Whether every model has a score and there is an order, (K, targets), of (K, models, targets)."""
     known = ~np.isnan(scores).any(axis=1)
-    if statistic == "regret":  # a choice by equal scores is one by lot, and costs something too
+    if statistic == "regret":  # a choice by equal scores is one at random, and costs something too
         return known
     return known & (scores.max(axis=1) != scores.min(axis=1)) & (truths.max(axis=0) != truths.min(axis=0))
 

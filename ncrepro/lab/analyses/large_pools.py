@@ -80,7 +80,7 @@ def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
     DataFrame (target, n_models, n_near, ranking, weighted_kendall, best, near, promised_best, promised_near)
         ``n_near``: models within a point of the best. ``ranking``: ``simulated`` of a quality, or ``static``, the
         static baseline, where ``best`` and ``near`` are the places in its one ranking and ``promised`` is what
-        simulated scores of its quality need; by lot the quality is 0.
+        simulated scores of its quality need; at random the quality is 0.
     """
     static, rows = ranking.static_baseline(accuracies), []
     for number, (target, column) in enumerate(accuracies.items()):

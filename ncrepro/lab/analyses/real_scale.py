@@ -80,7 +80,7 @@ def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame (target, n_models, agreement, weighted_kendall, low, high, regret, random)
         ``agreement``: mean Spearman correlation with the other data sets. ``weighted_kendall`` and ``regret`` (points)
-        of the static baseline; ``random``: the regret of a choice by lot.
+        of the static baseline; ``random``: the regret of a choice at random.
     """
     static = ranking.static_baseline(accuracies)
     drawn = resampling.draws(long(static, "static"), accuracies, n=HUB_DRAWS)["static"]

@@ -199,7 +199,7 @@ def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
     -------
     DataFrame (metric, target, regret, top1, top3)
         ``regret``: points given up to the best model (`ranking.regret`). ``top1``, ``top3``: 1.0 if the best model has
-        the highest score, or one of the three highest, else 0.0. The metric ``random`` stands for a choice by lot.
+        the highest score, or one of the three highest, else 0.0. The metric ``random`` stands for a choice at random.
     """
     rows = []
     for (metric, target), group in scores.groupby(["metric", "target"], sort=False):

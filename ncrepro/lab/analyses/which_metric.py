@@ -144,7 +144,7 @@ def judge(case: Case, of: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     """What the `ranking.total` of each set is worth, mean over targets: (weighted_kendall, regret), indexed by set.
 
     A metric that gives all models of a target the same score, or has none, is left out of the total, as `rank` does. A
-    set without an order has no weighted Kendall, and its regret is that of a choice by lot.
+    set without an order has no weighted Kendall, and its regret is that of a choice at random.
     """
     metrics = list(dict.fromkeys(metric for chosen in of.values() for metric in chosen))
     holds = np.array([[metric in chosen for metric in metrics] for chosen in of.values()], dtype=float)

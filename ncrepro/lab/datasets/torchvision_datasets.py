@@ -1,10 +1,10 @@
-"""The papers' data sets, as torchvision reads them: what each is, which images it lends, and how to get it.
+"""The papers' data sets, as torchvision reads them: what each is, which of its images are used, and how to get it.
 
 Every data set lies below one folder (``NCREPRO_DATA``, else ``data/cache/downloads``), laid out as torchvision lays it
 out, so that what was downloaded with torchvision is found. What is not there is downloaded, checked by its MD5 and
 unpacked; an archive put into ``archives/`` by hand is taken instead of a download.
 
-``split="released"`` lends those images that NCTI's released code used, as far as it is known; ``split="trainval"`` all
+``split="released"`` takes those images that NCTI's released code used, as far as it is known; ``split="trainval"`` all
 that the data set has for training and validation. Test images are never among either.
 """
 
@@ -92,8 +92,8 @@ def load(name: str, part: str = "train", split: str = "trainval", max_per_class:
         One of `names`, or ``folder/NAME`` for a folder of your own.
     part : {"train", "test"}
     split : {"released", "trainval"}
-        Which images ``train`` means. The two differ for CIFAR only, where the released code used 45,000 of 50,000; what
-        is lent is said in ``samples``.
+        Which images ``train`` means. The two differ for CIFAR only, where the released code used 45,000 of 50,000;
+        ``samples`` says which are used.
     max_per_class : int, optional
         At most so many images of each class.
 
