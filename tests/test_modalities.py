@@ -13,7 +13,7 @@ from ncrepro import metrics
 from ncrepro.extraction import last_layer
 from ncrepro.extraction.samples import Captioned
 from ncrepro.figures import examples
-from ncrepro.figures import modalities as gallery
+from ncrepro.figures import modalities as figures
 from ncrepro.lab import experiment, models
 from ncrepro.lab.analyses import modalities as measured
 from ncrepro.lab.datasets import captioned
@@ -243,7 +243,7 @@ def test_every_encoder_has_its_own_pool_and_what_no_pool_has_trained_is_refused(
 
 
 def test_the_demo_has_every_image_encoder_with_every_text_encoder(root):
-    parts = gallery.encoders("demo")
+    parts = figures.encoders("demo")
     assert parts["images"].nunique() >= 4 and parts["texts"].nunique() >= 4
     assert len(parts) == len(parts.drop_duplicates()) == parts["images"].nunique() * parts["texts"].nunique()
 
@@ -287,7 +287,7 @@ def test_each_encoder_counts_alone_as_the_mean_over_its_partners(root):
     rows = [(m.name, t, 0, 50.0, i, 10 * i) for i, m in enumerate(study.pool.models) for t in study.pool.targets]
     study.write("accuracies", pd.DataFrame(rows, columns=["model", "target", "seed", "accuracy", "images", "texts"]))
     found = measured.alone("smoke").query("target == 'numbers'").set_index("model")
-    names, parts = [m.name for m in study.pool.models], gallery.encoders("smoke")
+    names, parts = [m.name for m in study.pool.models], figures.encoders("smoke")
     for name in names:
         for part, scale in (("images", 1), ("texts", 10)):
             partners = [scale * i for i, other in enumerate(names) if parts.loc[other, part] == parts.loc[name, part]]
@@ -297,9 +297,9 @@ def test_each_encoder_counts_alone_as_the_mean_over_its_partners(root):
 def test_pairs_that_share_encoders_count_as_their_encoders(monkeypatch):
     names = [f"{i}+{t}" for i in "abcd" for t in "wxyz"]
     parts = pd.DataFrame([name.split("+") for name in names], names, ["images", "texts"])
-    monkeypatch.setattr(gallery, "encoders", lambda _: parts)
+    monkeypatch.setattr(figures, "encoders", lambda _: parts)
     effect = parts["images"].map(dict(zip("abcd", (9.0, 0, 0, 0), strict=True)))  # one encoder of four is better
-    words = [verdict.word for verdict in gallery._mean_above("smoke", effect + 0.1 * np.arange(16) % 0.3)]
+    words = [verdict.word for verdict in figures._mean_above("smoke", effect + 0.1 * np.arange(16) % 0.3)]
     assert words[1] == HOLDS and words[0] not in (HOLDS, FAILS)
 
 
@@ -316,8 +316,8 @@ def test_the_pool_runs_from_its_encoders_to_every_figure(root):
     np.testing.assert_allclose(side.loc[whole.index], whole, rtol=1e-6)
     added = scores[scores["features"] == measured.ADDED]["score"]
     assert added.between(0, 2).all()
-    for name in [name for name in vars(gallery) if name.startswith("modalities_")]:
-        shown = getattr(gallery, name)("smoke")
+    for name in [name for name in vars(figures) if name.startswith("modalities_")]:
+        shown = getattr(figures, name)("smoke")
         assert shown.figure.get_figwidth() <= 7 and (shown.verdict is not None) == bool(shown.entry.claim)
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from ncrepro.commands import cli as pipeline
 from ncrepro.commands import noise, tolerances, verify
-from ncrepro.lab import profiles, trainings
+from ncrepro.lab import profiles, repeated_verdicts
 from ncrepro.store import paths
 
 POOL, SCRATCH = "multi_source", "text_scratch"  # the models of the second were not pre-trained, so they have no scores
@@ -149,9 +149,9 @@ def test_one_training_alone_and_all_together_are_counted_each_by_itself():
 
 
 def test_a_training_that_is_left_out_says_nothing():
-    words = trainings.exchanged(of_trainings({"torn": TRUE["torn"]})).loc["torn"]
+    words = repeated_verdicts.exchanged(of_trainings({"torn": TRUE["torn"]})).loc["torn"]
     assert words.to_list() == [noise.OPEN, "holds", *[noise.OPEN] * 4]
-    assert trainings.alone(of_trainings({"torn": TRUE["torn"]})).loc["torn", 1] == "does not hold"
+    assert repeated_verdicts.alone(of_trainings({"torn": TRUE["torn"]})).loc["torn", 1] == "does not hold"
 
 
 def test_every_pool_of_every_repetition_is_trained_before_anything_is_run_whole(root, trained, monkeypatch):

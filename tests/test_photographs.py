@@ -10,7 +10,7 @@ import torch
 import torchvision.datasets as tv
 from PIL import Image
 
-from ncrepro.commands import plan as catalogue
+from ncrepro.commands import plan
 from ncrepro.extraction import last_layer
 from ncrepro.lab import datasets, models, profiles
 from ncrepro.lab.datasets import photographs, torchvision_datasets
@@ -243,9 +243,9 @@ def test_the_task_of_full_size_trains_restores_and_extracts(monkeypatch, tmp_pat
 
 def test_the_archives_are_listed_and_image_folders_count_as_present(tmp_path, monkeypatch):
     monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
-    assert catalogue.data(profiles.load("photos"))[["name", "state"]].values.tolist() == [
+    assert plan.data(profiles.load("photos"))[["name", "state"]].values.tolist() == [
         ["cifar100", "missing"],
         ["cifar10", "missing"],
     ]
     (tmp_path / "cifar100" / "train").mkdir(parents=True)
-    assert catalogue.data(profiles.load("photos"))["state"].tolist() == ["present", "missing"]
+    assert plan.data(profiles.load("photos"))["state"].tolist() == ["present", "missing"]

@@ -21,7 +21,7 @@ from ncrepro import ranking
 from ncrepro.commands import cli as pipeline
 from ncrepro.extraction import last_layer
 from ncrepro.figures import index
-from ncrepro.figures import segmentation as gallery
+from ncrepro.figures import segmentation as figures
 from ncrepro.lab import optimise, profiles, recipes
 from ncrepro.lab.datasets import local, scenes, segmentation_folders
 from ncrepro.lab.experiment import Experiment
@@ -573,11 +573,11 @@ def test_the_papers_profile_runs_on_small_stand_ins_for_its_nine_data_sets(place
     for of in (study, Experiment("segmentation_scratch", "paper_segmentation")):
         of.pretrain(), of.finetune()
     study.extract(), study.score(), study.correlate()
-    judged = gallery.judge("paper_segmentation")
+    judged = figures.judge("paper_segmentation")
     assert set(judged["target"]) == {"pixel accuracy", "mean IoU"} and judged["weighted_kendall"].between(-1, 1).any()
     assert set(study.read("pretraining")["model"]) == {*segmentation_folders.NAMES} - {"cityscapes"}
     assert {entry.notebook for entry in index.of_profile("paper_segmentation")} == {"24_segmentation"}
-    for draw in (gallery.segmentation_scenes, gallery.segmentation_accuracies):
+    for draw in (figures.segmentation_scenes, figures.segmentation_accuracies):
         plt.close(draw("paper_segmentation").figure)
 
 
@@ -590,7 +590,7 @@ def test_without_its_data_the_papers_profile_stops_before_anything_starts(place,
 
 
 def test_the_papers_networks_begin_with_imagenets_weights_and_the_demos_with_none(root):
-    assert gallery.start("paper_segmentation") == "ImageNet's weights" and gallery.start("smoke") == "random weights"
+    assert figures.start("paper_segmentation") == "ImageNet's weights" and figures.start("smoke") == "random weights"
 
 
 def test_an_unknown_data_set_is_answered_with_the_nearest_name():
@@ -623,17 +623,17 @@ def tables(root):
 
 
 def test_one_ranking_is_judged_by_both_measures(tables):
-    judged = gallery.judge("smoke")
+    judged = figures.judge("smoke")
     found = judged.pivot(index="metric", columns="target", values="weighted_kendall").loc["leep"]
     assert found.to_dict() == pytest.approx({"pixel accuracy": 1, "mean IoU": -1})
     assert "n_parameters" not in set(judged["metric"])  # heads differ, networks do not
-    assert gallery.agreement("smoke") == pytest.approx(-1)
-    pd.testing.assert_frame_equal(gallery.judged("smoke"), judged, check_dtype=False)
+    assert figures.agreement("smoke") == pytest.approx(-1)
+    pd.testing.assert_frame_equal(figures.judged("smoke"), judged, check_dtype=False)
 
 
 def test_claims_are_checked_against_what_was_found(tables):
-    gallery.judge("smoke")
-    found = {claim: (text, verdict.word) for claim, text, verdict in gallery.claims("smoke")}
+    figures.judge("smoke")
+    found = {claim: (text, verdict.word) for claim, text, verdict in figures.claims("smoke")}
     assert found["by mean IoU most methods do obviously worse"] == (
         "6 of 6 lose more than 0.1; mean loss 2.00",
         "holds",

@@ -80,11 +80,16 @@ def test_every_slider_of_a_notebook_is_one_of_these():
 def test_the_axes_of_a_notebooks_slider_stay_and_hold_every_point(name, monkeypatch):
     from ncrepro import metrics
     from ncrepro.figures import spaces
-    from ncrepro.lab import toy
+    from ncrepro.lab import point_clouds
 
     cell = next(cell for cell in cells(name) if "slide(" in "".join(cell["source"]) and cell["cell_type"] == "code")
     asked = []
-    names = {"metrics": metrics, "toy": toy, "pictures": spaces, "sweep": toy.fairness_at_equal_collapse(spread=0.5)}
+    names = {
+        "metrics": metrics,
+        "point_clouds": point_clouds,
+        "pictures": spaces,
+        "sweep": point_clouds.fairness_at_equal_collapse(spread=0.5),
+    }
     exec("".join(cell["source"]), names | {"slide": lambda draw, **choices: asked.append((draw, choices))})
     ((draw, choices),) = asked
     seen = set()

@@ -24,7 +24,7 @@ from ncrepro.commands import cli as pipeline
 from ncrepro.extraction import last_layer
 from ncrepro.extraction.samples import Texts
 from ncrepro.figures import examples, index
-from ncrepro.figures import text as gallery
+from ncrepro.figures import text as figures
 from ncrepro.lab import experiment, profiles
 from ncrepro.lab.datasets import clue, docstrings
 from ncrepro.lab.models import text as models
@@ -468,7 +468,7 @@ def test_gains_are_points_over_the_same_variant_from_random_weights(root):
     before = [(m.name, k, 40.0 + i + k) for i, m in enumerate(scratch.pool.models) for k in (0, 1)]
     for of, rows in ((study, after), (scratch, before)):
         of.write("accuracies", pd.DataFrame(rows, columns=["model", "seed", "accuracy"]))
-    found = gallery.gains("smoke")
+    found = figures.gains("smoke")
     assert list(found.columns) == list(study.pool.sources)
     for i, model in enumerate(study.pool.models):
         expected = (50 + 10 * i + 0.5) - (40 + scratch.pool.architectures.index(model.architecture) + 0.5)
@@ -485,8 +485,8 @@ def test_each_source_is_ranked_on_its_own_variants_alone(root):
     total = {"metric": "logme", "term": "total"}
     scores = {m: values[m] if "sklearn" in m else -values[m] for m in names}
     study.write("scores", [{"model": m, **on, **total, "score": scores[m]} for m in names])
-    gallery.judge("smoke")
-    found = gallery.judged("smoke").pivot(index="metric", columns="target", values="weighted_kendall")
+    figures.judge("smoke")
+    found = figures.judged("smoke").pivot(index="metric", columns="target", values="weighted_kendall")
     assert list(found.columns) == ["parameters_sklearn", "sections_numpy"]
     assert found.loc["logme"].tolist() == pytest.approx([1, -1])
     assert found.loc["source_accuracy"].tolist() == pytest.approx([-1, -1])
@@ -507,7 +507,7 @@ def test_words_alone_tell_classes_apart_that_differ_in_their_words(monkeypatch):
     said = ("how many", "whether it", "how often", "whether they")
     data = Texts("t", "train", said, np.array([0, 1, 0, 1]), ("a", "b"))
     monkeypatch.setattr(text, "load", lambda *_: data)
-    assert gallery.bag_of_words("smoke") == 100.0
+    assert figures.bag_of_words("smoke") == 100.0
 
 
 # The paper's data and checkpoints on disk -----------------------------------------------------------------------------
@@ -650,12 +650,12 @@ def test_the_papers_profile_runs_on_small_stand_ins_for_its_data_and_checkpoints
     for of in (study, experiment.Experiment("text_scratch", "paper_text")):
         of.pretrain(), of.finetune()
     study.extract(), study.score(), study.correlate()
-    judged = gallery.judge("paper_text")
+    judged = figures.judge("paper_text")
     assert set(judged["target"]) == {"iflytek", "average"} and judged["weighted_kendall"].between(-1, 1).any()
-    assert list(gallery.gains("paper_text").columns) == ["iflytek"] and len(study.pool.models) == 6
-    assert gallery.start("paper_text") == "Chinese checkpoints" and gallery.start("smoke") == "random weights"
+    assert list(figures.gains("paper_text").columns) == ["iflytek"] and len(study.pool.models) == 6
+    assert figures.start("paper_text") == "Chinese checkpoints" and figures.start("smoke") == "random weights"
     assert {entry.notebook for entry in index.of_profile("paper_text")} == {"25_text"}
-    for draw in (gallery.text_examples, gallery.text_accuracies):
+    for draw in (figures.text_examples, figures.text_accuracies):
         plt.close(draw("paper_text").figure)
 
 
@@ -677,4 +677,4 @@ def test_a_chinese_character_counts_as_a_word(monkeypatch):
     said = ("打车去", "听音乐", "车打了", "乐音好")
     data = Texts("t", "train", said, np.array([0, 1, 0, 1]), ("a", "b"))
     monkeypatch.setattr(text, "load", lambda *_: data)
-    assert gallery.bag_of_words("smoke") == 100.0
+    assert figures.bag_of_words("smoke") == 100.0

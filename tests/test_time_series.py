@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 
 from ncrepro.extraction.samples import Series
 from ncrepro.figures import examples
-from ncrepro.figures import time_series as gallery
+from ncrepro.figures import time_series as figures
 from ncrepro.lab import experiment, profiles
 from ncrepro.lab.datasets import time_series as datasets
 from ncrepro.lab.models import time_series as models
@@ -289,8 +289,8 @@ def test_the_pool_runs_from_training_to_correlations(root):
     table = study.correlate()
     assert {*study.pool.targets, "average"} == set(table["target"])
     assert table.loc[table["metric"] == "leep", "weighted_kendall"].notna().all()
-    assert list(gallery.gains("smoke").index) == [model.name for model in study.pool.models]
-    for draw in (gallery.time_series_examples, gallery.time_series_accuracies, gallery.time_series_speech):
+    assert list(figures.gains("smoke").index) == [model.name for model in study.pool.models]
+    for draw in (figures.time_series_examples, figures.time_series_accuracies, figures.time_series_speech):
         assert draw("smoke").figure.get_figwidth() <= 7
 
 
@@ -307,7 +307,7 @@ def test_gains_are_over_the_same_architecture_from_random_weights(root):
             for seed in (0, 1)
         ]
         of.write("accuracies", pd.DataFrame(rows, columns=["model", "target", "seed", "accuracy"]))
-    found = gallery.gains("smoke")
+    found = figures.gains("smoke")
     names = list(scratch.pool.architectures)
     for i, model in enumerate(study.pool.models):
         assert found.loc[model.name].tolist() == [10 + 3 * (i - names.index(model.architecture))] * 2
@@ -319,7 +319,7 @@ def test_the_nearest_series_is_told_from_its_values(monkeypatch, root):
     longer = np.pad(values, [(0, 0), (0, 0), (0, 1)])
     test = Series("t", "test", longer, np.array([4, 4]), np.array([0, 0]), ("a", "b"))
     monkeypatch.setattr(task, "load", lambda _, split, __: train if split == "train" else test)
-    assert gallery.nearest_neighbour("smoke").tolist() == [50, 50]
+    assert figures.nearest_neighbour("smoke").tolist() == [50, 50]
 
 
 def test_every_channel_is_drawn_up_to_the_end_of_the_series():

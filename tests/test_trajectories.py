@@ -7,7 +7,7 @@ from scipy.spatial.distance import pdist
 
 from ncrepro import metrics
 from ncrepro.extraction import last_layer
-from ncrepro.lab import datasets, models, profiles, toy, training, trajectories
+from ncrepro.lab import datasets, models, point_clouds, profiles, training, trajectories
 from ncrepro.lab.profiles import Model
 from ncrepro.lab.tasks import classification
 
@@ -127,7 +127,7 @@ def test_pairs_that_are_kept_are_counted_in_draws_of_the_models():
 
 
 def test_every_arrangement_of_the_sweep_is_equally_collapsed_and_fairness_falls():
-    sweep = toy.fairness_at_equal_collapse(0.5, n_steps=3)
+    sweep = point_clouds.fairness_at_equal_collapse(0.5, n_steps=3)
     assert sweep["variance_collapse"].tolist() == pytest.approx([sweep["variance_collapse"][0]] * 3, rel=1e-6)
     assert sweep["bias"].tolist() == [0, 0.5, 1]
     assert np.log(2) > sweep["class_fairness"][0] > sweep["class_fairness"][1] > sweep["class_fairness"][2] > 0
@@ -136,14 +136,14 @@ def test_every_arrangement_of_the_sweep_is_equally_collapsed_and_fairness_falls(
 def test_a_sample_is_right_where_its_own_mean_is_nearest():
     features = np.array([[-1.0], [0.7], [2.3], [2.0], [2.0], [0.0]])
     labels = np.array([0, 0, 0, 1, 1, 1])  # means 2/3 and 4/3, so the border is at 1
-    assert toy.right_by_class(features, labels).tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert point_clouds.right_by_class(features, labels).tolist() == pytest.approx([2 / 3, 2 / 3])
 
 
 def test_numbers_name_the_arrangements_between_even_and_biased():
-    ends = toy.centres_of(0.0), toy.centres_of(1.0)
+    ends = point_clouds.centres_of(0.0), point_clouds.centres_of(1.0)
     for found, name in zip(ends, ("even", "biased"), strict=True):
-        np.testing.assert_allclose(pdist(found), pdist(toy.CENTRES[name]))
-    np.testing.assert_allclose(toy.centres_of(0.5), (ends[0] + ends[1]) / 2)
+        np.testing.assert_allclose(pdist(found), pdist(point_clouds.CENTRES[name]))
+    np.testing.assert_allclose(point_clouds.centres_of(0.5), (ends[0] + ends[1]) / 2)
 
 
 def test_every_profile_with_a_supervised_pool_can_be_followed():

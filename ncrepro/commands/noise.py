@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..lab import profiles, trainings
+from ..lab import profiles, repeated_verdicts
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import OPEN
 from ..store import artifacts, paths, schema
@@ -180,12 +180,12 @@ def _correlations(profile: str, pool: str, repetition: int, folder: Path) -> pd.
 
 
 def _verdicts(profile: str, folders: dict[int, Path]) -> pd.DataFrame:
-    """What each training says by itself of every claim: `trainings.COLUMNS`."""
-    parts = [pd.DataFrame(columns=trainings.COLUMNS)]
+    """What each training says by itself of every claim: `repeated_verdicts.COLUMNS`."""
+    parts = [pd.DataFrame(columns=repeated_verdicts.COLUMNS)]
     for repetition in folders:
         path = paths.figures(profiles.repetition(profile, repetition)) / "index.csv"
         if path.exists():
-            parts.append(pd.read_csv(path).assign(repetition=repetition)[trainings.COLUMNS].dropna())
+            parts.append(pd.read_csv(path).assign(repetition=repetition)[repeated_verdicts.COLUMNS].dropna())
     return pd.concat(parts)
 
 
@@ -239,7 +239,7 @@ def _changes(verdicts: pd.DataFrame) -> list[tuple]:
     """How many verdicts two runs give differently, and how many contradict each other: of one training, and of all."""
     if verdicts["repetition"].nunique() < 2:
         return []
-    alone, exchanged = trainings.alone(verdicts), trainings.exchanged(verdicts)
+    alone, exchanged = repeated_verdicts.alone(verdicts), repeated_verdicts.exchanged(verdicts)
     return [
         ("verdicts", "", "figures", len(alone)),
         *_differences("verdicts of one training alone", alone),

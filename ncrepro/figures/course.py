@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .. import metrics, ranking
-from ..lab import course, toy
+from ..lab import course, point_clouds
 from ..metrics import collapse, registry
 from ..ranking.correlation import KERNELS
 from . import style
@@ -46,7 +46,7 @@ def collapse_slider() -> Live:
 
 def space_with_terms(bias: float, spread: float) -> Picture:
     """A toy feature space, and each term between its smallest and its largest value that the sliders reach."""
-    features, labels = toy.clouds(bias, spread)
+    features, labels = point_clouds.draw(bias, spread)
     figure = Picture(2.7)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
     draw_space(left, pd.DataFrame({"label": labels, "x": features[:, 0], "y": features[:, 1]}))
@@ -63,7 +63,7 @@ def space_with_terms(bias: float, spread: float) -> Picture:
 
 
 def _terms(bias: float, spread: float) -> pd.Series:
-    space = toy.clouds(bias, spread)
+    space = point_clouds.draw(bias, spread)
     fairness = metrics.face(*space, n_components=2).class_fairness
     return pd.Series([collapse.nc1(*space), *metrics.ncti(*space), fairness], index=TERMS)
 

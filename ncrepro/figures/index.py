@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from ..lab import profiles, trainings
+from ..lab import profiles, repeated_verdicts
 from ..ranking.verdicts import RULE, Verdict, over
 from ..store import artifacts, cold, fingerprint, manifest, paths, trace
 from . import style
@@ -132,7 +132,7 @@ def figure(shows: str, claim: str = "") -> Callable:
 
 def _judged(entry: Entry, profile: str, drawn: Figure, found: str, alone: Verdict) -> Shown:
     """The verdict of all measured trainings of the profile; the finding says if this run alone gives another."""
-    verdict = over(alone, *trainings.others(profile, entry.name, entry.claim))
+    verdict = over(alone, *repeated_verdicts.others(profile, entry.name, entry.claim))
     if verdict.word != alone.word:
         found = f"{found} (this run alone: {alone})"
     return Shown(drawn, entry.shows, entry, found, verdict, alone)

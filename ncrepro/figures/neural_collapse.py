@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from ..lab import toy
+from ..lab import point_clouds
 from ..lab.trajectories import MEASURES, TERMINAL, Trajectories, order_kept, pairs_kept, terminal_epoch
 from ..ranking.verdicts import UNKNOWN, Verdict, above, every, exact, probability
 from . import style
@@ -131,7 +131,7 @@ def _face_fig3_holds(profile: str) -> tuple[str, Verdict]:
 def face_fig3(profile: str) -> Checked:
     sweep = Trajectories(profile).read("equal_collapse")
     ends = {"even": sweep.iloc[0], "biased": sweep.iloc[-1]}
-    points = toy.as_table({name: toy.clouds(row["bias"], row["spread"]) for name, row in ends.items()})
+    points = point_clouds.as_table({name: point_clouds.draw(row["bias"], row["spread"]) for name, row in ends.items()})
     figure, (*spaces, ax) = plt.subplots(1, 3, figsize=(style.PAGE, 2.6), width_ratios=(1, 1, 1.25))
     for panel, (name, row) in zip(spaces, ends.items(), strict=True):
         draw_space(panel, points[points["space"] == name])

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..lab import trainings
+from ..lab import repeated_verdicts
 from ..lab.analyses import read
 from ..lab.analyses import stability as measured
 from ..lab.experiment import Experiment
@@ -84,9 +84,9 @@ def told_training(profile: str) -> str:
         f"The {POOL} pool: {_told_runs(profile)}. "
         f"How far an accuracy moves, in points: {', '.join(strays) or 'not known'}."
     ]
-    verdicts = trainings.measured(profile)
+    verdicts = repeated_verdicts.measured(profile)
     if len(verdicts):
-        alone, exchanged = trainings.alone(verdicts), trainings.exchanged(verdicts)
+        alone, exchanged = repeated_verdicts.alone(verdicts), repeated_verdicts.exchanged(verdicts)
         moved = alone.index[alone.nunique(axis=1) > 1]
         turned = alone.index[alone.where(alone != OPEN).nunique(axis=1) > 1]
         lines.append(

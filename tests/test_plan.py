@@ -4,11 +4,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from ncrepro.commands import cli
-from ncrepro.commands import plan as catalogue
+from ncrepro.commands import cli, plan
 from ncrepro.extraction import networks
-from ncrepro.lab import manual_data as by_hand
-from ncrepro.lab import profiles
+from ncrepro.lab import manual_data, profiles
 from ncrepro.lab.datasets import torchvision_datasets as datasets
 from ncrepro.lab.experiment import Experiment
 from ncrepro.lab.models import selfsupervised
@@ -24,7 +22,7 @@ def paper(root, monkeypatch):
 
 
 def test_everything_that_the_pools_name_is_listed_once(paper):
-    table = catalogue.data(paper)
+    table = plan.data(paper)
     pools = paper.pools.values()
     wanted = {name for pool in pools for name in (*pool.sources, *pool.targets)} - {"imagenet"}
     assert set(table.loc[table["kind"] == "data set", "name"]) == wanted
@@ -36,7 +34,7 @@ def test_everything_that_the_pools_name_is_listed_once(paper):
 
 
 def test_each_says_whether_it_is_there_how_large_it_is_and_how_to_get_it(paper):
-    table = catalogue.data(paper).set_index("name")
+    table = plan.data(paper).set_index("name")
     by_hand = {"cars", "sun397", "byol", "simclr_v1", "simclr_v2"}
     assert table["state"].value_counts().to_dict() == {"missing": len(table) - len(by_hand), "by hand": len(by_hand)}
     assert set(table.index[table["state"] == "by hand"]) == by_hand
@@ -50,7 +48,7 @@ def test_each_says_whether_it_is_there_how_large_it_is_and_how_to_get_it(paper):
     file.parent.mkdir(parents=True)
     file.touch()
     selfsupervised.place("byol").touch()
-    table = catalogue.data(paper).set_index("name")
+    table = plan.data(paper).set_index("name")
     assert set(table.index[table["state"] == "present"]) == {"dtd", "resnet50", "byol"}
 
 
@@ -66,7 +64,7 @@ def test_the_list_is_readable(paper, capsys):
 
 def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
     study = Experiment("supervised", "paper")
-    table = catalogue.work(study)
+    table = plan.work(study)
     n_models, n_targets = len(study.pool.models), len(study.pool.targets)
     assert table["step"].value_counts().to_dict() == {
         "pretrain": n_models, "extract": n_models * n_targets, "score": n_models * n_targets,
@@ -76,7 +74,7 @@ def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
     job = study.jobs()["extract"][3][2]
     job.path.parent.mkdir(parents=True)
     job.path.touch()
-    assert catalogue.work(study)["done"].sum() == 1
+    assert plan.work(study)["done"].sum() == 1
     assert cli.main(["plan"]) == 0
     said = capsys.readouterr().out
     assert f"extract {n_models * n_targets} feature matrices (model x target); 1 done" in said
@@ -90,7 +88,7 @@ def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
 
 def test_costs_follow_from_images_and_published_multiply_adds(paper):
     study = Experiment("supervised", "paper")
-    table = catalogue.work(study).set_index(["step", "model", "data"])
+    table = plan.work(study).set_index(["step", "model", "data"])
     extraction = table.loc[("extract", "resnet50", "pets")]
     assert extraction["images"] == 3_680
     assert extraction["gigabytes"] == pytest.approx(3_680 * 4 * (1_750 + 1_000) / 1e9)
@@ -114,8 +112,8 @@ def test_the_plan_and_the_costs_know_the_targets_with_a_recipe_of_their_own(root
     said = " ".join(capsys.readouterr().out.split())
     assert "fine-tuned on cityscapes: batch_size 8, epochs 60, learning_rate 0.0001, optimiser sgd, seeds 3" in said
     assert "fine-tuned on camvid: batch_size 8, epochs 600, learning_rate 0.0001, optimiser sgd, seeds 5" in said
-    tunings = catalogue.work(Experiment("segmentation", "own")).query("step == 'finetune'").set_index("data")["images"]
-    sizes = {name: by_hand.ENTRIES[name] for name in ("cityscapes", "camvid")}
+    tunings = plan.work(Experiment("segmentation", "own")).query("step == 'finetune'").set_index("data")["images"]
+    sizes = {name: manual_data.ENTRIES[name] for name in ("cityscapes", "camvid")}
     assert set(tunings["cityscapes"]) == {60 * sizes["cityscapes"].n_train + sizes["cityscapes"].n_test}
     assert set(tunings["camvid"]) == {600 * sizes["camvid"].n_train + sizes["camvid"].n_test}
 
@@ -161,7 +159,7 @@ def test_a_pool_on_folders_of_your_own_is_listed_with_the_place_for_them(root, m
 def test_what_has_to_be_put_in_place_is_listed_with_where(name, n_sets, checkpoints, root, monkeypatch, capsys):
     monkeypatch.setenv("NCREPRO_PROFILE", name)
     monkeypatch.setenv("NCREPRO_DATA", str(root / "elsewhere"))
-    table = catalogue.data(profiles.load())
+    table = plan.data(profiles.load())
     sets = table[table["kind"] == "data set"].set_index("name")
     assert len(sets) == n_sets and (sets["state"] == "by hand").all() and sets["licence"].str.len().gt(0).all()
     assert sets["how"].str.match(r"get it from http\S+ and unpack it, so that \S+/ is there").all()
@@ -172,12 +170,12 @@ def test_what_has_to_be_put_in_place_is_listed_with_where(name, n_sets, checkpoi
         f"! {sets.index[0]} is not downloaded for you, and nothing starts without it; to have it, get it from" in said
     )
     assert "on one GPU" in said and ("million texts" in said) == (name == "paper_text")
-    (root / "elsewhere" / catalogue._place(sets.index[0])[0]).mkdir(parents=True)
-    assert catalogue.data(profiles.load()).set_index("name").at[sets.index[0], "state"] == "present"
+    (root / "elsewhere" / plan._place(sets.index[0])[0]).mkdir(parents=True)
+    assert plan.data(profiles.load()).set_index("name").at[sets.index[0], "state"] == "present"
 
 
 def test_the_cost_of_a_segmentation_follows_from_its_images(root):
-    table = catalogue.work(Experiment("segmentation", "paper_segmentation")).set_index(["step", "model", "data"])
+    table = plan.work(Experiment("segmentation", "paper_segmentation")).set_index(["step", "model", "data"])
     seen = table.loc[("pretrain", "ade20k", "ade20k")]
     assert seen["images"] == 60 * 20_210 + 2_000
     assert seen["hours"] == pytest.approx((60 * 3 * 20_210 + 2_000) * 95.5 / 8_000 / 3600)
@@ -200,8 +198,8 @@ def test_the_table_of_the_readme_tells_the_same_facts():
 
 def test_the_readme_tells_the_same_of_what_is_put_in_place_by_hand():
     rows = (REPOSITORY / "data" / "README.md").read_text().splitlines()
-    for name, entry in by_hand.ENTRIES.items():
-        folder, page = catalogue._place(name)
+    for name, entry in manual_data.ENTRIES.items():
+        folder, page = plan._place(name)
         row = next(row for row in rows if row.startswith(f"| {name} | `{folder}/`"))
         size = f"{entry.gigabytes} GB" if entry.gigabytes else "not known"
         assert f"<{page}>" in row and row.endswith(

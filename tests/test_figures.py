@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 from matplotlib import pyplot as plt
 
 from ncrepro.figures import charts, findings, index, style
-from ncrepro.lab import trainings
+from ncrepro.lab import repeated_verdicts
 from ncrepro.ranking import verdicts
 from ncrepro.store import paths
 
@@ -148,7 +148,7 @@ def test_a_verdict_rests_on_all_measured_trainings_and_this_run_is_one_of_them(r
     folder.mkdir(parents=True)
     rows = [(0, "f", 0.3), (1, "f", 0.99), (2, "f", 0.98), (1, "g", 0.01)]
     measured = [(run, name, f"claim of {name}", 1 - p, p) for run, name, p in rows]
-    pd.DataFrame(measured, columns=trainings.COLUMNS).to_csv(folder / "verdicts.csv", index=False)
+    pd.DataFrame(measured, columns=repeated_verdicts.COLUMNS).to_csv(folder / "verdicts.csv", index=False)
 
     def shown(profile, claim, true, name="f"):
         entry = index.Entry(name, "stability", None, "shows", claim)

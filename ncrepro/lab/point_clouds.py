@@ -19,9 +19,7 @@ def centres_of(arrangement: str | float) -> np.ndarray:
     return (1 - arrangement) * on_its_side + arrangement * CENTRES["biased"]
 
 
-def clouds(
-    arrangement: str | float, spread: float, per_class: int = 100, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def draw(arrangement: str | float, spread: float, per_class: int = 100, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Features (3 per_class, 2) and labels of three classes round the `centres_of` an arrangement."""
     rng = np.random.default_rng(seed)
     centres = centres_of(arrangement)
@@ -37,7 +35,7 @@ def spread_of_equal_collapse(collapse, arrangement: str | float, wanted: float) 
     """
     spread = 0.3
     for _ in range(20):
-        spread *= np.sqrt(wanted / collapse(*clouds(arrangement, spread)))
+        spread *= np.sqrt(wanted / collapse(*draw(arrangement, spread)))
     return float(spread)
 
 
@@ -63,11 +61,11 @@ def fairness_at_equal_collapse(spread: float, n_steps: int = 11) -> pd.DataFrame
         ``bias``: 0 even, 1 biased; ``right`` and ``worst``: share of all samples, and of the worst class's, that lie
         nearest to their own mean.
     """
-    wanted = _collapse(*clouds(0.0, spread))
+    wanted = _collapse(*draw(0.0, spread))
     rows = []
     for bias in np.linspace(0, 1, n_steps):
         spread = spread_of_equal_collapse(_collapse, bias, wanted)
-        space = clouds(bias, spread)
+        space = draw(bias, spread)
         terms, right = metrics.face(*space)._asdict(), right_by_class(*space)
         rows.append({"bias": bias, "spread": spread, **terms, "right": right.mean(), "worst": right.min()})
     return pd.DataFrame(rows)
