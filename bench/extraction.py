@@ -98,7 +98,7 @@ def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_imag
     for name in names:
         network, transform = networks.build(name).eval(), networks.checkpoint(name).transform
         few = photos.take(np.arange(n_images or N_IMAGES[place.type]) % len(photos))
-        taken = {loop.__name__: [] for loop in (network_alone, ours, released_way)}
+        durations = {loop.__name__: [] for loop in (network_alone, ours, released_way)}
         for turn in range(rounds + 1):
             for loop in (network_alone, ours, released_way):
                 run = loop(network, few, transform, place)
@@ -107,8 +107,8 @@ def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_imag
                 if place.type == "cuda":
                     torch.cuda.synchronize()
                 if turn:  # the first warms up
-                    taken[loop.__name__].append((time.perf_counter() - wall, time.process_time() - cpu))
-        wall, cpu = ({loop: np.median([t[i] for t in times]) for loop, times in taken.items()} for i in (0, 1))
+                    durations[loop.__name__].append((time.perf_counter() - wall, time.process_time() - cpu))
+        wall, cpu = ({loop: np.median([t[i] for t in times]) for loop, times in durations.items()} for i in (0, 1))
         cost = (
             wall if place.type == "cuda" else cpu
         )  # on a CPU that others use too, seconds of it say more than the clock
@@ -121,6 +121,6 @@ def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_imag
                 "images_per_cpu_s": len(few) / cpu[loop],
                 "of_network": cost["network_alone"] / cost[loop],
             }
-            for loop in taken
+            for loop in durations
         ]
     return pd.DataFrame(rows)

@@ -209,41 +209,41 @@ class Drawn(NamedTuple):
         return frozenset(found or files)
 
 
-def damage(drawn: Drawn) -> dict:
-    kind, file = drawn.file()
-    how, seed = drawn.chance.choice(list(DAMAGE)), drawn.chance.random()
+def damage(context: Drawn) -> dict:
+    kind, file = context.file()
+    how, seed = context.chance.choice(list(DAMAGE)), context.chance.random()
 
     def strike(copy: Copy) -> None:
         path = copy.folder / file
         path.write_bytes(DAMAGE[how](path.read_bytes(), Random(seed)))
 
-    return {"what": f"{kind} {how}: {file}", "strike": strike, "owners": drawn.owners(file)}
+    return {"what": f"{kind} {how}: {file}", "strike": strike, "owners": context.owners(file)}
 
 
-def delete(drawn: Drawn) -> dict:
-    if drawn.chance.random() < 0.15:
+def delete(context: Drawn) -> dict:
+    if context.chance.random() < 0.15:
         folders = [
-            p for place in ("data/results/smoke", "data/cache/smoke") for p in (drawn.copy.folder / place).iterdir()
+            p for place in ("data/results/smoke", "data/cache/smoke") for p in (context.copy.folder / place).iterdir()
         ]
-        folders += [drawn.copy.folder / place for place in ("data/results", "figures/smoke", "build/smoke")]
-        file = drawn.copy.name(drawn.chance.choice(sorted(p for p in folders if p.is_dir())))
+        folders += [context.copy.folder / place for place in ("data/results", "figures/smoke", "build/smoke")]
+        file = context.copy.name(context.chance.choice(sorted(p for p in folders if p.is_dir())))
         return {
             "what": f"a folder deleted: {file}",
             "strike": lambda copy: shutil.rmtree(copy.folder / file, ignore_errors=True),
-            "owners": drawn.owners(file),
+            "owners": context.owners(file),
         }
-    kind, file = drawn.file()
+    kind, file = context.file()
     return {
         "what": f"{kind} deleted: {file}",
         "strike": lambda copy: (copy.folder / file).unlink(missing_ok=True),
-        "owners": drawn.owners(file),
+        "owners": context.owners(file),
     }
 
 
-def edit(drawn: Drawn) -> dict:
-    _, file = drawn.file(("a table",))
-    how = drawn.chance.choice(["a row doubled", "a row lost", "a number changed", "rows in another order"])
-    place = drawn.chance.random()
+def edit(context: Drawn) -> dict:
+    _, file = context.file(("a table",))
+    how = context.chance.choice(["a row doubled", "a row lost", "a number changed", "rows in another order"])
+    place = context.chance.random()
 
     def strike(copy: Copy) -> None:
         lines = (copy.folder / file).read_text().splitlines()
@@ -258,12 +258,12 @@ def edit(drawn: Drawn) -> dict:
             lines[1:] = lines[:0:-1]
         (copy.folder / file).write_text("\n".join(lines) + "\n")
 
-    return {"what": f"{how}: {file}", "strike": strike, "owners": drawn.owners(file)}
+    return {"what": f"{how}: {file}", "strike": strike, "owners": context.owners(file)}
 
 
-def in_the_way(drawn: Drawn) -> dict:
+def in_the_way(context: Drawn) -> dict:
     """Make may take the folder away or refuse; nothing else may have to be mended by hand."""
-    _, file = drawn.file(("a table", "a figure", "an artefact", "an executed notebook"))
+    _, file = context.file(("a table", "a figure", "an artefact", "an executed notebook"))
 
     def strike(copy: Copy) -> None:
         (copy.folder / file).unlink(missing_ok=True)
@@ -274,13 +274,13 @@ def in_the_way(drawn: Drawn) -> dict:
             (copy.folder / file).rmdir()
 
     what = f"a folder in the place of {file}"
-    return {"what": what, "strike": strike, "owners": drawn.owners(file), "mend": mend, "refusal": (file,)}
+    return {"what": what, "strike": strike, "owners": context.owners(file), "mend": mend, "refusal": (file,)}
 
 
-def not_writable(drawn: Drawn) -> dict:
+def not_writable(context: Drawn) -> dict:
     """A folder of results that cannot be written; for root, whom no permission stops, it is a file."""
-    pool = drawn.chance.choice(
-        sorted(p.name for p in (drawn.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
+    pool = context.chance.choice(
+        sorted(p.name for p in (context.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
     )
     file = f"data/results/smoke/{pool}"
 
@@ -296,16 +296,16 @@ def not_writable(drawn: Drawn) -> dict:
         path.chmod(0o755) if path.is_dir() else path.unlink(missing_ok=True)
 
     what = f"{file} cannot be written"
-    return {"what": what, "strike": strike, "owners": drawn.owners(file), "mend": mend, "refusal": (f"{file}/",)}
+    return {"what": what, "strike": strike, "owners": context.owners(file), "mend": mend, "refusal": (f"{file}/",)}
 
 
-def leftover(drawn: Drawn) -> dict:
+def leftover(context: Drawn) -> dict:
     """What an interrupted run or a reader leaves beside the results."""
-    run = drawn.chance.choice(drawn.runs)["name"]
-    pool = drawn.chance.choice(
-        sorted(p.name for p in (drawn.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
+    run = context.chance.choice(context.runs)["name"]
+    pool = context.chance.choice(
+        sorted(p.name for p in (context.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
     )
-    file = drawn.chance.choice(
+    file = context.chance.choice(
         [
             f"build/smoke/{run}.running.ipynb",
             f"build/smoke/{run}.failed.ipynb",
@@ -315,7 +315,7 @@ def leftover(drawn: Drawn) -> dict:
             f"data/cache/smoke/finetuned/{FOREIGN}.safetensors",
         ]
     )
-    content = drawn.chance.randbytes(drawn.chance.randrange(2000))
+    content = context.chance.randbytes(context.chance.randrange(2000))
 
     def strike(copy: Copy) -> None:
         (copy.folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -324,8 +324,8 @@ def leftover(drawn: Drawn) -> dict:
     return {"what": f"a file left behind: {file}", "strike": strike}
 
 
-def times_only(drawn: Drawn) -> dict:
-    then = drawn.chance.choice([1, time.time() + 1e6])
+def times_only(context: Drawn) -> dict:
+    then = context.chance.choice([1, time.time() + 1e6])
 
     def strike(copy: Copy) -> None:
         for path in copy.folder.rglob("*"):
@@ -337,20 +337,20 @@ def times_only(drawn: Drawn) -> dict:
 # Runs that go wrong. Each brings work of its own, so that there is something to disturb.
 
 
-def _with_work(drawn: Drawn, what: str, disturb: Callable[[Copy], str], trained: float = 0.5) -> dict:
-    pools = sorted(p.name for p in (drawn.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
-    pool = drawn.chance.choice(pools)
+def _with_work(context: Drawn, what: str, disturb: Callable[[Copy], str], trained: float = 0.5) -> dict:
+    pools = sorted(p.name for p in (context.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
+    pool = context.chance.choice(pools)
     models = [
-        f for run in drawn.runs for f in run["artefact"] if run["name"].endswith(f"--{pool}") and "finetuned" in f
+        f for run in context.runs for f in run["artefact"] if run["name"].endswith(f"--{pool}") and "finetuned" in f
     ]
-    lost = [drawn.chance.choice(sorted(models))] if models and drawn.chance.random() < trained else []
+    lost = [context.chance.choice(sorted(models))] if models and context.chance.random() < trained else []
 
     def strike(copy: Copy) -> None:
         shutil.rmtree(copy.folder / "data/results/smoke" / pool, ignore_errors=True)
         for file in lost:
             (copy.folder / file).unlink(missing_ok=True)
 
-    owners = drawn.owners(f"data/results/smoke/{pool}", *lost)
+    owners = context.owners(f"data/results/smoke/{pool}", *lost)
     again = f"{what}, while {pool} was made again" + (" with a model of it" if lost else "")
     return {"what": again, "strike": strike, "owners": owners, "disturb": disturb}
 
@@ -362,9 +362,9 @@ def _unclear(status: int, output: str) -> str:
     return "a traceback: " + output[-300:] if "Traceback" in output else ""
 
 
-def kill(drawn: Drawn) -> dict:
-    after = drawn.chance.uniform(1, 40)
-    number = drawn.chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def kill(context: Drawn) -> dict:
+    after = context.chance.uniform(1, 40)
+    number = context.chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 
     def disturb(copy: Copy) -> str:
         process = copy.start()
@@ -375,13 +375,13 @@ def kill(drawn: Drawn) -> dict:
             os.killpg(process.pid, number)
             return _unclear(*copy.end(process))
 
-    return _with_work(drawn, f"{number.name} of all processes after {after:.0f} s", disturb)
+    return _with_work(context, f"{number.name} of all processes after {after:.0f} s", disturb)
 
 
-def kill_one_process(drawn: Drawn) -> dict:
+def kill_one_process(context: Drawn) -> dict:
     """A worker, a kernel, a run or make, as the system does when memory runs out; make then fails in one line."""
-    after, which = drawn.chance.uniform(5, 30), drawn.chance.random()
-    number = drawn.chance.choice([signal.SIGKILL, signal.SIGTERM])
+    after, which = context.chance.uniform(5, 30), context.chance.random()
+    number = context.chance.choice([signal.SIGKILL, signal.SIGTERM])
 
     def disturb(copy: Copy) -> str:
         process = copy.start()
@@ -395,37 +395,37 @@ def kill_one_process(drawn: Drawn) -> dict:
                     below[int(which * len(below))].send_signal(number)
             return _unclear(*copy.end(process))
 
-    return _with_work(drawn, f"{number.name} of one process after {after:.0f} s", disturb)
+    return _with_work(context, f"{number.name} of one process after {after:.0f} s", disturb)
 
 
-def two_makes(drawn: Drawn) -> dict:
-    pause = drawn.chance.choice([0, 0, drawn.chance.uniform(0, 10)])
+def two_makes(context: Drawn) -> dict:
+    pause = context.chance.choice([0, 0, context.chance.uniform(0, 10)])
 
     def disturb(copy: Copy) -> str:
         first = copy.start()
-        with tempfile.TemporaryFile("w+") as said:  # the second one's pipe is not read meanwhile
+        with tempfile.TemporaryFile("w+") as log:  # the second one's pipe is not read meanwhile
             time.sleep(pause)
             second = subprocess.Popen(
-                copy.command, cwd=copy.folder, env=copy.environment, stdout=said, stderr=said, start_new_session=True
+                copy.command, cwd=copy.folder, env=copy.environment, stdout=log, stderr=log, start_new_session=True
             )
             status, output = copy.end(first)
             copy.end(second)
-            said.seek(0)
-            output += said.read()
+            log.seek(0)
+            output += log.read()
         if [status, second.returncode] != [0, 0]:
             return "one of the two failed: " + output[-300:]
         return _unclear(status, output)
 
-    return _with_work(drawn, f"two makes, {pause:.0f} s apart", disturb)
+    return _with_work(context, f"two makes, {pause:.0f} s apart", disturb)
 
 
-def disk_full(drawn: Drawn) -> dict:
+def disk_full(context: Drawn) -> dict:
     """No file may grow beyond a few kilobytes, as if the disk were full; make fails, and no half file stays. Python
     keeps no compiled modules meanwhile: before 3.12.8 it keeps half of one, and no program could heal that.
     """
     import resource
 
-    limit = drawn.chance.choice([0, 1_000, 20_000])
+    limit = context.chance.choice([0, 1_000, 20_000])
     ignored = (
         "import signal, os, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"
     )
@@ -435,12 +435,12 @@ def disk_full(drawn: Drawn) -> dict:
         bound = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # noqa: E731
         return _unclear(*copy.end(copy.start(narrow, preexec_fn=bound, variables={"PYTHONDONTWRITEBYTECODE": "1"})))
 
-    return _with_work(drawn, f"files limited to {limit} bytes", disturb)
+    return _with_work(context, f"files limited to {limit} bytes", disturb)
 
 
-def long_path(drawn: Drawn) -> dict:
+def long_path(context: Drawn) -> dict:
     """A folder for temporary files whose path is longer than that of a socket may be."""
-    name = "x" * drawn.chance.randrange(90, 200)
+    name = "x" * context.chance.randrange(90, 200)
 
     def disturb(copy: Copy) -> str:
         with tempfile.TemporaryDirectory() as folder:
@@ -448,30 +448,30 @@ def long_path(drawn: Drawn) -> dict:
             status, output = copy.end(copy.start(variables={"TMPDIR": f"{folder}/{name}"}))
         return _unclear(status, output) or ("failed: " + output[-300:] if status and "error: " not in output else "")
 
-    return _with_work(drawn, f"TMPDIR of {len(name)} characters", disturb)
+    return _with_work(context, f"TMPDIR of {len(name)} characters", disturb)
 
 
 # Faults that are judged by themselves.
 
 
-def source(drawn: Drawn) -> dict:
+def source(context: Drawn) -> dict:
     """A module, a committed table, a notebook or the profile changes: whatever was seen to import or read it is made
     again, and nothing once it is as it was.
     """
-    modules = sorted({m.replace(".", "/") for run in drawn.runs for m in run["module"]})
-    modules = [m for m in (f"{m}.py" for m in modules) if (drawn.copy.folder / m).is_file()]
-    read = sorted({f for run in drawn.runs for f in run["read"] if f.startswith("data/") and "/results/" not in f})
-    read = [f for f in read if f.endswith(".csv") and (drawn.copy.folder / f).is_file()]
-    notebooks = [drawn.copy.name(p) for p in drawn.copy.files("notebooks/[0-9]*.ipynb")]
-    file = drawn.chance.choice(
-        drawn.chance.choice([modules, modules, read or modules, notebooks, ["notebooks/profiles/smoke.yaml"]])
+    modules = sorted({m.replace(".", "/") for run in context.runs for m in run["module"]})
+    modules = [m for m in (f"{m}.py" for m in modules) if (context.copy.folder / m).is_file()]
+    read = sorted({f for run in context.runs for f in run["read"] if f.startswith("data/") and "/results/" not in f})
+    read = [f for f in read if f.endswith(".csv") and (context.copy.folder / f).is_file()]
+    notebooks = [context.copy.name(p) for p in context.copy.files("notebooks/[0-9]*.ipynb")]
+    file = context.chance.choice(
+        context.chance.choice([modules, modules, read or modules, notebooks, ["notebooks/profiles/smoke.yaml"]])
     )
 
     def rests_on_it(run: dict) -> bool:
         module = file.removesuffix(".py").replace("/", ".")
         return module in run["module"] or file in run["read"] or run["name"].partition("--")[0] == Path(file).stem
 
-    wanted = {run["name"] for run in drawn.runs if rests_on_it(run)}
+    wanted = {run["name"] for run in context.runs if rests_on_it(run)}
 
     def check(copy: Copy) -> tuple[str, str]:
         path = copy.folder / file
@@ -487,12 +487,12 @@ def source(drawn: Drawn) -> dict:
                 path.write_bytes(before.replace(b"workers: 2", b"workers: 1"))
             else:
                 path.write_bytes(before + added.encode())
-        planned, said = _planned(copy)
+        planned, output = _planned(copy)
         path.write_bytes(before)
         after, _ = _planned(copy)
         if planned is None or after is None:
-            refused = "error: " in said and "Traceback" not in said
-            return ("refused in one line" if refused and after == set() else "unclear"), said[-200:]
+            refused = "error: " in output and "Traceback" not in output
+            return ("refused in one line" if refused and after == set() else "unclear"), output[-200:]
         if not wanted <= planned:
             return "stale", "not made again: " + ", ".join(sorted(wanted - planned))
         return ("wrong", f"still to be made once undone: {sorted(after)}") if after else ("same bytes", "")
@@ -508,27 +508,27 @@ def _planned(copy: Copy) -> tuple[set[str] | None, str]:
     return {line.split()[-1] for line in output.splitlines() if " -m ncrepro run " in line}, output
 
 
-def hostile_data(drawn: Drawn) -> dict:
+def hostile_data(context: Drawn) -> dict:
     """A reader's own data that are none: `rank` or `score` refuse them in one line that names the file, or the model
     that is called like it.
     """
-    how, seed = drawn.chance.choice(sorted(HOSTILE)), drawn.chance.random()
+    how, seed = context.chance.choice(sorted(HOSTILE)), context.chance.random()
 
     def check(copy: Copy) -> tuple[str, str]:
         with tempfile.TemporaryDirectory() as folder:
             arguments = HOSTILE[how](Path(folder), Random(seed))
             process = copy.start([sys.executable, "-W", "ignore", "-m", "ncrepro", *arguments])
             status, output = copy.end(process, limit_s=min(copy.limit_s, 900))
-        said = [line for line in output.splitlines() if line.startswith("error: ")]
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
         if status == 124:
             return "hangs", ""
         clear = (
             status in (1, 2)
-            and len(said) == 1
-            and any(name in said[0] for name in (folder, ODD))
+            and len(errors) == 1
+            and any(name in errors[0] for name in (folder, ODD))
             and "Traceback" not in output
         )
-        return ("refused in one line" if clear else "unclear"), (said or [output[-200:]])[0].replace(folder, "")
+        return ("refused in one line" if clear else "unclear"), (errors or [output[-200:]])[0].replace(folder, "")
 
     return {"what": f"{how} for rank", "strike": lambda copy: None, "check": check}
 
@@ -657,7 +657,7 @@ def grouped(faults: list[Fault]) -> list[list[Fault]]:
 
 class Outcome(NamedTuple):
     outcome: str
-    said: str = ""
+    detail: str = ""
 
 
 Runner = Callable[[list[Fault]], dict[Fault, Outcome]]
@@ -676,7 +676,7 @@ def settle(group: list[Fault], run: Runner) -> Iterator[tuple[Fault, Outcome]]:
     halves = [*settle(group[:middle], run), *settle(group[middle:], run)]
     if all(one.outcome in RIGHT for _, one in halves):
         first = next(one for one in outcomes.values() if one.outcome not in RIGHT)
-        halves = [(fault, Outcome("wrong together", f"{first.outcome}: {first.said}")) for fault, _ in halves]
+        halves = [(fault, Outcome("wrong together", f"{first.outcome}: {first.detail}")) for fault, _ in halves]
     yield from halves
 
 
@@ -685,8 +685,8 @@ def run_group(group: list[Fault], copy: Copy, expected: dict[str, str]) -> dict[
     if group[0].check:
         return {group[0]: Outcome(*group[0].check(copy))}
 
-    def all_are(outcome: str, said: str) -> dict[Fault, Outcome]:
-        return dict.fromkeys(group, Outcome(outcome, said.strip()))
+    def all_are(outcome: str, detail: str) -> dict[Fault, Outcome]:
+        return dict.fromkeys(group, Outcome(outcome, detail.strip()))
 
     for fault in sorted(group, key=lambda fault: (fault.kind == "times", fault.number)):  # the times are touched last
         fault.strike(copy)
@@ -696,12 +696,12 @@ def run_group(group: list[Fault], copy: Copy, expected: dict[str, str]) -> dict[
     refused: dict[Fault, Outcome] = {}
     while True:
         status, output = copy.make()
-        said = [line for line in output.splitlines() if line.startswith("error: ")]
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
         if status in (0, 124):
             break
-        blocking = {f: line for f in group if f.mend and f not in refused for line in said if f.is_named(line)}
-        if not blocking or not said or "Traceback" in output:
-            return all_are("unclear", (said or [output[-300:]])[0])
+        blocking = {f: line for f in group if f.mend and f not in refused for line in errors if f.is_named(line)}
+        if not blocking or not errors or "Traceback" in output:
+            return all_are("unclear", (errors or [output[-300:]])[0])
         for fault, line in blocking.items():
             refused[fault] = Outcome("refused in one line", line)
             fault.mend(copy)
@@ -789,7 +789,7 @@ def main() -> int:
         seconds = time.monotonic() - started
         last.update(dict.fromkeys(group, (runs, round(seconds))))
         bad = [one for one in outcomes.values() if one.outcome not in RIGHT]
-        news = f"{bad[0].outcome}: {bad[0].said}" if bad else "right"
+        news = f"{bad[0].outcome}: {bad[0].detail}" if bad else "right"
         print(
             f"run {runs}: {len(group)} faults in {seconds:.0f} s, {news} ({count + len(group)} of {len(left)}, "
             f"{(time.monotonic() - begun) / 60:.0f} min)",
@@ -804,7 +804,7 @@ def main() -> int:
             rows.append(
                 {
                     "seed": options.seed, "fault": fault.number, "kind": fault.kind, "what": fault.what,
-                    "outcome": outcome.outcome, "said": outcome.said.replace(str(options.folder), ""),
+                    "outcome": outcome.outcome, "said": outcome.detail.replace(str(options.folder), ""),
                     "run": number, "seconds_of_run": seconds,
                 }
             )  # fmt: skip

@@ -116,14 +116,14 @@ def striking(number, file, content):
 def test_what_make_leaves_wrong_is_named(copy):
     group = [striking(0, "data/results/smoke/pool/scores.csv", "a\n7\n")]
     outcome = run_group(group, copy, copy.state())[group[0]]
-    assert outcome.outcome == "wrong" and "data/results/smoke/pool/scores.csv" in outcome.said
+    assert outcome.outcome == "wrong" and "data/results/smoke/pool/scores.csv" in outcome.detail
 
 
 def test_what_is_lost_is_named(copy):
     file = "data/results/smoke/pool/scores.csv"
     group = [Fault(0, "delete", file, lambda copy: (copy.folder / file).unlink())]
     outcome = run_group(group, copy, copy.state())[group[0]]
-    assert outcome.outcome == "wrong" and f"{file} (lost)" in outcome.said
+    assert outcome.outcome == "wrong" and f"{file} (lost)" in outcome.detail
 
 
 def test_a_refusal_that_names_the_fault_is_mended_and_counts_for_it_alone(copy):

@@ -237,13 +237,13 @@ def _of_timm(name: str) -> Checkpoint:
 def _of_file(name: str, transform: Transform) -> Checkpoint:
     places = [_folder() / f"{name}{suffix}" for suffix in (".safetensors", ".pth")]
     file = next((place for place in places if place.exists()), places[0])
-    said = file.with_suffix(".json")
-    facts = json.loads(said.read_text()) if said.exists() else {}
+    facts_file = file.with_suffix(".json")
+    facts = json.loads(facts_file.read_text()) if facts_file.exists() else {}
     accuracy = facts.pop("accuracy", math.nan)
     known = [f.name for f in fields(Transform)]
     for key in facts:
         if key not in known:
-            raise ValueError(f"{said}: " + unknown("key", key, ["accuracy", *known]))
+            raise ValueError(f"{facts_file}: " + unknown("key", key, ["accuracy", *known]))
     return Checkpoint(name, "local", "", file, "", replace(transform, **facts), "yours", accuracy=accuracy)
 
 

@@ -103,10 +103,10 @@ class TextModel(Model):
         try:
             states = self.network(**batch).last_hidden_state  # (b, tokens, d)
         except Exception as error:
-            said = devices.why(error, self.name)
+            reason = devices.why(error, self.name)
             n, longest = batch["input_ids"].shape
             raise ValueError(
-                f"{self.name} cannot take a batch of {n} texts of {longest} tokens ({type(error).__name__}: {said}): "
+                f"{self.name} cannot take a batch of {n} texts of {longest} tokens ({type(error).__name__}: {reason}): "
                 "leave texts of such a length out, or take another model"
             ) from error
         mask = batch["attention_mask"].unsqueeze(2)  # (b, tokens, 1)
@@ -138,10 +138,10 @@ def _positions(network: nn.Module) -> int:
     RoBERTa and its kin count positions from the one after that of padding: the first rows of their tables have no use.
     """
     names = "max_position_embeddings", "max_seq_len"  # the second is MPT's
-    said = next((n for n in (getattr(network.config, name, None) for name in names) if n), LONGEST)
+    limit = next((n for n in (getattr(network.config, name, None) for name in names) if n), LONGEST)
     tables = [
         _rows(table) - (0 if table.padding_idx is None else table.padding_idx + 1)
         for name, table in network.named_modules()
         if _rows(table) and re.search(r"(^|\.)(wpe|position_embeddings?|embed_positions)$", name)
     ]
-    return min([said if said > 0 else LONGEST, *tables])  # XLNet says -1: any
+    return min([limit if limit > 0 else LONGEST, *tables])  # XLNet says -1: any

@@ -111,11 +111,12 @@ def fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
         "of whole numbers": sorted(k for k in both if own[k].is_floating_point() > state[k].is_floating_point()),
     }
     more = {kind: f" and {len(keys) - 5} more" if len(keys) > 5 else "" for kind, keys in problems.items()}
-    said = [f"{kind}: {', '.join(keys[:5])}{more[kind]}" for kind, keys in problems.items() if keys]
-    if said:
+    reasons = [f"{kind}: {', '.join(keys[:5])}{more[kind]}" for kind, keys in problems.items() if keys]
+    if reasons:
         name = getattr(network, "name", type(network).__name__)
         raise ValueError(
-            f"{file} does not fit {name} ({'; '.join(said)}): it holds another network; save the state dict of a {name}"
+            f"{file} does not fit {name} ({'; '.join(reasons)}): it holds another network; save the state dict "
+            f"of a {name}"
         )
     with torch.no_grad():
         for key, value in state.items():

@@ -89,11 +89,11 @@ def centred_rows(features: Array, index: np.ndarray, point: np.ndarray, buffer: 
     """``features[index] - point`` in the first rows of ``buffer``: NumPy gathers far faster into memory that it has."""
     xp, out = namespace(features), buffer[: len(index)]
     if xp is np and features.dtype == buffer.dtype:
-        taken = np.take(features, index, axis=0, out=out, mode="clip")
+        block = np.take(features, index, axis=0, out=out, mode="clip")
     else:
-        taken = rows(features, index, str(buffer.dtype).removeprefix("torch."))
+        block = rows(features, index, str(buffer.dtype).removeprefix("torch."))
     release(features)
-    return xp.subtract(taken, like(point, buffer), out=out)
+    return xp.subtract(block, like(point, buffer), out=out)
 
 
 def upper_gram(block: Array) -> np.ndarray:

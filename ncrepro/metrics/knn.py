@@ -63,14 +63,14 @@ def knn(
     check_whole("k", k, 1)
     data = samples(features, labels)
     mean, dtype = data.statistics.mean, data.statistics.dtype
-    asked = subsample(data.codes, max_queries, seed, "max_queries")
-    queries = host(rows(data.features, asked, dtype)) - mean.astype(dtype)  # (q, d)
-    distances, nearest = np.full((len(asked), 1), np.inf), np.zeros((len(asked), 1), int)  # the best so far
+    sample = subsample(data.codes, max_queries, seed, "max_queries")
+    queries = host(rows(data.features, sample, dtype)) - mean.astype(dtype)  # (q, d)
+    distances, nearest = np.full((len(sample), 1), np.inf), np.zeros((len(sample), 1), int)  # the best so far
     for part, block in data.blocks(block_bytes=BLOCK_ROWS * data.features.shape[1] * np.dtype(dtype).itemsize):
         z = host(block)  # (b, d)
         apart = (z**2).sum(axis=1) - 2 * (queries @ z.T)  # squared distances but for those of the queries, (q, b)
-        own = np.flatnonzero((asked >= part.start) & (asked < part.stop))
-        apart[own, asked[own] - part.start] = np.inf
+        own = np.flatnonzero((sample >= part.start) & (sample < part.stop))
+        apart[own, sample[own] - part.start] = np.inf
         distances = np.concatenate([distances, apart], axis=1)
         nearest = np.concatenate([nearest, np.broadcast_to(np.arange(part.start, part.stop), apart.shape)], axis=1)
         if distances.shape[1] > k:
@@ -83,5 +83,5 @@ def knn(
     votes = np.minimum(votes, k - np.minimum(np.cumsum(votes, axis=1) - votes, k))  # no more than k in all
     voted = data.codes[nearest]
     totals = np.stack([(votes * (voted == label[:, None])).sum(axis=1) for label in voted.T], axis=1)  # (q, k)
-    winner = voted[np.arange(len(asked)), totals.argmax(axis=1)]
-    return float(100 * np.average(winner == data.codes[asked], weights=copies[asked]))
+    winner = voted[np.arange(len(sample)), totals.argmax(axis=1)]
+    return float(100 * np.average(winner == data.codes[sample], weights=copies[sample]))

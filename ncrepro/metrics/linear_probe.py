@@ -68,7 +68,7 @@ def linear_probe(features: Array, labels: Array, folds: int = 3) -> float:
     classifier = make_pipeline(StandardScaler(), RidgeClassifier(alpha=data.n_samples / 10))
     parts = StratifiedKFold(min(folds, int(data.sizes.min())), shuffle=True, random_state=0)
     right = []
-    for learned, asked in parts.split(H, y):
-        learned, asked = (np.repeat(index, copies[index]) for index in (learned, asked))
-        right.append(classifier.fit(H[learned], y[learned]).score(H[asked], y[asked]))
+    for learned, test in parts.split(H, y):
+        learned, test = (np.repeat(index, copies[index]) for index in (learned, test))
+        right.append(classifier.fit(H[learned], y[learned]).score(H[test], y[test]))
     return 100 * float(np.mean(right))

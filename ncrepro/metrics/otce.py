@@ -84,7 +84,7 @@ def otce(
             f"source features have {source_samples.n_features} dimensions, those of the target {target.n_features}; "
             "both must come from one model"
         )
-    (s, z), (h, y) = (_drawn(side, max_samples, seed) for side in (source_samples, target))
+    (s, z), (h, y) = (_sample(side, max_samples, seed) for side in (source_samples, target))
     centre = h.mean(axis=0)  # far from the origin, products would lose digits
     s, h = s - centre, h - centre
     cost = (s**2).sum(axis=1)[:, None] + (h**2).sum(axis=1) - 2 * s @ h.T  # (m, n)
@@ -94,7 +94,7 @@ def otce(
     return nce_of(joint)
 
 
-def _drawn(side: Samples, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _sample(side: Samples, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of one side in float64 and in the axes that they came in."""
     if side.weights is not None:
         raise ValueError("otce takes no resamples: their copies would be coupled as one; give features and labels")

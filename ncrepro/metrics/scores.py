@@ -93,8 +93,8 @@ def check_finite(model: str, metrics: Iterable[str], terms: np.ndarray) -> None:
     """A ``ValueError`` for a term of these metrics, all terms in a row, that is no number: the first of them."""
     for (metric, term), value in zip(columns(metrics), terms, strict=True):
         if not np.isfinite(value):
-            said = metric if term == metric else f"{metric}'s {term}"
+            name = metric if term == metric else f"{metric}'s {term}"
             raise ValueError(
-                f"{said} of {model} is {value}: it cannot be computed from these features; leave out the metric or "
+                f"{name} of {model} is {value}: it cannot be computed from these features; leave out the metric or "
                 "the model"
             )

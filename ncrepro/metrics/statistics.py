@@ -38,9 +38,9 @@ class NotInRange(ValueError):
 def _checked_weights(weights: np.ndarray | None, n_samples: int) -> np.ndarray | None:
     found = None if weights is None else np.asarray(weights)
     if found is not None and not (found.shape == (n_samples,) and found.dtype.kind in "iu" and found.min() >= 1):
-        said = found if found.ndim == 0 else f"of type {found.dtype} and shape {found.shape}"
+        description = found if found.ndim == 0 else f"of type {found.dtype} and shape {found.shape}"
         raise ValueError(
-            f"weights are {said}; they must be {n_samples} integers of at least 1, how often each sample counts"
+            f"weights are {description}; they must be {n_samples} integers of at least 1, how often each sample counts"
         )
     return found
 

@@ -235,16 +235,16 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """One array, once its header claims no more than is there."""
-    said = archive.getinfo(name)
-    if said.file_size > max(BOMB[0] * said.compress_size, BOMB[1]):
-        raise ValueError(f"{name} would unpack {said.compress_size:,} bytes to {said.file_size:,}")
+    entry = archive.getinfo(name)
+    if entry.file_size > max(BOMB[0] * entry.compress_size, BOMB[1]):
+        raise ValueError(f"{name} would unpack {entry.compress_size:,} bytes to {entry.file_size:,}")
     with archive.open(name) as stream:
         major, minor = np.lib.format.read_magic(stream)
         shape, _, dtype = getattr(np.lib.format, f"read_array_header_{major}_{minor}")(stream)
         if dtype.hasobject:
             raise ValueError(f"{name} holds Python objects")
         claimed = math.prod(shape) * dtype.itemsize  # nothing for any number of rows without columns
-        if claimed != said.file_size - stream.tell() or max(shape, default=0) > said.file_size:
+        if claimed != entry.file_size - stream.tell() or max(shape, default=0) > entry.file_size:
             raise ValueError(f"{name} claims {shape} numbers of type {dtype}, which is not what is there")
     with archive.open(name) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)

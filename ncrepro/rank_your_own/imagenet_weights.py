@@ -83,14 +83,14 @@ def compute(profile: str) -> None:
         raise FileNotFoundError(reason)
     scores, terms = zip(*_rankings(profile), strict=True)
     named = ("torch", "torchvision", "numpy", "scikit-learn", "transformers", *PACKAGES, MINILM)
-    said = {
+    facts = {
         "date": datetime.date.today().isoformat(),
         "photographs": "CIFAR-10 and CIFAR-100 (Krizhevsky, 2009), from folders of JPEG files",
         "per class": f"{PER_CLASS['train']} scored, {PER_CLASS['test']} held out; {TEXTS_PER_CLASS} texts each",
         "pixels": f"{SIDE} for ImageNet's networks, 32 for the demo's",
         **{f"version of {name}": metadata.version(name) for name in named},
     }
-    made = (pd.concat(scores), pd.concat(terms), pd.DataFrame(said.items(), columns=["what", "value"]))
+    made = (pd.concat(scores), pd.concat(terms), pd.DataFrame(facts.items(), columns=["what", "value"]))
     for name, content in zip(TABLES, made, strict=True):
         text = content.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         artifacts.write(paths.cache(PLACE) / f"{name}.csv", text)

@@ -310,10 +310,10 @@ def _work(
     i, model = numbered
     memory.reset_peak()
     if isinstance(model, Features):
-        taken, H, y, probs = TAKEN_ELSEWHERE, model.features, model.labels, model.source_probs
+        extraction, H, y, probs = TAKEN_ELSEWHERE, model.features, model.labels, model.source_probs
     else:
-        taken = _features(settings, model, target, show)
-        H, y, probs = taken["features"], target.data.labels, taken.get("source_probs")
+        extraction = _features(settings, model, target, show)
+        H, y, probs = extraction["features"], target.data.labels, extraction.get("source_probs")
     started = time.perf_counter()
     if probs is None and (of_source := _of_source(settings.metrics)):
         raise ValueError(
@@ -329,11 +329,11 @@ def _work(
         "resampled": resampled,
         "n_samples": np.array(shape[0]),
         "n_features": np.array(shape[1]),
-        "seconds": np.array(float(taken["seconds"]) + time.perf_counter() - started),
-        "peak_mb": np.array(max(float(taken["peak_mb"]), memory.peak_mb())),
-        "cut": taken["cut"],
-        "altered": taken["altered"],
-        "unsteady": taken["unsteady"],
+        "seconds": np.array(float(extraction["seconds"]) + time.perf_counter() - started),
+        "peak_mb": np.array(max(float(extraction["peak_mb"]), memory.peak_mb())),
+        "cut": extraction["cut"],
+        "altered": extraction["altered"],
+        "unsteady": extraction["unsteady"],
         "early": np.array(early),
     }
 
@@ -347,11 +347,11 @@ def _scored(
     show: bool,
 ) -> tuple[tuple[int, int], np.ndarray, np.ndarray, bool]:
     """``(n, d)``, the terms, (terms,), and those of resamples, (n_bootstrap, terms); whether one has not converged."""
-    with warnings.catch_warnings(record=True) as said:  # no more samples than features: said in the table
+    with warnings.catch_warnings(record=True) as messages:  # no more samples than features: said in the table
         warnings.simplefilter("always", UserWarning)
         samples = model.statistics if H is None else Samples(H, y)
         terms = _terms(settings.metrics, samples, None if H is None else y, probs)
-    early = any("has not converged" in str(warning.message) for warning in said)
+    early = any("has not converged" in str(warning.message) for warning in messages)
     title, draws = f"{model.name}: resamples", () if H is None else _resamples(y, settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -365,14 +365,14 @@ def _scored(
 
 def _features(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
     """Features of one model, from the cache if it has them, and what was seen on the way."""
-    take = partial(_taken, settings, model, target, show)
+    take = partial(_new_features, settings, model, target, show)
     if settings.folder is None or model.spec is None:
         return take()
     spec = _features_spec(model, target)
     return artifacts.cached(settings.folder / "features" / f"{artifacts.digest(spec)}.safetensors", spec, take)
 
 
-def _taken(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
+def _new_features(settings: Settings, model: Candidate, target: Target, show: bool) -> Arrays:
     import torch
 
     started, place = time.perf_counter(), devices.choose(settings.device)
@@ -555,12 +555,12 @@ def _own_cautions(
         if kind == "texts":
             remedy = "rank again with cache=False to see how far its scores move, or take another model"
         doubtful.append(("features are not the same twice", remedy))
-    found += [_Own(f"its {said}: {remedy}", said, remedy) for said, remedy in doubtful]
+    found += [_Own(f"its {caution}: {remedy}", caution, remedy) for caution, remedy in doubtful]
     if arrays["early"]:
-        said = "LogME stopped before its maximum, since some features never vary or follow from others"
-        found.append(_Own(said, said, "if you give features, leave these columns out"))
-    if said := getattr(model, "caution", ""):
-        found.append(_Own(said, said))
+        caution = "LogME stopped before its maximum, since some features never vary or follow from others"
+        found.append(_Own(caution, caution, "if you give features, leave these columns out"))
+    if caution := getattr(model, "caution", ""):
+        found.append(_Own(caution, caution))
     return found
 
 
@@ -570,11 +570,11 @@ def _of_kinds(own: dict[str, list[_Own]]) -> list[str]:
     for model, found in own.items():
         for caution in found:
             kinds.setdefault((caution.kind, caution.remedy), []).append(model)
-    said = []
+    sentences = []
     for (kind, remedy), models in kinds.items():
         more = f" and {len(models) - NAMED} more" if len(models) > NAMED else ""
-        said.append(f"{kind}: {', '.join(models[:NAMED])}{more}{remedy and '; ' + remedy}")
-    return said
+        sentences.append(f"{kind}: {', '.join(models[:NAMED])}{more}{remedy and '; ' + remedy}")
+    return sentences
 
 
 def _cautions(
@@ -587,57 +587,61 @@ def _cautions(
     without_error: list[str],
 ) -> list[str]:
     """Why the evidence may be thin, in sentences; ``models`` best first."""
-    said = []
+    sentences = []
     if len(models) < FEW_MODELS:
-        said.append(
+        sentences.append(
             f"there are {len(models)} models only: totals are relative to the pool, and one model more or less can "
             "move them all"
         )
     if counts.min() < FEW_SAMPLES:
-        said.append(f"the smallest class has {counts.min()} samples (under {FEW_SAMPLES}): scores of so few wobble")
+        sentences.append(
+            f"the smallest class has {counts.min()} samples (under {FEW_SAMPLES}): scores of so few wobble"
+        )
     if tied:
-        said.append(
+        sentences.append(
             f"{models[0]} leads, but within the interval it is tied with {', '.join(m for m in models if m in tied)}"
         )
     if len(without_error) == len(models):
-        said.append("there are no intervals, so it is not known which distances between totals mean anything")
+        sentences.append("there are no intervals, so it is not known which distances between totals mean anything")
     elif without_error:
-        said.append(f"there is no interval for {', '.join(without_error)}: some of its resamples cannot be scored")
+        sentences.append(f"there is no interval for {', '.join(without_error)}: some of its resamples cannot be scored")
     if agreement < LOW_AGREEMENT:
-        said.append(
+        sentences.append(
             f"the metrics disagree (mean weighted Kendall between them {agreement:.2f}): look at their own columns"
         )
     if constant:
-        said.append(f"the same for all models, and so left out of the totals: {', '.join(constant)}")
+        sentences.append(f"the same for all models, and so left out of the totals: {', '.join(constant)}")
     for metric in opposed:
-        said.append(
+        sentences.append(
             f"the terms of {metric} cancel out: its total is the same for all models, and so left out of the ranking"
         )
-    return said
+    return sentences
 
 
 def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str]:
     """What a reader should look at in the data."""
-    said = [
+    sentences = [
         f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in alike(classes)
     ]
     if missing := like_missing(classes):
-        said.append(f"class {missing[0]!r} is called like a label that is missing: is it a class?")
+        sentences.append(f"class {missing[0]!r} is called like a label that is missing: is it a class?")
     if hidden := [name for name in classes if folders.hidden(name)]:
-        said.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
+        sentences.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
     if target and target.skipped:
-        said.append(f"{len(target.skipped)} images could not be read and were left out, the first {target.skipped[0]}")
+        sentences.append(
+            f"{len(target.skipped)} images could not be read and were left out, the first {target.skipped[0]}"
+        )
     if target and 0 < target.largest < DARK:
-        said.append(
+        sentences.append(
             f"no number in the images of 16 bits is above {target.largest}, where 65535 is white, so models see dark "
             "images: if their white is lower, as 4095 of 12 bits, scale them up or save them with 8 bits per colour"
         )
     if ignored := getattr(target and target.data, "ignored", ()):
-        said.append(
+        sentences.append(
             f"{len(ignored)} files among the images were not looked at, as they lie in no class or have no image's "
             f"suffix, the first {ignored[0]}"
         )
-    return said
+    return sentences
 
 
 def _say(table: pd.DataFrame) -> None:

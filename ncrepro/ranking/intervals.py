@@ -61,9 +61,9 @@ def bootstrap(statistic: Callable, scores, accuracies, n: int = 2000, seed: int 
     check_whole("seed", seed, 0)
     s, a = pool(scores, accuracies, several_targets=True)  # (targets, models)
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(s.shape[-1], size=(n, s.shape[-1]))  # (n, models)
-    while (again := is_constant(s[:, drawn]) | is_constant(a[:, drawn])).any():  # (targets, n)
+    draws = rng.integers(s.shape[-1], size=(n, s.shape[-1]))  # (n, models)
+    while (again := is_constant(s[:, draws]) | is_constant(a[:, draws])).any():  # (targets, n)
         redo = again.any(axis=0)
-        drawn[redo] = rng.integers(s.shape[-1], size=(redo.sum(), s.shape[-1]))
+        draws[redo] = rng.integers(s.shape[-1], size=(redo.sum(), s.shape[-1]))
     kernel = KERNELS[statistic]
-    return np.mean([kernel(s_t[drawn], a_t[drawn]) for s_t, a_t in zip(s, a, strict=False)], axis=0)
+    return np.mean([kernel(s_t[draws], a_t[draws]) for s_t, a_t in zip(s, a, strict=False)], axis=0)

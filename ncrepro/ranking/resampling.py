@@ -221,14 +221,14 @@ def _weighted_kendall(s: np.ndarray, a: np.ndarray, counts: np.ndarray) -> np.nd
     c = counts.astype(np.float32)
     S, A = _signs(s), _signs(a)  # (K, m, m), (b, m, m)
     earlier = np.tri(s.shape[-1], k=-1, dtype=np.float32)  # of two that tie in both, the first stands ahead
-    drawn = c[:, None, :]
-    agree = _over_pairs(S, A * drawn)
-    untied_s, untied_a = np.abs(S) @ c.T, (np.abs(A) * drawn).sum(axis=2).T  # (K, m, b), (m, b)
+    copies = c[:, None, :]
+    agree = _over_pairs(S, A * copies)
+    untied_s, untied_a = np.abs(S) @ c.T, (np.abs(A) * copies).sum(axis=2).T  # (K, m, b), (m, b)
     tied_s, tied_a = ((x == 0).astype(np.float32) for x in (S, A))
     behind_s, behind_a = ((x < 0).astype(np.float32) for x in (S, A))
-    both = _over_pairs(tied_s * earlier, tied_a * drawn)
-    first = behind_s @ c.T + _over_pairs(tied_s, behind_a * drawn) + both  # how many stand ahead by score, (K, m, b)
-    second = (behind_a * drawn).sum(axis=2).T + _over_pairs(behind_s, tied_a * drawn) + both  # and by accuracy
+    both = _over_pairs(tied_s * earlier, tied_a * copies)
+    first = behind_s @ c.T + _over_pairs(tied_s, behind_a * copies) + both  # how many stand ahead by score, (K, m, b)
+    second = (behind_a * copies).sum(axis=2).T + _over_pairs(behind_s, tied_a * copies) + both  # and by accuracy
     taus = []
     for ahead in (first, second):
         ahead = ahead.round().astype(int)
