@@ -188,7 +188,7 @@ def _one_bit(content: bytes, place: int) -> bytes:
     return bytes(turned)
 
 
-class Drawn(NamedTuple):
+class Context(NamedTuple):
     """What is known of the undisturbed copy, and the random numbers of one fault."""
 
     copy: Copy
@@ -209,7 +209,7 @@ class Drawn(NamedTuple):
         return frozenset(found or files)
 
 
-def damage(context: Drawn) -> dict:
+def damage(context: Context) -> dict:
     kind, file = context.file()
     how, seed = context.chance.choice(list(DAMAGE)), context.chance.random()
 
@@ -220,7 +220,7 @@ def damage(context: Drawn) -> dict:
     return {"what": f"{kind} {how}: {file}", "strike": strike, "owners": context.owners(file)}
 
 
-def delete(context: Drawn) -> dict:
+def delete(context: Context) -> dict:
     if context.chance.random() < 0.15:
         folders = [
             p for place in ("data/results/smoke", "data/cache/smoke") for p in (context.copy.folder / place).iterdir()
@@ -240,7 +240,7 @@ def delete(context: Drawn) -> dict:
     }
 
 
-def edit(context: Drawn) -> dict:
+def edit(context: Context) -> dict:
     _, file = context.file(("a table",))
     how = context.chance.choice(["a row doubled", "a row lost", "a number changed", "rows in another order"])
     place = context.chance.random()
@@ -261,7 +261,7 @@ def edit(context: Drawn) -> dict:
     return {"what": f"{how}: {file}", "strike": strike, "owners": context.owners(file)}
 
 
-def in_the_way(context: Drawn) -> dict:
+def in_the_way(context: Context) -> dict:
     """Make may take the folder away or refuse; nothing else may have to be mended by hand."""
     _, file = context.file(("a table", "a figure", "an artefact", "an executed notebook"))
 
@@ -277,7 +277,7 @@ def in_the_way(context: Drawn) -> dict:
     return {"what": what, "strike": strike, "owners": context.owners(file), "mend": mend, "refusal": (file,)}
 
 
-def not_writable(context: Drawn) -> dict:
+def not_writable(context: Context) -> dict:
     """A folder of results that cannot be written; for root, whom no permission stops, it is a file."""
     pool = context.chance.choice(
         sorted(p.name for p in (context.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
@@ -299,7 +299,7 @@ def not_writable(context: Drawn) -> dict:
     return {"what": what, "strike": strike, "owners": context.owners(file), "mend": mend, "refusal": (f"{file}/",)}
 
 
-def leftover(context: Drawn) -> dict:
+def leftover(context: Context) -> dict:
     """What an interrupted run or a reader leaves beside the results."""
     run = context.chance.choice(context.runs)["name"]
     pool = context.chance.choice(
@@ -324,7 +324,7 @@ def leftover(context: Drawn) -> dict:
     return {"what": f"a file left behind: {file}", "strike": strike}
 
 
-def times_only(context: Drawn) -> dict:
+def times_only(context: Context) -> dict:
     then = context.chance.choice([1, time.time() + 1e6])
 
     def strike(copy: Copy) -> None:
@@ -337,7 +337,7 @@ def times_only(context: Drawn) -> dict:
 # Runs that go wrong. Each brings work of its own, so that there is something to disturb.
 
 
-def _with_work(context: Drawn, what: str, disturb: Callable[[Copy], str], trained: float = 0.5) -> dict:
+def _with_work(context: Context, what: str, disturb: Callable[[Copy], str], trained: float = 0.5) -> dict:
     pools = sorted(p.name for p in (context.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
     pool = context.chance.choice(pools)
     models = [
@@ -362,7 +362,7 @@ def _unclear(status: int, output: str) -> str:
     return "a traceback: " + output[-300:] if "Traceback" in output else ""
 
 
-def kill(context: Drawn) -> dict:
+def kill(context: Context) -> dict:
     after = context.chance.uniform(1, 40)
     number = context.chance.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 
@@ -378,7 +378,7 @@ def kill(context: Drawn) -> dict:
     return _with_work(context, f"{number.name} of all processes after {after:.0f} s", disturb)
 
 
-def kill_one_process(context: Drawn) -> dict:
+def kill_one_process(context: Context) -> dict:
     """A worker, a kernel, a run or make, as the system does when memory runs out; make then fails in one line."""
     after, which = context.chance.uniform(5, 30), context.chance.random()
     number = context.chance.choice([signal.SIGKILL, signal.SIGTERM])
@@ -398,7 +398,7 @@ def kill_one_process(context: Drawn) -> dict:
     return _with_work(context, f"{number.name} of one process after {after:.0f} s", disturb)
 
 
-def two_makes(context: Drawn) -> dict:
+def two_makes(context: Context) -> dict:
     pause = context.chance.choice([0, 0, context.chance.uniform(0, 10)])
 
     def disturb(copy: Copy) -> str:
@@ -419,7 +419,7 @@ def two_makes(context: Drawn) -> dict:
     return _with_work(context, f"two makes, {pause:.0f} s apart", disturb)
 
 
-def disk_full(context: Drawn) -> dict:
+def disk_full(context: Context) -> dict:
     """No file may grow beyond a few kilobytes, as if the disk were full; make fails, and no half file stays. Python
     keeps no compiled modules meanwhile: before 3.12.8 it keeps half of one, and no program could heal that.
     """
@@ -438,7 +438,7 @@ def disk_full(context: Drawn) -> dict:
     return _with_work(context, f"files limited to {limit} bytes", disturb)
 
 
-def long_path(context: Drawn) -> dict:
+def long_path(context: Context) -> dict:
     """A folder for temporary files whose path is longer than that of a socket may be."""
     name = "x" * context.chance.randrange(90, 200)
 
@@ -454,7 +454,7 @@ def long_path(context: Drawn) -> dict:
 # Faults that are judged by themselves.
 
 
-def source(context: Drawn) -> dict:
+def source(context: Context) -> dict:
     """A module, a committed table, a notebook or the profile changes: whatever was seen to import or read it is made
     again, and nothing once it is as it was.
     """
@@ -508,7 +508,7 @@ def _planned(copy: Copy) -> tuple[set[str] | None, str]:
     return {line.split()[-1] for line in output.splitlines() if " -m ncrepro run " in line}, output
 
 
-def hostile_data(context: Drawn) -> dict:
+def hostile_data(context: Context) -> dict:
     """A reader's own data that are none: `rank` or `score` refuse them in one line that names the file, or the model
     that is called like it.
     """
@@ -595,7 +595,7 @@ HOSTILE: dict[str, Callable[[Path, Random], list[str]]] = {
     ),
 }
 
-FAULTS: dict[str, tuple[Callable[[Drawn], dict], int]] = {  # kind -> (how one is drawn, its share)
+FAULTS: dict[str, tuple[Callable[[Context], dict], int]] = {  # kind -> (how one is drawn, its share)
     "damage": (damage, 25),
     "delete": (delete, 15),
     "edit": (edit, 12),
@@ -619,7 +619,7 @@ def draw(copy: Copy, seed: int, n: int) -> list[Fault]:
     for number in range(n):
         chance = Random(f"{seed} {number}")
         kind = chance.choices(list(FAULTS), [share for _, share in FAULTS.values()])[0]
-        faults.append(Fault(number, kind, **FAULTS[kind][0](Drawn(copy, runs, chance))))
+        faults.append(Fault(number, kind, **FAULTS[kind][0](Context(copy, runs, chance))))
     return faults
 
 

@@ -151,7 +151,7 @@ def test_a_refusal_that_names_nothing_of_the_group_or_is_a_traceback_is_unclear(
     assert run_group([blocked], copy, {})[blocked].outcome == "unclear"
 
 
-class OfScores(faults.Drawn):
+class OfScores(faults.Context):
     """Draws one file only."""
 
     def file(self, kinds):
@@ -180,7 +180,7 @@ def test_hostile_data_are_refused_only_by_what_names_them(copy, monkeypatch, sai
     program = "import sys; sys.exit(sys.argv[1].format(path=sys.argv[2]))"
     start = copy.start
     monkeypatch.setattr(copy, "start", lambda command: start([sys.executable, "-c", program, said, command[-1]]))
-    assert faults.hostile_data(faults.Drawn(copy, [], Random(0)))["check"](copy)[0] == outcome
+    assert faults.hostile_data(faults.Context(copy, [], Random(0)))["check"](copy)[0] == outcome
 
 
 def test_a_make_that_does_not_end_hangs(copy):
