@@ -123,7 +123,7 @@ def candidates(n=230):
 def test_an_outlier_in_one_term_moves_min_max_totals_and_hardly_ranks():
     odd = pd.DataFrame({"target": "t", "outlier": list(large_pools.OUTLIERS), "seli": [0.0, 0, 1e4], "ncc": 0.0,
                         "log_vc": 0.0})  # fmt: skip
-    draws = large_pools.drawn(candidates(), odd)
+    draws = large_pools.random_pools(candidates(), odd)
     assert set(draws["n_models"]) == {200} and len(draws) == 100 * len(large_pools.TOTALS)
     moved = large_pools.moves(draws).set_index("total")
     ordinary, extreme = list(large_pools.OUTLIERS)[0], list(large_pools.OUTLIERS)[-1]

@@ -51,13 +51,13 @@ def _fig5_holds(profile: str) -> tuple[str, Verdict]:
         f"{pool}: best alone {best[pool]} ({single[pool].max():.2f}), all three {table.at[ALL_TERMS, pool]:.2f}"
         for pool in best
     ]
-    asked = []
+    verdicts = []
     for pool in best:
-        drawn = _draws_of_terms(pool, profile, "ncti", ablations.NCTI_TERMS)[list(single.index)]
-        text, verdict = is_best(drawn, best_of_paper[pool], list(single.index))
+        draws = _draws_of_terms(pool, profile, "ncti", ablations.NCTI_TERMS)[list(single.index)]
+        text, verdict = is_best(draws, best_of_paper[pool], list(single.index))
         texts.append(f"{pool}: {best_of_paper[pool]} {text}")
-        asked += [verdict, *(above(drawn[term]) for term in drawn)]
-    return "; ".join(texts), every(*asked)
+        verdicts += [verdict, *(above(draws[term]) for term in draws)]
+    return "; ".join(texts), every(*verdicts)
 
 
 @figure(
@@ -80,12 +80,12 @@ def _fig6_weights_hold(profile: str) -> tuple[str, Verdict]:
     lost = (table.groupby("pool")["weighted_kendall"].max() - equal).max()
     text = f"{high:.0%} of the settings reach 0.7; equal weights are at most {lost:.2f} below the best"
     text += f"; the median setting reaches {table['weighted_kendall'].median():.2f}"
-    drawn = []
+    draws = []
     for pool in ("supervised", "selfsupervised"):
         study, subset = part_of(pool, profile, "ncti")
         terms, accuracies = analyses.terms_of(study, subset, "ncti")
-        drawn.append(analyses.draws_of(ablations.weighted(terms), accuracies, study.noise(subset), ["term", "weight"]))
-    half = pd.concat(drawn, axis=1).median(axis=1, skipna=False)  # what half of the settings reach
+        draws.append(analyses.draws_of(ablations.weighted(terms), accuracies, study.noise(subset), ["term", "weight"]))
+    half = pd.concat(draws, axis=1).median(axis=1, skipna=False)  # what half of the settings reach
     return text, above(half, 0.7)
 
 
@@ -106,13 +106,13 @@ def ncti_fig6_weights(profile: str) -> Checked:
 
 
 def _table4_holds(profile: str) -> tuple[str, Verdict]:
-    table, short, asked = _averages(profile, "face_terms").set_index(["pool", "metric"]), [], []
+    table, short, verdicts = _averages(profile, "face_terms").set_index(["pool", "metric"]), [], []
     for pool, (statistic, symbol) in product(ZOOS, published.SYMBOLS.items()):
         both, better = table.at[(pool, "VC + CF"), statistic], table.loc[pool].loc[["VC", "CF"], statistic].max()
         short.append(f"{pool.replace('_', ' ')}, {symbol} {both:.2f} against {better:.2f}")
-        drawn = _draws_of_terms(pool, profile, "face", ablations.FACE_TERMS, statistic)
-        asked += [above(drawn["VC + CF"], drawn[term]) for term in ("VC", "CF")]
-    return "both terms against the better one: " + "; ".join(short), every(*asked)
+        draws = _draws_of_terms(pool, profile, "face", ablations.FACE_TERMS, statistic)
+        verdicts += [above(draws["VC + CF"], draws[term]) for term in ("VC", "CF")]
+    return "both terms against the better one: " + "; ".join(short), every(*verdicts)
 
 
 @figure(
@@ -141,12 +141,12 @@ def _table5_holds(profile: str) -> tuple[str, Verdict]:
     study, subset = part_of("supervised", profile, "face")
     terms, accuracies = analyses.terms_of(study, subset, "face")
     scores = pd.concat([ablations.term_subsets(terms, ablations.FACE_TERMS), study.read("nc2_a")])
-    asked = []
+    verdicts = []
     for s, symbol in published.SYMBOLS.items():
-        drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, study.noise(subset), s))
-        asked.append(above(drawn["CF"], drawn["nc2_a"]))
-        texts.append(f"CF higher by {symbol} in {probability(drawn['CF'], drawn['nc2_a']):.0%} of draws")
-    return "; ".join(texts), every(*asked)
+        draws = resampling.mean_over_targets(resampling.draws(scores, accuracies, study.noise(subset), s))
+        verdicts.append(above(draws["CF"], draws["nc2_a"]))
+        texts.append(f"CF higher by {symbol} in {probability(draws['CF'], draws['nc2_a']):.0%} of draws")
+    return "; ".join(texts), every(*verdicts)
 
 
 @figure(

@@ -179,10 +179,10 @@ def widths(metric: str, size: int, pool: str = "supervised", target: str = "digi
         ax.hlines(i, low, high, lw=4 if chosen else 2, **look)
         ax.plot(value, i, "o", ms=7 if chosen else 4, **look)
         if chosen:
-            said = f"{size} models: {value:.2f} ({low:.2f} to {high:.2f}), width {high - low:.2f}"
+            text = f"{size} models: {value:.2f} ({low:.2f} to {high:.2f}), width {high - low:.2f}"
     _correlation_axis(ax)
     ax.set_yticks(range(len(SIZES)), [f"{n} models" for n in SIZES])
-    ax.set(ylim=(len(SIZES) - 0.5, -0.5), title=f"{label(metric)} on {target}, {said}".replace("-", "−"))
+    ax.set(ylim=(len(SIZES) - 0.5, -0.5), title=f"{label(metric)} on {target}, {text}".replace("-", "−"))
     ax.set_xlabel(r"weighted Kendall $\tau_w$; grey: 95 % of random orders; lines: 95 % of draws of other models")
     return figure
 

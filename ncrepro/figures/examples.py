@@ -73,8 +73,8 @@ def images(datasets: Sequence, per_row: int = 16, source_rows: int = 3, title: s
         else:
             figure.text(0.005, middle + 0.03 / height, dataset.name, weight="bold", size=8, va="bottom")
             each = f"{n_images // n_classes:,}" if n_images % n_classes == 0 else f"about {n_images / n_classes:,.0f}"
-            said = f"{n_classes} classes,\n{each} images each"
-            figure.text(0.005, middle, said, size=6.5, va="top", linespacing=1.05)
+            text = f"{n_classes} classes,\n{each} images each"
+            figure.text(0.005, middle, text, size=6.5, va="top", linespacing=1.05)
         top -= gap
     if title:
         figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)
@@ -116,13 +116,13 @@ def scenes(domains: Sequence, title: str) -> Figure:
         axes.set_axis_off()
         middle = bottom + cell / 2 / height
         figure.text(0.005, middle, domain.name, weight="bold", size=8, va="bottom")
-        said = f"{domain.n_classes} classes, {len(domain)} scenes"
-        figure.text(0.005, middle - 0.02 / height, said, size=6.5, va="top")
+        text = f"{domain.n_classes} classes, {len(domain)} scenes"
+        figure.text(0.005, middle - 0.02 / height, text, size=6.5, va="top")
     figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", size=8.5)
     return figure
 
 
-def drawn_pixels(domain, places: np.ndarray, title: str) -> Figure:
+def pixel_samples(domain, places: np.ndarray, title: str) -> Figure:
     """Where pixels were drawn from the first four scenes of a domain: rings in the colour of their class.
 
     Parameters
@@ -221,8 +221,8 @@ def captioned(datasets: Sequence, title: str, n: int = 10) -> Figure:
             ax.set_axis_off()
             ax.set_title(data.classes[data.labels[i]], size=7, pad=2, color=style.COLOURS[0])
             ax.text(0.5, -0.06, fill(data.texts[i], 24), transform=ax.transAxes, ha="center", va="top", size=6.5)
-        said = f"{data.name}\n{len(data)} items,\n{data.n_classes} classes"
-        pair[0].text(-0.45, 0.5, said, transform=pair[0].transAxes, ha="right", va="center", size=6.5)
+        text = f"{data.name}\n{len(data)} items,\n{data.n_classes} classes"
+        pair[0].text(-0.45, 0.5, text, transform=pair[0].transAxes, ha="right", va="center", size=6.5)
     figure.suptitle(title)
     return figure
 
@@ -249,7 +249,7 @@ def series(datasets: Sequence, title: str, n: int = 4) -> Figure:
             ax.set_xlim(0, data.values.shape[2] - 1)
             name = data.classes[k]
             ax.set_title(f"class {name}" if name.isdigit() else name, size=7, pad=1)
-        said = f"{fill(data.name.replace('_', ' '), 12)}\n{len(data)} series,\n{data.n_classes} classes"
-        row[0].text(-0.08, 0.5, said, transform=row[0].transAxes, ha="right", va="center", size=6.5, linespacing=1.05)
+        text = f"{fill(data.name.replace('_', ' '), 12)}\n{len(data)} series,\n{data.n_classes} classes"
+        row[0].text(-0.08, 0.5, text, transform=row[0].transAxes, ha="right", va="center", size=6.5, linespacing=1.05)
     figure.suptitle(title)
     return figure

@@ -83,10 +83,10 @@ def better_than_static(study: Experiment) -> tuple[str, Verdict]:
 def above_0(row: pd.Series, draws: pd.Series) -> tuple[str, Verdict]:
     """Whether a mean weighted Kendall lies above 0: a row of `experiment.correlations`, and its draws."""
     text = f"mean τ_w {row.weighted_kendall:.2f}, interval {row.low:.2f} to {row.high:.2f}"
-    return text + told_in_draws(probability(draws)), above(draws)
+    return text + probability_text(probability(draws)), above(draws)
 
 
-def told_in_draws(chance: float) -> str:
+def probability_text(chance: float) -> str:
     """How often a statement is true in the draws: the end of a sentence."""
     return "; too few models for a probability" if pd.isna(chance) else f", true in {chance:.1%} of draws"
 
@@ -104,13 +104,13 @@ def by_chance(n_models: int, level: float = 0.95, draws: int = 2000) -> float:
     return float(np.quantile([ranking.weighted_kendall(np.array(scores), accuracies) for scores in rankings], level))
 
 
-def told(correlations: pd.DataFrame, metric: str) -> str:
+def line(correlations: pd.DataFrame, metric: str) -> str:
     """A metric's name, weighted Kendall and interval, for a sentence; ``correlations`` has one ground truth."""
     row = correlations.set_index("metric").loc[metric]
     return f"{label(metric)} **{row.weighted_kendall:.2f}** ({row.low:.2f} to {row.high:.2f})"
 
 
-def told_on_targets(table: pd.DataFrame, draws: pd.DataFrame, metric: str) -> str:
+def mean_text(table: pd.DataFrame, draws: pd.DataFrame, metric: str) -> str:
     """A metric's mean in a `ranking_table`, on how many targets it has an order, and how often the mean is above 0."""
     row = table.loc[metric].drop("average", errors="ignore")
     where = f" on {row.notna().sum()} of {len(row)} targets" if row.isna().any() else ""
@@ -126,8 +126,8 @@ def beat_rivals(study: Experiment) -> tuple[str, Verdict]:
         where = list(table.columns[table.loc[metric].notna()])
         means = {m: draws[m][where].mean(axis=1) for m in (metric, *RIVALS)}
         better.append(every(*(above(means[metric], means[rival]) for rival in RIVALS)))
-        said = ", ".join(f"{label(m)} {table.loc[m, where].mean():.2f}" for m in means)
-        found.append(f"{said} on {len(where)} targets")
+        text = ", ".join(f"{label(m)} {table.loc[m, where].mean():.2f}" for m in means)
+        found.append(f"{text} on {len(where)} targets")
     return f"mean τ_w: {'; '.join(found)}", some(*better)
 
 

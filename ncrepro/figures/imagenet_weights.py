@@ -46,7 +46,7 @@ def _stands_apart(profile: str) -> tuple[str, Verdict]:
 def imagenet_weights_ranking(profile: str) -> Checked:
     scores = table("scores")
     targets = scores["target"].unique()
-    drawn, axes = charts.grid(len(targets), 3, 2.0, 0.6, sharey=True)
+    figure, axes = charts.grid(len(targets), 3, 2.0, 0.6, sharey=True)
     for ax, target in zip(axes.flat, targets, strict=False):
         for family, group in scores[scores["target"] == target].groupby("family", sort=False):
             colour, marker, name = LOOKS[family]
@@ -59,9 +59,9 @@ def imagenet_weights_ranking(profile: str) -> Checked:
     for ax in axes[:, 0]:
         ax.set_ylabel("total")
     handles = dict(pair for ax in axes.flat for pair in zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    drawn.suptitle("What the ranking says, and what a linear probe reaches")
-    drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
-    return drawn, *_stands_apart(profile)
+    figure.suptitle("What the ranking says, and what a linear probe reaches")
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    return figure, *_stands_apart(profile)
 
 
 @figure(shows="the terms of NCTI for real ImageNet weights at d = 1,280 beside those of small and untrained networks")
@@ -73,7 +73,7 @@ def imagenet_weights_terms(profile: str) -> Figure:
     others = terms.sort_values("family", ascending=False, kind="stable")["model"]
     models = [model for model in dict.fromkeys([*IMAGENET, *others]) if model in set(others)]
     size = (style.PAGE, 1.0 + 0.2 * len(models))
-    drawn, axes = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False)
     for ax, name in zip(axes[0], names, strict=True):
         for target, colour, marker in zip(terms["target"].unique(), style.COLOURS, style.MARKERS, strict=False):
             part = terms[(terms["term"] == name) & (terms["target"] == target)]
@@ -82,6 +82,6 @@ def imagenet_weights_terms(profile: str) -> Figure:
         ax.set_yticks(range(len(models)), models)
         ax.set_xlabel(name.replace("_", " "))
     axes[0, 0].invert_yaxis()
-    drawn.suptitle("NCTI's terms with real weights")
-    drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return drawn
+    figure.suptitle("NCTI's terms with real weights")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure

@@ -114,8 +114,8 @@ def figure(shows: str, claim: str = "") -> Callable:
         @wraps(draw)
         def show(profile: str) -> Shown:
             with trace.watching() as facts:
-                drawn = draw(profile)
-                shown = _judged(entry, profile, *drawn) if claim else Shown(drawn, shows, entry)
+                output = draw(profile)
+                shown = _judged(entry, profile, *output) if claim else Shown(output, shows, entry)
                 if trace.is_on():  # a run keeps what it draws, so that no figure is drawn twice
                     style.save(shown.figure, entry.name, paths.figures(profile))
             if trace.is_on():
@@ -130,12 +130,12 @@ def figure(shows: str, claim: str = "") -> Callable:
     return enter
 
 
-def _judged(entry: Entry, profile: str, drawn: Figure, found: str, alone: Verdict) -> Shown:
+def _judged(entry: Entry, profile: str, figure: Figure, found: str, alone: Verdict) -> Shown:
     """The verdict of all measured trainings of the profile; the finding says if this run alone gives another."""
     verdict = over(alone, *repeated_verdicts.others(profile, entry.name, entry.claim))
     if verdict.word != alone.word:
         found = f"{found} (this run alone: {alone})"
-    return Shown(drawn, entry.shows, entry, found, verdict, alone)
+    return Shown(figure, entry.shows, entry, found, verdict, alone)
 
 
 def findings() -> str:
@@ -186,8 +186,8 @@ def _save(profile: str, name: str) -> tuple[str, tuple]:
     style.use()
     everything()
     entry = _ENTRIES[name]
-    record, asked = _record(entry, profile)
-    if trace.is_on() and manifest.why_again(record, asked) is None:
+    record, request = _record(entry, profile)
+    if trace.is_on() and manifest.why_again(record, request) is None:
         return name, tuple(manifest.load(record)["result"])
     shown = entry.draw(profile)
     if not trace.is_on():

@@ -90,7 +90,9 @@ def hub_static_shortlist(profile: str) -> Figure:
 
 
 def of_size(draws: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A column of `large_pools.drawn` for the smallest pools, which share few candidates: draws x (target, total)."""
+    """A column of `large_pools.random_pools` for the smallest pools, which share few candidates: draws x
+    (target, total).
+    """
     few = draws[draws["n_models"] == draws["n_models"].min()]
     return few.pivot(index="draw", columns=["target", "total"], values=column)
 

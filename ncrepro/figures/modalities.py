@@ -18,7 +18,7 @@ from ..ranking import resampling
 from ..ranking.normalised import varies
 from ..ranking.verdicts import Verdict, above, every, exact, positive
 from . import charts, examples, multi_source, style
-from .findings import FACE_METHODS, OURS, beat_rivals, ranking_table, told_on_targets
+from .findings import FACE_METHODS, OURS, beat_rivals, mean_text, ranking_table
 from .index import Checked, figure
 from .names import label
 
@@ -40,11 +40,11 @@ def accuracies(profile: str | None) -> pd.DataFrame:
 
 def spread(profile: str | None) -> pd.DataFrame:
     """Lowest, mean and highest accuracy over pairs, by target and by what is tested, in per cent."""
-    table = accuracies(profile).rename(columns=_said).groupby("target", sort=False).agg(["min", "mean", "max"])
+    table = accuracies(profile).rename(columns=_column_label).groupby("target", sort=False).agg(["min", "mean", "max"])
     return table.stack(level=0, future_stack=True)[["min", "mean", "max"]]
 
 
-def _said(column: str) -> str:
+def _column_label(column: str) -> str:
     return {**COLUMNS, "images": "images alone", "texts": "texts alone"}.get(column, column.replace("_", " "))
 
 
@@ -97,7 +97,7 @@ def modalities_accuracies(profile: str) -> Checked:
 def _strips(profile: str, columns: list[str], title: str) -> Figure:
     """Accuracies of all pairs, a panel for each target and a strip for each column."""
     table, targets = accuracies(profile), Experiment(POOL, profile).pool.targets
-    drawn, axes = plt.subplots(1, len(targets), figsize=(style.PAGE, 2.3), squeeze=False, sharey=True)
+    figure, axes = plt.subplots(1, len(targets), figsize=(style.PAGE, 2.3), squeeze=False, sharey=True)
     for ax, target in zip(axes[0], targets, strict=True):
         part = table.xs(target, level="target")[columns]
         shift = np.linspace(-0.18, 0.18, len(part))
@@ -106,20 +106,20 @@ def _strips(profile: str, columns: list[str], title: str) -> Figure:
         ax.plot(part.mean().to_numpy(), "D", color="0.25", ms=4, label="mean over pairs")
         n_classes = modalities.load(target, "test").n_classes
         ax.axhline(100 / n_classes, color="0.6", lw=0.9, ls=":", label="by chance")
-        ax.set_xticks(range(len(columns)), [_said(column).replace(" ", "\n", 1) for column in columns])
+        ax.set_xticks(range(len(columns)), [_column_label(column).replace(" ", "\n", 1) for column in columns])
         ax.set(title=target, xlim=(-0.5, len(columns) - 0.5), ylim=(0, 100))
     axes[0, 0].set_ylabel("accuracy on the test split (%)")
-    drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    drawn.suptitle(title)
-    return drawn
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.suptitle(title)
+    return figure
 
 
 def _lacks(profile: str) -> tuple[str, Verdict]:
     table, found, verdicts = accuracies(profile), [], []
     for column, left in LACKING.items():
         loss = (table[left] - table[column]).unstack("target")
-        said = ", ".join(f"{loss[t].mean():+.1f} points on {t}" for t in loss)
-        found.append(f"{left} alone against a pair {column.replace('_', ' ')}: {said}")
+        text = ", ".join(f"{loss[t].mean():+.1f} points on {t}" for t in loss)
+        found.append(f"{left} alone against a pair {column.replace('_', ' ')}: {text}")
         verdicts += _mean_above(profile, loss.mean(axis=1))
     return "; ".join(found), every(*verdicts)
 
@@ -153,7 +153,7 @@ def _rank(profile: str) -> tuple[str, Verdict]:
     study, found, verdicts = Experiment(POOL, profile), [], []
     for truth, table in tables(profile).items():
         draws = study.draws(TRUTHS[truth])
-        found.append(f"{truth}: {', '.join(told_on_targets(table, draws, m) for m in OURS)}")
+        found.append(f"{truth}: {', '.join(mean_text(table, draws, m) for m in OURS)}")
         verdicts += [above(draws[m]) for m in OURS]
     return f"mean τ_w, {'; '.join(found)}", every(*verdicts)
 
@@ -193,10 +193,10 @@ def _together(profile: str) -> tuple[str, Verdict]:
     found, verdicts = [], []
     for truth, subset in TRUTHS.items():
         _, accuracies = study.ranked(subset)
-        drawn = resampling.mean_over_targets(resampling.draws(named, accuracies, study.noise(subset)))
+        draws = resampling.mean_over_targets(resampling.draws(named, accuracies, study.noise(subset)))
         means = by_features(profile)[truth]
         for metric in OURS:
-            verdicts.append(above(*(drawn[f"{metric}|{way}"] for way in ways)))
+            verdicts.append(above(*(draws[f"{metric}|{way}"] for way in ways)))
             found.append(f"{truth}, {label(metric)}: {', '.join(f'{means.at[metric, way]:.2f} {way}' for way in ways)}")
     return f"mean τ_w, {'; '.join(found)}", every(*verdicts)
 
@@ -242,9 +242,9 @@ def alphas(profile: str | None) -> pd.DataFrame:
 def _scale_matters(profile: str) -> tuple[str, Verdict]:
     kept, alpha = order_kept(profile).loc["ncti"].drop(1.0), alphas(profile)
     shares = ", ".join(f"{(alpha[scale] > SHRINKAGE_FLOOR).mean():.0%} at × {scale:g}" for scale in alpha)
-    said = ", ".join(f"{value:.2f} at × {scale:g}" for scale, value in kept.items())
+    text = ", ".join(f"{value:.2f} at × {scale:g}" for scale, value in kept.items())
     changed = exact(bool((kept < 1).all()), "the same features, scaled")
-    return f"τ_w of NCTI with its own order at scale 1: {said}; features that NCTI shrinks: {shares}", changed
+    return f"τ_w of NCTI with its own order at scale 1: {text}; features that NCTI shrinks: {shares}", changed
 
 
 @figure(
@@ -255,7 +255,7 @@ def _scale_matters(profile: str) -> tuple[str, Verdict]:
 )
 def modalities_scale(profile: str) -> Checked:
     kept, alpha = order_kept(profile), alphas(profile)
-    drawn, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.6), width_ratios=(1.3, 1))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.6), width_ratios=(1.3, 1))
     for i, metric in enumerate(kept.index):
         look = {"marker": style.MARKERS[i], "color": style.COLOURS[i], "ms": 4, "lw": 1.2}
         left.plot(range(len(kept.columns)), kept.loc[metric], label=label(metric), **look)
@@ -270,4 +270,4 @@ def modalities_scale(profile: str) -> Checked:
         ax.set_xlabel("scale of the text features")
     left.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=6.5)
     right.legend()
-    return drawn, *_scale_matters(profile)
+    return figure, *_scale_matters(profile)

@@ -12,7 +12,7 @@ from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, positive, probability, some
 from ..store import artifacts
 from . import charts, style
-from .findings import FACE_METHODS, beside, better_than_static, ranking_table, ranks_best, told_in_draws
+from .findings import FACE_METHODS, beside, better_than_static, probability_text, ranking_table, ranks_best
 from .index import Checked, figure
 from .names import label
 
@@ -144,8 +144,8 @@ def face_table2(profile: str) -> Checked:
     panels = beside(published.wide("face_table2", "pearson"), pearson, titles)
     panels["$\\tau_w$, here (the printed block repeats ρ)"] = kendall
     title = "FaCe Table 2: how well each metric ranks models from several sources"
-    drawn = charts.correlation_heatmap(panels, title, "correlation")
-    return drawn, *ranks_best(study, "face", FACE_METHODS, statistic="pearson")
+    figure = charts.correlation_heatmap(panels, title, "correlation")
+    return figure, *ranks_best(study, "face", FACE_METHODS, statistic="pearson")
 
 
 def source_table(study: Experiment) -> pd.DataFrame:
@@ -217,7 +217,7 @@ def _questions_hold(profile: str) -> tuple[str, Verdict]:
         f"FaCe's mean τ_w: among sources {source:.2f}, among {len(study.pool.architectures)} architectures "
         f"{architecture:.2f}; higher"
     )
-    return f"{text}{told_in_draws(probability(*among))}", above(*among)
+    return f"{text}{probability_text(probability(*among))}", above(*among)
 
 
 @figure(
@@ -286,8 +286,8 @@ def questions(table: pd.DataFrame, title: str, covered: str) -> Figure:
     Metrics come in the order of the first question's values, best on top. ``covered``: what the intervals include, in
     words (`resampling.covers`).
     """
-    asked = list(dict.fromkeys(table["question"]))
-    order = table[table["question"] == asked[0]].sort_values("weighted_kendall", ascending=False)["metric"]
-    table = charts.in_order(charts.in_order(table, "metric", order), "question", asked)
+    question_order = list(dict.fromkeys(table["question"]))
+    order = table[table["question"] == question_order[0]].sort_values("weighted_kendall", ascending=False)["metric"]
+    table = charts.in_order(charts.in_order(table, "metric", order), "question", question_order)
     table = table.assign(panel=table["question"].str.replace(": ", ":\n"), row=table["metric"])
     return charts.rows(table, title, f"{charts.TAU}; lines: {covered}")

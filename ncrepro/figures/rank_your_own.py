@@ -98,9 +98,9 @@ def regrets(study: Experiment) -> pd.DataFrame:
     found = charts.in_order(found, "advice", [*ADVICE, *registry.BLIND, FREE]).reset_index(drop=True)
     free = [table.assign(metric=FREE, score=0.0) for table in ranked]  # one score for all: any of them is chosen
     judged = pd.concat([*ranked, blind, *free])
-    drawn = resampling.mean_over_targets(resampling.draws(judged, accuracies, study.noise(), "regret"))
-    others, total = drawn.columns.drop("total"), drawn[["total"]]
-    moves = pd.DataFrame([{"advice": name, **analyses.difference(drawn[[name]], total)} for name in others])
+    draws = resampling.mean_over_targets(resampling.draws(judged, accuracies, study.noise(), "regret"))
+    others, total = draws.columns.drop("total"), draws[["total"]]
+    moves = pd.DataFrame([{"advice": name, **analyses.difference(draws[[name]], total)} for name in others])
     analyses.write(study.profile.name, "rank_your_own", regrets=found, regret_moves=moves)
     return found
 

@@ -96,8 +96,8 @@ def claims(profile: str | None) -> list[tuple[str, str, Verdict]]:
     worse = f"{fallen} of {len(drop)} lose more than 0.1; mean loss {drop.mean():.2f}"
     declines = f"NCE loses {drop['nce']:.2f}, H-score {drop['h_score']:.2f}"
     enough = f"{good} of {len(drop)} above {luck:.2f}"
-    drawn = _draws(profile)
-    pixels, iou = (drawn[measure][FACE_METHODS] for measure in MEASURES.values())
+    draws = _draws(profile)
+    pixels, iou = (draws[measure][FACE_METHODS] for measure in MEASURES.values())
     lost = pixels - iou
     return [
         ("by pixel accuracy most methods do well", enough, above(pixels.median(axis=1), luck)),
@@ -113,8 +113,8 @@ def _alike(profile: str | None) -> tuple[str, Verdict]:
     table = judged(profile).pivot(index="metric", columns="target", values="weighted_kendall")
     change = (table["pixel accuracy"] - table["mean IoU"])[["leep", "gbc", "face"]].abs()
     text = f"largest difference {change.max():.2f}; the two measures themselves agree at τ_w {agreement(profile):.2f}"
-    drawn = _draws(profile)
-    moved = (drawn["pixel accuracy"] - drawn["mean IoU"])[change.index]
+    draws = _draws(profile)
+    moved = (draws["pixel accuracy"] - draws["mean IoU"])[change.index]
     return text, every(*(above(0.1 - sign * moved[metric]) for metric in moved for sign in (1, -1)))
 
 
@@ -168,5 +168,5 @@ def segmentation_intervals(profile: str) -> Checked:
     table = judged(profile).query("target == 'pixel accuracy'").dropna(subset="weighted_kendall")
     ceiling = ceilings(profile).query("target == 'pixel accuracy'")["weighted_kendall"].mean()
     title = f"How certain is the ranking by pixel accuracy? {len(ranked(profile)[1])} models"
-    drawn, draws = charts.interval_plot(table, ceiling, title, covered(profile)), _draws(profile)["pixel accuracy"]
-    return drawn, *some_better(draws, [m for m in draws if m != "source_accuracy"], 0.0)
+    figure, draws = charts.interval_plot(table, ceiling, title, covered(profile)), _draws(profile)["pixel accuracy"]
+    return figure, *some_better(draws, [m for m in draws if m != "source_accuracy"], 0.0)

@@ -202,7 +202,7 @@ def learnt(profile: str | None) -> pd.DataFrame:
     ]
 
 
-def told_probes(profile: str | None) -> str:
+def probes_text(profile: str | None) -> str:
     """How many models a linear probe finds better than random weights, for a sentence."""
     table = learnt(profile)
     if table["source_accuracy"].isna().all():
@@ -211,7 +211,7 @@ def told_probes(profile: str | None) -> str:
     return f"{better.sum()} of {len(table)} models are better than random weights by a linear probe"
 
 
-def told_seeds(profile: str | None) -> str:
+def seeds_text(profile: str | None) -> str:
     """How far two fine-tunings of the same models agree, for a sentence."""
     table = _study(profile).read("accuracies")
     noise, by_model = seed_noise(table), table.groupby(["target", "model"])["accuracy"].mean()
@@ -234,20 +234,20 @@ def collapsed(profile: str | None) -> list[str]:
     return pretraining.loc[pretraining["collapsed"] > 0, "model"].tolist()
 
 
-def _told_collapsed(profile: str) -> str:
+def _collapsed_text(profile: str) -> str:
     return "collapsed: " + (", ".join(map(label, collapsed(profile))) or "none")
 
 
 def _probes_hold(profile: str) -> tuple[str, Verdict]:
     table = learnt(profile)
     if table["source_accuracy"].isna().all():
-        return f"{told_probes(profile)}; {_told_collapsed(profile)}", UNKNOWN
+        return f"{probes_text(profile)}; {_collapsed_text(profile)}", UNKNOWN
     worst = table.loc[table["source_accuracy"].idxmin()]
     text = f"random weights {worst.random_accuracy:.1f} %, weakest {label(worst.model)} {worst.source_accuracy:.1f} %"
     error = _study(profile).read("pretraining").get("standard_error", np.nan)  # both probes are read on the same images
     learnt_something = positive(table["source_accuracy"] - table["random_accuracy"], np.sqrt(2) * error)
     # Whether one of twelve collapses differs from one training to the next, and each model is trained once.
-    return f"{text}; {_told_collapsed(profile)}", every(*learnt_something, UNKNOWN)
+    return f"{text}; {_collapsed_text(profile)}", every(*learnt_something, UNKNOWN)
 
 
 @figure(
@@ -274,7 +274,7 @@ def selfsupervised_accuracies(profile: str) -> Figure:
 )
 def ncti_table2(profile: str) -> Checked:
     study = _study(profile)
-    here = f"here: {len(study.pool.models)} models ({_told_collapsed(profile)}), profile {profile}"
+    here = f"here: {len(study.pool.models)} models ({_collapsed_text(profile)}), profile {profile}"
     ours = ranking_table(study.read("correlations"), METHODS + EXTRA)
     titles = ("printed: models trained on ImageNet without labels", here, "here − printed")
     panels = beside(published.wide("ncti_table2"), ours, titles)
@@ -291,8 +291,8 @@ def _ranks(profile: str, metric: str) -> Checked:
     points = with_accuracies(scores.query("metric == @metric"), accuracies)
     found = study.read("correlations").query("metric == @metric")
     title = f"Do self-supervised models with a higher {label(metric)} do better after fine-tuning?"
-    drawn = charts.score_scatter(points, found, label(metric), title)
-    return drawn, *above_0(study.averages().loc[metric], study.draws()[metric])
+    figure = charts.score_scatter(points, found, label(metric), title)
+    return figure, *above_0(study.averages().loc[metric], study.draws()[metric])
 
 
 @figure(

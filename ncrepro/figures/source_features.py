@@ -34,14 +34,14 @@ def _fig7_holds(profile: str) -> tuple[str, Verdict]:
         f"{pool}: variability {found.at['ncti_log_vc', pool]:.2f}, ncc {found.at['ncti_ncc', pool]:.2f}"
         for pool in found
     ]
-    asked = []
+    verdicts = []
     scores = read(profile, "source_features", "scores").query("features == 'source'")
     for pool, group in scores.groupby("pool", sort=False):
         terms = group[group["metric"].isin(found.index)]
         noise = Experiment(pool, profile).noise()
-        drawn = resampling.mean_over_targets(resampling.draws(terms, source_features.accuracies_of(group), noise))
-        asked += [above(drawn[term]) for term in drawn]
-    return "mean τ_w on source features, " + "; ".join(texts), every(*asked)
+        draws = resampling.mean_over_targets(resampling.draws(terms, source_features.accuracies_of(group), noise))
+        verdicts += [above(draws[term]) for term in draws]
+    return "mean τ_w on source features, " + "; ".join(texts), every(*verdicts)
 
 
 @figure(

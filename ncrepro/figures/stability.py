@@ -36,9 +36,9 @@ def _doubts_hold(profile: str) -> tuple[str, Verdict]:
     text = "median width: " + ", ".join(f"{DOUBTS[doubt]} {widths[doubt].median():.2f}" for doubt in DOUBTS)
     widths = widths.dropna()
     n = len(widths)
-    drawn_metrics = np.random.default_rng(0).integers(n, size=(resampling.DRAWS, n))  # with replacement
+    metric_indices = np.random.default_rng(0).integers(n, size=(resampling.DRAWS, n))  # with replacement
     medians = {
-        doubt: resampling.widened(np.median(widths[doubt].to_numpy(float)[drawn_metrics], axis=1), n)
+        doubt: resampling.widened(np.median(widths[doubt].to_numpy(float)[metric_indices], axis=1), n)
         for doubt in DOUBTS
     }
     return text, every(*(above(medians["models"], medians[doubt]) for doubt in DOUBTS if doubt != "models"))
@@ -71,17 +71,17 @@ def stability_training(profile: str) -> Figure:
     table, runs = read(profile, "stability", "components"), read(profile, "stability", "over_runs")
     table, runs = (part[part["pool"] == POOL] for part in (table, runs))
     order = table[table["component"] == "all"].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
-    title = f"The {POOL} pool, what each source of chance does\n({_told_runs(profile)})"
+    title = f"The {POOL} pool, what each source of chance does\n({_runs_text(profile)})"
     return again(table, runs, order, COMPONENTS, title)
 
 
-def told_training(profile: str) -> str:
+def training_text(profile: str) -> str:
     """What was measured of training again, in Markdown: how far accuracies stray, and which verdicts changed."""
     table = read(profile, "stability", "points").query("pool == @POOL")
     names = {"images": "other test images", "seeds": "another fine-tuning", "training": "everything trained again"}
     strays = [f"{name} {table[column].mean():.1f}" for column, name in names.items() if table[column].notna().any()]
     lines = [
-        f"The {POOL} pool: {_told_runs(profile)}. "
+        f"The {POOL} pool: {_runs_text(profile)}. "
         f"How far an accuracy moves, in points: {', '.join(strays) or 'not known'}."
     ]
     verdicts = repeated_verdicts.measured(profile)
@@ -98,7 +98,7 @@ def told_training(profile: str) -> str:
     return "\n\n".join(lines)
 
 
-def _told_runs(profile: str) -> str:
+def _runs_text(profile: str) -> str:
     """What is known of another training, in one line."""
     noise = Experiment(POOL, profile).noise()
     if noise.runs:
@@ -145,13 +145,13 @@ def stability_leave_one_out(profile: str) -> Checked:
 
 def _contests_hold(profile: str) -> tuple[str, Verdict]:
     table = _of_metrics(read(profile, "stability", "contests"))[lambda t: ~t["rival"].isin(registry.BASELINES)]
-    texts, asked = [], []
+    texts, verdicts = [], []
     for pool, group in table.groupby("pool"):
         sure = (group.pivot(index="metric", columns="rival", values="probability") >= SURE).astype(float)
         pairs = len(group) // 2
         texts.append(f"{pool} {sure.to_numpy().sum():.0f} of {pairs} pairs")
-        asked.append(above(_decided((sure + sure.T).to_numpy()), 0.5))
-    return "decided: " + "; ".join(texts), every(*asked)
+        verdicts.append(above(_decided((sure + sure.T).to_numpy()), 0.5))
+    return "decided: " + "; ".join(texts), every(*verdicts)
 
 
 def _decided(pairs: np.ndarray) -> np.ndarray:
@@ -195,8 +195,8 @@ def _choices_hold(profile: str) -> tuple[str, Verdict]:
             f"{pool}: {label(of_metrics.idxmin())} {of_metrics.min():.1f}, {label(blind)} {regret[blind]:.1f}, "
             f"random choice {regret['random']:.1f} points"
         )
-        drawn = Experiment(pool, profile).draws(statistic="regret")
-        better = (every(*(above(drawn[rival], drawn[metric]) for rival in rivals)) for metric in of_metrics.index)
+        draws = Experiment(pool, profile).draws(statistic="regret")
+        better = (every(*(above(draws[rival], draws[metric]) for rival in rivals)) for metric in of_metrics.index)
         found.append(some(*better))
     return "; ".join(texts), every(*found)
 
@@ -248,7 +248,7 @@ def _sources_hold(profile: str) -> tuple[str, Verdict]:
         for study, _, scores, truth in (groups[0], groups[-1])
     )
     lost = first["static_baseline"] - last["static_baseline"]
-    of_median = [drawn.drop(columns=list(NOT_METRICS), errors="ignore").median(axis=1) for drawn in (first, last)]
+    of_median = [draws.drop(columns=list(NOT_METRICS), errors="ignore").median(axis=1) for draws in (first, last)]
     return "; ".join(texts), above(lost, of_median[0] - of_median[1])
 
 

@@ -54,7 +54,7 @@ def save(figure: Figure, name: str, folder: Path) -> list[Path]:
     undated = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     files, layout = [Path(folder) / f"{name}.{kind}" for kind in undated], figure.get_layout_engine()
     for file, (kind, metadata) in zip(files, undated.items(), strict=True):
-        artifacts.write(file, _drawn(figure, format=kind, metadata=metadata))
+        artifacts.write(file, _file_bytes(figure, format=kind, metadata=metadata))
         figure.set_layout_engine("none")  # laid out once, for both
     figure.set_layout_engine(layout)
     return files
@@ -62,10 +62,10 @@ def save(figure: Figure, name: str, folder: Path) -> list[Path]:
 
 def png(figure: Figure) -> bytes:
     """``figure`` as a PNG file in the resolution of a screen, laid out for it: small letters are wider there."""
-    return _drawn(figure, format="png", dpi="figure", metadata={"Software": None})
+    return _file_bytes(figure, format="png", dpi="figure", metadata={"Software": None})
 
 
-def _drawn(figure: Figure, **options) -> bytes:
+def _file_bytes(figure: Figure, **options) -> bytes:
     file = BytesIO()
     figure.savefig(file, **options)
     return file.getvalue()
@@ -90,8 +90,8 @@ class Described:
     def _ipython_display_(self) -> None:
         from IPython.display import Markdown, display  # always installed here: IPython calls this
 
-        drawn = b64encode(png(self.figure)).decode()
+        data = b64encode(png(self.figure)).decode()
         plt.close(self.figure)
-        picture = f'<img alt="{html.escape(self.words)}" src="data:image/png;base64,{drawn}">'
+        picture = f'<img alt="{html.escape(self.words)}" src="data:image/png;base64,{data}">'
         display({"text/html": picture, "text/plain": f"Figure: {self.words}"}, raw=True)
         display(Markdown(self.caption))

@@ -90,8 +90,8 @@ def ncti_fig3(profile: str) -> Checked:
     scores, accuracies = study.ranked("ncti")
     points = with_accuracies(scores.query("metric == 'ncti'"), accuracies)
     found = study.read("correlations_ncti").query("metric == 'ncti'")
-    drawn = charts.score_scatter(points, found, "NCTI", "Do models with a higher NCTI do better after fine-tuning?")
-    return drawn, *above_0(study.averages("ncti").loc["ncti"], study.draws("ncti")["ncti"])
+    figure = charts.score_scatter(points, found, "NCTI", "Do models with a higher NCTI do better after fine-tuning?")
+    return figure, *above_0(study.averages("ncti").loc["ncti"], study.draws("ncti")["ncti"])
 
 
 def _face_table1_holds(profile: str) -> tuple[str, Verdict]:

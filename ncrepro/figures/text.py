@@ -177,6 +177,6 @@ def face_fig6_scatter(profile: str) -> Checked:
 )
 def text_intervals(profile: str) -> Checked:
     study = Experiment("text", profile)
-    drawn = interval_plot(study, f"How certain is the ranking? {len(study.pool.models)} text models")
+    figure = interval_plot(study, f"How certain is the ranking? {len(study.pool.models)} text models")
     draws = study.draws()
-    return drawn, *some_better(draws, [m for m in draws if m not in registry.BLIND], 0.0)
+    return figure, *some_better(draws, [m for m in draws if m not in registry.BLIND], 0.0)

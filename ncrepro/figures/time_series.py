@@ -11,7 +11,7 @@ from ..lab.tasks import time_series
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, above, every, positive
 from . import charts, examples, multi_source
-from .findings import FACE_METHODS, OURS, beat_rivals, ranking_table, told_on_targets
+from .findings import FACE_METHODS, OURS, beat_rivals, mean_text, ranking_table
 from .index import Checked, figure
 from .names import label
 
@@ -107,7 +107,7 @@ def time_series_accuracies(profile: str) -> Checked:
 def _rank(profile: str) -> tuple[str, Verdict]:
     study = Experiment("time_series", profile)
     table, draws = ranking_table(study.read("correlations"), OURS), study.draws()
-    found = ", ".join(told_on_targets(table, draws, m) for m in OURS)
+    found = ", ".join(mean_text(table, draws, m) for m in OURS)
     return f"mean τ_w: {found}", every(*(above(draws[m]) for m in OURS))
 
 
@@ -134,7 +134,7 @@ def _rank_speech(profile: str) -> tuple[str, Verdict]:
     study = Experiment("time_series", profile)
     table = ranking_table(study.read("correlations"), OURS)[[SPEECH]]
     draws = resampling.draws(*study.ranked(), study.noise()).xs(SPEECH, axis=1, level="target")
-    found = ", ".join(told_on_targets(table, draws, m) for m in OURS)
+    found = ", ".join(mean_text(table, draws, m) for m in OURS)
     return f"τ_w: {found}", every(*(above(draws[m]) for m in OURS))
 
 

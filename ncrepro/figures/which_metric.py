@@ -157,8 +157,8 @@ def advice_held_out(profile: str) -> Checked:
             ax.set_ylim(len(y) - 0.5, -0.5)
         left.axvline(0, color="0.85", lw=0.8, zorder=0)
         right.set_xlim(left=min(0, right.get_xlim()[0]))
-        asked = "features and labels" if setting == measured.FEATURES else "a source classifier, too"
-        left.set_title(f"asks for {asked} ({wide.shape[1]} pools)", size=8)
+        inputs = "features and labels" if setting == measured.FEATURES else "a source classifier, too"
+        left.set_title(f"asks for {inputs} ({wide.shape[1]} pools)", size=8)
     axes[-1, 0].set_xlabel(r"weighted Kendall $\tau_w$")
     axes[-1, 1].set_xlabel("regret in points of accuracy")
     figure.supxlabel("blue: chosen on the other pools; orange: proposed by others. Ticks: pools; lines: 95 %", size=7.5)
@@ -280,10 +280,10 @@ def fidelity(profile: str) -> Checked:
 
 
 def _imagenet_holds(profile: str) -> tuple[str, Verdict]:
-    drawn = resampling.mean_over_targets(resampling.draws(*real_scale.imagenet()))
+    draws = resampling.mean_over_targets(resampling.draws(*real_scale.imagenet()))
     known = _table(profile, "imagenet").query("target == 'average'").set_index("metric")["weighted_kendall"]
-    rivals = [m for m in known.index if m in drawn and m not in (*registry.BLIND, "ncti")]
-    text, verdict = is_best(drawn, "ncti", rivals)
+    rivals = [m for m in known.index if m in draws and m not in (*registry.BLIND, "ncti")]
+    text, verdict = is_best(draws, "ncti", rivals)
     return f"NCTI {known['ncti']:.2f}, ImageNet accuracy {known['source_accuracy']:.2f}; NCTI is {text}", verdict
 
 
@@ -326,7 +326,7 @@ def hub_targets(profile: str) -> Figure:
     return figure
 
 
-def told_choice(profile: str) -> str:
+def choice_text(profile: str) -> str:
     """How the default compares with its members and with what others proposed, in a sentence."""
     table = _table(profile, "sets").query("setting == @measured.FEATURES")
     kendall = table.pivot(index="metrics", columns="pool", values="weighted_kendall")
@@ -341,14 +341,14 @@ def told_choice(profile: str) -> str:
     )
 
 
-def told_imagenet(profile: str) -> str:
+def imagenet_text(profile: str) -> str:
     """What the default would have been worth on the ten ImageNet networks, in a sentence."""
     scores, accuracies = real_scale.imagenet((DEFAULT_SET,))
     scores = scores[scores["metric"].isin((*DEFAULT, DEFAULT_SET))]
-    drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies))
+    draws = resampling.mean_over_targets(resampling.draws(scores, accuracies))
     mean = _table(profile, "imagenet").query("target == 'average'").set_index("metric")["weighted_kendall"]
     parts = [
-        f"{label(m)} alone {mean[m]:.2f} ({above(drawn[DEFAULT_SET], drawn[m]).word})" for m in DEFAULT if m in mean
+        f"{label(m)} alone {mean[m]:.2f} ({above(draws[DEFAULT_SET], draws[m]).word})" for m in DEFAULT if m in mean
     ]
     return (
         f"On ten ImageNet networks, with the scores that others published, {set_label(DEFAULT_SET)} reaches "

@@ -69,8 +69,8 @@ def n_scored_on(pool: profiles.Pool, data_set: str) -> int:
 
     entry = datasets.ENTRIES[data_set]
     released = data_set in datasets.NINE_TENTHS and pool.extract["split"] == "released"
-    lent = entry.n_train * 9 // 10 if released else entry.n_train
-    return min(lent, pool.max_per_class * entry.n_classes) if pool.max_per_class else lent
+    n_scored = entry.n_train * 9 // 10 if released else entry.n_train
+    return min(n_scored, pool.max_per_class * entry.n_classes) if pool.max_per_class else n_scored
 
 
 def memory(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> float:

@@ -378,9 +378,9 @@ class Experiment:
         parts = []
         for study, (architecture, source) in zip(pools, names, strict=True) if pools else ():
             known = {f"{m.architecture} on {m.source}": m for m in study.pool.models if m.loss == model.loss}
-            if (asked := f"{architecture} on {source}") not in known:
-                raise ValueError(f"pool {self.pool.name}: {study.pool.name}: " + unknown("model", asked, known))
-            parts.append((study, known[asked]))
+            if (model_name := f"{architecture} on {source}") not in known:
+                raise ValueError(f"pool {self.pool.name}: {study.pool.name}: " + unknown("model", model_name, known))
+            parts.append((study, known[model_name]))
         return parts
 
     def _encoders(self, model: Model) -> list[Job]:
@@ -632,12 +632,12 @@ def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = 
         drawn. NaN: a metric that gives all models the same score has no correlation, fewer than `resampling.FEW` models
         have no interval.
     """
-    drawn = {
+    draws = {
         "": resampling.draws(scores, accuracies, noise),
         "_models": resampling.draws(scores, accuracies, components=("models",)),
     }
     bounds = {}
-    for part, values in drawn.items():
+    for part, values in draws.items():
         means = pd.concat({"average": resampling.mean_over_targets(values)}, axis=1).swaplevel(axis=1)
         bounds["low" + part], bounds["high" + part] = resampling.interval(pd.concat([values, means], axis=1))
     of_targets = ranking.agreement(scores, accuracies, statistics=CORRELATIONS)

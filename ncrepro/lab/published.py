@@ -200,11 +200,19 @@ def _check_claims() -> Iterator[tuple]:
     for statistic, symbol in SYMBOLS.items():
         table = wide("face_table1", statistic)
         for metric, name in (("face", "FaCe"), ("nce", "NCE")):
-            said = _listed(f"{metric}_highest_{statistic}")
-            wrong = [t for t in said if table[t][metric] < table[t].max()]
+            targets = _listed(f"{metric}_highest_{statistic}")
+            wrong = [t for t in targets if table[t][metric] < table[t].max()]
             what = f"targets on which {name} is called highest in {symbol}"
             notes = [f"{t}: {table[t].idxmax()} {table[t].max()}, {metric} {table[t][metric]}" for t in wrong]
-            yield "FaCe Section 4.1", "claim", what, len(said), len(said) - len(wrong), not wrong, "; ".join(notes)
+            yield (
+                "FaCe Section 4.1",
+                "claim",
+                what,
+                len(targets),
+                len(targets) - len(wrong),
+                not wrong,
+                "; ".join(notes),
+            )
         means = table.drop(columns="average").mean(axis=1).sort_values(ascending=False)
         what, holds = f"highest average {symbol} of Table 1, said to be FaCe's", means.index[0] == "face"
         note = ", ".join(f"{metric} {mean:.4f}" for metric, mean in means.iloc[:2].items())

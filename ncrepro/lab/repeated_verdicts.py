@@ -21,8 +21,8 @@ def measured(profile: str) -> pd.DataFrame:
 def others(profile: str, figure: str, claim: str) -> list[Verdict]:
     """What the measured trainings but this one say of a claim; of a claim in other words they say nothing."""
     _, own = profiles.repetition_of(profile)
-    asked = {"name": figure, "words": claim, "own": own}
-    rows = measured(profile).query("figure == @name and claim == @words and repetition != @own", local_dict=asked)
+    variables = {"name": figure, "words": claim, "own": own}
+    rows = measured(profile).query("figure == @name and claim == @words and repetition != @own", local_dict=variables)
     return [Verdict(*pair) for pair in rows[ERRORS].to_numpy().tolist()]
 
 

@@ -87,8 +87,8 @@ def draws_of(
     settings = scores[by].drop_duplicates()
     numbered = scores.merge(settings.assign(setting=range(len(settings))), on=by)
     numbered = numbered[["model", "target", "setting", "score"]].rename(columns={"setting": "metric"})
-    drawn = resampling.mean_over_targets(resampling.draws(numbered, accuracies, noise, n=n))
-    return drawn.set_axis(pd.MultiIndex.from_frame(settings), axis=1)
+    draws = resampling.mean_over_targets(resampling.draws(numbered, accuracies, noise, n=n))
+    return draws.set_axis(pd.MultiIndex.from_frame(settings), axis=1)
 
 
 def difference(one: pd.DataFrame, other: pd.DataFrame) -> dict[str, float]:

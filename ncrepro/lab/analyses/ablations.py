@@ -174,15 +174,15 @@ def variant_agreement(measured: pd.DataFrame, accuracies: pd.DataFrame, by: list
 def variant_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
     """How far FaCe's mean weighted Kendall moves from that of its `DEFAULT`: (*DEFAULT, difference, error)."""
     measured = measured[measured["model"].isin(accuracies.index)].fillna({"n_components": 0})  # groups have no NaN
-    drawn = draws_of(ranking.totals(measured, [*DEFAULT, "target"]), accuracies, noise, list(DEFAULT))
-    default = drawn[[tuple(DEFAULT.values())]]
-    moves = {setting: difference(drawn[[setting]], default) for setting in drawn.columns.drop(default.columns)}
+    draws = draws_of(ranking.totals(measured, [*DEFAULT, "target"]), accuracies, noise, list(DEFAULT))
+    default = draws[[tuple(DEFAULT.values())]]
+    moves = {setting: difference(draws[[setting]], default) for setting in draws.columns.drop(default.columns)}
     return pd.DataFrame([dict(zip(DEFAULT, setting, strict=True)) | move for setting, move in moves.items()])
 
 
 def imbalance_moves(measured: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise) -> pd.DataFrame:
     """How far class fairness ranks better after uneven thinning than after even: (ratio, difference, error)."""
     thin = measured.query("term == 'class_fairness' and ratio > 1 and model in @accuracies.index")
-    drawn = draws_of(thin, accuracies, noise, ["ratio", "balanced", "draw"])
+    draws = draws_of(thin, accuracies, noise, ["ratio", "balanced", "draw"])
     ratios = thin["ratio"].unique()
-    return pd.DataFrame([{"ratio": r, **difference(drawn[r][False], drawn[r][True])} for r in ratios])
+    return pd.DataFrame([{"ratio": r, **difference(draws[r][False], draws[r][True])} for r in ratios])

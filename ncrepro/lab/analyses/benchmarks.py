@@ -61,11 +61,11 @@ def lists(cases: Sequence[Case]) -> pd.DataFrame:
 
     Means over targets. Of the published pools also NCTI's metrics, without interval, and Singh et al.'s ``in_turn``.
     """
-    tables = {case.name: told(lists_of(case), case.ranked[1], case.study.noise()) for case in cases}
+    tables = {case.name: kendall_table(lists_of(case), case.ranked[1], case.study.noise()) for case in cases}
     return each(tables | {name: published_lists(pool) for pool, name in NCTI_TABLES.items()}, "benchmark")
 
 
-def told(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
+def kendall_table(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
     """Mean weighted Kendall over targets with its interval: (metric, weighted_kendall, low, high)."""
     found = ranking.mean_agreement(ranking.agreement(scores, accuracies)).set_index("metric")
     low, high = resampling.interval(resampling.mean_over_targets(resampling.draws(scores, accuracies, noise)))
@@ -85,7 +85,7 @@ def published_lists(pool: str, targets: Sequence[str] = ()) -> pd.DataFrame:
             long(pd.DataFrame(dict.fromkeys(accuracies, turn)), "in_turn"),
             long(by_family(sizes["family"], accuracies), "family"),
         ]
-    of_lists = told(pd.concat(found), accuracies[list(targets or accuracies)])
+    of_lists = kendall_table(pd.concat(found), accuracies[list(targets or accuracies)])
     printed = published.wide(published.NCTI_POOLS[pool]).drop(columns="average")
     printed = printed[list(targets or printed)].mean(axis=1).rename("weighted_kendall").rename_axis("metric")
     return pd.concat([of_lists, printed.reset_index()], ignore_index=True)
@@ -148,8 +148,8 @@ def fidelity(cases: Sequence[Case]) -> pd.DataFrame:
     for case in cases:
         scores, accuracies = case.ranked
         scores = scores[~scores["metric"].isin(registry.BLIND)]
-        drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, case.study.noise(), "pearson"))
-        low, high = resampling.interval(drawn)
+        draws = resampling.mean_over_targets(resampling.draws(scores, accuracies, case.study.noise(), "pearson"))
+        low, high = resampling.interval(draws)
         found = ranking.agreement(scores, accuracies, statistics=(ranking.pearson,))
         table = found.groupby("metric", sort=False)[["pearson"]].mean().assign(low=low, high=high)
         gaps = pd.DataFrame([

@@ -237,7 +237,7 @@ def of_models(candidates: pd.DataFrame) -> pd.DataFrame:
     return own.merge(spread.reset_index(), on=by)
 
 
-def drawn(candidates: pd.DataFrame, outliers: pd.DataFrame) -> pd.DataFrame:
+def random_pools(candidates: pd.DataFrame, outliers: pd.DataFrame) -> pd.DataFrame:
     """Pools drawn from the candidates: the place of the best one by each total, and what one outlier moves.
 
     Returns

@@ -22,10 +22,10 @@ def settings(study: Experiment, targets: list[str]) -> list[dict]:
     return [*few, {"per_class": 0, "replace": False, "draw": 0}]
 
 
-def sizes(study: Experiment, targets: list[str], drawn: list[dict]) -> pd.DataFrame:
+def sizes(study: Experiment, targets: list[str], draw_settings: list[dict]) -> pd.DataFrame:
     """How large each draw is: (target, per_class, n_samples, n_classes)."""
     rows = []
-    for target, setting in product(targets, drawn):
+    for target, setting in product(targets, draw_settings):
         labels = study.features_of(study.pool.models[0].name, target)["labels"]
         rows.append((target, setting["per_class"], len(draws.drawn(labels, **setting)), len(np.unique(labels))))
     return pd.DataFrame(rows, columns=["target", "per_class", "n_samples", "n_classes"]).drop_duplicates()
@@ -90,13 +90,16 @@ def moves(
     """
     scores = draws.total_scores(measured, list(accuracies.index), ["per_class", "draw"])
     few = nearest_to_ten(scores["per_class"].unique())
-    drawn = draws_of(scores[scores["per_class"].isin([0, few])], accuracies, noise, ["per_class", "metric", "draw"])
-    known = [m for m in rivals if m in drawn[few]]
-    rows = [{"what": "above", "metric": m, **difference(drawn[few]["ncti"], drawn[few][m])} for m in known]
-    best = {size: drawn[size][rivals].T.groupby(level="metric").mean().max().to_frame() for size in (0, few)}
-    margins = [drawn[size]["ncti"].mean(axis=1).to_frame() - best[size].to_numpy() for size in (few, 0)]
+    resamples = draws_of(scores[scores["per_class"].isin([0, few])], accuracies, noise, ["per_class", "metric", "draw"])
+    known = [m for m in rivals if m in resamples[few]]
+    rows = [{"what": "above", "metric": m, **difference(resamples[few]["ncti"], resamples[few][m])} for m in known]
+    best = {size: resamples[size][rivals].T.groupby(level="metric").mean().max().to_frame() for size in (0, few)}
+    margins = [resamples[size]["ncti"].mean(axis=1).to_frame() - best[size].to_numpy() for size in (few, 0)]
     rows.append({"what": "margin", "metric": "ncti", **difference(*margins)})
-    rows += [{"what": "lost", "metric": m, **difference(drawn[0][m], drawn[few][m])} for m in scores["metric"].unique()]
+    rows += [
+        {"what": "lost", "metric": m, **difference(resamples[0][m], resamples[few][m])}
+        for m in scores["metric"].unique()
+    ]
     same = _same(scores[scores["metric"] == "ncti"], sizes, list(accuracies.index))
     return pd.DataFrame([*rows, {"what": "same", "metric": "ncti", **same}])
 
@@ -104,9 +107,13 @@ def moves(
 def _same(ncti: pd.DataFrame, sizes: pd.DataFrame, models: list[str]) -> dict[str, float]:
     whole = ncti[ncti["per_class"] == 0].pivot(index="model", columns="target", values="score").loc[models]
     part = ncti[ncti["per_class"] > 0].merge(sizes[["target", "per_class", "n_samples"]], on=["target", "per_class"])
-    drawn = {}
+    resamples = {}
     for enough, rows in part.groupby(part["n_samples"] >= 64):
         by_target = rows.groupby("target")
         of_targets = [draws_of(g, whole[[target]], resampling.NONE, ["per_class", "draw"]) for target, g in by_target]
-        drawn[enough] = pd.concat(of_targets, axis=1)
-    return difference(drawn[True], drawn[False]) if len(drawn) == 2 else {"difference": np.nan, "error": np.nan}
+        resamples[enough] = pd.concat(of_targets, axis=1)
+    return (
+        difference(resamples[True], resamples[False])
+        if len(resamples) == 2
+        else {"difference": np.nan, "error": np.nan}
+    )

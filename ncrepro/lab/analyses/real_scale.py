@@ -83,11 +83,11 @@ def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
         of the static baseline; ``random``: the regret of a choice at random.
     """
     static = ranking.static_baseline(accuracies)
-    drawn = resampling.draws(long(static, "static"), accuracies, n=HUB_DRAWS)["static"]
+    draws = resampling.draws(long(static, "static"), accuracies, n=HUB_DRAWS)["static"]
     spearman = accuracies.corr("spearman")
     rows = []
     for target, truth in accuracies.items():
-        low, high = resampling.interval(drawn[target])
+        low, high = resampling.interval(draws[target])
         rows.append({
             "target": target,
             "n_models": len(truth),

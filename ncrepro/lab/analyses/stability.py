@@ -38,11 +38,11 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
     for name in ("", *accuracies.index):
         rest = accuracies.drop(index=name or [])
         of_rest = among(rest.index, scores, terms)
-        drawn = resampling.draws(of_rest, accuracies, noise, components=("images", "training"), n=200, without=name)
-        drawn = resampling.mean_over_targets(drawn)
-        whole = drawn if whole is None else whole
+        resamples = resampling.draws(of_rest, accuracies, noise, components=("images", "training"), n=200, without=name)
+        resamples = resampling.mean_over_targets(resamples)
+        whole = resamples if whole is None else whole
         found = ranking.mean_agreement(ranking.agreement(of_rest, rest))
-        error = found["metric"].map((drawn - whole).std()) if noise.known else np.nan
+        error = found["metric"].map((resamples - whole).std()) if noise.known else np.nan
         tables[name] = found.assign(error=error)
     return each(tables, "left_out")
 
@@ -106,9 +106,9 @@ def components(study: Experiment, subset: str | None) -> pd.DataFrame:
     tables = {}
     for name, parts in ({part: (part,) for part in resampling.COMPONENTS} | {"all": resampling.COMPONENTS}).items():
         if not unknown.get(name, False):
-            drawn = resampling.mean_over_targets(resampling.draws(*study.ranked(subset), noise, components=parts))
-            low, high = resampling.interval(drawn)
-            tables[name] = pd.DataFrame({"weighted_kendall": drawn.mean(), "low": low, "high": high}).reset_index()
+            resamples = resampling.mean_over_targets(resampling.draws(*study.ranked(subset), noise, components=parts))
+            low, high = resampling.interval(resamples)
+            tables[name] = pd.DataFrame({"weighted_kendall": resamples.mean(), "low": low, "high": high}).reset_index()
     return each(tables, "component")
 
 
@@ -217,8 +217,12 @@ def beats(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampl
 
     ``probability``: how often its mean weighted Kendall over targets is above its rival's in `resampling.draws`.
     """
-    drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise)).dropna(axis=1)
-    rows = [(one, other, probability(drawn[one], drawn[other])) for one, other in product(drawn, drawn) if one != other]
+    resamples = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise)).dropna(axis=1)
+    rows = [
+        (one, other, probability(resamples[one], resamples[other]))
+        for one, other in product(resamples, resamples)
+        if one != other
+    ]
     return pd.DataFrame(rows, columns=["metric", "rival", "probability"])
 
 

@@ -65,8 +65,8 @@ def load(name: str, split: str, max_per_class: int | None = None) -> datasets.Ph
 def unobtainable(names: Sequence[str]) -> dict[str, str]:
     """Of these data sets and objectives, those neither there nor downloadable, and what to do to have them."""
     converted = [n for n in names if n in RELEASED and releases.RELEASES[RELEASED[n]].converter]
-    gone = {n: releases.remedy(RELEASED[n]) for n in converted if not is_there(releases.place(RELEASED[n]))}
-    return datasets.unobtainable(tuple(names)) | gone
+    missing = {n: releases.remedy(RELEASED[n]) for n in converted if not is_there(releases.place(RELEASED[n]))}
+    return datasets.unobtainable(tuple(names)) | missing
 
 
 def check(pool: Pool) -> None:
