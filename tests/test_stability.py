@@ -120,17 +120,17 @@ LABELS = np.repeat([0, 1, 2], [10, 6, 3])
 
 
 def test_a_draw_takes_so_many_of_every_class_and_none_twice():
-    kept = draws.drawn(LABELS, per_class=4, replace=False, draw=0)
+    kept = draws.sample_indices(LABELS, per_class=4, replace=False, draw=0)
     assert np.bincount(LABELS[kept]).tolist() == [4, 4, 3] and len(set(kept)) == 4 + 4 + 3
-    assert set(kept) != set(draws.drawn(LABELS, 4, False, draw=1))
+    assert set(kept) != set(draws.sample_indices(LABELS, 4, False, draw=1))
 
 
 def test_a_draw_of_all_is_the_whole_target():
-    assert sorted(draws.drawn(LABELS, 0, False, 5)) == list(range(10 + 6 + 3))
+    assert sorted(draws.sample_indices(LABELS, 0, False, 5)) == list(range(10 + 6 + 3))
 
 
 def test_a_bootstrap_sample_is_as_large_as_the_target_with_two_different_images_of_each_class():
-    kept = draws.drawn(LABELS, 0, True, draw=2)
+    kept = draws.sample_indices(LABELS, 0, True, draw=2)
     assert np.bincount(LABELS[kept]).tolist() == [10, 6, 3] and len(set(kept)) < len(kept)
     assert all(len(set(kept[LABELS[kept] == k])) >= 2 for k in range(3))
 
@@ -149,7 +149,7 @@ def test_a_step_finds_what_the_metrics_find():
     rng = np.random.default_rng(0)
     arrays = {"features": rng.normal(size=(60, 5)), "labels": np.repeat([0, 1, 2], 20)}
     found = draws.scored_but_nleep(arrays, [{"per_class": 5, "replace": False, "draw": 1}])[0]
-    kept = draws.drawn(arrays["labels"], 5, False, 1)
+    kept = draws.sample_indices(arrays["labels"], 5, False, 1)
     assert found == metrics.all_scores(arrays["features"][kept], arrays["labels"][kept], nleep=False)
     assert "leep" not in found
 

@@ -9,11 +9,13 @@ from ...store.artifacts import Arrays
 
 
 def scored(arrays: Arrays, settings: list[dict], nleep: bool = True) -> list[dict[str, float]]:
-    """`metrics.all_scores`, of the slow ones only NLEEP, of the samples that `drawn` picks, alike for every model."""
+    """`metrics.all_scores`, of the slow ones only NLEEP, of the samples that `sample_indices` picks, alike for
+    every model.
+    """
     H, y, found = arrays["features"], arrays["labels"], []
     data = metrics.Samples(H, y)
     for setting in settings:
-        kept = drawn(y, **setting)
+        kept = sample_indices(y, **setting)
         part = data.resampled(kept) if setting["replace"] else metrics.Samples(H[kept], y[kept])  # copies share
         probs = arrays["source_probs"][kept] if "source_probs" in arrays else None
         found.append(metrics.all_scores(part, y[kept], probs, nleep=False))
@@ -27,7 +29,7 @@ def scored_but_nleep(arrays: Arrays, settings: list[dict]) -> list[dict[str, flo
     return scored(arrays, settings, nleep=False)
 
 
-def drawn(labels: np.ndarray, per_class: int, replace: bool, draw: int) -> np.ndarray:
+def sample_indices(labels: np.ndarray, per_class: int, replace: bool, draw: int) -> np.ndarray:
     """Indices of samples drawn at random, class by class.
 
     Parameters

@@ -27,7 +27,9 @@ def sizes(study: Experiment, targets: list[str], draw_settings: list[dict]) -> p
     rows = []
     for target, setting in product(targets, draw_settings):
         labels = study.features_of(study.pool.models[0].name, target)["labels"]
-        rows.append((target, setting["per_class"], len(draws.drawn(labels, **setting)), len(np.unique(labels))))
+        rows.append(
+            (target, setting["per_class"], len(draws.sample_indices(labels, **setting)), len(np.unique(labels)))
+        )
     return pd.DataFrame(rows, columns=["target", "per_class", "n_samples", "n_classes"]).drop_duplicates()
 
 

@@ -162,7 +162,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
     shown = networks.checkpoint("resnet50", transform=transform).transform
     if not release.imagenet_scaled:
         shown = replace(shown, mean=(0.0,) * 3, std=(1.0,) * 3)
-    said = {
+    description = {
         "model": name,
         "weights": f"authors' ({path.name})",
         "url": release.url,
@@ -173,7 +173,7 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
         "n_classes": network.fc.out_features,
         "transform": describe(shown),
     }
-    return network.eval(), shown, said
+    return network.eval(), shown, description
 
 
 def fetch(name: str) -> Path:
