@@ -86,11 +86,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ncrepro {VERSION}")
     add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
-    for name, said in (
+    for name, help_text in (
         ("rank", "rank models on data of your own"),
         ("score", "score features that were taken elsewhere"),
     ):
-        of_data = add(name, help=said, epilog=EXAMPLES[name], **AS_WRITTEN)
+        of_data = add(name, help=help_text, epilog=EXAMPLES[name], **AS_WRITTEN)
         if name == command:
             from . import your_data  # loads scikit-learn and SciPy, a second that no other command needs
 

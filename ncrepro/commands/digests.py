@@ -21,7 +21,7 @@ from ..extraction import last_layer
 from ..extraction.samples import Images, Series
 from ..lab import features, losses, models, objectives, optimise, training
 from ..lab.datasets import builtin, captioned
-from ..lab.datasets import scenes as drawn
+from ..lab.datasets import scenes as scenes_data
 from ..lab.models import segmentation as segmentation_networks
 from ..lab.models import text as text_networks
 from ..lab.models import time_series as series_networks
@@ -135,7 +135,7 @@ def images(name: str) -> Iterable:
 
 def scenes(name: str) -> Iterable:
     """The first three scenes of a domain of `lab.datasets.scenes`, and their masks."""
-    first = drawn.generate(name, "train", 3)
+    first = scenes_data.generate(name, "train", 3)
     return (first.images, first.masks)
 
 
@@ -194,7 +194,7 @@ def segmentation() -> Iterable:
     rng = np.random.default_rng(0)
     masks = np.kron(rng.integers(0, 4, (16, 6, 6)), np.ones((8, 8), int)).astype(np.uint8)  # (16, 48, 48)
     images = (rng.integers(0, 100, (16, 3, 48, 48)) + 40 * masks[:, None]).astype(np.uint8)
-    data = drawn.Scenes("noise", "train", images, masks, tuple("abcd"))
+    data = scenes_data.Scenes("noise", "train", images, masks, tuple("abcd"))
     network = segmentation_networks.build("pspnet_resnet18", 4, seed=0)
     history = segmentation_task.fit(network, data, Polynomial(1, 8, 0.002), seed=0)
     last_layer.replace(network, 4, 1, segmentation_networks.initialise)
@@ -324,7 +324,7 @@ def names() -> dict[str, Callable[[], Iterable]]:
         "scipy algebra": scipy_algebra,
         "torch functions": torch_functions,
         **{f"images {name}": partial(images, name) for name in builtin.NAMES},
-        **{f"scenes {name}": partial(scenes, name) for name in drawn.NAMES},
+        **{f"scenes {name}": partial(scenes, name) for name in scenes_data.NAMES},
         "scores 240x64": partial(scores, 240, 64),
         "scores 90x128": partial(scores, 90, 128),
         "scores beside 240x64": partial(scores_beside, 240, 64),
@@ -343,8 +343,8 @@ def names() -> dict[str, Callable[[], Iterable]]:
     }
 
 
-def write(asked: list[str]) -> None:
-    """Print as CSV the digests whose names begin with one of ``asked``; none asks for all.
+def write(prefixes: list[str]) -> None:
+    """Print as CSV the digests whose names begin with one of ``prefixes``; none asks for all.
 
     Raises
     ------
@@ -352,10 +352,10 @@ def write(asked: list[str]) -> None:
         If no name begins so.
     """
     known = names()
-    for name in asked:
+    for name in prefixes:
         if not any(other.startswith(name) for other in known):
             raise ValueError(unknown("digest", name, known))
     print("name,digest")
     for name, make in known.items():
-        if not asked or name.startswith(tuple(asked)):
+        if not prefixes or name.startswith(tuple(prefixes)):
             print(f"{name},{digest(make())}", flush=True)

@@ -64,13 +64,13 @@ def _wanted(profile: Profile, goals: Iterable[str]) -> dict[workflow.Run, tuple[
     """The runs of `workflow.to_make` that the goals ask for, and those before them."""
     chosen = workflow.to_make(profile)
     files = {paths.relative(run.output(profile.name)): run for run in workflow.runs(profile)}
-    asked: list[workflow.Run] = []
+    requested: list[workflow.Run] = []
     for goal in goals:
         if goal not in ("all", "features", *files):
             raise ValueError(unknown("file to be made", goal, files))
-        asked += (run for run in chosen if goal == "all" or goal == "features" and run.notebook[0] == "1")
-        asked += (files[goal],) if goal in files and files[goal] in chosen else ()
-    found = workflow.with_those_before(asked, chosen)
+        requested += (run for run in chosen if goal == "all" or goal == "features" and run.notebook[0] == "1")
+        requested += (files[goal],) if goal in files and files[goal] in chosen else ()
+    found = workflow.with_those_before(requested, chosen)
     return {run: before for run, before in chosen.items() if run in found}
 
 

@@ -248,13 +248,13 @@ def _changes(verdicts: pd.DataFrame) -> list[tuple]:
 
 
 def _differences(what: str, words: pd.DataFrame) -> list[tuple]:
-    pairs, told = [(words[a], words[b]) for a, b in combinations(words, 2)], words.where(words != OPEN)
+    pairs, definite_words = [(words[a], words[b]) for a, b in combinations(words, 2)], words.where(words != OPEN)
     contradicting = np.mean([((a != b) & (a != OPEN) & (b != OPEN)).mean() for a, b in pairs])
     return [
         (what, "", "share that differ between two runs", np.mean([(a != b).mean() for a, b in pairs])),
         (what, "", "share that contradict each other in two runs", contradicting),
         (what, "", "figures that ever change", (words.nunique(axis=1) > 1).sum()),
-        (what, "", "figures that ever contradict", (told.nunique(axis=1) > 1).sum()),
+        (what, "", "figures that ever contradict", (definite_words.nunique(axis=1) > 1).sum()),
     ]
 
 

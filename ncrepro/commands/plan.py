@@ -211,14 +211,14 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
     yield "1. Get what is needed (make data lists each with its licence)"
     for kind, group in needed.groupby("kind", sort=False):
         states = group.groupby("state")["megabytes"]
-        said = ", ".join(f"{len(sizes)} {state} ({sizes.sum() / 1000:.1f} GB)" for state, sizes in states)
-        yield f"   {len(group)} {kind}s: {said}"
+        summary = ", ".join(f"{len(sizes)} {state} ({sizes.sum() / 1000:.1f} GB)" for state, sizes in states)
+        yield f"   {len(group)} {kind}s: {summary}"
     if needed.empty:
         yield "   nothing: the data are here, or drawn on the spot"
     for row in needed[needed["state"] == "by hand"].itertuples():
         without = "nothing starts without it" if row.name in by_hand.ENTRIES else "it is left out"
-        said = f"{row.name} is not downloaded for you, and {without}; to have it, {row.how}"
-        yield from _wrapped(said, "   ! ", "     ")
+        sentence = f"{row.name} is not downloaded for you, and {without}; to have it, {row.how}"
+        yield from _wrapped(sentence, "   ! ", "     ")
     totals = []
     for number, pool in enumerate(profile.pools.values(), start=2):
         study = Experiment(pool.name, profile.name)
@@ -271,8 +271,8 @@ def _about(study: Experiment) -> Iterator[str]:
         for target in pool.targets:
             recipe = _settings(pool.finetune_on(target) | {"seeds": len(pool.seeds_of(target))})
             steps.setdefault(("fine-tuned", recipe), []).append(target)
-        for (said, recipe), names in steps.items():
-            yield from _wrapped(f"{said} on {', '.join(names)}: {recipe}", "   ", "   ")
+        for (step, recipe), names in steps.items():
+            yield from _wrapped(f"{step} on {', '.join(names)}: {recipe}", "   ", "   ")
         return
     trained = [t for t in pool.targets if pool.finetune_on(t)["ground_truth"] == "finetune"]
     recipe = pool.finetune
@@ -280,8 +280,8 @@ def _about(study: Experiment) -> Iterator[str]:
     sample = f"sample set {pool.extract['split']!r}, {pool.extract['precision']}"
     yield f"   weights {weights}, transform {transform!r}, {sample}"
     entries = {t: datasets.ENTRIES[t] for t in pool.targets if t in datasets.ENTRIES}
-    lent = [f"{t} {estimates.n_scored_on(pool, t):,} + {entry.n_test:,}" for t, entry in entries.items()]
-    yield from _wrapped("images to score on + to judge by: " + ", ".join(lent), "   ", "   ")
+    counts = [f"{t} {estimates.n_scored_on(pool, t):,} + {entry.n_test:,}" for t, entry in entries.items()]
+    yield from _wrapped("images to score on + to judge by: " + ", ".join(counts), "   ", "   ")
     for name, subset in pool.subsets.items():
         targets = subset.targets or pool.targets
         truth = "published accuracies" if subset.truth == "published" else "accuracies fine-tuned here"
@@ -295,10 +295,10 @@ def _about(study: Experiment) -> Iterator[str]:
 
 
 def _line(letter: str, step: str, jobs: pd.DataFrame, task: str) -> str:
-    notebook, said, said_small = _STEPS[step]
+    notebook, template, template_small = _STEPS[step]
     left = jobs[~jobs["done"]]
     trained = (jobs["images"] > 0).sum()
-    what = (said if task == "imagenet" else said_small).format(n=len(jobs), trained=trained)
+    what = (template if task == "imagenet" else template_small).format(n=len(jobs), trained=trained)
     if step == "pretrain" and trained and task == "imagenet":
         what += f", train {trained} of them on their source"
     cost = f", about {_duration(left['hours'].sum())}" if left["hours"].sum() else ""

@@ -33,8 +33,8 @@ HEADINGS = {"rank": "#", "n_samples": "samples", "n_features": "features", "peak
 def as_json(table: pd.DataFrame) -> str:
     """A ranking with all that it says of itself; what is not known is null."""
     rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
-    said = {key: _plain(value) for key, value in table.attrs.items()}
-    return _dumped({"ncrepro": VERSION, "ranking": rows, **said})
+    attributes = {key: _plain(value) for key, value in table.attrs.items()}
+    return _dumped({"ncrepro": VERSION, "ranking": rows, **attributes})
 
 
 def from_json(text: str) -> pd.DataFrame:
@@ -109,10 +109,10 @@ def show(table: pd.DataFrame, stream: IO) -> None:
     shown = table.assign(**{"95 %": [_interval(row) for row in table.itertuples()]})
     for left_out in (None, *SPARE, *reversed(metrics), "95 %"):
         order = [name for name in order if name != left_out]
-        drawn = _drawn(shown[order], first="bold green")
-        if _width(to, drawn) <= to.width:
+        rich_table = _rich_table(shown[order], first="bold green")
+        if _width(to, rich_table) <= to.width:
             break
-    to.print(drawn)
+    to.print(rich_table)
     if hidden := [name for name in metrics if name not in order]:
         to.print(f"({', '.join(hidden)}: in a wider terminal, or with --csv)")
     to.print()
@@ -130,19 +130,19 @@ def show_scores(scores: pd.DataFrame, stream: IO) -> None:
         for stop in range(len(models), start, -1):
             part = scores[models[start:stop]]
             part = part.set_axis(scores.index, axis=0).rename_axis("score").reset_index().assign(better=better)
-            drawn = _drawn(part)
-            if _width(to, drawn) <= to.width:
+            rich_table = _rich_table(part)
+            if _width(to, rich_table) <= to.width:
                 break
-        to.print(drawn)
+        to.print(rich_table)
         start = stop
 
 
-def _drawn(table: pd.DataFrame, first: str = "") -> Table:
+def _rich_table(table: pd.DataFrame, first: str = "") -> Table:
     """A table for the terminal; the first row in the style ``first``."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    rich_table = Table(box=None, pad_edge=False, header_style="bold")
     for name in table:
         text = name in ("model", "score")
-        drawn.add_column(
+        rich_table.add_column(
             Text(HEADINGS.get(name, name)),
             justify="left" if text or name == "better" else "right",
             no_wrap=True,
@@ -150,13 +150,13 @@ def _drawn(table: pd.DataFrame, first: str = "") -> Table:
             min_width=8 if text else None,
         )
     for i, row in enumerate(table.itertuples(index=False)):
-        drawn.add_row(*(Text(_cell(value)) for value in row), style=first if i == 0 else "")
-    return drawn
+        rich_table.add_row(*(Text(_cell(value)) for value in row), style=first if i == 0 else "")
+    return rich_table
 
 
-def _width(to: Console, drawn: Table) -> int:
+def _width(to: Console, rich_table: Table) -> int:
     """How wide a table would be if nothing of it were cut off."""
-    return to.measure(drawn, options=to.options.update(max_width=10_000)).maximum
+    return to.measure(rich_table, options=to.options.update(max_width=10_000)).maximum
 
 
 def _interval(row) -> str:
@@ -183,13 +183,13 @@ def as_html(table: pd.DataFrame, title: str, command: Sequence[str] = ()) -> str
     """One page that needs nothing beside it: the figure, the table, every term, the cautions, and how it was made."""
     best, metrics = table.iloc[0], [name for name in registry.METRICS if name in table]
     terms = pd.DataFrame(table.attrs["terms"]).T.reindex(table["model"]).rename_axis("model").reset_index()
-    agreement, said = table.attrs["agreement"], ""
+    agreement, text = table.attrs["agreement"], ""
     if agreement is not None and not math.isnan(agreement):
-        said = f"{', '.join(metrics)} agree to {agreement:.2f} (mean weighted Kendall between them; 1: the same order)."
+        text = f"{', '.join(metrics)} agree to {agreement:.2f} (mean weighted Kendall between them; 1: the same order)."
     parts = [
         f"<p>Of {len(table)} models <strong>{_safe(best['model'])}</strong> is the most promising: "
         f"total {best['total']:.2f} (95 %: {_safe(_interval(best)) or 'not known'}). "
-        f"{_safe(said)}</p>",
+        f"{_safe(text)}</p>",
         f"<figure>{_figure(table, metrics)}<figcaption>The total of each model with its 95 % interval (filled), and "
         "where each metric alone puts it (hollow): 0 is the last of these models, 1 the first.</figcaption></figure>",
         "<h2>Cautions</h2>",
@@ -211,35 +211,35 @@ def _figure(table: pd.DataFrame, metrics: Sequence[str]) -> str:
     left, width, row = 10 + 7 * min(40, max(table["model"].str.len())), 480, 24
     height = row * len(table) + 64
     x = lambda share: left + 10 + width * min(max(share, 0), 1)  # noqa: E731
-    drawn = [f'<line x1="{x(i / 4)}" x2="{x(i / 4)}" y1="0" y2="{height - 60}" class="grid"/>' for i in range(5)]
-    drawn += [f'<text x="{x(i / 4)}" y="{height - 44}" text-anchor="middle">{i / 4:g}</text>' for i in range(5)]
+    elements = [f'<line x1="{x(i / 4)}" x2="{x(i / 4)}" y1="0" y2="{height - 60}" class="grid"/>' for i in range(5)]
+    elements += [f'<text x="{x(i / 4)}" y="{height - 44}" text-anchor="middle">{i / 4:g}</text>' for i in range(5)]
     varied = table[[name for name in metrics if table[name].nunique() > 1]]
     shares = (varied - varied.min()) / (varied.max() - varied.min())
     for i, model in enumerate(table.itertuples()):
         y = row * i + row / 2
         name = model.model if len(model.model) <= 40 else f"{model.model[:39]}…"
-        drawn.append(f'<text x="{left}" y="{y + 4}" text-anchor="end">{_safe(name)}</text>')
+        elements.append(f'<text x="{left}" y="{y + 4}" text-anchor="end">{_safe(name)}</text>')
         if not math.isnan(model.low):
-            drawn.append(f'<line x1="{x(model.low)}" x2="{x(model.high)}" y1="{y}" y2="{y}" class="interval"/>')
+            elements.append(f'<line x1="{x(model.low)}" x2="{x(model.high)}" y1="{y}" y2="{y}" class="interval"/>')
         for k, (metric, share) in enumerate(shares.items()):
-            said = f"{metric} of {model.model}: {table[metric].iloc[i]:.4g}"
-            drawn.append(_mark(k, x(share.iloc[i]), y, said))
-        said = f"total of {model.model}: {model.total:.2f} {_interval(model)}"
-        title = f"<title>{_safe(said)}</title>"
-        drawn.append(f'<circle cx="{x(model.total)}" cy="{y}" r="5" class="total">{title}</circle>')
+            text = f"{metric} of {model.model}: {table[metric].iloc[i]:.4g}"
+            elements.append(_mark(k, x(share.iloc[i]), y, text))
+        text = f"total of {model.model}: {model.total:.2f} {_interval(model)}"
+        title = f"<title>{_safe(text)}</title>"
+        elements.append(f'<circle cx="{x(model.total)}" cy="{y}" r="5" class="total">{title}</circle>')
     at = 12
     for k, metric in enumerate(shares):
-        drawn.append(_mark(k, at, height - 16, metric))
-        drawn.append(f'<text x="{at + 9}" y="{height - 12}">{_safe(metric)}</text>')
+        elements.append(_mark(k, at, height - 16, metric))
+        elements.append(f'<text x="{at + 9}" y="{height - 12}">{_safe(metric)}</text>')
         at += 30 + 7 * len(metric)
     wide = max(left + width + 30, at)
     return (
         f'<svg viewBox="0 0 {wide} {height}" width="{wide}" role="img" aria-label="totals of the models">'
-        f"{''.join(drawn)}</svg>"
+        f"{''.join(elements)}</svg>"
     )
 
 
-def _mark(k: int, x: float, y: float, said: str) -> str:
+def _mark(k: int, x: float, y: float, text: str) -> str:
     """One of twelve hollow marks: four shapes in three colours."""
     corners = {
         0: [(-4, -4), (4, -4), (4, 4), (-4, 4)],
@@ -248,7 +248,7 @@ def _mark(k: int, x: float, y: float, said: str) -> str:
         3: [(0, 5), (5, -4), (-5, -4)],
     }[k % 4]
     points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
-    return f'<polygon points="{points}" class="metric c{k // 4 % 3}"><title>{_safe(said)}</title></polygon>'
+    return f'<polygon points="{points}" class="metric c{k // 4 % 3}"><title>{_safe(text)}</title></polygon>'
 
 
 def _rows(table: pd.DataFrame) -> str:

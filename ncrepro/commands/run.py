@@ -39,15 +39,15 @@ def run(name: str, profile: profiles.Profile) -> None:
     chosen = workflow.run_named(name, profile)
     output, record = chosen.output(profile.name), chosen.manifest(profile.name)
     with _alone(record.with_suffix(".lock"), f"{name}: another make is running it, waiting"):
-        asked = workflow.asked(chosen)
-        reason = manifest.why_again(record, asked)
+        request = workflow.request(chosen)
+        reason = manifest.why_again(record, request)
         if reason is None:
             return
         print(f"{name}: {reason}" if record.exists() else name, flush=True)
         _remove(record)
         with _traced() as facts:
             run_notebook(chosen.source, output, {"pool": chosen.pool} if chosen.pool else {})
-        manifest.save(record, asked, facts, made=[output])
+        manifest.save(record, request, facts, made=[output])
         check(chosen, profile)
 
 
@@ -134,12 +134,12 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
         """
 
         async def _async_launch_kernel(self, kernel_cmd: list[str], **options) -> None:
-            said = folder / "kernel.txt"
+            stderr_file = folder / "kernel.txt"
             if copy is not None:
                 self.provisioner.process = copy
-                copy.become_kernel(kernel_cmd, options.get("cwd") or os.getcwd(), options["env"], said)
+                copy.become_kernel(kernel_cmd, options.get("cwd") or os.getcwd(), options["env"], stderr_file)
                 return
-            with open(said, "w") as file:
+            with open(stderr_file, "w") as file:
                 await super()._async_launch_kernel(kernel_cmd, **{**options, "stderr": file})
 
         async def _async_interrupt_kernel(self) -> None:
@@ -197,11 +197,11 @@ class Copy(Forked):
         super().__init__(lambda: _wait_and_become_kernel(reads, self.tells))
         os.close(reads)
 
-    def become_kernel(self, command: list[str], cwd: str, environment: dict[str, str], said: Path) -> None:
-        """``command``: how jupyter_client would start it; ``said``: the file for what it prints of its own end."""
-        told = {"arguments": command[3:], "cwd": str(cwd), "environment": environment, "said": str(said)}
+    def become_kernel(self, command: list[str], cwd: str, environment: dict[str, str], stderr_file: Path) -> None:
+        """``command``: how jupyter_client would start it; ``stderr_file``: for what it prints of its own end."""
+        message = {"arguments": command[3:], "cwd": str(cwd), "environment": environment, "said": str(stderr_file)}
         with open(self.tells, "w") as file:
-            json.dump(told, file)
+            json.dump(message, file)
 
 
 def _wait_and_become_kernel(reads: int, tells: int) -> int:
@@ -213,27 +213,27 @@ def _wait_and_become_kernel(reads: int, tells: int) -> int:
         text = file.read()
     if not text:  # the process that should have said it is gone
         return 1
-    told = json.loads(text)
+    message = json.loads(text)
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    sys.argv[1:] = told["arguments"]
+    sys.argv[1:] = message["arguments"]
     os.environ.clear()
-    os.environ.update(told["environment"])
-    os.chdir(told["cwd"])
-    os.dup2(os.open(told["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
+    os.environ.update(message["environment"])
+    os.chdir(message["cwd"])
+    os.dup2(os.open(message["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     warnings.filters[:] = [kept for kept in warnings.filters if kept[:3] != ("ignore", None, Warning)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "ncrepro"]:
         del sys.modules[name]
     from ipykernel.kernelapp import launch_new_instance
 
-    launch_new_instance([*told["arguments"], f"--IPKernelApp.parent_handle={os.getppid()}"])
+    launch_new_instance([*message["arguments"], f"--IPKernelApp.parent_handle={os.getppid()}"])
     return 0
 
 
-def _last_words(said: Path) -> str:
+def _last_words(stderr_file: Path) -> str:
     """The last line that a kernel has printed, in brackets; empty if it printed nothing."""
-    lines = said.read_text(encoding="utf-8", errors="replace").split("\n") if said.exists() else []
+    lines = stderr_file.read_text(encoding="utf-8", errors="replace").split("\n") if stderr_file.exists() else []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return f" (it said: {last[:200]})" if last else ""
 

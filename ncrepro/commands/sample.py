@@ -34,10 +34,10 @@ def remake(profile: str) -> pd.DataFrame:
             arrays = study.features_of(model, target)
             difference = sample.pack(profile, pool, model, target, arrays)
             if difference is None:
-                said = "new"
+                outcome = "new"
             else:
-                said = f"differed by {difference:.2g}, made anew" if difference else "the same"
-            print(f"{pool}: {model} on {target}: {said}")
+                outcome = f"differed by {difference:.2g}, made anew" if difference else "the same"
+            print(f"{pool}: {model} on {target}: {outcome}")
             n_samples, n_features = arrays["features"].shape
             rows.append({
                 "pool": pool, "model": model, **pretraining.loc[model, ["source", "source_accuracy"]],

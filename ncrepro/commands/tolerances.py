@@ -283,7 +283,7 @@ def _units(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, tu
         [(moved.mean(), np.abs(values).mean(), np.ptp(values), len(moved)) for moved, values in kept.values()]
     ).T
 
-    def drawn(found: np.ndarray) -> np.ndarray:
+    def weighted_mean(found: np.ndarray) -> np.ndarray:
         alike = sizes * np.median(found[found > 0] / sizes[found > 0]) if (found > 0).any() else found
         return (counts * found + PRIOR_NUMBERS * alike) / (counts + PRIOR_NUMBERS)
 
@@ -292,7 +292,7 @@ def _units(channel: Channel, apart: np.ndarray, runs: list[int]) -> dict[str, tu
         everything = np.concatenate([values for _, values in kept.values()])
         rows = np.array([np.sum(codes == units.index(unit)) for unit in kept])
         of_others = np.where(rows < PRIOR_NUMBERS, np.ptp(everything), 0.0)  # the range of a few rows is chance too
-        scales, wider = drawn(means), np.max([widths, drawn(widths), of_others], axis=0)
+        scales, wider = weighted_mean(means), np.max([widths, weighted_mean(widths), of_others], axis=0)
     return {
         unit: (float(scale), float(values.min() - more), float(values.max() + more))
         for (unit, (_, values)), scale, more in zip(kept.items(), scales, (wider - widths) / 2, strict=True)

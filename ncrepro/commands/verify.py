@@ -76,14 +76,14 @@ def verify(profile: str) -> int:
     if why is None:
         print("\n".join(f"{table}: {first_difference(*pair)}" for table, pair in changed.items()))
         why = _why_others()
-    reached, said = _statistical(name, changed)
+    reached, sentence = _statistical(name, changed)
     if why is None:
         reached = False
         why = (
             "this machine computes what the reference's did, so code, data or tables were changed: "
             f"`make all PROFILE={profile}` makes edited tables again"
         )
-    print(f"{'statistical' if reached and not problems else 'failed'}: {said}; not exact: {why}")
+    print(f"{'statistical' if reached and not problems else 'failed'}: {sentence}; not exact: {why}")
     return 0 if reached and not problems else 1
 
 

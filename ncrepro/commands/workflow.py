@@ -99,7 +99,7 @@ def run_named(name: str, profile: Profile) -> Run:
     return known[name]
 
 
-def asked(run: Run) -> dict:
+def request(run: Run) -> dict:
     """What a run is asked to do: what its notebook's cells say, and the pool.
 
     Raises
@@ -128,9 +128,11 @@ def code_of(run: Run) -> str:
         try:
             ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: it is nested too deeply
-            said = f"{error.msg}: {(error.text or '').strip()[:80]!r}" if isinstance(error, SyntaxError) else str(error)
-            said = f"a cell is not Python ({said or 'nested too deeply'}); magics cannot be run here"
-            raise ValueError(f"{paths.relative(run.source)}: {said}") from None
+            reason = (
+                f"{error.msg}: {(error.text or '').strip()[:80]!r}" if isinstance(error, SyntaxError) else str(error)
+            )
+            reason = f"a cell is not Python ({reason or 'nested too deeply'}); magics cannot be run here"
+            raise ValueError(f"{paths.relative(run.source)}: {reason}") from None
     return "\n".join(code) + "\n"
 
 
@@ -165,7 +167,7 @@ def read_notebook(path: Path) -> dict:
 
 def why_again(run: Run, profile: Profile) -> str | None:
     """Why a run has to be made again, in a few words; None if it is up to date."""
-    return manifest.why_again(run.manifest(profile.name), asked(run))
+    return manifest.why_again(run.manifest(profile.name), request(run))
 
 
 def to_make(profile: Profile) -> dict[Run, tuple[Run, ...]]:

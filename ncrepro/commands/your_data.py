@@ -55,10 +55,10 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
         option(f"--{name}", nargs=kind, help=argparse.SUPPRESS)
 
 
-def _option(parser: argparse.ArgumentParser, name: str, **said) -> None:
+def _option(parser: argparse.ArgumentParser, name: str, **keywords) -> None:
     """An option of several words, spelt with dashes as usual, or with underscores as in Python and from make."""
-    parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **said)
-    parser.add_argument(f"--{name}", dest=name, **said | {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+    parser.add_argument(f"--{name.replace('_', '-')}", dest=name, **keywords)
+    parser.add_argument(f"--{name}", dest=name, **keywords | {"help": argparse.SUPPRESS, "default": argparse.SUPPRESS})
 
 
 def rank(arguments: argparse.Namespace) -> None:
@@ -108,8 +108,8 @@ def score(arguments: argparse.Namespace) -> None:
     for model in pool:
         held = {registry.FEATURES} if model.source_probs is None else set(OF_A_FILE)
         able = [name for name, metric in registry.METRICS.items() if metric.needs in held]
-        asked = given.get("metrics", able)
-        for metric in asked:
+        metrics = given.get("metrics", able)
+        for metric in metrics:
             if metric not in able:
                 of_a_file = registry.METRICS[metric].needs in OF_A_FILE
                 needed = "source_probs" if of_a_file else "labelled samples of the source"
@@ -118,11 +118,11 @@ def score(arguments: argparse.Namespace) -> None:
         try:
             with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
                 samples = Samples(model.features, model.labels)
-                values = {name: scores.score(name, samples, model.labels, model.source_probs) for name in asked}
+                values = {name: scores.score(name, samples, model.labels, model.source_probs) for name in metrics}
         except ValueError as error:
             raise ValueError(f"{model.name}: {error}") from None
-        for said in caught:
-            print(f"caution: {model.name}: {said.message}", file=sys.stderr)
+        for warning in caught:
+            print(f"caution: {model.name}: {warning.message}", file=sys.stderr)
         for metric, value in values.items():
             scores.check_finite(model.name, [metric], np.atleast_1d(value))
             found[model.name] |= registry.flat(metric, value)
@@ -217,13 +217,13 @@ def _labels(given: dict) -> list | None:
 
 def _put(arguments: argparse.Namespace, show, **formats) -> None:
     """Write each format that was asked for; print the table unless one of them goes to standard output."""
-    asked = {name: getattr(arguments, name, None) for name in formats}
-    for name, place in asked.items():
+    places = {name: getattr(arguments, name, None) for name in formats}
+    for name, place in places.items():
         if place:
             report.put(formats[name](), place)
-    if report.STDOUT not in asked.values():
+    if report.STDOUT not in places.values():
         show()
-        if written := [place for place in asked.values() if place]:
+        if written := [place for place in places.values() if place]:
             print(f"written: {', '.join(written)}")
 
 

@@ -153,20 +153,20 @@ def _distributed():
 def _described(file: Path):
     """A cluster as YAML has it: ``cluster`` (a class of dask-jobqueue or dask-kubernetes), ``options``, ``workers``."""
     try:
-        said = yaml.safe_load(file.read_text())
+        description = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
     known = ("cluster", "options", "workers")
-    if not isinstance(said, dict) or "cluster" not in said:
+    if not isinstance(description, dict) or "cluster" not in description:
         raise ValueError(f"{file}: `cluster` is missing; name a class, as in cluster: dask_jobqueue.SLURMCluster")
-    for key in said:
+    for key in description:
         refuse_unknown("key", key, known, str(file))
-    workers = said.get("workers", 1)
+    workers = description.get("workers", 1)
     if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
         raise ValueError(f"{file}: workers is {workers!r}; it is a number from 1 on")
-    if (make := _located(str(said["cluster"]))) is None:
-        raise ValueError(f"{file}: there is no {said['cluster']} here; is its package installed?")
-    options = said.get("options") or {}
+    if (make := _located(str(description["cluster"]))) is None:
+        raise ValueError(f"{file}: there is no {description['cluster']} here; is its package installed?")
+    options = description.get("options") or {}
     if not isinstance(options, dict):
         raise ValueError(f"{file}: options are {options!r}; they are names with values, as in queue: gpu")
     if getattr(getattr(make, "job_cls", None), "submit_command", None):  # what no queue starts has this environment
@@ -183,7 +183,7 @@ def _described(file: Path):
         cluster.sync(_scale, cluster, workers)
     except (OSError, RuntimeError) as error:
         cluster.close(timeout=5)
-        raise OSError(f"{said['cluster']} starts no workers: {' '.join(str(error).split())} ({file})") from None
+        raise OSError(f"{description['cluster']} starts no workers: {' '.join(str(error).split())} ({file})") from None
     return cluster
 
 
@@ -241,14 +241,14 @@ class Team:
     def __init__(self):
         self.client = client()
         self.workers: dict[str, Worker] = {}  # by address
-        self.told: set[str] = set()  # addresses of those that are left out
+        self.exclusions: set[str] = set()  # addresses of those that are left out
 
     def look(self, first: bool = False) -> None:
         """Who has come, and who is gone. Who computes otherwise stops the work as it begins, and is left out later."""
         there = self.client.scheduler_info(n_workers=-1)["workers"]
-        for gone in self.workers.keys() - there.keys():
-            del self.workers[gone]
-        if new := sorted(there.keys() - self.workers.keys() - self.told):
+        for lost_address in self.workers.keys() - there.keys():
+            del self.workers[lost_address]
+        if new := sorted(there.keys() - self.workers.keys() - self.exclusions):
             token = f".{secrets.token_hex(4)}.here"
             artifacts.write(paths.caches() / token, b"")
             try:
@@ -256,31 +256,31 @@ class Team:
             finally:
                 (paths.caches() / token).unlink(missing_ok=True)
             for at in new:
-                said, known = greetings.get(at), there[at]
-                if isinstance(said, OSError):
+                greeting, known = greetings.get(at), there[at]
+                if isinstance(greeting, OSError):
                     continue  # gone again, or not quite there: asked once more at the next look
-                if why := self._unfit(said, known):
+                if why := self._unfit(greeting, known):
                     if first:
                         raise ValueError(why)
-                    self.told.add(at)
+                    self.exclusions.add(at)
                     print(f"{why}; it is left out")
                     continue
                 gpus = int((known.get("resources") or {}).get("GPU", 0))
                 memory = (known.get("memory_limit") or 0) / 1e9
-                self.workers[at] = Worker(at, said["host"], said["shares"], gpus, known["nthreads"], memory)
+                self.workers[at] = Worker(at, greeting["host"], greeting["shares"], gpus, known["nthreads"], memory)
 
     @staticmethod
-    def _unfit(said: dict | Exception | None, known: dict) -> str:
+    def _unfit(greeting: dict | Exception | None, known: dict) -> str:
         """Why a worker cannot be used, in one line; empty if it can."""
-        if not isinstance(said, dict):
-            return f"worker {known['name']} on {known['host']} cannot load ncrepro: {said}"
+        if not isinstance(greeting, dict):
+            return f"worker {known['name']} on {known['host']} cannot load ncrepro: {greeting}"
         for name, ours in versions().items():
-            if (theirs := said["versions"].get(name)) != ours:
-                return f"{name} is {theirs} on {said['host']} (worker {known['name']}), and {ours} here"
-        if said["inexact"] and not arithmetic.why_not_exact():
+            if (theirs := greeting["versions"].get(name)) != ours:
+                return f"{name} is {theirs} on {greeting['host']} (worker {known['name']}), and {ours} here"
+        if greeting["inexact"] and not arithmetic.why_not_exact():
             return (
-                f"{said['host']} (worker {known['name']}) would give other last digits: {said['inexact']}; start "
-                "workers with `python -m ncrepro worker ADDRESS`"
+                f"{greeting['host']} (worker {known['name']}) would give other last digits: {greeting['inexact']}; "
+                "start workers with `python -m ncrepro worker ADDRESS`"
             )
         return ""
 
@@ -296,14 +296,14 @@ class Team:
 
     def check(self, works: Iterable[Work]) -> None:
         """Refuse work before it begins if a host lacks what it reads."""
-        asked = {work.data: pack(work.lacks) for work in works if work.lacks is not None}
-        if not asked:
+        checks = {work.data: pack(work.lacks) for work in works if work.lacks is not None}
+        if not checks:
             return
         by_host = {worker.host: worker.address for worker in self.workers.values()}
-        found = {host: self.client.submit(_lacking, asked, workers=[at], pure=False) for host, at in by_host.items()}
-        for host, said in self.client.gather(found).items():
-            if said:
-                raise FileNotFoundError(f"{host} lacks what this work reads: {'; '.join(said)}")
+        found = {host: self.client.submit(_lacking, checks, workers=[at], pure=False) for host, at in by_host.items()}
+        for host, missing in self.client.gather(found).items():
+            if missing:
+                raise FileNotFoundError(f"{host} lacks what this work reads: {'; '.join(missing)}")
 
     def free(self, work: Work) -> Worker | None:
         """Who takes a piece of work: with a GPU if it wants one and there is any, enough memory, its data at hand."""
@@ -320,8 +320,8 @@ class Team:
         return min(idle, key=lambda worker: (work.data not in worker.warm, worker.busy, worker.address), default=None)
 
 
-def _lacking(asked: dict[str, bytes]) -> list[str]:
-    return [said for packed in asked.values() if (said := pickle.loads(packed)())]
+def _lacking(checks: dict[str, bytes]) -> list[str]:
+    return [missing for packed in checks.values() if (missing := pickle.loads(packed)())]
 
 
 # How work travels -----------------------------------------------------------------------------------------------------

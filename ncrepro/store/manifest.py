@@ -16,13 +16,13 @@ from .content import digest
 KINDS = {"code": list, "module": list, "read": dict, "write": dict, "there": dict, "artefact": list}  # in a manifest
 
 
-def save(path: Path, asked: dict, facts: Iterable[str], made: Iterable[Path] = (), result=None) -> None:
+def save(path: Path, request: dict, facts: Iterable[str], made: Iterable[Path] = (), result=None) -> None:
     """Write the manifest of a run that is over.
 
     Parameters
     ----------
     path : Path
-    asked : dict
+    request : dict
         What the run was asked to do; compared as it is.
     facts : lines of `trace`
     made : paths
@@ -37,7 +37,7 @@ def save(path: Path, asked: dict, facts: Iterable[str], made: Iterable[Path] = (
         noted[kind].append(fact)
     written = {file for file in noted["write"] if (paths.root() / file).is_file()}
     content = {
-        "asked": asked,
+        "asked": request,
         "result": result,
         "code": sorted(noted["code"], key=json.dumps),
         "read": {file: digest(paths.root() / file) for file in sorted(set(noted["read"]) - written)},
@@ -64,13 +64,13 @@ def load(path: Path) -> dict | None:
         return None
 
 
-def why_again(path: Path, asked: dict) -> str | None:
+def why_again(path: Path, request: dict) -> str | None:
     """Why what ``path`` is the manifest of has to be made again, in a few words; None if it is up to date."""
     content = load(path)
     if content is None:
         return "it has not run yet"
-    for key in asked:
-        if content["asked"].get(key) != asked[key]:
+    for key in request:
+        if content["asked"].get(key) != request[key]:
             return f"its {key} changed"
     for used in content["code"]:
         try:
