@@ -9,8 +9,7 @@ import shlex
 import shutil
 import sys
 
-from ..lab import manual_data as by_hand
-from ..lab import profiles
+from ..lab import manual_data, profiles
 from ..store import artifacts, cluster, paths
 from . import VERSION, lab, variables
 from .make import make
@@ -202,7 +201,7 @@ def check(profile: profiles.Profile) -> None:
             Experiment(pool, profile.name)
         except ValueError as error:
             raise ValueError(f"{profiles.repetition_of(profile.name)[0]}.yaml: pools.{pool}: {error}") from None
-    if needed := by_hand.of(profile):
+    if needed := manual_data.of(profile):
         from . import plan  # takes seconds to import, and only such profiles need it
 
         if absent := [name for name in needed if not plan.is_there(name)]:

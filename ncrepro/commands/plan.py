@@ -17,8 +17,7 @@ import torch
 from segmentation_models_pytorch.encoders import encoders
 
 from ..extraction import networks
-from ..lab import estimates, profiles
-from ..lab import manual_data as by_hand
+from ..lab import estimates, manual_data, profiles
 from ..lab.datasets import clue, photographs, segmentation_folders
 from ..lab.datasets import torchvision_datasets as datasets
 from ..lab.experiment import Experiment
@@ -38,8 +37,8 @@ def data(profile: profiles.Profile) -> pd.DataFrame:
     spot, as in the demo, needs nothing and is not listed. CIFAR counts as present also as image folders.
     """
     rows = []
-    for name in by_hand.of(profile):
-        entry, (folder, page) = by_hand.ENTRIES[name], _place(name)
+    for name in manual_data.of(profile):
+        entry, (folder, page) = manual_data.ENTRIES[name], _place(name)
         state, size = "present" if is_there(name) else "by hand", 1000 * (entry.gigabytes or 0)
         how = f"get it from {page} and unpack it, so that {folder}/ is there"
         rows.append(("data set", name, entry.title, state, size, entry.licence, page, how))
@@ -93,7 +92,7 @@ def _of_hub(pool: profiles.Pool) -> Iterator[tuple]:
 
 
 def _place(name: str) -> tuple[str, str]:
-    """The folder, below that of all data, which a data set of `by_hand` is read from, and the page to get it from."""
+    """The folder that a data set of `manual_data` is read from, below that of all data, and the page to get it from."""
     if name in clue.FOLDERS:
         return clue.FOLDERS[name], clue.URL
     layout = segmentation_folders.LAYOUTS[name]
@@ -101,7 +100,7 @@ def _place(name: str) -> tuple[str, str]:
 
 
 def is_there(name: str) -> bool:
-    """Whether the folder of a data set of `by_hand` is in its place; its reader finds out what may be missing in it."""
+    """Whether the folder of a data set of `manual_data` is in its place; its reader finds what is missing in it."""
     return (paths.downloads() / _place(name)[0]).exists()
 
 
@@ -216,7 +215,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
     if needed.empty:
         yield "   nothing: the data are here, or drawn on the spot"
     for row in needed[needed["state"] == "by hand"].itertuples():
-        without = "nothing starts without it" if row.name in by_hand.ENTRIES else "it is left out"
+        without = "nothing starts without it" if row.name in manual_data.ENTRIES else "it is left out"
         sentence = f"{row.name} is not downloaded for you, and {without}; to have it, {row.how}"
         yield from _wrapped(sentence, "   ! ", "     ")
     totals = []
