@@ -266,6 +266,27 @@ def test_a_column_that_moves_for_the_first_time_is_judged_as_its_namesakes_are_e
         assert bool(fails({"b/choices.csv": table()}, {"b/choices.csv": mine}, limits)) == wrong
 
 
+def test_words_that_move_for_the_first_time_are_judged_as_the_same_words_in_other_columns_of_the_table():
+    """Three columns of answers: one moved, one did not yet, and one is of other words."""
+    rng = np.random.default_rng(0)
+
+    def table(no: int = 0, new: list[int] = (), other: str = "high", word: str = "no") -> pd.DataFrame:
+        answers = ["no"] * no + ["yes"] * (12 - no)
+        steady = [word if i in new else "yes" for i in range(12)]
+        return pd.DataFrame({"pool": [f"p{i}" for i in range(12)], "moved": answers, "steady": steady, "size": other})
+
+    runs = [{"a.csv": table(int(rng.integers(1, 4)))} for _ in range(6)]
+    limits = study_of(runs)
+    assert ("a.csv", "moved") in limits.usual and ("a.csv", "steady") not in limits.usual
+    for mine, wrong in (
+        (table(2, [5]), False),
+        (table(2, list(range(12))), True),
+        (table(2, [5], word="perhaps"), True),
+        (table(2, other="low"), True),
+    ):
+        assert bool(fails({"a.csv": table(2)}, {"a.csv": mine}, limits)) == wrong
+
+
 def test_where_no_cell_is_empty_none_may_be_though_its_namesakes_have_empty_ones():
     def table(empty: int, n: int = 12) -> pd.DataFrame:
         return pd.DataFrame({"target": [f"t{i}" for i in range(n)], "tau": [""] * empty + ["0.5"] * (n - empty)})

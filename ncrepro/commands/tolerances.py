@@ -12,7 +12,8 @@ The ``excess`` of a statistic is by how many standard deviations between repetit
 of a family is what its largest excess in one more honest run stays below; every run left out in turn shows how large
 that is. Each family may refuse a third of `FALSE_ALARMS` of the honest runs; being the largest of all, it needs no
 other correction. A column that no repetition moved, but that moved under the same name in another table, is judged as
-it is there. Not within that rate: that a name moves for the first time. How often one did, `leave_one_out` says.
+it is there; else a column of words as those of its table that hold all of its words. Not within that rate: that a name
+moves for the first time. How often one did, `leave_one_out` says.
 
 Whatever the noise, these fail: a column whose name no repetition moved in any table, rows that come or go where they
 never did, a number that lies `LEAP` ranges of its column outside that range, a column (or one metric's part of it) that
@@ -68,6 +69,7 @@ class Channel:
     text: list[str] | None = None  # what the values stand for, where they are not numbers
     slices: dict[str, np.ndarray] = field(default_factory=dict)  # keys by which rows are averaged -> group of each row
     swaps: dict[str, list[np.ndarray]] = field(default_factory=dict)  # keys whose values may be mixed up -> their rows
+    alike: tuple[str, ...] = ()  # of words: the other columns of the table that hold all of these
 
     def differences(self, one: int, other: int) -> np.ndarray:
         """Absolute differences between two runs, (rows,); of text 0 or 1."""
@@ -130,11 +132,14 @@ def channels(runs: list[pd.DataFrame]) -> list[Channel]:
         levels = pd.unique(rows[key])
         has = np.array([np.isin(levels, table[key].unique()) for table in runs], float)
         found.append(Channel(f"{ROWS[1]}{key}", has, pd.DataFrame({"value": levels}), ["absent", "present"]))
-    for name in runs[0].columns.drop(keys):
-        if numbers(runs[0][name]) is None:
+    others = runs[0].columns.drop(keys)
+    words = {name: set().union(*(table[name] for table in runs)) for name in others if numbers(runs[0][name]) is None}
+    for name in others:
+        if name in words:
             codes, text = pd.factorize(np.concatenate([table[name].to_numpy(object) for table in runs]))
             parts = np.split(codes.astype(float), np.cumsum([len(table) for table in runs])[:-1])
-            found.append(Channel(name, _placed(parts, at), named, list(text), slices))
+            alike = tuple(other for other in words if other != name and words[other] >= words[name])
+            found.append(Channel(name, _placed(parts, at), named, list(text), slices, alike=alike))
         else:
             values = _placed([numbers(table[name]).to_numpy() for table in runs], at)
             empty = np.where(present > 0, np.isnan(values), np.nan)
@@ -230,10 +235,12 @@ class Limits:
 
     def of_name(self, table: str, channel: Channel, reference: int) -> "Limits":
         """These limits, and for a channel that never moved what is usual where a column of its name did: the mean over
-        the tables, for single numbers and for all of them. Its range is that of the run it is compared with. Cells that
-        are empty are alike in all columns; where no cell of the column is empty in that run, none may be.
+        the tables, for single numbers and for all of them; else, of words, where a column did that is alike. Its range
+        is that of the run it is compared with. Cells that are empty are alike in all columns; where no cell of the
+        column is empty in that run, none may be.
         """
         alike = [key for key in self.usual if key[1] == channel.name]
+        alike = alike or [(table, name) for name in channel.alike if (table, name) in self.usual]
         if channel.name.endswith(EMPTY):
             if len(np.unique(channel.values[reference])) == 1:
                 return self
