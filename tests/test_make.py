@@ -28,6 +28,7 @@ name = profiles.load(profile).name
 published.load("ncti_table1")
 print(arithmetic.why_not_exact() or "exact", os.getcwd(), sys.argv[1:2])
 print(torch.get_num_threads(), sys.stdin.read(1) == "", sorted(os.environ.items()))
+print(pd.get_option("display.max_columns"), pd.get_option("display.max_rows"), pd.get_option("display.width"))
 warnings.warn("seen")
 artifacts.write_table(paths.results(name, "made") / "table.csv", pd.DataFrame({"x": [1]}))
 """

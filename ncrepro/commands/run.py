@@ -225,8 +225,11 @@ def _wait_and_become_kernel(reads: int, tells: int) -> int:
     warnings.filters[:] = [kept for kept in warnings.filters if kept[:3] != ("ignore", None, Warning)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "ncrepro"]:
         del sys.modules[name]
+    import pandas as pd
     from ipykernel.kernelapp import launch_new_instance
 
+    # As it was loaded, pandas took this for a terminal, and would cut tables to its width; in a notebook it does not.
+    pd.set_option("display.max_columns", 20)
     launch_new_instance([*message["arguments"], f"--IPKernelApp.parent_handle={os.getppid()}"])
     return 0
 
