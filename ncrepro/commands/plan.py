@@ -264,8 +264,7 @@ def _settings(recipe: dict) -> str:
 def _about(study: Experiment) -> Iterator[str]:
     pool = study.pool
     if pool.task != "imagenet":
-        untrained = pool.sources == ("nothing",)
-        pretrained = "the weights stay as they are" if untrained else _settings(pool.pretrain)
+        pretrained = "the weights stay as they are" if study.is_untrained else _settings(pool.pretrain)
         steps = {("pre-trained", pretrained): list(pool.sources)}
         for target in pool.targets:
             recipe = _settings(pool.finetune_on(target) | {"seeds": len(pool.seeds_of(target))})
