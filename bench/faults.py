@@ -471,7 +471,7 @@ def source(context: Context) -> dict:
         module = file.removesuffix(".py").replace("/", ".")
         return module in run["module"] or file in run["read"] or run["name"].partition("--")[0] == Path(file).stem
 
-    wanted = {run["name"] for run in context.runs if rests_on_it(run)}
+    expected = {run["name"] for run in context.runs if rests_on_it(run)}
 
     def check(copy: Copy) -> tuple[str, str]:
         path = copy.folder / file
@@ -493,8 +493,8 @@ def source(context: Context) -> dict:
         if planned is None or after is None:
             refused = "error: " in output and "Traceback" not in output
             return ("refused in one line" if refused and after == set() else "unclear"), output[-200:]
-        if not wanted <= planned:
-            return "stale", "not made again: " + ", ".join(sorted(wanted - planned))
+        if not expected <= planned:
+            return "stale", "not made again: " + ", ".join(sorted(expected - planned))
         return ("wrong", f"still to be made once undone: {sorted(after)}") if after else ("same bytes", "")
 
     return {"what": f"edited and put back: {file}", "strike": lambda copy: None, "check": check}

@@ -195,7 +195,7 @@ def test_libraries_that_came_first_are_told():
 def test_a_mistyped_choice_is_answered_by_what_is_allowed(monkeypatch):
     monkeypatch.setenv("NCREPRO_ARITHMETIC", "nativ")
     with pytest.raises(ValueError, match="NCREPRO_ARITHMETIC is 'nativ'; allowed is 'exact' .the default. or 'native'"):
-        arithmetic.wanted()
+        arithmetic.wants_exact()
 
 
 @pytest.fixture

@@ -381,7 +381,7 @@ def test_labels_in_a_table_of_one_column_and_in_bytes_are_labels(metric, feature
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1251"])
-def test_bytes_are_told_apart_in_any_encoding(encoding, features):
+def test_bytes_are_distinguished_in_any_encoding(encoding, features):
     words = ["кот", "дом", "собака", "лес"] * 40
     assert metrics.logme(features, [word.encode(encoding) for word in words]) == metrics.logme(features, words)
 

@@ -728,7 +728,7 @@ def test_labels_may_be_held_by_anything(given_):
     assert codes.tolist() == [0, 1, 0] and classes == ("7", "9")
 
 
-def test_large_integers_are_told_apart():
+def test_large_integers_stay_distinct():
     given_ = np.array([0, 2**63, 2**63 + 1, 0], dtype=np.uint64)
     codes, classes = labels.encode(given_, 4, "rows")
     assert codes.tolist() == [0, 1, 2, 0] and classes == ("0", str(2**63), str(2**63 + 1))
@@ -1007,7 +1007,7 @@ def test_files_of_features_may_end_in_capitals(tmp_path):
     assert [model.name for model in open_features(tmp_path)] == ["A"]
 
 
-def test_files_of_one_name_are_told_apart_by_their_folders_and_models_of_one_name_refused(tmp_path):
+def test_files_of_one_name_are_named_by_their_folders_and_models_of_one_name_refused(tmp_path):
     files = []
     for i, place in enumerate(("a/run/f.npz", "b/run/f.npz")):
         files.append(tmp_path / place)

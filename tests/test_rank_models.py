@@ -670,7 +670,7 @@ def test_the_key_of_a_transform_says_what_it_does(one, other):
         transforms.Compose([lambda image: image]),
     ],
 )
-def test_what_cannot_be_told_apart_has_no_key(hidden):
+def test_what_cannot_be_identified_has_no_key(hidden):
     def local(image):
         return image
 

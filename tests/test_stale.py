@@ -160,6 +160,20 @@ CHANGES = {
         {"01", "10", "11", "20", "30", "90"},
         {"03"},
     ),
+    "how a notebook becomes a process": (
+        "ncrepro/commands/run.py",
+        '"display.max_columns", 20',
+        '"display.max_columns", 30',
+        {"0", "1", "2", "3", "4", "90"},
+        {"nothing"},
+    ),
+    "in what order runs are made": (
+        "ncrepro/commands/workflow.py",
+        "\nclass Run(",
+        "\nchanged = 1\n\n\nclass Run(",
+        set(),
+        {"0", "1", "2", "3", "4"},
+    ),
     "advice": (
         "ncrepro/rank_your_own/rank.py",
         "def _work(",

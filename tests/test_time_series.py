@@ -117,7 +117,7 @@ def test_speech_has_series_of_unequal_length():
 
 
 def test_signals_are_drawn_alike_every_time_and_the_splits_differ():
-    (one, labels, classes), (again, _, _), (other, _, _) = (datasets.drawn(s) for s in ("train", "train", "test"))
+    (one, labels, classes), (again, _, _), (other, _, _) = (datasets.signals(s) for s in ("train", "train", "test"))
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one[: len(other)], other)
     assert set(np.bincount(labels)) == {10} and len(classes) == len(set(classes)) == 24

@@ -36,18 +36,18 @@ def make(profile: Profile, goals: Iterable[str], command: Command) -> int:
     int
         The status to exit with.
     """
-    options, wanted = Options(os.environ.get("MAKEFLAGS", "")), _wanted(profile, goals)
-    if not wanted:
+    options, runs = Options(os.environ.get("MAKEFLAGS", "")), _runs_to_make(profile, goals)
+    if not runs:
         print(f"{profile.name}: nothing has to be made")
         return 0
     if options.only_say:
-        print(*(f"python -m ncrepro run {run.name}" for run in wanted), sep="\n")
+        print(*(f"python -m ncrepro run {run.name}" for run in runs), sep="\n")
         return 0
     with cluster.started():
         start = _starter(command)
         if status := start(["check"]).wait():
             return status
-        return _side_by_side(wanted, start, options)
+        return _side_by_side(runs, start, options)
 
 
 class Options:
@@ -60,7 +60,7 @@ class Options:
         self.only_say, self.go_on, self.at_a_time = "n" in letters, "k" in letters, int(number)
 
 
-def _wanted(profile: Profile, goals: Iterable[str]) -> dict[workflow.Run, tuple[workflow.Run, ...]]:
+def _runs_to_make(profile: Profile, goals: Iterable[str]) -> dict[workflow.Run, tuple[workflow.Run, ...]]:
     """The runs of `workflow.to_make` that the goals ask for, and those before them."""
     chosen = workflow.to_make(profile)
     files = {paths.relative(run.output(profile.name)): run for run in workflow.runs(profile)}
@@ -86,9 +86,9 @@ def _starter(command: Command) -> Start:
     return lambda arguments: Forked(lambda: command(arguments))
 
 
-def _side_by_side(wanted: dict[workflow.Run, tuple[workflow.Run, ...]], start: Start, options: Options) -> int:
-    """Run what is ``wanted``, each run after those before it; the first status that is not 0."""
-    order, places, failed = TopologicalSorter(wanted), {run: i for i, run in enumerate(wanted)}, 0
+def _side_by_side(runs: dict[workflow.Run, tuple[workflow.Run, ...]], start: Start, options: Options) -> int:
+    """Make the ``runs``, each after those before it; the first status that is not 0."""
+    order, places, failed = TopologicalSorter(runs), {run: i for i, run in enumerate(runs)}, 0
     order.prepare()
     ready, running = list(order.get_ready()), {}
     try:

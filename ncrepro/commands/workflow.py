@@ -100,7 +100,7 @@ def run_named(name: str, profile: Profile) -> Run:
 
 
 def request(run: Run) -> dict:
-    """What a run is asked to do: what its notebook's cells say, and the pool.
+    """What a run is asked to do: what its notebook's cells say, the pool, and the code that executes it.
 
     Raises
     ------
@@ -112,7 +112,8 @@ def request(run: Run) -> dict:
         found = fingerprint.of(code, stops=())
     except (LookupError, ValueError) as error:
         raise ValueError(f"{paths.relative(run.source)}: it cannot be told what its cells use ({error})") from None
-    return {"cells": artifacts.digest(_cells(run)), "pool": run.pool, "code": found}
+    execution = fingerprint.of("ncrepro.commands.run:run_notebook", stops=(*fingerprint.KEEPING, __name__))
+    return {"cells": artifacts.digest(_cells(run)), "pool": run.pool, "code": found, "execution": execution}
 
 
 def code_of(run: Run) -> str:

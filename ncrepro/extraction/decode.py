@@ -9,8 +9,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 Image.init()
-_WANTED = "AVIF BMP DIB GIF ICO JPEG JPEG2000 PCX PNG PPM QOI SGI TGA TIFF WEBP"
-FORMATS = tuple(name for name in _WANTED.split() if name in Image.OPEN)  # some came with later versions of Pillow
+_FORMAT_NAMES = "AVIF BMP DIB GIF ICO JPEG JPEG2000 PCX PNG PPM QOI SGI TGA TIFF WEBP"
+FORMATS = tuple(name for name in _FORMAT_NAMES.split() if name in Image.OPEN)  # some came with later versions of Pillow
 # MPO is a file of several JPEG images, of which Pillow takes the first.
 SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
 LARGEST = ("largest",)  # a key of Image.info that no file sets, as those are strings

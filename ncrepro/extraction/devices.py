@@ -57,8 +57,8 @@ def borrowed(network: nn.Module, place: torch.device) -> Iterator[None]:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether a smaller batch might do."""
-    said = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in said or "not enough memory" in said
+    message = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in message or "not enough memory" in message
 
 
 def why(error: Exception, name: str) -> str:

@@ -114,7 +114,7 @@ class Seen(NamedTuple):
     turn: int = 0  # how many layers with weights had been used before
 
 
-class Taken(NamedTuple):
+class Output(NamedTuple):
     """What a network makes of images."""
 
     features: Tensor  # (n, d)
@@ -143,7 +143,7 @@ def _seen(inputs: Tensor, output: Tensor) -> Seen:
     return Seen(inputs, output, None if output.is_inference() else output._version, kind)
 
 
-def split(network: nn.Module, images: Tensor, name: str) -> Taken:
+def split(network: nn.Module, images: Tensor, name: str) -> Output:
     """Features (n, d) of images, and source probabilities (n, K_s), or None where there is no classifier at the end.
 
     ``name`` is the network's, for messages. Whether a last linear layer, or convolution of one pixel, is a classifier
@@ -159,14 +159,14 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
     try:
         out, seen, last, ran = _run(network, images.to(kind))
     except Exception as error:
-        said, shape = devices.why(error, name), tuple(images.shape[1:])
+        reason, shape = devices.why(error, name), tuple(images.shape[1:])
         if isinstance(error, (RuntimeError, AssertionError)) and not isinstance(error, NotImplementedError):
             raise ValueError(
-                f"{name} cannot take images of shape {shape} ({said}): give it with a transform that makes what it "
+                f"{name} cannot take images of shape {shape} ({reason}): give it with a transform that makes what it "
                 "reads, as models={'name': (network, transform)}"
             ) from error
         raise ValueError(
-            f"{name} cannot take a batch of {len(images)} images of shape {shape} ({type(error).__name__}: {said}): "
+            f"{name} cannot take a batch of {len(images)} images of shape {shape} ({type(error).__name__}: {reason}): "
             "wrap it in a torch.nn.Module that takes images alone"
         ) from error
     if not isinstance(out, Tensor) or out.ndim not in (2, 4) or len(out) != len(images):
@@ -189,9 +189,9 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
     for layer in reversed(seen):
         probs = _probabilities(layer, out, rectified)
         if probs is not None:
-            return Taken(pooled(layer.inputs), probs if probs.shape[1] > 1 else None)
+            return Output(pooled(layer.inputs), probs if probs.shape[1] > 1 else None)
     if heads := _of_two_heads(seen, out, ran):
-        return Taken(*heads)
+        return Output(*heads)
     if any(isinstance(part, torch.jit.ScriptModule) and list(part.parameters()) for part in network.modules()):
         raise ValueError(
             f"{name} is TorchScript, so its last layer cannot be found: give the torch.nn.Module that it was made of"
@@ -202,7 +202,7 @@ def split(network: nn.Module, images: Tensor, name: str) -> Taken:
             "give the torch.nn.Module that it was made of"
         )
     altered = any(_may_be_made_of(layer.output, out) for layer in last) and not bool((out == 0).any())  # by a ReLU
-    return Taken(features, None, altered or (bool(last) and _are_distributions(out)))
+    return Output(features, None, altered or (bool(last) and _are_distributions(out)))
 
 
 def _run(network: nn.Module, images: Tensor) -> tuple[object, list[Seen], list[Seen], list[nn.Module]]:

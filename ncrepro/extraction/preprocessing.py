@@ -80,10 +80,10 @@ class Wrapped:
         try:
             made = self.transform(image)
         except Exception as error:  # a transform is anybody's code
-            said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ValueError(
                 f"the transform cannot take a PIL image of {image.width} x {image.height} pixels "
-                f"({type(error).__name__}: {said}): {self.remedy}"
+                f"({type(error).__name__}: {reason}): {self.remedy}"
             ) from error
         if not isinstance(made, (Tensor, np.ndarray)) or isinstance(made, np.ndarray) and made.dtype == object:
             raise ValueError(f"the transform gives a {type(made).__name__}; allowed is a tensor: {self.remedy}")

@@ -156,7 +156,7 @@ def _contests_hold(profile: str) -> tuple[str, Verdict]:
 
 def _decided(pairs: np.ndarray) -> np.ndarray:
     """The share of decided pairs (metrics x metrics) in draws of the metrics with replacement."""
-    counts = resampling.drawn_models(len(pairs), np.random.default_rng(0))
+    counts = resampling.counts_of_models(len(pairs), np.random.default_rng(0))
     weights = 1.0 - np.eye(len(pairs))
     of_draws, all_pairs = (np.einsum("bi,ij,bj->b", counts, table, counts) for table in (pairs * weights, weights))
     return resampling.widened(of_draws / np.maximum(all_pairs, 1), len(pairs))

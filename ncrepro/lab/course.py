@@ -100,9 +100,9 @@ def _why_not(answer: Any, right: Any) -> str:
             return "the rows or columns are not those that are wanted"
         answer = answer.reindex(**dict(zip(("index", "columns"), right.axes, strict=False)))
     try:
-        given, wanted = np.asarray(answer, dtype=float), np.asarray(right, dtype=float)
+        given, expected = np.asarray(answer, dtype=float), np.asarray(right, dtype=float)
     except (TypeError, ValueError):
         return f"the answer should hold numbers, not {type(answer).__name__}"
-    if given.shape != wanted.shape:
-        return f"the shape is {given.shape}, wanted is {wanted.shape}"
-    return "" if np.allclose(given, wanted, rtol=1e-6, atol=1e-9) else "the value differs"
+    if given.shape != expected.shape:
+        return f"the shape is {given.shape}, wanted is {expected.shape}"
+    return "" if np.allclose(given, expected, rtol=1e-6, atol=1e-9) else "the value differs"

@@ -27,15 +27,15 @@ def draw(arrangement: str | float, spread: float, per_class: int = 100, seed: in
     return centres[labels] + spread * rng.standard_normal((len(labels), 2)), labels
 
 
-def spread_of_equal_collapse(collapse, arrangement: str | float, wanted: float) -> float:
-    """The spread at which ``collapse(features, labels)`` of an arrangement is ``wanted``.
+def spread_of_equal_collapse(collapse, arrangement: str | float, value: float) -> float:
+    """The spread at which ``collapse(features, labels)`` of an arrangement is ``value``.
 
     Within-class covariance grows with the square of the spread while the centres stay, so one evaluation suffices up to
     the wobble of the empirical centres; a few more remove that.
     """
     spread = 0.3
     for _ in range(20):
-        spread *= np.sqrt(wanted / collapse(*draw(arrangement, spread)))
+        spread *= np.sqrt(value / collapse(*draw(arrangement, spread)))
     return float(spread)
 
 
@@ -61,10 +61,10 @@ def fairness_at_equal_collapse(spread: float, n_steps: int = 11) -> pd.DataFrame
         ``bias``: 0 even, 1 biased; ``right`` and ``worst``: share of all samples, and of the worst class's, that lie
         nearest to their own mean.
     """
-    wanted = _collapse(*draw(0.0, spread))
+    even = _collapse(*draw(0.0, spread))
     rows = []
     for bias in np.linspace(0, 1, n_steps):
-        spread = spread_of_equal_collapse(_collapse, bias, wanted)
+        spread = spread_of_equal_collapse(_collapse, bias, even)
         space = draw(bias, spread)
         terms, right = metrics.face(*space)._asdict(), right_by_class(*space)
         rows.append({"bias": bias, "spread": spread, **terms, "right": right.mean(), "worst": right.min()})

@@ -127,7 +127,7 @@ class Tuned(Constant, Truth):
 
 
 @dataclass(frozen=True)
-class Taken:
+class Extraction:
     """Which images features are taken of, and at which precision."""
 
     split: Text
@@ -162,7 +162,7 @@ TASKS = {
     "selfsupervised": Task(Unlabelled, Momentum),
     "segmentation": Task(Polynomial, Polynomial, truths=("accuracy", "mean_iou")),
     "text": Task(Polynomial, Polynomial),
-    "imagenet": Task(Weights, Truth, Taken, ("accuracy", "published", "top1")),
+    "imagenet": Task(Weights, Truth, Extraction, ("accuracy", "published", "top1")),
 }
 
 

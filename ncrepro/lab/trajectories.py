@@ -190,7 +190,7 @@ def pairs_kept(following: pd.DataFrame, term: str = "variance_collapse", seed: i
     found = {}
     for target, group in following.groupby("target", sort=False):
         table = group.pivot(index="model", columns="epoch", values=term).to_numpy()
-        counts = resampling.drawn_models(len(table), np.random.default_rng(seed))
+        counts = resampling.counts_of_models(len(table), np.random.default_rng(seed))
         first, last = (np.sign(x[:, None] - x[None, :]) for x in (table[:, 0], table[:, -1]))
         pairs = 1.0 - np.eye(len(table))
         same, all_pairs = (

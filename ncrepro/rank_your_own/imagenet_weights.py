@@ -165,8 +165,8 @@ def _photographs(target: str, split: str) -> Labelled:
     """Photographs of a target of the ``photos`` profile, from the folder of files."""
     archive, classes, *_ = photographs.SETS[target]
     found = datasets.load(f"{torchvision_datasets.FOLDER}{archive}", split)
-    wanted = np.isin(found.labels, [found.classes.index(name) for name in classes])
-    return found.take(np.flatnonzero(wanted)).limited(PER_CLASS[split])
+    chosen = np.isin(found.labels, [found.classes.index(name) for name in classes])
+    return found.take(np.flatnonzero(chosen)).limited(PER_CLASS[split])
 
 
 def _rankings(profile: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:

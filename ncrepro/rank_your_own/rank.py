@@ -33,7 +33,7 @@ from .features import Features, are_features, open_features
 from .labels import alike, like_missing
 from .models import Candidate, resolve
 
-TAKEN_ELSEWHERE = {"seconds": 0, "peak_mb": 0, "cut": np.zeros(2, int), "altered": np.False_, "unsteady": np.False_}
+OF_GIVEN_FEATURES = {"seconds": 0, "peak_mb": 0, "cut": np.zeros(2, int), "altered": np.False_, "unsteady": np.False_}
 RESAMPLED = 4000  # samples in a resample, at most: more would take longer and tell the same
 MOST_RESAMPLES = 10_000  # more would tell nothing more of an interval, and take days
 FEW_MODELS, FEW_SAMPLES, LOW_AGREEMENT = 5, 20, 0.5
@@ -310,7 +310,7 @@ def _work(
     i, model = numbered
     memory.reset_peak()
     if isinstance(model, Features):
-        extraction, H, y, probs = TAKEN_ELSEWHERE, model.features, model.labels, model.source_probs
+        extraction, H, y, probs = OF_GIVEN_FEATURES, model.features, model.labels, model.source_probs
     else:
         extraction = _features(settings, model, target, show)
         H, y, probs = extraction["features"], target.data.labels, extraction.get("source_probs")

@@ -121,7 +121,7 @@ def draws(
     values = np.full((n, len(tables), accuracies.shape[1]), np.nan)
     if "models" in components and n_models < FEW:
         return pd.DataFrame(values.reshape(n, -1), columns=columns)
-    counts = drawn_models(n_models, rng, n) if "models" in components else np.ones((n, n_models), int)
+    counts = counts_of_models(n_models, rng, n) if "models" in components else np.ones((n, n_models), int)
     runs = [{"accuracy": accuracies, **tables}, *(noise.runs if "training" in components else ())]
     counts = counts * left
     kept = all(set(tables) <= set(run) for run in runs)  # the scores of every run, or of the present one throughout
@@ -149,7 +149,7 @@ def draws(
     return pd.DataFrame(values.reshape(n, -1), columns=columns)
 
 
-def drawn_models(n_models: int, rng: np.random.Generator, n: int = DRAWS) -> np.ndarray:
+def counts_of_models(n_models: int, rng: np.random.Generator, n: int = DRAWS) -> np.ndarray:
     """How often each model is in each draw with replacement: (n, models)."""
     return rng.multinomial(n_models, np.full(n_models, 1 / n_models), size=n)
 

@@ -36,8 +36,8 @@ _loaded_before: list[str] = []  # libraries that came before the pins
 
 
 def pin() -> None:
-    """Set the environment of this process and its children; nothing where `wanted` says no."""
-    if not wanted() or _machine():
+    """Set the environment of this process and its children; nothing where `wants_exact` says no."""
+    if not wants_exact() or _machine():
         return
     if any(os.environ.get(name) != value for name, value in PINS.items()) or any(name in os.environ for name in UNSET):
         _loaded_before.extend(name for name in LOADED_ONCE if name in sys.modules)
@@ -46,19 +46,19 @@ def pin() -> None:
         os.environ.pop(name, None)
 
 
-def wanted() -> bool:
+def wants_exact() -> bool:
     """In a checkout of the compendium, unless its user says otherwise; what is installed leaves its process alone."""
-    asked = os.environ.get("NCREPRO_ARITHMETIC") or "exact"
-    if asked not in ("exact", "native"):
-        raise ValueError(f"NCREPRO_ARITHMETIC is {asked!r}; allowed is 'exact' (the default) or 'native'")
-    return asked == "exact" and (_CHECKOUT / "notebooks" / "profiles").is_dir()
+    choice = os.environ.get("NCREPRO_ARITHMETIC") or "exact"
+    if choice not in ("exact", "native"):
+        raise ValueError(f"NCREPRO_ARITHMETIC is {choice!r}; allowed is 'exact' (the default) or 'native'")
+    return choice == "exact" and (_CHECKOUT / "notebooks" / "profiles").is_dir()
 
 
 def make_torch_deterministic() -> None:
     """No algorithm of torch that may give other bits the next time; on a GPU, never byte-equal, speed comes first."""
     import torch  # loaded already by whoever calls this
 
-    if wanted() and not torch.cuda.is_available():
+    if wants_exact() and not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # time spent on what is never read
 
@@ -82,7 +82,7 @@ def cpu() -> str:
 
 
 def _choice() -> str | None:
-    if wanted():
+    if wants_exact():
         return None
     if os.environ.get("NCREPRO_ARITHMETIC") == "native":
         return "NCREPRO_ARITHMETIC is 'native'"

@@ -170,7 +170,9 @@ def _described(file: Path):
     if not isinstance(options, dict):
         raise ValueError(f"{file}: options are {options!r}; they are names with values, as in queue: gpu")
     if getattr(getattr(make, "job_cls", None), "submit_command", None):  # what no queue starts has this environment
-        pins = [f"export {name}={shlex.quote(value)}" for name, value in arithmetic.PINS.items() if arithmetic.wanted()]
+        pins = [
+            f"export {name}={shlex.quote(value)}" for name, value in arithmetic.PINS.items() if arithmetic.wants_exact()
+        ]
         options = options | {"job_script_prologue": [*pins, *options.get("job_script_prologue", ())]}
     try:
         cluster = make(**options)

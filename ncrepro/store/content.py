@@ -23,8 +23,8 @@ def digest(path: Path) -> str | None:
         if not path.is_file():  # a pipe or a device would be read for ever
             return None
         if path.suffix == ".yaml":
-            said = json.dumps(yaml12.parse(path.read_text(encoding="utf-8")), sort_keys=True, default=str)
-            return hashlib.sha256(said.encode()).hexdigest()[:16]
+            text = json.dumps(yaml12.parse(path.read_text(encoding="utf-8")), sort_keys=True, default=str)
+            return hashlib.sha256(text.encode()).hexdigest()[:16]
         return of_file(path)[:16]
     except (OSError, ValueError, TypeError):  # the last: YAML whose keys cannot be sorted
         return None

@@ -123,8 +123,8 @@ def _of(roots: tuple[str, ...], stops: tuple[str, ...]) -> str:
 @cache
 def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
     """Everything that ``roots`` reach; remembered in the cache until a file of this repository's packages changes."""
-    asked = hashlib.sha256(json.dumps([sys.version_info[:2], roots, stops]).encode()).hexdigest()
-    file = paths.caches() / "reach" / f"{_sources()}-{asked[:32]}.json"
+    key = hashlib.sha256(json.dumps([sys.version_info[:2], roots, stops]).encode()).hexdigest()
+    file = paths.caches() / "reach" / f"{_sources()}-{key[:32]}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
         known = json.loads(artifacts.plain(file).read_text(encoding="utf-8"))
         units, *sets = (known[field] for field in Reached._fields[:-1])

@@ -36,14 +36,14 @@ FOLDERS = {
     "italy_power_demand": "ItalyPowerDemand",  # a day's demand, in summer or in winter
     "japanese_vowels": "JapaneseVowels",  # speech: twelve cepstrum coefficients of nine speakers' vowels
 }
-DRAWN = "signals"
-NAMES = (DRAWN, *FOLDERS)
+SIGNALS = "signals"
+NAMES = (SIGNALS, *FOLDERS)
 SPEECH = "japanese_vowels"
 
 
 def content(name: str) -> dict[str, str | None]:
     """What is in a data set's folder; nothing for the one that is drawn."""
-    return {} if name == DRAWN else of_data(paths.time_series() / FOLDERS[name])
+    return {} if name == SIGNALS else of_data(paths.time_series() / FOLDERS[name])
 
 
 @lru_cache(maxsize=16)
@@ -69,8 +69,8 @@ def load(name: str, split: str) -> Series:
 
 def _source(name: str, split: str) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
     """Series (channels, points) of at most ``LONGEST`` points, labels and classes."""
-    if name == DRAWN:
-        return drawn(split)
+    if name == SIGNALS:
+        return signals(split)
     folder = FOLDERS[name]
     series, labels, classes = read(paths.time_series() / folder / f"{folder}_{split.upper()}.ts.xz")
     return [resampled(one, LONGEST) for one in series], labels, classes
@@ -154,9 +154,9 @@ class _Kind(NamedTuple):
     noise: float = 0.3  # standard deviation of what is added to each point
 
 
-def drawn(split: str) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
+def signals(split: str) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
     """Waveforms, chirps, events and random processes: ten of each kind, in a seeded order, one channel."""
-    n, rng = 10, generator(DRAWN, split)
+    n, rng = 10, generator(SIGNALS, split)
     shapes = [kind.draw(rng, n) for kind in KINDS.values()]  # (n, LONGEST) each
     shapes = [x / x.std(1, keepdims=True) + kind.noise * rng.standard_normal(x.shape)
               for x, kind in zip(shapes, KINDS.values(), strict=True)]  # fmt: skip

@@ -136,9 +136,9 @@ def _of_entry(name: str, part: str, split: str) -> Photos:
             f"{name}, {part}: {n_images:,} images of {photos.n_classes} classes, it should have {expected:,} of "
             f"{entry.n_classes}: {_remedy(entry)}"
         )
-    gone = [file for file in photos.sources if isinstance(file, Path) and not file.exists()]
-    if gone:
-        raise ValueError(f"{name}: {len(gone)} images are missing, the first is {gone[0]}: {_remedy(entry)}")
+    missing = [file for file in photos.sources if isinstance(file, Path) and not file.exists()]
+    if missing:
+        raise ValueError(f"{name}: {len(missing)} images are missing, the first is {missing[0]}: {_remedy(entry)}")
     photos = replace(photos, measure=entry.measure, flip=entry.flip)
     if part == "train" and split == "released" and name in NINE_TENTHS:
         kept = np.sort(np.random.default_rng(0).permutation(len(photos))[: len(photos) * 9 // 10])
@@ -170,8 +170,8 @@ class Unshown(Photos):
 
 def unobtainable(targets: tuple[str, ...]) -> dict[str, str]:
     """Of these data sets, those that are neither there nor downloadable, and what to put where to have them."""
-    gone = {name: ENTRIES[name] for name in targets if name in ENTRIES and not ENTRIES[name].archives}
-    return {name: _remedy(entry) for name, entry in gone.items() if not entry.there}
+    missing = {name: ENTRIES[name] for name in targets if name in ENTRIES and not ENTRIES[name].archives}
+    return {name: _remedy(entry) for name, entry in missing.items() if not entry.there}
 
 
 def fetch(name: str) -> None:
@@ -313,8 +313,8 @@ def _voc2007(root: Path, name: str, part: str) -> Photos:
     data = tv.VOCDetection(root, "2007", official)
     lists = root / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
     written = [(lists / f"{k}_{official}.txt").read_text().splitlines() for k in VOC_CLASSES]
-    said = np.array([[int(line.split()[1]) for line in lines] for lines in written]).T  # (n, 20)
-    present = said == said.max(axis=1, keepdims=True)  # 1 shown, 0 difficult, -1 not shown
+    marks = np.array([[int(line.split()[1]) for line in lines] for lines in written]).T  # (n, 20)
+    present = marks == marks.max(axis=1, keepdims=True)  # 1 shown, 0 difficult, -1 not shown
     samples = (
         f"the official {official} split, label: the first class shown, in alphabetical order (arg max, as released)"
     )

@@ -151,13 +151,13 @@ def sample_pixels(masks: Sequence[np.ndarray], n_classes: int, per_class: int, s
     draws = np.random.default_rng(seed)
     shown = np.array([np.bincount(mask[mask != IGNORE], minlength=n_classes) > 0 for mask in masks])  # (n, K)
     quota = -(-per_class // np.maximum(shown.sum(0), 1))  # (K,)
-    drawn: list[list[np.ndarray]] = [[] for _ in range(n_classes)]
+    pixels: list[list[np.ndarray]] = [[] for _ in range(n_classes)]
     for i, mask in enumerate(masks):
         for k in np.flatnonzero(shown[i]):
             places = np.argwhere(mask == k)  # (pixels of the class, 2)
             places = draws.choice(places, min(quota[k], len(places)), replace=False)
-            drawn[k].append(np.insert(places, 0, i, axis=1))
-    kept = np.concatenate([draws.permutation(np.concatenate(parts))[:per_class] for parts in drawn if parts])
+            pixels[k].append(np.insert(places, 0, i, axis=1))
+    kept = np.concatenate([draws.permutation(np.concatenate(parts))[:per_class] for parts in pixels if parts])
     return kept[np.lexsort(kept.T[::-1])]
 
 
