@@ -5,12 +5,12 @@ experiments.
 import os
 import sys
 
-from .store import arithmetic, trace
+from .store import pinned_arithmetic, trace
 
 __version__ = "0.1.0"
 
 try:
-    arithmetic.pin()  # before NumPy, SciPy or torch are loaded
+    pinned_arithmetic.pin()  # before NumPy, SciPy or torch are loaded
 except ValueError as error:
     if sys.argv and os.path.basename(sys.argv[0]) in ("-m", "ncrepro"):  # a command says it in one line
         sys.exit(f"error: {error}")

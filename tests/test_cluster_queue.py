@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from ncrepro.store import arithmetic, cluster
+from ncrepro.store import cluster, pinned_arithmetic
 
 pytest.importorskip("distributed")
 pytestmark = [
@@ -97,7 +97,7 @@ def test_the_file_of_the_readme_starts_workers_through_slurm_and_ends_them(queue
     found = run(range(12), gpu=True)
     assert len({process for process, _ in found}) == 2
     for _, environment in found:
-        assert {name: environment.get(name) for name in arithmetic.PINS} == arithmetic.PINS
+        assert {name: environment.get(name) for name in pinned_arithmetic.PINS} == pinned_arithmetic.PINS
     scripts = [file.read_text() for file in queue.glob("*.sh")]
     assert len(scripts) == 2
     for script in scripts:

@@ -74,12 +74,12 @@ def test_a_data_set_is_loaded_by_its_name_and_named_in_a_profile(follow, python,
         profile.read_text().replace("targets: [digits, signs, textures]", "targets: [digits, signs, textures, rings]")
     )
     code = """
-        from ncrepro.commands import digests
+        from ncrepro.commands import step_digests
         from ncrepro.lab import datasets
         from ncrepro.lab.experiment import Experiment
         images = datasets.load("rings", "test")
         targets = {target for _, target, _ in Experiment("supervised").jobs()["finetune"]}
-        print(images.images.shape, images.classes, "rings" in targets, "images rings" in digests.names())
+        print(images.images.shape, images.classes, "rings" in targets, "images rings" in step_digests.names())
     """
     with pytest.raises(AssertionError, match="unknown data set 'rings'"):
         python(code)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ncrepro.extraction.samples import Images
-from ncrepro.figures import examples
+from ncrepro.figures import data_examples
 from ncrepro.lab import datasets
 from ncrepro.lab.datasets import builtin, scenes
 from ncrepro.lab.datasets.builtin import glyphs, signs
@@ -218,7 +218,7 @@ def test_images_that_are_not_what_they_should_be_are_refused(images, labels, mes
 
 def test_the_gallery_shows_images_of_the_sets_themselves():
     data = [generated(name, "test") for name in ("source", "digits", "signs")]
-    figure = examples.images(data, per_row=16, source_rows=2, title="Examples")
+    figure = data_examples.images(data, per_row=16, source_rows=2, title="Examples")
     assert figure.get_figwidth() == 7.0
     strips = [axes.images[0].get_array() for axes in figure.axes]
     assert [strip.shape for strip in strips] == [(2 * 33, 16 * 33, 3), (33, 16 * 33, 3), (33, 16 * 33, 3)]

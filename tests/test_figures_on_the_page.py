@@ -15,7 +15,17 @@ from matplotlib import pyplot as plt
 from matplotlib.text import Text
 
 from ncrepro.extraction.samples import Images
-from ncrepro.figures import charts, examples, index, multi_source, rank_your_own, spaces, stability, style, transfer
+from ncrepro.figures import (
+    charts,
+    data_examples,
+    feature_spaces,
+    index,
+    multi_source,
+    rank_your_own,
+    small_pools,
+    stability,
+    style,
+)
 from ncrepro.ranking.verdicts import UNKNOWN, Verdict
 
 matplotlib.use("agg")
@@ -184,7 +194,7 @@ def test_the_line_of_two_fine_tunings_stands_inside_the_axis():
 
 
 def test_the_total_of_no_model_is_cut_by_the_axis():
-    ax = spaces.terms(pd.DataFrame({"seli": [1.0, 0], "ncc": [1.0, 0]}, index=["a", "b"]), "title").axes[0]
+    ax = feature_spaces.terms(pd.DataFrame({"seli": [1.0, 0], "ncc": [1.0, 0]}, index=["a", "b"]), "title").axes[0]
     low, high = ax.get_xlim()
     assert low < 0 and high > 2
 
@@ -208,7 +218,7 @@ def test_two_ground_truths_that_agree_have_one_bar():
             "high": 0.9,
         }
     )
-    figure = transfer.correlation_bars(table, ["leep", "face"], 0.5, "title", "95 % of draws")
+    figure = small_pools.correlation_bars(table, ["leep", "face"], 0.5, "title", "95 % of draws")
     heights = [[bar.get_height() for bars in ax.containers for bar in bars] for ax in figure.axes]
     assert heights == [[0.2, 0.1], [0.6, 0.5, 0.8, 0.7]]
     assert [text.get_text() for text in figure.legends[0].get_texts()][:3] == [
@@ -258,11 +268,11 @@ def test_views_of_the_same_images_do_not_repeat_their_numbers():
         Images(name, "train", np.zeros((4, 3, 8, 8), np.uint8), np.array([0, 0, 1, 1]), ("x", "y"))
         for name in ("one", "two")
     ]
-    written = [text.get_text() for text in examples.images(made, source_rows=1).texts]
+    written = [text.get_text() for text in data_examples.images(made, source_rows=1).texts]
     assert written == ["one", "two"]
     other = Images("three", "train", np.zeros((6, 3, 8, 8), np.uint8), np.array([0, 0, 0, 1, 1, 1]), ("x", "y"))
     assert "2 classes,\n3 images each" in [
-        text.get_text() for text in examples.images([*made, other], source_rows=1).texts
+        text.get_text() for text in data_examples.images([*made, other], source_rows=1).texts
     ]
 
 

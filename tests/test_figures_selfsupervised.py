@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ncrepro.figures import charts, selfsupervised
-from ncrepro.figures.names import label
+from ncrepro.figures.display_names import label
 from ncrepro.lab import objectives
 from ncrepro.lab.experiment import Experiment
 from ncrepro.ranking import resampling

@@ -25,7 +25,7 @@ from ncrepro.extraction.folders import Photos
 from ncrepro.extraction.preprocessing import Transform
 from ncrepro.figures import loss_functions, selfsupervised
 from ncrepro.lab import models as reduced
-from ncrepro.lab import optimise, published
+from ncrepro.lab import published, training_loop
 from ncrepro.lab.datasets import torchvision_datasets as datasets
 from ncrepro.lab.experiment import Experiment
 from ncrepro.lab.models import FACE_POOL, NCTI_POOL
@@ -138,13 +138,15 @@ def test_a_grid_takes_the_pair_that_does_best_on_held_out_images():
 
 def test_the_learning_rate_stays_and_nothing_is_clipped():
     recipe = imagenet.Recipe(epochs=2, batch_size=8, learning_rate=0.1)
-    assert optimise.learning_rates(recipe, 4, optimise.constant) == [0.1] * 4
+    assert training_loop.learning_rates(recipe, 4, training_loop.constant) == [0.1] * 4
     with pytest.raises(ValueError, match="unknown key 'clip'"):
         schema.read(imagenet.Recipe, "finetune", {"epochs": 1, "batch_size": 8, "learning_rate": 0.1, "clip": 1.0})
     line = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(line.weight)
     sgd = torch.optim.SGD
-    optimise.descend(line, imagenet.Recipe(1, 1, 1.0), 1, lambda _: [1000 * line.weight.sum()], sgd, optimise.constant)
+    training_loop.descend(
+        line, imagenet.Recipe(1, 1, 1.0), 1, lambda _: [1000 * line.weight.sum()], sgd, training_loop.constant
+    )
     assert line.weight.item() == -1000
 
 

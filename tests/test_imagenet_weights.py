@@ -12,7 +12,7 @@ from ncrepro.extraction.preprocessing import REDUCED
 from ncrepro.figures import imagenet_weights as figures
 from ncrepro.lab.datasets import docstrings
 from ncrepro.metrics import registry
-from ncrepro.rank_your_own import imagenet_weights as weights
+from ncrepro.rank_your_own import imagenet_experiment as weights
 from ncrepro.store import paths
 
 

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ncrepro import ranking
 from ncrepro.lab import published
-from ncrepro.lab.analyses import large_pools, real_scale
+from ncrepro.lab.analyses import large_pools, published_pools
 from ncrepro.store import paths
 
 # Places ---------------------------------------------------------------------------------------------------------------
@@ -68,9 +68,11 @@ def test_better_rankings_need_fewer_models():
 
 
 def test_the_committed_shortlists_of_the_hub_are_those_of_its_file():
-    accuracies = real_scale.hub_accuracies()
+    accuracies = published_pools.hub_accuracies()
     if accuracies is None:
-        pytest.skip(f"{paths.relative(real_scale.hub_file())} is not there: data/README.md says where it comes from")
+        pytest.skip(
+            f"{paths.relative(published_pools.hub_file())} is not there: data/README.md says where it comes from"
+        )
     committed = published.load("hub_shortlists").replace("", np.nan).infer_objects()
     found = large_pools.of_hub(accuracies).astype({"promised_best": float, "promised_near": float})
     known = committed.astype({"promised_best": float, "promised_near": float})

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from ncrepro.extraction import last_layer
-from ncrepro.lab import losses, models, optimise, training
+from ncrepro.lab import losses, models, training, training_loop
 from ncrepro.lab.tasks import classification
 
 N_CLASSES = 5
@@ -330,7 +330,7 @@ def test_cross_entropy_training_is_the_plain_loop_bit_for_bit():
     training.fit(ours, images, labels, recipe, seed=5)
     x, y, draws = training.prepare(images), torch.tensor(labels), torch.Generator().manual_seed(5)
     optimiser = torch.optim.SGD(plain.parameters(), 0.05, 0.9, weight_decay=5e-4, nesterov=True, fused=True)
-    rates = iter(optimise.learning_rates(recipe, 8, decay=optimise.cosine))
+    rates = iter(training_loop.learning_rates(recipe, 8, decay=training_loop.cosine))
     plain.train()
     for _ in range(2):
         for chosen in torch.randperm(64, generator=draws).view(4, 16):

@@ -14,7 +14,7 @@ from test_pipeline import notebook
 
 from ncrepro.commands import make as making
 from ncrepro.commands import workflow
-from ncrepro.commands.forked import Forked
+from ncrepro.commands.forked_process import Forked
 from ncrepro.commands.run import end_on_sigterm
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")  # pytest's own may be
@@ -23,10 +23,10 @@ FIRST = """
 import os, sys, warnings
 import numpy as np, pandas as pd, sklearn.mixture, torch, torchvision
 from ncrepro.lab import profiles, published
-from ncrepro.store import arithmetic, artifacts, paths
+from ncrepro.store import artifacts, paths, pinned_arithmetic
 name = profiles.load(profile).name
 published.load("ncti_table1")
-print(arithmetic.why_not_exact() or "exact", os.getcwd(), sys.argv[1:2])
+print(pinned_arithmetic.why_not_exact() or "exact", os.getcwd(), sys.argv[1:2])
 print(torch.get_num_threads(), sys.stdin.read(1) == "", sorted(os.environ.items()))
 print(pd.get_option("display.max_columns"), pd.get_option("display.max_rows"), pd.get_option("display.width"))
 warnings.warn("seen")

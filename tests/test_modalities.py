@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ncrepro import metrics
 from ncrepro.extraction import last_layer
 from ncrepro.extraction.samples import Captioned
-from ncrepro.figures import examples
+from ncrepro.figures import data_examples
 from ncrepro.figures import modalities as figures
 from ncrepro.lab import experiment, models
 from ncrepro.lab.analyses import modalities as measured
@@ -327,7 +327,7 @@ def test_every_item_is_drawn_with_its_class_and_its_text():
         "it", "train", rng.integers(0, 256, (4, 3, 8, 8)).astype(np.uint8), np.array([1, 0, 1, 0]), ("up", "down"),
         ("one", "two", "three", "four"),
     )  # fmt: skip
-    axes = examples.captioned([data], "title", n=4).axes
+    axes = data_examples.captioned([data], "title", n=4).axes
     assert [ax.get_title() for ax in axes] == ["up", "down", "up", "down"]
     assert [ax.texts[0].get_text() for ax in axes] == ["two", "one", "four", "three"]
     np.testing.assert_array_equal(axes[1].images[0].get_array(), data.images[0].transpose(1, 2, 0))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ncrepro.lab import objectives, published, training
-from ncrepro.lab.objectives import byol, clustering, collapse, insdis, moco, pcl, simclr, swav
+from ncrepro.lab.objectives import byol, clustering, insdis, moco, pcl, representation_collapse, simclr, swav
 from ncrepro.lab.objectives.base import follow, momentum_copy, unit
 from ncrepro.lab.objectives.views import STRONG, View
 
@@ -407,25 +407,25 @@ def test_building_an_objective_leaves_the_global_random_state():
 
 def test_features_spread_over_all_directions_measure_one():
     H = np.random.default_rng(0).standard_normal((4000, 16))
-    found = collapse.measure(H)
+    found = representation_collapse.measure(H)
     assert found.feature_std == pytest.approx(1, abs=0.02)
     assert found.effective_rank == pytest.approx(16, abs=0.1)
     assert found.live_features == 1 and not found.collapsed
 
 
 def test_constant_features_are_collapsed():
-    found = collapse.measure(np.ones((50, 8)) * np.arange(1, 9))
+    found = representation_collapse.measure(np.ones((50, 8)) * np.arange(1, 9))
     assert found == (pytest.approx(0, abs=1e-9), pytest.approx(1), 0)
     assert found.collapsed
 
 
 def test_dead_features_that_are_all_zero_are_collapsed_without_a_warning():
-    assert collapse.measure(np.zeros((50, 8))).collapsed
+    assert representation_collapse.measure(np.zeros((50, 8))).collapsed
 
 
 def test_features_along_one_line_are_collapsed():
     line = np.outer(np.linspace(-1, 1, 50), np.ones(8))
-    found = collapse.measure(line)
+    found = representation_collapse.measure(line)
     assert found.effective_rank == pytest.approx(1)
     assert found.collapsed
 
@@ -433,10 +433,10 @@ def test_features_along_one_line_are_collapsed():
 def test_the_effective_rank_of_equal_variances_counts_them():
     H = np.zeros((6, 8))
     H[np.arange(6), np.arange(6) // 2] = [1, -1] * 3  # three orthogonal directions, equally wide
-    assert collapse.measure(H).effective_rank == pytest.approx(3)
+    assert representation_collapse.measure(H).effective_rank == pytest.approx(3)
 
 
 def test_half_of_the_features_dead_is_reported_as_half():
     H = np.random.default_rng(0).standard_normal((100, 8))
     H[:, :4] = 0
-    assert collapse.measure(H).live_features == 0.5
+    assert representation_collapse.measure(H).live_features == 0.5

@@ -20,7 +20,7 @@ from torch import nn
 import ncrepro
 from ncrepro import metrics, ranking
 from ncrepro.commands import cli as pipeline
-from ncrepro.commands import report, variables, your_data
+from ncrepro.commands import rank_and_score, report, variables
 from ncrepro.extraction import last_layer, networks
 from ncrepro.extraction.features import BATCH, ImageModel, extract
 from ncrepro.extraction.preprocessing import IMAGENET, REDUCED
@@ -763,7 +763,7 @@ def asked(monkeypatch, capsys, pool):
         seen.append((parameters, output.parent))
         artifacts.write(output.parent / "ranking.json", ranked)
 
-    monkeypatch.setattr(your_data, "run_notebook", run)
+    monkeypatch.setattr(rank_and_score, "run_notebook", run)
 
     def ask(*arguments):
         seen.clear()

@@ -22,7 +22,7 @@ import ncrepro
 from ncrepro.extraction import batches, decode, folders
 from ncrepro.rank_your_own import labels, tables
 from ncrepro.rank_your_own.data import open_target
-from ncrepro.rank_your_own.features import are_features, open_features
+from ncrepro.rank_your_own.given_features import are_features, open_features
 from ncrepro.rank_your_own.rank import _cautions_of_data
 from ncrepro.store import artifacts
 
@@ -1054,7 +1054,7 @@ def test_archives_that_claim_more_than_they_hold_are_refused(tmp_path, monkeypat
     ):
         with pytest.raises(ValueError, match=message):
             open_features([archive(tmp_path / "f.npz", features=content, labels=y)])
-    monkeypatch.setattr("ncrepro.rank_your_own.features.BOMB", (100, 1 << 20))
+    monkeypatch.setattr("ncrepro.rank_your_own.given_features.BOMB", (100, 1 << 20))
     with pytest.raises(ValueError, match="features.npy would unpack .* bytes to"):
         open_features([archive(tmp_path / "f.npz", features=npy(np.zeros((4, 1 << 18))), labels=y)])
     np.save(tmp_path / "plain.npy", np.eye(4))

@@ -20,7 +20,7 @@ from torchvision.transforms import v2
 
 import ncrepro
 from ncrepro import metrics
-from ncrepro.extraction import devices, identity, last_layer, preprocessing
+from ncrepro.extraction import devices, last_layer, object_digest, preprocessing
 from ncrepro.extraction.features import ImageModel, extract
 from ncrepro.extraction.folders import Photos
 from ncrepro.extraction.preprocessing import IMAGENET, REDUCED
@@ -658,7 +658,7 @@ class Turned:
     ],
 )
 def test_the_key_of_a_transform_says_what_it_does(one, other):
-    assert identity.of(one) == identity.of(one) != identity.of(other) != None  # noqa: E711
+    assert object_digest.of(one) == object_digest.of(one) != object_digest.of(other) != None  # noqa: E711
 
 
 @pytest.mark.parametrize(
@@ -674,9 +674,9 @@ def test_what_cannot_be_identified_has_no_key(hidden):
     def local(image):
         return image
 
-    assert identity.of(hidden) is None and identity.of(transforms.Lambda(local)) is None
+    assert object_digest.of(hidden) is None and object_digest.of(transforms.Lambda(local)) is None
     typed = type("Typed", (), {"__module__": "__main__"})
-    assert identity.of(typed()) is None or "__main__" == __name__
+    assert object_digest.of(typed()) is None or "__main__" == __name__
 
 
 class Scaled(nn.Module):
@@ -691,17 +691,17 @@ class Scaled(nn.Module):
 
 
 def test_the_key_of_a_network_says_all_that_it_holds():
-    assert repr(Scaled(1.0)) == repr(Scaled(2.0)) and identity.of(Scaled(1.0)) == identity.of(
+    assert repr(Scaled(1.0)) == repr(Scaled(2.0)) and object_digest.of(Scaled(1.0)) == object_digest.of(
         Scaled(1.0)
-    ) != identity.of(Scaled(2.0))
+    ) != object_digest.of(Scaled(2.0))
     other = Scaled()
     other.fc.weight.data[0, 0] += 1e-7
-    assert identity.of(other) != identity.of(Scaled())
+    assert object_digest.of(other) != object_digest.of(Scaled())
     other = Scaled()
     other.fc.register_forward_hook(lambda *_: None)
-    assert identity.of(other) is None
-    assert identity.of(Scaled().to("meta")) is None
-    assert identity.of(Scaled().bfloat16()) != identity.of(Scaled())
+    assert object_digest.of(other) is None
+    assert object_digest.of(Scaled().to("meta")) is None
+    assert object_digest.of(Scaled().bfloat16()) != object_digest.of(Scaled())
 
 
 def test_the_key_follows_the_file_that_a_class_is_from(tmp_path, monkeypatch):
@@ -711,11 +711,11 @@ def test_the_key_follows_the_file_that_a_class_is_from(tmp_path, monkeypatch):
         (tmp_path / f"mine{i}.py").write_text(
             f"class Mine:\n    def __call__(self, image):\n        return image.rotate({i})\n"
         )
-        keys.append(identity.of(__import__(f"mine{i}").Mine()))
+        keys.append(object_digest.of(__import__(f"mine{i}").Mine()))
     import mine0
 
     (tmp_path / "mine0.py").write_text("class Mine:\n    pass\n")
-    assert None not in keys and len({*keys, identity.of(mine0.Mine())}) == 3
+    assert None not in keys and len({*keys, object_digest.of(mine0.Mine())}) == 3
 
 
 ANGLE, TABLE = 0, {"it": 0}
@@ -788,20 +788,20 @@ def cached(image):
     ],
 )
 def test_the_key_follows_the_values_that_code_rests_on(thing, change, monkeypatch):
-    before = identity.of(thing())
-    assert before is not None and before == identity.of(thing())
+    before = object_digest.of(thing())
+    assert before is not None and before == object_digest.of(thing())
     change(monkeypatch)
-    assert identity.of(thing()) not in (before, None)
+    assert object_digest.of(thing()) not in (before, None)
 
 
 @pytest.mark.parametrize("thing", [turned_by(90), transforms.Compose([turned_by(0)]), Forgetful(1), cached])
 def test_what_leaves_out_something_has_no_key(thing):
-    assert identity.of(thing) is None
+    assert object_digest.of(thing) is None
 
 
 @pytest.mark.parametrize("thing", [again, Again(), IMAGENET, preprocessing.Wrapped(halved)])
 def test_what_names_itself_or_is_a_dataclass_has_a_key(thing):
-    assert identity.of(thing) is not None
+    assert object_digest.of(thing) is not None
 
 
 def once(thing, x):
@@ -821,19 +821,19 @@ def given(function):
 
 def test_the_key_follows_a_method_that_an_object_was_given():
     for one, same, other, local in zip(given(once), given(once), given(twice), given(lambda *_: 0), strict=True):
-        assert identity.of(one) == identity.of(same) != identity.of(other) != None  # noqa: E711
-        assert identity.of(local) is None
+        assert object_digest.of(one) == object_digest.of(same) != object_digest.of(other) != None  # noqa: E711
+        assert object_digest.of(local) is None
 
 
 def test_a_library_whose_method_was_replaced_gives_no_key(monkeypatch):
     thing = nn.Sequential(Scaled(), nn.PReLU())
-    assert identity.of(thing) is not None
+    assert object_digest.of(thing) is not None
     for kind in (nn.PReLU, nn.Module):
         for patched in (once, torch.no_grad()(once), classmethod(once)):
             with monkeypatch.context() as patch:
                 patch.setattr(kind, "extra_repr", patched)
-                assert identity.of(thing) is None
-    assert identity.of(thing) is not None
+                assert object_digest.of(thing) is None
+    assert object_digest.of(thing) is not None
 
 
 # Weights --------------------------------------------------------------------------------------------------------------

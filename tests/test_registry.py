@@ -10,9 +10,9 @@ import pytest
 
 import ncrepro
 from ncrepro import metrics, ranking
-from ncrepro.figures.names import LABELS, label
-from ncrepro.lab import cost, experiment
-from ncrepro.lab.analyses import draws
+from ncrepro.figures.display_names import LABELS, label
+from ncrepro.lab import experiment, scoring_cost
+from ncrepro.lab.analyses import subsamples
 from ncrepro.metrics import registry, scores
 from ncrepro.metrics.registry import METRICS, VARIANTS, Metric, Term
 
@@ -59,7 +59,7 @@ def test_it_is_split_into_its_terms_in_the_tables_of_an_experiment(toy):
     assert found == [(("toy", "gain"), 2.0), (("toy", "waste"), 3.0), (("logme", "total"), 1.0)]
     measured = pd.DataFrame({"model": [*"abab"], "target": "t", "draw": 0, "term": ["toy_gain"] * 2 + ["toy_waste"] * 2,
                              "score": [0.0, 1, 5, 5.5]})  # fmt: skip
-    found = draws.total_scores(measured, ["a", "b"], ["draw"]).set_index(["metric", "model"])["score"]
+    found = subsamples.total_scores(measured, ["a", "b"], ["draw"]).set_index(["metric", "model"])["score"]
     assert found.to_dict() == {("toy", "a"): 0.0, ("toy", "b"): 0.0}
 
 
@@ -75,8 +75,8 @@ def test_it_has_its_name_on_the_page(toy):
 
 
 def test_it_is_timed(toy):
-    calls = cost._calls({"features": pool()["m1"], "labels": Y}, {})
-    assert calls[cost.OURS, "toy"]() == toy(pool()["m1"], Y) and (cost.OURS, "leep") not in calls
+    calls = scoring_cost._calls({"features": pool()["m1"], "labels": Y}, {})
+    assert calls[scoring_cost.OURS, "toy"]() == toy(pool()["m1"], Y) and (scoring_cost.OURS, "leep") not in calls
 
 
 def test_a_reader_s_own_models_are_ranked_by_it(toy):

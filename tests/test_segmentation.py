@@ -22,8 +22,8 @@ from ncrepro.commands import cli as pipeline
 from ncrepro.extraction import last_layer
 from ncrepro.figures import index
 from ncrepro.figures import segmentation as figures
-from ncrepro.lab import optimise, profiles, recipes
-from ncrepro.lab.datasets import local, scenes, segmentation_folders
+from ncrepro.lab import profiles, recipes, training_loop
+from ncrepro.lab.datasets import scenes, segmentation_folders, unpacked_folders
 from ncrepro.lab.experiment import Experiment
 from ncrepro.lab.models import segmentation as models
 from ncrepro.lab.tasks import segmentation, steps
@@ -222,7 +222,7 @@ def test_what_cannot_be_built_is_refused(name, n_classes, message):
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_by_a_power():
     recipe = recipes.Polynomial(epochs=1, batch_size=1, learning_rate=0.5, warmup=0.2, power=0.9)
-    rates = optimise.learning_rates(recipe, 10, optimise.polynomial(recipe.power))
+    rates = training_loop.learning_rates(recipe, 10, training_loop.polynomial(recipe.power))
     np.testing.assert_allclose(rates, [0.25, 0.5] + [0.5 * (1 - t / 8) ** 0.9 for t in range(8)])
 
 
@@ -504,7 +504,7 @@ def test_a_folder_without_images_is_named(place):
 def test_without_a_place_named_data_are_looked_for_in_the_compendium(monkeypatch, root):
     monkeypatch.delenv("NCREPRO_DATA", raising=False)
     with pytest.raises(FileNotFoundError, match=re.escape(str(root / "data" / "cache" / "downloads"))):
-        local.require("LIP", "lip", "https://example.org")
+        unpacked_folders.require("LIP", "lip", "https://example.org")
 
 
 def test_kitti_and_camvid_are_split_without_overlap(place):

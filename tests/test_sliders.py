@@ -79,7 +79,7 @@ def test_every_slider_of_a_notebook_is_one_of_these():
 @pytest.mark.parametrize("name", WITH_SLIDERS)
 def test_the_axes_of_a_notebooks_slider_stay_and_hold_every_point(name, monkeypatch):
     from ncrepro import metrics
-    from ncrepro.figures import spaces
+    from ncrepro.figures import feature_spaces
     from ncrepro.lab import point_clouds
 
     cell = next(cell for cell in cells(name) if "slide(" in "".join(cell["source"]) and cell["cell_type"] == "code")
@@ -87,7 +87,7 @@ def test_the_axes_of_a_notebooks_slider_stay_and_hold_every_point(name, monkeypa
     names = {
         "metrics": metrics,
         "point_clouds": point_clouds,
-        "pictures": spaces,
+        "pictures": feature_spaces,
         "sweep": point_clouds.fairness_at_equal_collapse(spread=0.5),
     }
     exec("".join(cell["source"]), names | {"slide": lambda draw, **choices: asked.append((draw, choices))})

@@ -9,7 +9,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from ncrepro import ranking
-from ncrepro.figures import findings, transfer
+from ncrepro.figures import findings, small_pools
 from ncrepro.ranking.verdicts import UNKNOWN, exact
 
 matplotlib.use("agg")
@@ -49,7 +49,7 @@ def test_bars_are_as_high_as_the_table_says():
         "target": ["pixels", "pixels", "classes", "classes"], "metric": ["face", "leep"] * 2,
         "weighted_kendall": [0.1, 0.2, 0.3, -0.4], "pearson": [0.5, 0.6, 0.7, 0.8], "low": -0.9, "high": 0.9,
     })  # fmt: skip
-    figure = transfer.correlation_bars(table, ["leep", "face"], 0.5, "title", "95 % of draws of other models only")
+    figure = small_pools.correlation_bars(table, ["leep", "face"], 0.5, "title", "95 % of draws of other models only")
     heights = [[bar.get_height() for bars in ax.containers for bar in bars] for ax in figure.axes]
     assert heights == [[0.2, 0.1, -0.4, 0.3], [0.6, 0.5, 0.8, 0.7]]  # leep, face by pixels; leep, face by classes
     assert [text.get_text() for text in figure.axes[1].get_xticklabels()] == ["LEEP", "FaCe"]
@@ -57,7 +57,7 @@ def test_bars_are_as_high_as_the_table_says():
 
 def test_every_fine_tuning_is_drawn_and_the_best_model_is_on_top():
     table = pd.DataFrame({"model": ["a", "a", "b", "b"], "measure": "accuracy", "value": [10.0, 20.0, 40.0, 30.0]})
-    ax = transfer.worth(table, {"accuracy": 25.0}, "random weights", "title").axes[0]
+    ax = small_pools.worth(table, {"accuracy": 25.0}, "random weights", "title").axes[0]
     points, means, scratch = (line.get_xydata().tolist() for line in ax.lines)
     assert points == [[10, 0], [20, 0], [40, 1], [30, 1]]
     assert means == [[15, 0], [35, 1]]

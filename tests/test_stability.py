@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 
 from ncrepro import metrics, ranking
 from ncrepro.figures import stability as figures
-from ncrepro.lab.analyses import draws, stability
+from ncrepro.lab.analyses import stability, subsamples
 from ncrepro.lab.profiles import Pool
 from ncrepro.ranking import resampling
 
@@ -120,17 +120,17 @@ LABELS = np.repeat([0, 1, 2], [10, 6, 3])
 
 
 def test_a_draw_takes_so_many_of_every_class_and_none_twice():
-    kept = draws.sample_indices(LABELS, per_class=4, replace=False, draw=0)
+    kept = subsamples.sample_indices(LABELS, per_class=4, replace=False, draw=0)
     assert np.bincount(LABELS[kept]).tolist() == [4, 4, 3] and len(set(kept)) == 4 + 4 + 3
-    assert set(kept) != set(draws.sample_indices(LABELS, 4, False, draw=1))
+    assert set(kept) != set(subsamples.sample_indices(LABELS, 4, False, draw=1))
 
 
 def test_a_draw_of_all_is_the_whole_target():
-    assert sorted(draws.sample_indices(LABELS, 0, False, 5)) == list(range(10 + 6 + 3))
+    assert sorted(subsamples.sample_indices(LABELS, 0, False, 5)) == list(range(10 + 6 + 3))
 
 
 def test_a_bootstrap_sample_is_as_large_as_the_target_with_two_different_images_of_each_class():
-    kept = draws.sample_indices(LABELS, 0, True, draw=2)
+    kept = subsamples.sample_indices(LABELS, 0, True, draw=2)
     assert np.bincount(LABELS[kept]).tolist() == [10, 6, 3] and len(set(kept)) < len(kept)
     assert all(len(set(kept[LABELS[kept] == k])) >= 2 for k in range(3))
 
@@ -140,7 +140,7 @@ def test_terms_that_were_measured_become_one_score_per_metric():
         "ncti_seli": [0, 1, 2], "ncti_ncc": [0, 0, 1], "ncti_log_vc": [0, 4, 4], "logme": [5, 6, 7]}.items()
         for m, v in zip("abc", values, strict=True)]  # fmt: skip
     measured = pd.DataFrame(rows, columns=["model", "target", "draw", "term", "score"])
-    found = draws.total_scores(measured, ["a", "b", "c"], ["draw"]).set_index(["metric", "model"])["score"]
+    found = subsamples.total_scores(measured, ["a", "b", "c"], ["draw"]).set_index(["metric", "model"])["score"]
     assert found["logme"].to_list() == [5, 6, 7]
     assert found["ncti"].to_list() == [0 + 0 - 0, 1 / 2 + 0 - 1, 1 + 1 - 1]
 
@@ -148,8 +148,8 @@ def test_terms_that_were_measured_become_one_score_per_metric():
 def test_a_step_finds_what_the_metrics_find():
     rng = np.random.default_rng(0)
     arrays = {"features": rng.normal(size=(60, 5)), "labels": np.repeat([0, 1, 2], 20)}
-    found = draws.scored_but_nleep(arrays, [{"per_class": 5, "replace": False, "draw": 1}])[0]
-    kept = draws.sample_indices(arrays["labels"], 5, False, 1)
+    found = subsamples.scored_but_nleep(arrays, [{"per_class": 5, "replace": False, "draw": 1}])[0]
+    kept = subsamples.sample_indices(arrays["labels"], 5, False, 1)
     assert found == metrics.all_scores(arrays["features"][kept], arrays["labels"][kept], nleep=False)
     assert "leep" not in found
 

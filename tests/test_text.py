@@ -23,7 +23,7 @@ from ncrepro import ranking
 from ncrepro.commands import cli as pipeline
 from ncrepro.extraction import last_layer
 from ncrepro.extraction.samples import Texts
-from ncrepro.figures import examples, index
+from ncrepro.figures import data_examples, index
 from ncrepro.figures import text as figures
 from ncrepro.lab import experiment, profiles
 from ncrepro.lab.datasets import clue, docstrings
@@ -496,7 +496,7 @@ def test_every_text_of_the_table_is_drawn_beside_its_class():
     rows = [("first", "int", "How many."), ("first", "bool", "Whether."), ("second", "Notes", "So it is.")]
     first = Texts("first", "train", ("How many.", "Whether."), np.array([0, 1]), ("int", "bool"))
     second = Texts("second", "train", ("So it is.",), np.array([0]), ("Notes",))
-    drawn = examples.texts([first, second], "title").axes[0].texts
+    drawn = data_examples.texts([first, second], "title").axes[0].texts
     lines = ["first", "int", "How many.", "bool", "Whether.", "second", "Notes", "So it is."]
     assert [found.get_text() for found in drawn] == lines
     heights = {found.get_text(): found.get_position()[1] for found in drawn}
@@ -668,9 +668,9 @@ def test_without_its_data_the_papers_profile_stops_before_anything_starts(place,
 
 
 def test_chinese_is_cut_to_a_line_and_characters_without_a_font_are_boxes():
-    assert examples._start("打车" * 60) == "打车" * 26 + " …" and examples._start("打车") == "打车"
-    assert examples._start("word " * 40).endswith("word …") and len(examples._start("word " * 40)) <= 105
-    assert examples._drawable("打 taxi", ["DejaVu Sans"]) == "□ taxi"
+    assert data_examples._start("打车" * 60) == "打车" * 26 + " …" and data_examples._start("打车") == "打车"
+    assert data_examples._start("word " * 40).endswith("word …") and len(data_examples._start("word " * 40)) <= 105
+    assert data_examples._drawable("打 taxi", ["DejaVu Sans"]) == "□ taxi"
 
 
 def test_a_chinese_character_counts_as_a_word(monkeypatch):

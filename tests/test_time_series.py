@@ -10,7 +10,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from ncrepro.extraction.samples import Series
-from ncrepro.figures import examples
+from ncrepro.figures import data_examples
 from ncrepro.figures import time_series as figures
 from ncrepro.lab import experiment, profiles
 from ncrepro.lab.datasets import time_series as datasets
@@ -325,6 +325,6 @@ def test_the_nearest_series_is_told_from_its_values(monkeypatch, root):
 def test_every_channel_is_drawn_up_to_the_end_of_the_series():
     values = np.arange(24, dtype=np.float32).reshape(2, 2, 6)
     data = Series("it", "train", values, np.array([6, 4]), np.array([0, 1]), ("up", "down"))
-    axes = examples.series([data], "title", n=2).axes
+    axes = data_examples.series([data], "title", n=2).axes
     assert [[len(line.get_ydata()) for line in ax.lines] for ax in axes] == [[6, 6], [4, 4]]
     assert [ax.get_title() for ax in axes] == ["up", "down"]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ncrepro.extraction import last_layer
-from ncrepro.lab import models, optimise, training
+from ncrepro.lab import models, training, training_loop
 from ncrepro.lab.training import Recipe
 
 RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.05)
@@ -87,8 +87,8 @@ def test_another_seed_gives_other_weights():
 
 
 def test_the_learning_rate_warms_up_along_a_line_then_falls_along_half_a_cosine():
-    rates = optimise.learning_rates(
-        Recipe(epochs=1, batch_size=1, learning_rate=0.2, warmup=0.1), n_steps=100, decay=optimise.cosine
+    rates = training_loop.learning_rates(
+        Recipe(epochs=1, batch_size=1, learning_rate=0.2, warmup=0.1), n_steps=100, decay=training_loop.cosine
     )
     assert len(rates) == 100
     assert rates[:10] == pytest.approx([0.2 * (step + 1) / 10 for step in range(10)])
@@ -98,15 +98,15 @@ def test_the_learning_rate_warms_up_along_a_line_then_falls_along_half_a_cosine(
 
 
 def test_without_warm_up_the_first_step_has_the_full_learning_rate():
-    rates = optimise.learning_rates(
-        Recipe(epochs=1, batch_size=1, learning_rate=0.2, warmup=0.0), n_steps=4, decay=optimise.cosine
+    rates = training_loop.learning_rates(
+        Recipe(epochs=1, batch_size=1, learning_rate=0.2, warmup=0.0), n_steps=4, decay=training_loop.cosine
     )
     assert rates == pytest.approx([0.2 * (1 + math.cos(math.pi * step / 4)) / 2 for step in range(4)])
 
 
 def test_a_single_step_has_a_learning_rate():
-    assert optimise.learning_rates(
-        Recipe(epochs=1, batch_size=1, learning_rate=0.2), n_steps=1, decay=optimise.cosine
+    assert training_loop.learning_rates(
+        Recipe(epochs=1, batch_size=1, learning_rate=0.2), n_steps=1, decay=training_loop.cosine
     ) == [0.2]
 
 

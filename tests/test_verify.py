@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ncrepro.commands import cli as pipeline
-from ncrepro.commands import digests, tolerances, verify
+from ncrepro.commands import step_digests, tolerances, verify
 from ncrepro.store import paths
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "reference" / "demo"
@@ -381,7 +381,7 @@ def write(root: Path, kind: str, table: pd.DataFrame, name: str = "supervised/ac
 def mine(root, monkeypatch):
     """A reference of one table, and the same table as a result; as on a machine where the same bytes are expected."""
     monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda: None)
-    monkeypatch.setattr(digests, "differing", list)
+    monkeypatch.setattr(step_digests, "differing", list)
     write(root, "reference/smoke", ACCURACIES)
     return write(root, "results/smoke", ACCURACIES)
 
@@ -432,7 +432,7 @@ def test_one_other_digit_fails_where_this_machine_computes_as_the_references_did
 
 def test_where_the_cpu_computes_otherwise_a_study_decides(measured, capsys, monkeypatch):
     """A CPU of which the same bytes were expected, and whose digests are others."""
-    monkeypatch.setattr(digests, "differing", lambda: ["torch functions", "tsne"])
+    monkeypatch.setattr(step_digests, "differing", lambda: ["torch functions", "tsne"])
     ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + 1).to_csv(measured, index=False)
     status, out, _ = say(capsys)
     assert status == 0

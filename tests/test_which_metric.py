@@ -10,7 +10,7 @@ import pytest
 
 from ncrepro import ranking
 from ncrepro.lab import published
-from ncrepro.lab.analyses import benchmarks, real_scale, which_metric
+from ncrepro.lab.analyses import pool_checks, published_pools, which_metric
 from ncrepro.metrics import registry
 from ncrepro.rank_your_own.rank import DEFAULT
 from ncrepro.ranking import resampling
@@ -129,7 +129,7 @@ def test_the_committed_table_names_the_default():
 
 
 def test_the_list_of_singh_et_al_gives_what_they_print():
-    found = benchmarks.published_lists("supervised", benchmarks.THEIR_TARGETS).set_index("metric")["weighted_kendall"]
+    found = pool_checks.published_lists("supervised", pool_checks.THEIR_TARGETS).set_index("metric")["weighted_kendall"]
     assert found["in_turn"] == pytest.approx(0.91, abs=0.01)  # 0.91 is printed
     assert found["in_turn"] > max(found[["logme", "ncti", "leep", "sfda", "nleep"]])
 
@@ -142,31 +142,31 @@ def test_the_correlation_of_gaps_over_ordered_pairs_is_that_of_scores_and_accura
 
 
 def test_pairs_are_sorted_by_their_gap_in_score():
-    found = benchmarks._gaps(pd.Series([0.0, 1, 10]), pd.Series([5.0, 4, 30]))
+    found = pool_checks._gaps(pd.Series([0.0, 1, 10]), pd.Series([5.0, 4, 30]))
     assert found == {"right_small": 0, "points_small": -1, "right_large": 1, "points_large": 25}
 
 
 def test_a_list_by_family_knows_the_other_targets_only():
     families = pd.Series(["x", "x", "y", "y", "y", "y", "y"], index=MODELS)
-    found = benchmarks.by_family(families, TRUTH)
+    found = pool_checks.by_family(families, TRUTH)
     assert found.loc["a", "t"] == found.loc["b", "t"] == 15 and found.loc["a", "u"] == 65
 
 
 def test_targets_that_disagree_have_other_winners():
-    assert benchmarks.dispersion(TRUTH) == {
+    assert pool_checks.dispersion(TRUTH) == {
         "n_models": 7, "n_targets": 2, "agreement": -1, "static_baseline": -1, "winners": 2, "saturated": 0,
     }  # fmt: skip
-    assert np.isnan(benchmarks.dispersion(TRUTH[["t"]])["agreement"])
+    assert np.isnan(pool_checks.dispersion(TRUTH[["t"]])["agreement"])
 
 
 def test_the_checklist_answers_every_question_of_every_benchmark(committed):
     pools, lists, faithful = (
         which_metric.of_pools(committed),
-        benchmarks.lists(committed),
-        benchmarks.fidelity(committed),
+        pool_checks.lists(committed),
+        pool_checks.fidelity(committed),
     )
-    found = benchmarks.checklist(committed, pools, lists, faithful).set_index("benchmark")
-    assert list(found) == list(benchmarks.QUESTIONS) and set(found.stack()) <= {"yes", "no", "not known"}
+    found = pool_checks.checklist(committed, pools, lists, faithful).set_index("benchmark")
+    assert list(found) == list(pool_checks.QUESTIONS) and set(found.stack()) <= {"yes", "no", "not known"}
     assert found.loc["NCTI Table 1", ["sizes", "beats_lists"]].tolist() == ["no", "no"]
     assert found.loc["FaCe Table 1", "sizes"] == "no" and found.loc["demo loss_functions", "sizes"] == "yes"
     assert found.loc["demo supervised", "sizes"] == "no"
@@ -201,7 +201,7 @@ def grouped(scores, accuracies):
     ],
 )
 def test_the_transcribed_scores_give_the_correlations_published_beside_them(metric, printed):
-    scores, accuracies = real_scale.imagenet()
+    scores, accuracies = published_pools.imagenet()
     wide = scores[scores["metric"] == metric].pivot(index="model", columns="target", values="score")
     assert grouped(wide.loc[accuracies.index], accuracies) == pytest.approx(printed, abs=1e-9)
 
@@ -214,28 +214,30 @@ def test_ten_networks_have_thirteen_scores_on_eleven_data_sets():
 
 
 def test_a_set_of_published_scores_is_their_total():
-    scores, accuracies = real_scale.imagenet(("ncti logme",))
+    scores, accuracies = published_pools.imagenet(("ncti logme",))
     wide = scores[scores["target"] == "dtd"].pivot(index="model", columns="metric", values="score")
     expected = ranking.total(wide[["ncti", "logme"]])
     assert wide["ncti logme"].to_numpy() == pytest.approx(expected.loc[wide.index].to_numpy())
 
 
 def test_the_committed_numbers_of_the_hub_are_those_of_its_file():
-    accuracies = real_scale.hub_accuracies()
+    accuracies = published_pools.hub_accuracies()
     if accuracies is None:
-        pytest.skip(f"{paths.relative(real_scale.hub_file())} is not there: data/README.md says where it comes from")
-    found, known = real_scale.of_hub(accuracies), published.load("hub_targets")
+        pytest.skip(
+            f"{paths.relative(published_pools.hub_file())} is not there: data/README.md says where it comes from"
+        )
+    found, known = published_pools.of_hub(accuracies), published.load("hub_targets")
     pd.testing.assert_frame_equal(found, known, check_dtype=False)
 
 
 def test_a_file_of_the_hub_is_read_and_a_missing_one_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
-    assert real_scale.hub_accuracies() is None and len(real_scale.hub()) == 12
+    assert published_pools.hub_accuracies() is None and len(published_pools.hub()) == 12
     with pytest.raises(FileNotFoundError, match="transfergraph/records.csv is missing"):
-        real_scale.write_hub()
+        published_pools.write_hub()
     rows = [(m, t, TRUTH.at[m, t] / 100) for m in MODELS for t in TRUTH] + [("half", "t", 0.5), ("a", "food101", 0.0)]
-    real_scale.hub_file().parent.mkdir()
+    published_pools.hub_file().parent.mkdir()
     table = pd.DataFrame(rows, columns=["model", "finetuned_dataset", "test_accuracy"])
-    table.to_csv(real_scale.hub_file(), index=False)
-    pd.testing.assert_frame_equal(real_scale.hub_accuracies(), TRUTH.rename_axis(columns="target"))
-    assert real_scale.hub()["weighted_kendall"].tolist() == [-1, -1]
+    table.to_csv(published_pools.hub_file(), index=False)
+    pd.testing.assert_frame_equal(published_pools.hub_accuracies(), TRUTH.rename_axis(columns="target"))
+    assert published_pools.hub()["weighted_kendall"].tolist() == [-1, -1]

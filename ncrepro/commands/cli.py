@@ -11,7 +11,7 @@ import sys
 
 from ..lab import manual_data, profiles
 from ..store import artifacts, cluster, paths
-from . import VERSION, lab, variables
+from . import VERSION, jupyterlab, variables
 from .make import make
 from .run import NotebookFailed, end_on_sigterm, run
 
@@ -91,9 +91,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     ):
         of_data = add(name, help=help_text, epilog=EXAMPLES[name], **AS_WRITTEN)
         if name == command:
-            from . import your_data  # loads scikit-learn and SciPy, a second that no other command needs
+            from . import rank_and_score  # loads scikit-learn and SciPy, a second that no other command needs
 
-            your_data.add_options(of_data, name)
+            rank_and_score.add_options(of_data, name)
     add("plan", help="say what a profile will run, in what order, how long it takes and how much disk")
     add("data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them")
     add("check", help="is there room, can results be written, does every pool name what exists?")
@@ -125,9 +125,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
 def _do(arguments: argparse.Namespace) -> int | None:
     command = arguments.command
     if command in ANYWHERE:
-        from . import your_data
+        from . import rank_and_score
 
-        return getattr(your_data, command)(arguments)
+        return getattr(rank_and_score, command)(arguments)
     if command == "worker":  # what it works on comes with the work
         return cluster.start_workers(arguments.scheduler, arguments.number)
     profile = profiles.load()
@@ -146,9 +146,9 @@ def _do(arguments: argparse.Namespace) -> int | None:
 
         print(plan.plan(profile) if command == "plan" else plan.as_text(plan.data(profile)))
     elif command == "digests":
-        from . import digests
+        from . import step_digests
 
-        digests.write(arguments.names)
+        step_digests.write(arguments.names)
     elif command == "sample":
         from . import sample
 
@@ -158,7 +158,7 @@ def _do(arguments: argparse.Namespace) -> int | None:
 
         course.make() if command == "course" else course.slides()
     elif command == "lab":
-        folder = lab.working_copies(tuple(arguments.refresh))
+        folder = jupyterlab.working_copies(tuple(arguments.refresh))
         os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder), *arguments.options])
     elif command == "book":
         from . import book

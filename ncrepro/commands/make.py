@@ -13,7 +13,7 @@ from ..store import cluster, jobs, paths
 from ..store.schema import unknown
 from . import run as runs
 from . import workflow
-from .forked import Forked
+from .forked_process import Forked
 
 LOOK_S = 0.05  # how often the runs are looked at
 AT_A_TIME = 3  # one that trains and two that do not, so that no core is idle while a notebook starts or draws

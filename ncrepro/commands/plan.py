@@ -17,8 +17,8 @@ import torch
 from segmentation_models_pytorch.encoders import encoders
 
 from ..extraction import networks
-from ..lab import estimates, manual_data, profiles
-from ..lab.datasets import clue, photographs, segmentation_folders
+from ..lab import job_estimates, manual_data, profiles
+from ..lab.datasets import cifar, clue, segmentation_folders
 from ..lab.datasets import torchvision_datasets as datasets
 from ..lab.experiment import Experiment
 from ..lab.models import segmentation as segmenters
@@ -46,7 +46,7 @@ def data(profile: profiles.Profile) -> pd.DataFrame:
     for name in dict.fromkeys(_data_sets(profile)):
         if name in datasets.ENTRIES:
             entry = datasets.ENTRIES[name]
-            there = entry.there or (paths.downloads() / name / "train").is_dir() and name in photographs.ARCHIVES
+            there = entry.there or (paths.downloads() / name / "train").is_dir() and name in cifar.ARCHIVES
             state = "present" if there else "missing" if entry.archives else "by hand"
             how = " ".join(archive.url for archive in entry.archives) or entry.by_hand
             rows.append(("data set", name, entry.title, state, entry.megabytes, entry.licence, entry.page, how))
@@ -81,7 +81,7 @@ def _of_hub(pool: profiles.Pool) -> Iterator[tuple]:
             licence, size = "BSD-3-Clause; trained on ImageNet: research", 102
         elif pool.task == "text" and readers.ARCHITECTURES[name].checkpoint:
             repository, revision = readers.ARCHITECTURES[name].checkpoint, None
-            licence, size = "see its page", estimates.counted(name)[1]
+            licence, size = "see its page", job_estimates.counted(name)[1]
             what = "Chinese encoder, trained to fill in masked words"
         else:
             continue
@@ -110,8 +110,8 @@ def _data_sets(profile: profiles.Profile) -> Iterator[str]:
         for name in (*pool.sources, *pool.targets):
             if pool.task == "imagenet":
                 yield name
-            elif name in photographs.NAMES:
-                yield photographs.SETS[name][0]
+            elif name in cifar.NAMES:
+                yield cifar.SETS[name][0]
 
 
 def as_text(table: pd.DataFrame) -> str:
@@ -155,7 +155,7 @@ def work(study: Experiment) -> pd.DataFrame:
     rows = []
     for step, jobs in study.jobs().items():
         for model, data_set, job in jobs:
-            images, hours, gigabytes = estimates.of(study.pool, step, model, data_set)
+            images, hours, gigabytes = job_estimates.of(study.pool, step, model, data_set)
             rows.append((step, model.name, data_set, job.path.exists(), images, hours, gigabytes))
     return pd.DataFrame(rows, columns=["step", "model", "data", "done", "images", "hours", "gigabytes"])
 
@@ -241,11 +241,11 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
         yield "How long it takes is in the README."
         return
     yield from _wrapped(
-        f"About {_duration(left['hours'].sum())} on one GPU and {estimates.CORES} cores. An estimate, good to a factor "
-        f"of two or three, from {estimates.GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the GPU, training "
-        f"at {estimates.TRAINING} forward passes, {estimates.DECODED_PER_S} photographs decoded and "
-        f"{estimates.SCORED_PER_S} images scored per core and second. An archive needs its size once more while it is "
-        "unpacked. A run may be stopped at any time and goes on where it stopped."
+        f"About {_duration(left['hours'].sum())} on one GPU and {job_estimates.CORES} cores. An estimate, good to a "
+        f"factor of two or three, from {job_estimates.GIGAFLOPS_PER_S:,.0f} billion multiply-adds per second on the "
+        f"GPU, training at {job_estimates.TRAINING} forward passes, {job_estimates.DECODED_PER_S} photographs decoded "
+        f"and {job_estimates.SCORED_PER_S} images scored per core and second. An archive needs its size once more "
+        "while it is unpacked. A run may be stopped at any time and goes on where it stopped."
     )
     yield "On a cluster (NCREPRO_CLUSTER), each GPU in a machine like that one:"
     for row in schedule(left, GPUS).itertuples():
@@ -278,7 +278,7 @@ def _about(study: Experiment) -> Iterator[str]:
     sample = f"sample set {pool.extract['split']!r}, {pool.extract['precision']}"
     yield f"   weights {weights}, transform {transform!r}, {sample}"
     entries = {t: datasets.ENTRIES[t] for t in pool.targets if t in datasets.ENTRIES}
-    counts = [f"{t} {estimates.n_scored_on(pool, t):,} + {entry.n_test:,}" for t, entry in entries.items()]
+    counts = [f"{t} {job_estimates.n_scored_on(pool, t):,} + {entry.n_test:,}" for t, entry in entries.items()]
     yield from _wrapped("images to score on + to judge by: " + ", ".join(counts), "   ", "   ")
     for name, subset in pool.subsets.items():
         targets = subset.targets or pool.targets

@@ -15,7 +15,7 @@ from ..lab import profiles
 from ..store import artifacts, fingerprint, manifest, paths, trace
 from ..store.schema import refuse_unknown
 from . import workflow
-from .forked import Forked
+from .forked_process import Forked
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}  # runs every notebook
 

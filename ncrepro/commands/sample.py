@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..lab import sample
+from ..lab import committed_sample
 from ..lab.experiment import Experiment
 from ..store import artifacts, paths
 from ..store.schema import refuse_unknown
@@ -24,15 +24,15 @@ def remake(profile: str) -> pd.DataFrame:
     FileNotFoundError
         If the cache does not hold the features.
     """
-    refuse_unknown("profile with a sample", profile, sample.CHOSEN)
+    refuse_unknown("profile with a sample", profile, committed_sample.CHOSEN)
     rows = []
-    for pool in sample.CHOSEN[profile]:
+    for pool in committed_sample.CHOSEN[profile]:
         study = Experiment(pool, profile)
         pretraining = study.read("pretraining").set_index("model")
         accuracies = study.read("accuracies").groupby(["model", "target"])["accuracy"].mean()
-        for model, target in sample.pairs(profile, pool):
+        for model, target in committed_sample.pairs(profile, pool):
             arrays = study.features_of(model, target)
-            difference = sample.pack(profile, pool, model, target, arrays)
+            difference = committed_sample.pack(profile, pool, model, target, arrays)
             if difference is None:
                 outcome = "new"
             else:

@@ -1,7 +1,7 @@
 """``make verify``: are this machine's tables those of the reference, byte for byte or as near as other seeds would be?
 
-Where this machine computes what the reference's computed, as its `digests` say, only the same bytes will do. Elsewhere
-the repetitions of `tolerances` say how far numbers may move. Words may not be new anywhere.
+Where this machine computes what the reference's computed, as its `step_digests` say, only the same bytes will do.
+Elsewhere the repetitions of `tolerances` say how far numbers may move. Words may not be new anywhere.
 """
 
 import csv
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..lab import profiles
-from ..store import arithmetic, paths
+from ..store import paths, pinned_arithmetic
 from . import tolerances
 from .tolerances import Channel, Finding, Limits
 
@@ -72,7 +72,7 @@ def verify(profile: str) -> int:
     if not changed:
         print(f"failed: {len(pairs)} of {len(theirs)} tables are those of the reference; see above for the others")
         return 1
-    why = "a repetition has other seeds" if repetition else arithmetic.why_not_exact()
+    why = "a repetition has other seeds" if repetition else pinned_arithmetic.why_not_exact()
     if why is None:
         print("\n".join(f"{table}: {first_difference(*pair)}" for table, pair in changed.items()))
         why = _why_others()
@@ -89,14 +89,15 @@ def verify(profile: str) -> int:
 
 def _why_others() -> str | None:
     """Why other bytes are right on a machine where the same ones were expected; None if they are not."""
-    from . import digests  # loads torch
+    from . import step_digests  # loads torch
 
     print("the same bytes are expected here; computing the digests that tell (half a minute)", flush=True)
-    others = digests.differing()
+    others = step_digests.differing()
     if not others:
         return None
     names = f"{others[0]}{', ...' if len(others) > 1 else ''}"
-    return f"{len(others)} digests ({names}) are others on this CPU ({arithmetic.cpu()}), or with the code that is here"
+    cpu = pinned_arithmetic.cpu()
+    return f"{len(others)} digests ({names}) are others on this CPU ({cpu}), or with the code that is here"
 
 
 # Reading --------------------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def why(error: Exception, name: str) -> str:
     RuntimeError
         The same error, if the memory ran out: smaller batches may do.
     ValueError
-        If an operation has no deterministic form, as torch is asked for by `arithmetic.make_torch_deterministic`.
+        If an operation has no deterministic form, which `pinned_arithmetic.make_torch_deterministic` demands.
     """
     if isinstance(error, RuntimeError) and is_out_of_memory(error):
         raise error

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
-from ..store import content
+from ..store import file_digests
 from . import decode
 from .samples import Labelled
 
@@ -131,7 +131,9 @@ def tree(folder: Path, name: str, split: str) -> Photos:
         )
     found, ignored = [], [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()]
     for k in classes:
-        files = sorted(Path(inside, name) for inside, names in content.walk(str(place / k), hidden) for name in names)
+        files = sorted(
+            Path(inside, name) for inside, names in file_digests.walk(str(place / k), hidden) for name in names
+        )
         found.append([file for file in files if is_image(file)])
         ignored += [file for file in files if not is_image(file)]
         if not found[-1]:

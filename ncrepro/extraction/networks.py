@@ -17,7 +17,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from ..store import content, paths
+from ..store import file_digests, paths
 from ..store.schema import refuse_unknown, unknown
 from . import last_layer, preprocessing
 from .preprocessing import Transform
@@ -292,7 +292,7 @@ def fetch(found: Checkpoint) -> str:
             torch.hub.download_url_to_file(found.url, str(found.file))
         except OSError as error:
             raise OSError(f"could not download {found.url} ({error}): put it at {found.file} by hand") from None
-    digest = content.of_file(found.file)
+    digest = file_digests.of_file(found.file)
     if not digest.startswith(found.sha256):
         raise ValueError(
             f"{found.file} is damaged or only half there: its SHA-256 begins with {digest[: len(found.sha256)]}, "

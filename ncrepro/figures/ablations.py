@@ -11,9 +11,9 @@ from ..lab.experiment import Experiment
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, above, every, positive, probability
 from . import charts
+from .display_names import label
 from .findings import is_best
 from .index import Checked, figure
-from .names import label
 
 # ours -> FaCe Table 4's
 ZOOS = {"supervised": "single_source", "multi_source": "multi_source", "loss_functions": "loss_functions"}

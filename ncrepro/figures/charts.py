@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from ..metrics import registry
 from . import style
-from .names import label
+from .display_names import label
 
 TAU = r"mean weighted Kendall $\tau_w$"
 CELL = 0.24  # inches, height of a row of a table

@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from ..lab import profiles
-from ..lab.cost import OURS, PLAIN, TOGETHER, stages
 from ..lab.experiment import Experiment
+from ..lab.scoring_cost import OURS, PLAIN, TOGETHER, stages
 from ..ranking.verdicts import Verdict, every, positive
 from . import style
+from .display_names import label
 from .findings import NCTI_METHODS, is_best
 from .index import Checked, figure
-from .names import label
 
 RIVALS = [method for method in NCTI_METHODS if method != "ncti"]  # in its Fig. 4
 TIMES = 10  # "more than 10x more time"

@@ -13,9 +13,9 @@ from ..lab import course, point_clouds
 from ..metrics import collapse, registry
 from ..ranking.correlation import KERNELS
 from . import style
-from .names import label
+from .display_names import label
+from .feature_spaces import draw_space
 from .sliders import Live
-from .spaces import draw_space
 
 SIZES = (4, 5, 6, 8, 10, 12, 15, 19)  # of pools
 

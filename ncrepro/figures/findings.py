@@ -12,7 +12,7 @@ from ..lab.published import SYMBOLS
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, best, every, likely, probability, some
-from .names import label
+from .display_names import label
 
 NCTI_METHODS, FACE_METHODS = list(registry.COMPARED["ncti"]), list(registry.COMPARED["face"])
 SHOWN = [*FACE_METHODS, "face_printed", "ncti"]

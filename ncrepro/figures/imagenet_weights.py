@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..rank_your_own.imagenet_weights import IMAGENET, TEXTS, table
+from ..rank_your_own.imagenet_experiment import IMAGENET, TEXTS, table
 from ..ranking.verdicts import Verdict, every, positive
 from . import charts, style
+from .display_names import label
 from .index import Checked, figure
-from .names import label
 
 LOOKS = {  # family -> colour, marker, and name on the page
     "ImageNet": (style.COLOURS[0], "o", "ImageNet or MiniLM"),

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ..lab import profiles, repeated_verdicts
 from ..ranking.verdicts import RULE, Verdict, over
-from ..store import artifacts, cold, fingerprint, manifest, paths, trace
+from ..store import artifacts, cold_notebooks, fingerprint, manifest, paths, trace
 from . import style
 
 NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
@@ -167,7 +167,7 @@ def draw_all(profile: str) -> pd.DataFrame:
     DataFrame (figure, shows, notebook, drawn_by, claim, found, verdict, if_false, if_true)
         The two numbers are of this run alone.
     """
-    if cold.is_cold(profile):
+    if cold_notebooks.is_cold(profile):
         return pd.read_csv(paths.figures(profile) / "index.csv").fillna("")
     from ..store import jobs  # here: what shows one figure does not rest on how jobs run
 

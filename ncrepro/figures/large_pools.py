@@ -9,8 +9,8 @@ from ..lab.analyses import large_pools as measured
 from ..lab.analyses import read
 from ..ranking.verdicts import Verdict, above, every, positive
 from . import charts, style
+from .display_names import label
 from .index import Checked, figure
-from .names import label
 
 QUALITY = 0.6  # the weighted Kendall in the claim
 TENTH = 0.1

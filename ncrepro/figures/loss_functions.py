@@ -11,11 +11,11 @@ from ..extraction.samples import Images
 from ..lab import datasets, losses, models, published, training
 from ..lab.experiment import Experiment
 from ..ranking.verdicts import Verdict, every
-from . import charts, examples, style
+from . import charts, data_examples, style
+from .display_names import label
 from .findings import FACE_METHODS, above_0, beside, better_than_static, is_best, ranking_table
 from .index import Checked, figure
 from .multi_source import ALL, EXTRA, cells_of, draws_within, intervals, matrices, questions, shade
-from .names import label
 
 SAME_SOURCE = "same source: which loss?"
 SAME_LOSS = "same loss: which source?"
@@ -28,7 +28,7 @@ def loss_functions_images(profile: str) -> Figure:
     network = models.build("mobilenet_v1", batch.n_classes, seed=0)
     shown = [_as_seen(network, name, batch) for name in ("cross_entropy", "mixup", "cutmix", "cutout")]
     title = "What the network is shown; cross-entropy and the losses not shown do not change images"
-    return examples.images(shown, source_rows=1, title=title)
+    return data_examples.images(shown, source_rows=1, title=title)
 
 
 def _as_seen(network: torch.nn.Module, loss: str, batch: Images | Photos) -> Images:

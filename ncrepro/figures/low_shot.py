@@ -7,9 +7,9 @@ from ..lab.analyses import read
 from ..lab.analyses.low_shot import nearest_to_ten
 from ..ranking.verdicts import Verdict, every, positive
 from . import charts
+from .display_names import label
 from .findings import NCTI_METHODS
 from .index import Checked, figure
-from .names import label
 
 OTHERS = [method for method in NCTI_METHODS if method != "ncti"]
 MEAN = "mean over targets"

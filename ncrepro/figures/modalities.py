@@ -17,10 +17,10 @@ from ..metrics.ncti import SHRINKAGE_FLOOR
 from ..ranking import resampling
 from ..ranking.normalised import varies
 from ..ranking.verdicts import Verdict, above, every, exact, positive
-from . import charts, examples, multi_source, style
+from . import charts, data_examples, multi_source, style
+from .display_names import label
 from .findings import FACE_METHODS, OURS, beat_rivals, mean_text, ranking_table
 from .index import Checked, figure
-from .names import label
 
 SHOWN = [*FACE_METHODS, "ncti", "linear_probe", "alone", "static_baseline", "source_accuracy", "n_parameters"]
 COLUMNS = {"accuracy": "side by side", "late": "late"}  # of accuracies.csv -> way of fusing
@@ -71,7 +71,7 @@ def _mean_above(profile: str, difference: pd.Series) -> list[Verdict]:
 def modalities_examples(profile: str) -> Figure:
     pool = Experiment(POOL, profile).pool
     title = "What is it? The class stands above the picture, the text below it"
-    return examples.captioned([modalities.load(name, "train") for name in pool.targets], title)
+    return data_examples.captioned([modalities.load(name, "train") for name in pool.targets], title)
 
 
 def _helps(profile: str) -> tuple[str, Verdict]:

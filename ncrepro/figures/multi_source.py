@@ -12,9 +12,9 @@ from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, positive, probability, some
 from ..store import artifacts
 from . import charts, style
+from .display_names import label
 from .findings import FACE_METHODS, beside, better_than_static, probability_text, ranking_table, ranks_best
 from .index import Checked, figure
-from .names import label
 
 EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
 SHOWN = ["face", "ncti", "logme", "leep"]  # the metrics that the matrix of sources has room for

@@ -11,8 +11,8 @@ from ..lab.trajectories import MEASURES, TERMINAL, Trajectories, order_kept, pai
 from ..ranking.verdicts import UNKNOWN, Verdict, above, every, exact, probability
 from . import style
 from .charts import model_styles
+from .feature_spaces import draw_space
 from .index import Checked, figure
-from .spaces import draw_space
 
 KEPT = 0.75  # "mostly": three of four pairs of models
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from ..lab import published
 from ..ranking.verdicts import Verdict, exact
 from . import style
+from .display_names import label
 from .index import Checked, figure
-from .names import label
 
 
 def _adds_up(profile: str) -> tuple[str, Verdict]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from .. import ranking
 from ..extraction.folders import Photos
-from ..lab import analyses, datasets, sample
+from ..lab import analyses, committed_sample, datasets
 from ..lab.experiment import Experiment
 from ..metrics import registry
 from ..rank_your_own.data import write
@@ -18,8 +18,8 @@ from ..ranking import resampling
 from ..ranking.verdicts import Verdict, every, positive
 from ..store import paths
 from . import charts, style
+from .display_names import label
 from .index import Checked, figure
-from .names import label
 
 ADVICE = ("total", *DEFAULT)  # what a ranking can be followed by: all metrics, or one
 FREE = "any model"
@@ -28,7 +28,7 @@ FREE = "any model"
 def own_target(study: Experiment) -> str:
     """The target that is ranked for if a reader names none: textures or the first; cold, that of the sample."""
     if study.is_cold:
-        return sample.pairs(study.profile.name, study.pool.name)[0][1]
+        return committed_sample.pairs(study.profile.name, study.pool.name)[0][1]
     return "textures" if "textures" in study.pool.targets else study.pool.targets[0]
 
 
@@ -39,7 +39,9 @@ def own_data(study: Experiment, target: str) -> tuple[Path | Photos | dict, str]
     Where nothing has run there are no models to read images: then the features of the committed sample.
     """
     if study.is_cold:
-        features = _features(study, [model for model, _ in sample.pairs(study.profile.name, study.pool.name)], target)
+        features = _features(
+            study, [model for model, _ in committed_sample.pairs(study.profile.name, study.pool.name)], target
+        )
         what = f"features of the images of {target} by {len(features)} models"
         return features, f"{what}: the committed sample, for no model was trained here"
     data = datasets.load(target, "train", study.pool.max_per_class)

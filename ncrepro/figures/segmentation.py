@@ -11,7 +11,7 @@ from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, every
 from ..store import artifacts
-from . import charts, examples, transfer
+from . import charts, data_examples, small_pools
 from .findings import FACE_METHODS, SHOWN, best_of, by_chance, is_best, some_better
 from .index import Checked, figure
 
@@ -128,12 +128,12 @@ def _best_by_iou(profile: str | None) -> tuple[str, Verdict]:
 def segmentation_scenes(profile: str) -> Figure:
     pool = Experiment("segmentation", profile).pool
     shown = [segmentation.load(name, "train") for name in (*sorted(pool.sources), *pool.targets)]
-    return examples.scenes(shown, title="Eight sources and the target (last row): scenes and their labels")
+    return data_examples.scenes(shown, title="Eight sources and the target (last row): scenes and their labels")
 
 
 @figure(shows="accuracy after fine-tuning, beside training without a source")
 def segmentation_accuracies(profile: str) -> Figure:
-    return transfer.worth(*results(profile), start(profile), "Which source is best for the target?")
+    return small_pools.worth(*results(profile), start(profile), "Which source is best for the target?")
 
 
 @figure(
@@ -143,7 +143,7 @@ def segmentation_accuracies(profile: str) -> Figure:
 def face_fig5(profile: str) -> Checked:
     table, n = judged(profile), len(ranked(profile)[1])
     title = f"FaCe Fig. 5, here: {n} segmentation networks, profile {profile}"
-    return transfer.correlation_bars(table, SHOWN, by_chance(n), title, covered(profile)), *_best_by_iou(profile)
+    return small_pools.correlation_bars(table, SHOWN, by_chance(n), title, covered(profile)), *_best_by_iou(profile)
 
 
 @figure(

@@ -17,7 +17,7 @@ from ..extraction.samples import Images
 from ..lab import datasets, published, training
 from ..lab.analyses import terms_of
 from ..lab.experiment import Experiment, correlations, seed_noise, with_accuracies
-from ..lab.objectives import clustering, collapse
+from ..lab.objectives import clustering, representation_collapse
 from ..lab.objectives.base import unit
 from ..lab.objectives.infomin import INFOMIN
 from ..lab.objectives.views import STRONG, WEAK
@@ -26,11 +26,11 @@ from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import UNKNOWN, Verdict, every, positive
 from ..store import artifacts
-from . import charts, examples, style
+from . import charts, data_examples, style
+from .display_names import label
 from .findings import NCTI_METHODS, above_0, beside, better_than_static, is_best, ranking_table, ranks_best
 from .index import Checked, figure
 from .multi_source import intervals
-from .names import label
 
 # Rows of NCTI Table 1 that its Table 2 cannot have.
 NEED_A_SOURCE_CLASSIFIER = [name for name in NCTI_METHODS if registry.METRICS[name].needs_source_classifier]
@@ -170,7 +170,7 @@ def selfsupervised_views(profile: str) -> Figure:
         views = (view(x, draws) * 63.75 + 127.5).round().to(torch.uint8).numpy()  # undoes training.prepare
         shown.append(Images(name, data.split, views, data.labels, data.classes))
     title = "The same images, and the views that the objectives are trained on"
-    return examples.images(shown, source_rows=1, title=title)
+    return data_examples.images(shown, source_rows=1, title=title)
 
 
 @figure(shows="what each objective pulls together and pushes apart; objectives that compare alike share a picture")
@@ -195,7 +195,7 @@ def learnt(profile: str | None) -> pd.DataFrame:
     table = study.read("pretraining")
     if "collapsed" not in table:
         by_model = study.read("features").groupby("model")
-        use = by_model[[*collapse.Collapse._fields]].mean().assign(collapsed=by_model["collapsed"].max())
+        use = by_model[[*representation_collapse.Collapse._fields]].mean().assign(collapsed=by_model["collapsed"].max())
         table = table.join(use, on="model").assign(random_accuracy=np.nan)
     return table[
         ["model", "source_accuracy", "random_accuracy", "effective_rank", "feature_std", "live_features", "collapsed"]

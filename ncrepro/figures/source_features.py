@@ -8,8 +8,8 @@ from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, above, every
 from . import charts, style
+from .display_names import label
 from .index import Checked, figure
-from .names import label
 
 SERIES = {"source": "measured on the source", "target": "measured on the target", "both": "on both"}
 BLINDLY = "looks at no features"

@@ -16,8 +16,8 @@ from ..ranking import resampling
 from ..ranking.verdicts import OPEN, SURE, Verdict, above, every, exact, positive, some
 from . import charts, style
 from .ablations import panel_names
+from .display_names import label
 from .index import Checked, figure
-from .names import label
 
 POOL = "supervised"  # the pool whose images are resampled and whose metrics meet each other
 DOUBTS = {

@@ -7,7 +7,8 @@ from ..lab.experiment import Experiment, with_accuracies
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.verdicts import UNKNOWN, Verdict, above, every
-from . import charts, examples
+from . import charts, data_examples
+from .display_names import label
 from .findings import (
     FACE_METHODS,
     NCTI_METHODS,
@@ -21,7 +22,6 @@ from .findings import (
 )
 from .index import Checked, figure
 from .multi_source import intervals
-from .names import label
 
 
 @figure(shows="examples of the source and of every target")
@@ -29,7 +29,7 @@ def data_gallery(profile: str) -> Figure:
     pool = Experiment("supervised", profile).pool
     shown = [datasets.load(name, "train") for name in (*pool.sources, *pool.targets)]
     title = "What the models are pre-trained on (top), and the targets they are fine-tuned for"
-    return examples.images(shown, title=title)
+    return data_examples.images(shown, title=title)
 
 
 @figure(shows="accuracy after fine-tuning, every model on every target: the ground truth")

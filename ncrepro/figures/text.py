@@ -15,11 +15,11 @@ from ..ranking import resampling
 from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, best, every, exact, positive
 from ..store import artifacts
-from . import charts, examples, transfer
+from . import charts, data_examples, small_pools
+from .display_names import label
 from .findings import FACE_METHODS, SHOWN, by_chance, some_better
 from .index import Checked, figure
 from .multi_source import interval_plot, noise_within, within
-from .names import label
 
 
 def of_sources(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -126,7 +126,7 @@ def text_examples(profile: str) -> Figure:
     what = "docstrings of installed packages" if set(pool.sources) <= set(docstrings.NAMES) else "apps and headlines"
     count = {1: "The source", 2: "Two sources", 3: "Three sources"}[len(pool.sources)]
     title = f"{count} and the target (last): {what}"
-    return examples.texts([text.load(name, "train") for name in (*pool.sources, *pool.targets)], title)
+    return data_examples.texts([text.load(name, "train") for name in (*pool.sources, *pool.targets)], title)
 
 
 def _helps(profile: str) -> tuple[str, Verdict]:
@@ -145,7 +145,7 @@ def text_accuracies(profile: str) -> Checked:
     results = study.read("accuracies").rename(columns={"accuracy": "value"}).assign(measure="accuracy")
     scratch = Experiment("text_scratch", profile).read("accuracies")["accuracy"].mean()
     title = "Which source, and which variant, is best for the target?"
-    return transfer.worth(results, {"accuracy": scratch}, start(profile), title), *_helps(profile)
+    return small_pools.worth(results, {"accuracy": scratch}, start(profile), title), *_helps(profile)
 
 
 @figure(
@@ -156,7 +156,7 @@ def face_fig6(profile: str) -> Checked:
     n = len(Experiment("text", profile).pool.architectures)
     title = f"FaCe Fig. 6, here: {n} text classifiers, once for each source they were pre-trained on"
     covered = resampling.covers(noise_of_sources(profile))
-    return transfer.correlation_bars(judged(profile), SHOWN, by_chance(n), title, covered), *_perfect(profile)
+    return small_pools.correlation_bars(judged(profile), SHOWN, by_chance(n), title, covered), *_perfect(profile)
 
 
 @figure(

@@ -10,10 +10,10 @@ from ..lab.experiment import Experiment, seed_noise, with_accuracies
 from ..lab.tasks import time_series
 from ..ranking import resampling
 from ..ranking.verdicts import Verdict, above, every, positive
-from . import charts, examples, multi_source
+from . import charts, data_examples, multi_source
+from .display_names import label
 from .findings import FACE_METHODS, OURS, beat_rivals, mean_text, ranking_table
 from .index import Checked, figure
-from .names import label
 
 SHOWN = [*FACE_METHODS, "ncti", "linear_probe", "static_baseline", "source_accuracy", "n_parameters"]
 
@@ -82,7 +82,7 @@ def no_order(profile: str | None) -> pd.Series:
 def time_series_examples(profile: str) -> Figure:
     pool = Experiment("time_series", profile).pool
     data = [time_series.load(name, "train") for name in (*pool.sources, *pool.targets)]
-    return examples.series(data, f"The {len(pool.sources)} sources, then the {len(pool.targets)} targets")
+    return data_examples.series(data, f"The {len(pool.sources)} sources, then the {len(pool.targets)} targets")
 
 
 def _helps(profile: str) -> tuple[str, Verdict]:

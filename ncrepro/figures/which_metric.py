@@ -7,16 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import t
 
-from ..lab.analyses import read, real_scale
+from ..lab.analyses import published_pools, read
 from ..lab.analyses import which_metric as measured
 from ..metrics import registry
 from ..rank_your_own.rank import DEFAULT
 from ..ranking import resampling
 from ..ranking.verdicts import HOLDS, Verdict, above, every, likely, positive, some
 from . import charts, style
+from .display_names import label
 from .findings import is_best
 from .index import Checked, figure
-from .names import label
 
 # made on other pools -> on the page
 CHOICES = {"1": "best metric", "2": "best pair", "3": "best trio", measured.RULE: "one standard error"}
@@ -280,7 +280,7 @@ def fidelity(profile: str) -> Checked:
 
 
 def _imagenet_holds(profile: str) -> tuple[str, Verdict]:
-    draws = resampling.mean_over_targets(resampling.draws(*real_scale.imagenet()))
+    draws = resampling.mean_over_targets(resampling.draws(*published_pools.imagenet()))
     known = _table(profile, "imagenet").query("target == 'average'").set_index("metric")["weighted_kendall"]
     rivals = [m for m in known.index if m in draws and m not in (*registry.BLIND, "ncti")]
     text, verdict = is_best(draws, "ncti", rivals)
@@ -343,7 +343,7 @@ def choice_text(profile: str) -> str:
 
 def imagenet_text(profile: str) -> str:
     """What the default would have been worth on the ten ImageNet networks, in a sentence."""
-    scores, accuracies = real_scale.imagenet((DEFAULT_SET,))
+    scores, accuracies = published_pools.imagenet((DEFAULT_SET,))
     scores = scores[scores["metric"].isin((*DEFAULT, DEFAULT_SET))]
     draws = resampling.mean_over_targets(resampling.draws(scores, accuracies))
     mean = _table(profile, "imagenet").query("target == 'average'").set_index("metric")["weighted_kendall"]

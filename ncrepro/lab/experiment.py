@@ -16,13 +16,13 @@ from .. import ranking
 from ..metrics import registry
 from ..ranking import resampling
 from ..ranking.resampling import Noise
-from ..store import artifacts, cold, content, fingerprint, jobs, paths
+from ..store import artifacts, cold_notebooks, file_digests, fingerprint, jobs, paths
 from ..store.artifacts import Arrays
 from ..store.cluster import Work
 from ..store.jobs import Job
 from ..store.schema import refuse_unknown, unknown
 from ..store.trace import is_there
-from . import estimates, profiles, recipes, sample, scoring
+from . import committed_sample, job_estimates, profiles, recipes, scoring_job
 from .profiles import Model
 
 CORRELATIONS = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
@@ -35,7 +35,7 @@ def gives(*tables: str) -> Callable:
         @wraps(verb)
         def ask(study: "Experiment", *args, **kwargs):
             if not study.is_cold:
-                with content.one_look():
+                with file_digests.one_look():
                     return verb(study, *args, **kwargs)
             found = tuple(map(study.read, tables))
             return found if len(found) > 1 else found[0]
@@ -80,8 +80,8 @@ class Experiment:
 
     @property
     def is_cold(self) -> bool:
-        """Are the committed tables shown, because this profile has not run here? See `ncrepro.store.cold`."""
-        return cold.is_cold(self.profile.name)
+        """Are the committed tables shown, because this profile has not run here? See `ncrepro.store.cold_notebooks`."""
+        return cold_notebooks.is_cold(self.profile.name)
 
     @property
     def is_untrained(self) -> bool:
@@ -91,7 +91,7 @@ class Experiment:
     @property
     def folder(self) -> str:
         """Where this pool's tables are, in words."""
-        return cold.folder(self.results)
+        return cold_notebooks.folder(self.results)
 
     def data(self) -> pd.DataFrame:
         """How large the data sets are: (data_set, role, classes, train, test), samples of each split.
@@ -244,11 +244,11 @@ class Experiment:
         return known.dropna(axis=1) if known.notna().all().any() else known.dropna(axis=0)
 
     def features_of(self, model: str, target: str) -> Arrays:
-        """``features``, ``labels`` and ``source_probs`` of a model on a target's train split; cold, the `sample`'s."""
+        """``features``, ``labels`` and ``source_probs`` of a model on a target's train split; cold, the sample's."""
         entry = self._model(model)
         refuse_unknown("target", target, self.pool.targets)
         if self.is_cold:
-            return sample.load(self.profile.name, self.pool.name, model, target)
+            return committed_sample.load(self.profile.name, self.pool.name, model, target)
         job = self._extraction(entry, target)
         return jobs.require(job.path, job.spec, f"features of {model} on {target}")
 
@@ -258,8 +258,10 @@ class Experiment:
         jobs.require(job.path, job.spec, f"weights of {model}")
         return job.path
 
-    @content.one_look()
-    def measure(self, step: scoring.Step, settings: list[dict], targets: Sequence[str] | None = None) -> pd.DataFrame:
+    @file_digests.one_look()
+    def measure(
+        self, step: scoring_job.Step, settings: list[dict], targets: Sequence[str] | None = None
+    ) -> pd.DataFrame:
         """What ``step`` finds in every model's features of the targets, under every setting; found once, then cached.
 
         Parameters
@@ -279,8 +281,8 @@ class Experiment:
             step, settings, [(model.name, target, self._extraction(model, target)) for model, target in runs]
         )
 
-    @content.one_look()
-    def measure_source(self, step: scoring.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
+    @file_digests.one_look()
+    def measure_source(self, step: scoring_job.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
         """As `measure`, on features of ``per_class`` training images of every class of each model's own source.
 
         The features are extracted when first asked for; the column ``target`` names the source.
@@ -288,8 +290,8 @@ class Experiment:
         sources = self._sources(per_class)
         return self._measure(step, settings, [(m.name, m.source, sources[m.name]) for m in self.pool.models])
 
-    @content.one_look()
-    def measure_both(self, step: scoring.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
+    @file_digests.one_look()
+    def measure_both(self, step: scoring_job.Step, settings: list[dict], per_class: int) -> pd.DataFrame:
         """As `measure`, with ``source_features`` and ``source_labels`` among the arrays: those of `measure_source`."""
         runs, sources = product(self.pool.models, self.pool.targets), self._sources(per_class)
         return self._measure(step, settings, [(m.name, t, self._extraction(m, t), sources[m.name]) for m, t in runs])
@@ -431,12 +433,12 @@ class Experiment:
 
     def _scoring(self, model: Model, target: str) -> Job:
         origin = self._extraction(model, target)
-        spec = {"features": artifacts.digest(origin.spec), "code": fingerprint.of(fingerprint.root(scoring.score))}
-        step = partial(scoring.score, origin.path, origin.spec)
+        spec = {"features": artifacts.digest(origin.spec), "code": fingerprint.of(fingerprint.root(scoring_job.score))}
+        step = partial(scoring_job.score, origin.path, origin.spec)
         asks = partial(self._asks, "score", model, target, {}, origin)
         return self._job("scores", f"{model.name}-{target}", spec, step, asks)
 
-    def _measure(self, step: scoring.Step, settings: list[dict], origins: list[tuple]) -> pd.DataFrame:
+    def _measure(self, step: scoring_job.Step, settings: list[dict], origins: list[tuple]) -> pd.DataFrame:
         """``origins``: (model, data set, features, and what features of its source go with them, if any)."""
         steps = []
         for model, data, origin, *source in origins:
@@ -444,11 +446,11 @@ class Experiment:
                 "features": artifacts.digest(origin.spec),
                 "step": step.__name__,
                 "settings": settings,
-                "code": fingerprint.of(fingerprint.root(step), fingerprint.root(scoring.take_step)),
+                "code": fingerprint.of(fingerprint.root(step), fingerprint.root(scoring_job.take_step)),
                 **({"source": artifacts.digest(source[0].spec)} if source else {}),
             }
             made_of = (origin, *source)
-            compute = partial(scoring.take_step, step, settings, *(part for job in made_of for part in job[1:3]))
+            compute = partial(scoring_job.take_step, step, settings, *(part for job in made_of for part in job[1:3]))
             asks = partial(self._asks, "score", self._model(model), data, {}, *made_of)
             steps.append(self._job("analyses", f"{step.__name__}-{model}-{data}", spec, compute, asks))
         made = self._run(step.__name__.replace("_", " "), steps)
@@ -469,13 +471,13 @@ class Experiment:
 
     def _asks(self, step: str, model: Model, data: str, spec: dict, *made_of: Job) -> Work:
         """What a job needs of the machine that does it."""
-        _, hours, _ = estimates.of(self.pool, step, model, data)
+        _, hours, _ = job_estimates.of(self.pool, step, model, data)
         return Work(
             reads=tuple(job.path for job in made_of),
             data=data if "data" in spec else "",
             lacks=partial(lacks, self.pool.task, data, spec["data"]) if spec.get("data") else None,
             hours=hours,
-            gigabytes=estimates.memory(self.pool, step, model, data),
+            gigabytes=job_estimates.memory(self.pool, step, model, data),
             gpu=step != "score",
         )
 
@@ -487,7 +489,7 @@ class Experiment:
 
     def _run(self, title: str, made_by: list[Job], **kept) -> list[Arrays]:
         if self.is_cold:
-            raise cold.missing(f"{self.pool.name}: {title}: this is no committed table", self.profile.name)
+            raise cold_notebooks.missing(f"{self.pool.name}: {title}: this is no committed table", self.profile.name)
         return jobs.run(f"{self.pool.name}: {title}", made_by, self.profile.workers, **kept)
 
     def _make(

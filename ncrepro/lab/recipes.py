@@ -30,7 +30,7 @@ class Descent(_Checked):
     epochs, batch_size : int
         Passes over the data; examples per step. What does not fill a batch at an epoch's end is left out.
     learning_rate : float
-        The peak of the schedule, see `ncrepro.lab.optimise.learning_rates`.
+        The peak of the schedule, see `ncrepro.lab.training_loop.learning_rates`.
     weight_decay : float
     warmup : float
         Share of all steps over which the learning rate rises.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..extraction import last_layer
-from . import losses, optimise
+from . import losses, training_loop
 from .recipes import SIZE
 from .recipes import Momentum as Recipe
 
@@ -59,7 +59,7 @@ def fit(
     padded = nn.functional.pad(x, (recipe.shift,) * 4, mode="reflect")  # (n, 3, 32 + 2 shift, 32 + 2 shift)
 
     def losses_of(epoch: int) -> Iterator[Tensor]:
-        order = optimise.batches(len(x), recipe.batch_size, draws).to(x.device)
+        order = training_loop.batches(len(x), recipe.batch_size, draws).to(x.device)
         for step, batch in enumerate(order, epoch * n_batches):
             top, left = torch.randint(2 * recipe.shift + 1, (2,), generator=draws).tolist()
             seen = padded[batch, :, top : top + SIZE, left : left + SIZE]  # (batch_size, 3, 32, 32)
@@ -68,7 +68,7 @@ def fit(
     nesterov = partial(torch.optim.SGD, momentum=recipe.momentum, nesterov=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # some losses draw from the global random state
-        return optimise.descend(model, recipe, n_batches, losses_of, nesterov, optimise.cosine, on_epoch)
+        return training_loop.descend(model, recipe, n_batches, losses_of, nesterov, training_loop.cosine, on_epoch)
 
 
 def accuracy(model: nn.Module, images: np.ndarray | Tensor, labels: np.ndarray | Tensor) -> float:

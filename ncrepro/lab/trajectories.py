@@ -11,7 +11,7 @@ from ..extraction import last_layer
 from ..ranking import resampling
 from ..store import fingerprint, jobs, paths
 from ..store.artifacts import Arrays
-from . import datasets, features, models, training
+from . import datasets, models, small_network_features, training
 from .analyses import each
 from .experiment import Experiment, gives
 from .profiles import Model
@@ -209,7 +209,7 @@ def _train(spec: dict) -> Arrays:
     history, snapshots = [], {"labels": data.labels}
 
     def look(epoch: int, loss: float) -> None:
-        H, probs = features.extract(network, data.images)
+        H, probs = small_network_features.extract(network, data.images)
         weights, predictions = last_layer.find(network).weight.detach().numpy().copy(), probs.argmax(axis=1)
         accuracy = 100 * (predictions == data.labels).mean()
         collapse = collapse_of(H, data.labels, weights, predictions)
@@ -229,7 +229,7 @@ def _follow(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     terms = []
 
     def look(*_: float) -> None:
-        terms.append(metrics.face(features.extract(network, train.images).features, train.labels))
+        terms.append(metrics.face(small_network_features.extract(network, train.images).features, train.labels))
 
     look()
     training.fit(network, train.images, train.labels, training.Recipe(**spec["recipe"]), spec["seed"], look)

@@ -28,7 +28,7 @@ from ..extraction import decode, folders
 from ..extraction.folders import Photos
 from ..extraction.samples import Images, Texts
 from ..metrics._arrays import check_order, host
-from ..store import artifacts, content, fingerprint
+from ..store import artifacts, file_digests, fingerprint
 from ..store.schema import unknown
 from . import tables
 from .labels import are_parts, check, encode, is_missing, splits, subset
@@ -450,7 +450,7 @@ def _digest(data: Photos | Texts, i: int) -> tuple[str, str]:
     try:
         if not Path(data.sources[i]).is_file():
             return "", "it is not a plain file, or a link to nothing"
-        return content.of_file(data.sources[i]), ""
+        return file_digests.of_file(data.sources[i]), ""
     except OSError as error:
         return "", str(error)
 

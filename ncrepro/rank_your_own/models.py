@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ..extraction import identity, networks, weights
+from ..extraction import networks, object_digest, weights
 from ..extraction.features import Classifier, ImageModel, Model
 from ..extraction.networks import TIMM
 from ..extraction.preprocessing import IMAGENET, REDUCED, Transform, Wrapped, transform_of
@@ -27,7 +27,7 @@ from ..extraction.text_models import TextModel
 from ..lab import losses
 from ..lab import models as reduced
 from ..lab.tasks import classification
-from ..store import content
+from ..store import file_digests
 from ..store.schema import near
 
 SOME_TEXT_MODELS = (
@@ -213,7 +213,7 @@ def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:
 def _of_file(name: str, architecture: str, path: Path, spec: dict | None) -> Candidate:
     load = partial(_load_trained_here, name, path, spec) if spec else partial(_load_file, name, architecture, path)
     transform = load().transform  # reads the file once, so that one that does not fit is found before the work
-    known = {"architecture": architecture, "weights": content.of_file(path), "transform": repr(transform)}
+    known = {"architecture": architecture, "weights": file_digests.of_file(path), "transform": repr(transform)}
     return Candidate(name, known, load, is_classifier=spec is not None)
 
 
@@ -256,7 +256,7 @@ def _of_network(name: str, network: nn.Module, transform: Any) -> Candidate:
         transform, caution = IMAGENET, "no transform was given with it, so ImageNet's was used (224 pixels)"
     if not isinstance(transform, Transform):
         transform = Wrapped(transform)
-    known = identity.of((network, transform))
+    known = object_digest.of((network, transform))
     return Candidate(name, {"module": known} if known else None, partial(ImageModel, name, network, transform), caution)
 
 

@@ -29,7 +29,7 @@ from ..store import progress as bars
 from ..store.artifacts import Arrays
 from ..store.schema import refuse_unknown
 from .data import ON_ERROR, Target, open_target
-from .features import Features, are_features, open_features
+from .given_features import Features, are_features, open_features
 from .labels import alike, like_missing
 from .models import Candidate, resolve
 

@@ -18,8 +18,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as _serialise
 
-from . import cold, paths, trace
-from .content import Register
+from . import cold_notebooks, paths, trace
+from .file_digests import Register
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,31 +136,31 @@ def check_folder(folder: Path) -> None:
 
 
 def write_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
-    """Write a results table, the same bytes on every system, and return it; see `cold` where nothing has run."""
+    """Write a results table, the same bytes on every system, and return it (cold: see `cold_notebooks`)."""
     text = table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    if cold.is_shown(path):
-        cold.keep(path, text)
+    if cold_notebooks.is_shown(path):
+        cold_notebooks.keep(path, text)
     else:
         write(path, text)
     return table
 
 
 def table(path: Path, compute: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
-    """A results table, computed and written; where its profile has not run, only the committed one is read (`cold`)."""
-    return read_table(path, path.parent.parent.name) if cold.is_shown(path) else write_table(path, compute())
+    """A results table, computed and written; only read where its profile has not run (`cold_notebooks`)."""
+    return read_table(path, path.parent.parent.name) if cold_notebooks.is_shown(path) else write_table(path, compute())
 
 
 def read_table(path: Path, profile: str) -> "pd.DataFrame":
     """A table that `write_table` wrote; if it is missing or cannot be read, the error says so and what makes it."""
     import pandas as pd  # takes half a second to import, and what only looks at artefacts does not need it
 
-    found = cold.source(path)
+    found = cold_notebooks.source(path)
     if isinstance(found, Path):
         plain(found)
     try:
         return pd.read_csv(found)
     except FileNotFoundError:
-        raise cold.missing(f"{paths.relative(path)} is missing", profile) from None
+        raise cold_notebooks.missing(f"{paths.relative(path)} is missing", profile) from None
     except (ValueError, OSError) as error:  # empty, torn, not UTF-8
         why = str(error).strip().splitlines()[0]
         raise ValueError(f"{paths.relative(path)} cannot be read ({why}): run `make all PROFILE={profile}`") from None

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from . import arithmetic, artifacts, paths
+from . import artifacts, paths, pinned_arithmetic
 from .schema import refuse_unknown
 
 LOOK_S = 1.0  # how often the team is looked at
@@ -171,7 +171,9 @@ def _described(file: Path):
         raise ValueError(f"{file}: options are {options!r}; they are names with values, as in queue: gpu")
     if getattr(getattr(make, "job_cls", None), "submit_command", None):  # what no queue starts has this environment
         pins = [
-            f"export {name}={shlex.quote(value)}" for name, value in arithmetic.PINS.items() if arithmetic.wants_exact()
+            f"export {name}={shlex.quote(value)}"
+            for name, value in pinned_arithmetic.PINS.items()
+            if pinned_arithmetic.wants_exact()
         ]
         options = options | {"job_script_prologue": [*pins, *options.get("job_script_prologue", ())]}
     try:
@@ -224,7 +226,7 @@ def versions() -> dict[str, str]:
     for file in sorted(package.rglob("*.py")):
         code.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
     ours = {"Python": ".".join(map(str, sys.version_info[:2])), "the code of ncrepro": code.hexdigest()[:12]}
-    return ours | {name: arithmetic.version(name) for name in arithmetic.DECIDE}
+    return ours | {name: pinned_arithmetic.version(name) for name in pinned_arithmetic.DECIDE}
 
 
 def _greet(token: str) -> dict:
@@ -232,7 +234,7 @@ def _greet(token: str) -> dict:
     return {
         "host": platform.node(),
         "versions": versions(),
-        "inexact": arithmetic.why_not_exact(),
+        "inexact": pinned_arithmetic.why_not_exact(),
         "shares": (paths.caches() / token).exists(),
     }
 
@@ -279,7 +281,7 @@ class Team:
         for name, ours in versions().items():
             if (theirs := greeting["versions"].get(name)) != ours:
                 return f"{name} is {theirs} on {greeting['host']} (worker {known['name']}), and {ours} here"
-        if greeting["inexact"] and not arithmetic.why_not_exact():
+        if greeting["inexact"] and not pinned_arithmetic.why_not_exact():
             return (
                 f"{greeting['host']} (worker {known['name']}) would give other last digits: {greeting['inexact']}; "
                 "start workers with `python -m ncrepro worker ADDRESS`"

@@ -31,8 +31,8 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 KEEPING = {
     "ncrepro.store.artifacts": "keeps results; computes none",
     "ncrepro.store.cluster": "says on which machine a result is computed; that it computes alike is checked there",
-    "ncrepro.store.cold": "says which tables a reader's notebook shows; never so where a result is computed",
-    "ncrepro.store.content": "says what data hold; computes no result",
+    "ncrepro.store.cold_notebooks": "says which tables a reader's notebook shows; never so where a result is computed",
+    "ncrepro.store.file_digests": "says what data hold; computes no result",
     "ncrepro.store.fingerprint": "says what a result rests on",
     "ncrepro.store.jobs": "says when and in which process a result is computed; the arithmetic is pinned elsewhere",
     "ncrepro.store.manifest": "says what a run rests on",

@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from . import arithmetic, artifacts, cluster, cold, paths, progress
+from . import artifacts, cluster, cold_notebooks, paths, pinned_arithmetic, progress
 from .artifacts import Arrays
 from .cluster import Work
 
@@ -99,7 +99,7 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], work
 def _begin() -> None:
     """In a new process: one thread, also for what is imported later on; and an end when its parent ends."""
     _keep_memory()
-    os.environ.update(arithmetic.ONE_THREAD)
+    os.environ.update(pinned_arithmetic.ONE_THREAD)
     threadpool_limits(1)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
@@ -120,7 +120,9 @@ def require(path: Path, spec: dict, what: str) -> Arrays:
     """An artefact that another job has made; if it is missing or torn, the error says what makes it."""
     arrays = artifacts.load(path, spec)
     if arrays is None:
-        raise cold.missing(f"no valid {what} in {paths.relative(path.parent)}", profile=path.parent.parent.name)
+        raise cold_notebooks.missing(
+            f"no valid {what} in {paths.relative(path.parent)}", profile=path.parent.parent.name
+        )
     return arrays
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import artifacts, fingerprint, paths
-from .content import digest
+from .file_digests import digest
 
 KINDS = {"code": list, "module": list, "read": dict, "write": dict, "there": dict, "artefact": list}  # in a manifest
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ...ranking import resampling
-from ...store import artifacts, cold, paths
+from ...store import artifacts, cold_notebooks, paths
 from .. import profiles
 from ..experiment import Experiment
 
@@ -106,9 +106,9 @@ def tables(
 ) -> list[pd.DataFrame]:
     """Compute tables of an analysis, write ``data/results/<profile>/<topic>/<name>.csv``, and return them.
 
-    Where the profile has not run here (`ncrepro.store.cold`), nothing is computed: these are the committed tables.
+    Where the profile has not run here (`store.cold_notebooks`), nothing is computed: these are the committed tables.
     """
-    if cold.is_cold(profile):
+    if cold_notebooks.is_cold(profile):
         return [read(profile, topic, name) for name in names]
     return [
         artifacts.write_table(_file(profile, topic, name), frame) for name, frame in zip(names, compute(), strict=True)
@@ -132,7 +132,7 @@ def read(profile: str, topic: str, name: str) -> pd.DataFrame:
 
 def folder(profile: str, topic: str) -> str:
     """Where an analysis's tables are, in words."""
-    return cold.folder(paths.results(profile, topic))
+    return cold_notebooks.folder(paths.results(profile, topic))
 
 
 def _file(profile: str, topic: str, name: str) -> Path:

@@ -15,7 +15,7 @@ from ...ranking.correlation import KERNELS
 from ...store import memory, progress
 from .. import published
 from ..experiment import Experiment
-from . import pools, real_scale
+from . import pools, published_pools
 
 SURE = 0.95
 POINT = 1.0  # of accuracy: as good as the best, for most purposes
@@ -104,7 +104,7 @@ def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
 
 def hub() -> pd.DataFrame:
     """`of_hub` of the reader's file; where there is none, the committed table."""
-    accuracies = real_scale.hub_accuracies()
+    accuracies = published_pools.hub_accuracies()
     if accuracies is not None:
         return of_hub(accuracies)
     table = published.load("hub_shortlists")
@@ -114,7 +114,7 @@ def hub() -> pd.DataFrame:
 
 def write_hub() -> None:
     """Write ``data/published/hub_shortlists.csv`` from the reader's file."""
-    real_scale.write_hub(of_hub, "hub_shortlists")
+    published_pools.write_hub(of_hub, "hub_shortlists")
 
 
 # A thousand candidates ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from ... import ranking
 from ...ranking import resampling
 from ...ranking.resampling import Noise
 from ..experiment import Experiment
-from . import difference, draws, draws_of, smallest_class
+from . import difference, draws_of, smallest_class, subsamples
 
 SIZES = (2, 5, 10, 20, 50, 100, 200, 500)  # images per class, as far as the targets go
 DRAWS = 3
@@ -28,14 +28,14 @@ def sizes(study: Experiment, targets: list[str], draw_settings: list[dict]) -> p
     for target, setting in product(targets, draw_settings):
         labels = study.features_of(study.pool.models[0].name, target)["labels"]
         rows.append(
-            (target, setting["per_class"], len(draws.sample_indices(labels, **setting)), len(np.unique(labels)))
+            (target, setting["per_class"], len(subsamples.sample_indices(labels, **setting)), len(np.unique(labels)))
         )
     return pd.DataFrame(rows, columns=["target", "per_class", "n_samples", "n_classes"]).drop_duplicates()
 
 
 def rankings(measured: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
     """Weighted Kendall of every metric on every draw: (per_class, draw, metric, target, weighted_kendall)."""
-    scores = draws.total_scores(measured, list(accuracies.index), ["per_class", "draw"])
+    scores = subsamples.total_scores(measured, list(accuracies.index), ["per_class", "draw"])
     return ranking.agreement(scores, accuracies, ["per_class", "draw", "metric"])
 
 
@@ -56,7 +56,7 @@ def regimes(measured: pd.DataFrame, sizes: pd.DataFrame, n_features: pd.Series) 
     """
     by = ["target", "per_class", "draw"]
     table = measured[measured["term"] == "ncti_ncc"].groupby(by)["score"].agg(ncc="mean", spread="std")
-    totals = draws.total_scores(measured, list(n_features.index), ["per_class", "draw"]).query("metric == 'ncti'")
+    totals = subsamples.total_scores(measured, list(n_features.index), ["per_class", "draw"]).query("metric == 'ncti'")
     whole = totals[totals["per_class"] == 0].pivot(index="model", columns="target", values="score")
     whole = whole.loc[n_features.index]
     same = ranking.agreement(totals, whole, ["per_class", "draw"]).set_index(by)["weighted_kendall"]
@@ -90,7 +90,7 @@ def moves(
         ``lost``: a metric's loss from all images to few; ``same``: how much better NCTI agrees with itself on all
         images from 64 samples on than below.
     """
-    scores = draws.total_scores(measured, list(accuracies.index), ["per_class", "draw"])
+    scores = subsamples.total_scores(measured, list(accuracies.index), ["per_class", "draw"])
     few = nearest_to_ten(scores["per_class"].unique())
     resamples = draws_of(scores[scores["per_class"].isin([0, few])], accuracies, noise, ["per_class", "metric", "draw"])
     known = [m for m in rivals if m in resamples[few]]

@@ -12,7 +12,7 @@ from ...ranking.resampling import Noise
 from ...ranking.verdicts import probability
 from .. import published
 from ..experiment import Experiment, competitors, correlations, long, seed_noise
-from . import draws, each
+from . import each, subsamples
 
 RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
 # metrics whose total depends on which models are in the pool
@@ -61,8 +61,8 @@ def contests(study: Experiment, subset: str | None) -> pd.DataFrame:
 def other_images(study: Experiment, targets: list[str]) -> pd.DataFrame:
     """Mean weighted Kendall of every metric on resampled images of some targets: (draw, metric, weighted_kendall)."""
     _, accuracies = study.ranked()
-    measured = study.measure(draws.scored_but_nleep, RESAMPLES, targets)
-    scores = draws.total_scores(measured, list(accuracies.index), ["draw"])
+    measured = study.measure(subsamples.scored_but_nleep, RESAMPLES, targets)
+    scores = subsamples.total_scores(measured, list(accuracies.index), ["draw"])
     found = ranking.agreement(scores, accuracies[targets], ["draw", "metric"])
     return ranking.mean_agreement(found, ["draw", "metric"])
 

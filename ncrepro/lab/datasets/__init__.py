@@ -1,4 +1,4 @@
-"""Labelled data by name: drawn by `builtin` or divided by `photographs` once, then read from the cache."""
+"""Labelled data by name: drawn by `builtin` or divided by `cifar` once, then read from the cache."""
 
 from functools import lru_cache
 from types import ModuleType
@@ -6,15 +6,15 @@ from types import ModuleType
 from ...extraction.samples import Images
 from ...store import fingerprint
 from ...store.schema import refuse_unknown
-from . import builtin, photographs, splits, torchvision_datasets
+from . import builtin, cifar, torchvision_datasets, train_test
 
 # Which of them `load` uses depends on the name.
-_OTHERS = {module.__name__ for module in (builtin, photographs, torchvision_datasets)}
+_OTHERS = {module.__name__ for module in (builtin, cifar, torchvision_datasets)}
 
 
 def names() -> tuple[str, ...]:
     """Of the data sets that are drawn, and of the parts of CIFAR."""
-    return (*builtin.NAMES, *photographs.NAMES)
+    return (*builtin.NAMES, *cifar.NAMES)
 
 
 @lru_cache(maxsize=32)
@@ -26,11 +26,11 @@ def load(name: str, split: str, max_per_class: int | None = None) -> Images:
     found = reader(name)
     if found is torchvision_datasets:
         return torchvision_datasets.load(name, split, max_per_class=max_per_class)
-    if found is photographs:
-        images = photographs.load(name, split)
+    if found is cifar:
+        images = cifar.load(name, split)
     else:
-        code = fingerprint.of(builtin.__name__, fingerprint.root(splits.cached))
-        images = splits.cached(Images, name, name, split, lambda: builtin.generate(name, split), code=code)
+        code = fingerprint.of(builtin.__name__, fingerprint.root(train_test.cached))
+        images = train_test.cached(Images, name, name, split, lambda: builtin.generate(name, split), code=code)
     return images if max_per_class is None else images.limited(max_per_class)
 
 
@@ -39,7 +39,7 @@ def reader(name: str) -> ModuleType:
     if name in torchvision_datasets.names() or name.startswith(torchvision_datasets.FOLDER):
         return torchvision_datasets
     refuse_unknown("data set", name, names())
-    return photographs if name in photographs.NAMES else builtin
+    return cifar if name in cifar.NAMES else builtin
 
 
 def provenance(reader: ModuleType | None, name: str) -> dict:

@@ -20,10 +20,10 @@ import numpy as np
 
 from ...extraction.samples import Captioned
 from ...store import fingerprint
-from . import splits
-from .builtin import real
+from . import train_test
+from .builtin import sklearn_images
+from .builtin.drawing import generator, sensor
 from .builtin.glyphs import Glyphs, characters_of
-from .builtin.scene import generator, sensor
 
 # Digits, and facts about numbers --------------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ FACTS = {  # what is said -> the numbers of which it is true, three or more
 
 
 def _numbers(split: str) -> Captioned:
-    digits, rng = real.digits(split).limited(12 if split == "train" else 60), generator("numbers", split)
+    digits, rng = sklearn_images.digits(split).limited(12 if split == "train" else 60), generator("numbers", split)
     texts = []
     for k in digits.labels:
         true = [fact for fact, numbers in FACTS.items() if k in numbers]
@@ -80,7 +80,7 @@ def collect() -> dict[str, list[str]]:
 
 def _symbols(split: str) -> Captioned:
     rng = generator("symbols", split)
-    characters, labels = splits.part(collect(), split, N_TRAIN, N_TEST, rng)
+    characters, labels = train_test.part(collect(), split, N_TRAIN, N_TEST, rng)
     images = np.stack([sensor(Glyphs(character, FONTS)(rng), rng) for character in characters])  # (n, 3, 32, 32)
     texts = tuple(str(rng.choice(words(character))) for character in characters)
     return Captioned("symbols", split, images, labels, tuple(BLOCKS), texts)
@@ -101,6 +101,6 @@ def load(name: str, split: str) -> Captioned:
     ValueError
         If the name or the split is unknown.
     """
-    splits.check(name, MAKERS, split)
+    train_test.check(name, MAKERS, split)
     code = fingerprint.of(__name__)
-    return splits.cached(Captioned, name, name, split, lambda: MAKERS[name](split), code=code)
+    return train_test.cached(Captioned, name, name, split, lambda: MAKERS[name](split), code=code)

@@ -12,8 +12,8 @@ import numpy as np
 
 from ...extraction.samples import Texts
 from ...store import paths
-from ...store.content import of_data
-from . import local, splits
+from ...store.file_digests import of_data
+from . import train_test, unpacked_folders
 
 URL = "https://github.com/CLUEbenchmark/CLUE"
 FOLDERS = {"iflytek": "iflytek_public", "tnews": "tnews_public"}  # 119 kinds of apps; 15 kinds of news
@@ -41,7 +41,7 @@ def load(name: str, split: str) -> Texts:
     FileNotFoundError
         If a file is not there; the message says where to get it.
     """
-    splits.check(name, FOLDERS, split)
+    train_test.check(name, FOLDERS, split)
     written = {"train": "train.json", "test": "dev.json"}[split]
     names = {row["label"]: row.get("label_des") or row["label_desc"] for row in _rows(name, "labels.json")}
     place = {label: i for i, label in enumerate(sorted(names, key=int))}
@@ -56,5 +56,5 @@ def load(name: str, split: str) -> Texts:
 
 
 def _rows(name: str, file: str) -> list[dict]:
-    path = local.require(f"{FOLDERS[name]}/{file}", name, URL)
+    path = unpacked_folders.require(f"{FOLDERS[name]}/{file}", name, URL)
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

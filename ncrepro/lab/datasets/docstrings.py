@@ -25,8 +25,8 @@ from pathlib import Path
 
 from ...extraction.samples import Texts
 from ...store import fingerprint
-from . import splits
-from .builtin.scene import generator
+from . import train_test
+from .builtin.drawing import generator
 
 # Reading docstrings ---------------------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ def collect(name: str) -> dict[str, list[str]]:
 def split_of(name: str, split: str) -> Texts:
     """One split of a corpus."""
     corpus, collected = CORPORA[name], collect(name)
-    texts, labels = splits.part(collected, split, corpus.n_train, corpus.n_test, generator(name, split))
+    texts, labels = train_test.part(collected, split, corpus.n_train, corpus.n_test, generator(name, split))
     return Texts(name, split, texts, labels, tuple(collected))
 
 
@@ -161,9 +161,9 @@ def load(name: str, split: str) -> Texts:
     ValueError
         If the name or the split is unknown.
     """
-    splits.check(name, CORPORA, split)
+    train_test.check(name, CORPORA, split)
     rests_on = {"code": fingerprint.of(__name__), "versions": content(name)}
-    return splits.cached(Texts, f"texts-{name}", name, split, lambda: split_of(name, split), **rests_on)
+    return train_test.cached(Texts, f"texts-{name}", name, split, lambda: split_of(name, split), **rests_on)
 
 
 @cache

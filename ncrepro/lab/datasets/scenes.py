@@ -31,10 +31,10 @@ from PIL import Image
 from torch import Tensor
 
 from ...store import fingerprint
-from . import splits
+from . import train_test
 from .builtin import signs, textures
+from .builtin.drawing import clouds, colour, generator, ground, posed
 from .builtin.glyphs import glyph
-from .builtin.scene import clouds, colour, generator, ground, posed
 
 SIZE = 48  # pixels, height and width of every scene
 IGNORE = 255  # the label of a pixel that counts for nothing
@@ -344,7 +344,7 @@ def generate(name: str, split: str, n: int | None = None) -> Scenes:
     ValueError
         If the name or the split is unknown.
     """
-    splits.check(name, DOMAINS, split)
+    train_test.check(name, DOMAINS, split)
     domain, rng = DOMAINS[name], generator(name, split)
     images, masks = [], []
     for _ in range(domain.n_train if split == "train" else domain.n_test)[:n]:
@@ -361,4 +361,4 @@ def generate(name: str, split: str, n: int | None = None) -> Scenes:
 def load(name: str, split: str) -> Scenes:
     """What `generate` gives, drawn once and then read from the cache."""
     code = fingerprint.of(__name__)
-    return splits.cached(Scenes, f"scenes-{name}", name, split, lambda: generate(name, split), code=code)
+    return train_test.cached(Scenes, f"scenes-{name}", name, split, lambda: generate(name, split), code=code)

@@ -36,8 +36,8 @@ from torchvision.tv_tensors import Mask
 from ...extraction.decode import FORMATS
 from ...extraction.folders import hidden
 from ...store import paths
-from ...store.content import of_data
-from . import local, splits
+from ...store.file_digests import of_data
+from . import train_test, unpacked_folders
 from .scenes import IGNORE
 
 SIZE = 480  # pixels, height and width of what a network sees
@@ -260,10 +260,10 @@ LAYOUTS = {
     "lip": Layout("LIP", "http://sysu-hcp.net/lip", _open_lip, LIP, _table({k: k for k in range(len(LIP))})),
     "kitti": Layout(
         "data_semantics", "https://www.cvlibs.net/datasets/kitti/eval_semseg.php?benchmark=semantics2015", _open_kitti,
-        _CITY, _city_labels, splits.SPLITS,
+        _CITY, _city_labels, train_test.SPLITS,
     ),
     "camvid": Layout(
-        "CamVid", "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid", _open_camvid, parts=splits.SPLITS
+        "CamVid", "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid", _open_camvid, parts=train_test.SPLITS
     ),
     "cityscapes": Layout("cityscapes", "https://www.cityscapes-dataset.com", _open_cityscapes, _CITY, _city_labels),
 }  # fmt: skip
@@ -291,12 +291,12 @@ def load(name: str, split: str) -> Folder:
     FileNotFoundError
         If its folder, or part of it, is not there; the message says what, and where to get it.
     """
-    splits.check(name, LAYOUTS, split)
+    train_test.check(name, LAYOUTS, split)
     layout = LAYOUTS[name]
-    folder = local.require(layout.folder, name, layout.url)
+    folder = unpacked_folders.require(layout.folder, name, layout.url)
     try:
         classes, decode = _camvid_colours(folder) if name == "camvid" else (layout.classes, layout.decode)
-        pairs = layout.open(folder, layout.parts[splits.SPLITS.index(split)])
+        pairs = layout.open(folder, layout.parts[train_test.SPLITS.index(split)])
     except (FileNotFoundError, RuntimeError) as error:  # torchvision's data sets raise either
         raise FileNotFoundError(f"{name} is incomplete: {error}; unpack all of it, from {layout.url}") from error
     return Folder(name, split, pairs, decode, classes)

@@ -21,10 +21,10 @@ import numpy as np
 
 from ...extraction.samples import Series
 from ...store import paths
-from ...store.content import of_data
+from ...store.file_digests import of_data
 from ...store.schema import refuse_unknown
-from . import splits
-from .builtin.scene import generator
+from . import train_test
+from .builtin.drawing import generator
 
 LONGEST = 64  # points of a series
 
@@ -55,7 +55,7 @@ def load(name: str, split: str) -> Series:
     ValueError
         If the name or the split is unknown, or a file is not as the format wants it.
     """
-    splits.check(name, NAMES, split)
+    train_test.check(name, NAMES, split)
     series, labels, classes = _source(name, split)
     channels = np.concatenate(series if split == "train" else _source(name, "train")[0], axis=1)  # (channels, points)
     mean, deviation = channels.mean(1, keepdims=True), channels.std(1, keepdims=True)

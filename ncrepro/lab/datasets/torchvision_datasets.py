@@ -29,7 +29,7 @@ from torchvision.models.segmentation import FCN_ResNet50_Weights
 from ...extraction import folders
 from ...extraction.folders import Photos
 from ...store import artifacts, paths
-from ...store.content import of_data
+from ...store.file_digests import of_data
 from ...store.schema import refuse_unknown, unknown
 from ...store.trace import is_there
 from ..recipes import IMAGENET

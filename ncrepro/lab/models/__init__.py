@@ -3,11 +3,11 @@
 from torch import nn
 
 from ...extraction import last_layer
-from ...store import arithmetic
+from ...store import pinned_arithmetic
 from ...store.schema import refuse_unknown
 from .vision import ARCHITECTURES, FACE_POOL, NCTI_POOL
 
-arithmetic.make_torch_deterministic()  # here, since whatever trains or extracts has a network
+pinned_arithmetic.make_torch_deterministic()  # here, since whatever trains or extracts has a network
 
 __all__ = ["FACE_POOL", "NCTI_POOL", "build", "names"]
 

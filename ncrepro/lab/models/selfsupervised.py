@@ -17,7 +17,7 @@ from torchvision.models import resnet50
 
 from ...extraction import networks
 from ...extraction.preprocessing import Transform, describe
-from ...store import artifacts, content, paths
+from ...store import artifacts, file_digests, paths
 from ...store.schema import refuse_unknown
 
 
@@ -134,12 +134,12 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
     """
     release = _release(name)
     path = fetch(name) if path is None else Path(path)
-    if release.md5 and not (found := content.of_file(path, "md5")).startswith(release.md5):
+    if release.md5 and not (found := file_digests.of_file(path, "md5")).startswith(release.md5):
         raise ValueError(
             f"{path.name} has MD5 {found}, that of {name} begins with {release.md5}: "
             f"download it again from {release.url}"
         )
-    record, found = path.with_name(f"{path.name}.sha256"), content.of_file(path)
+    record, found = path.with_name(f"{path.name}.sha256"), file_digests.of_file(path)
     if record.exists() and record.read_text().strip() != found:
         raise ValueError(
             f"{path.name} has SHA-256 {found}, another than {record.name} recorded when it was first loaded: "

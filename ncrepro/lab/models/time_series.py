@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from ...extraction import last_layer
-from ...store import arithmetic
+from ...store import pinned_arithmetic
 from ...store.schema import refuse_unknown
 
-arithmetic.make_torch_deterministic()
+pinned_arithmetic.make_torch_deterministic()
 
 WIDTH = 32  # features of a channel
 

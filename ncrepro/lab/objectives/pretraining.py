@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import optimise, training
+from .. import training, training_loop
 from ..recipes import Unlabelled as Recipe
 from .base import Objective
 
@@ -45,9 +45,9 @@ def fit(objective: Objective, images: np.ndarray | Tensor, recipe: Recipe, seed:
 
     def losses(epoch: int) -> Iterator[Tensor]:
         objective.start_epoch(epoch, x, draws)
-        order = optimise.batches(len(x), recipe.batch_size, draws).to(x.device)
+        order = training_loop.batches(len(x), recipe.batch_size, draws).to(x.device)
         for step, indices in enumerate(order, epoch * n_batches):
             yield objective([view(x[indices], draws) for view in objective.views], indices)
             objective.after_step((step + 1) / (recipe.epochs * n_batches))
 
-    return optimise.descend(objective, recipe, n_batches, losses, torch.optim.AdamW, optimise.cosine)
+    return training_loop.descend(objective, recipe, n_batches, losses, torch.optim.AdamW, training_loop.cosine)

@@ -10,7 +10,7 @@ import torch
 
 from ...extraction import last_layer
 from ...store.artifacts import Arrays
-from .. import datasets, features, losses, models, training
+from .. import datasets, losses, models, small_network_features, training
 from ..training import Recipe
 from . import standard_error, steps
 
@@ -47,7 +47,7 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build 
     """What the metrics see: features, labels and source probabilities of one split of the target."""
     data = datasets.load(spec["target"], spec["split"], spec["max_per_class"])
     network = losses.adapt(restore(pretrained_spec, pretrained, build), pretrained_spec["loss"])
-    extracted = features.extract(network, data.images)
+    extracted = small_network_features.extract(network, data.images)
     return {"features": extracted.features, "labels": data.labels, "source_probs": extracted.source_probs}
 
 

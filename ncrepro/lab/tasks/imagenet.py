@@ -23,10 +23,10 @@ from ...extraction.preprocessing import Transform
 from ...store.artifacts import Arrays
 from ...store.schema import unknown
 from ...store.trace import is_there
-from .. import losses, optimise, published
+from .. import losses, published, training_loop
 from ..datasets import torchvision_datasets as datasets
 from ..models import selfsupervised as releases
-from ..objectives import collapse
+from ..objectives import representation_collapse
 from ..profiles import Pool
 from ..recipes import AUTHORS
 from ..recipes import Constant as Recipe
@@ -175,7 +175,7 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     }
     arrays = {"features": H, "labels": photos.labels}
     if pretrained_spec["loss"] in RELEASED:
-        use = collapse.measure(H)
+        use = representation_collapse.measure(H)
         record |= {**use._asdict(), "collapsed": float(use.collapsed)}
     else:
         arrays["source_probs"] = source_probs
@@ -275,7 +275,7 @@ def _fit(network: nn.Module, transform: Transform, photos: Photos, recipe: Recip
     momentum = partial(torch.optim.SGD, momentum=recipe.momentum)
     with torch.random.fork_rng(), torch.backends.cudnn.flags(enabled=True, benchmark=True):
         torch.manual_seed(seed)  # for losses that mix images
-        return optimise.descend(network, recipe, n_batches, losses_of, momentum, optimise.constant)
+        return training_loop.descend(network, recipe, n_batches, losses_of, momentum, training_loop.constant)
 
 
 def measure(network: nn.Module, transform: Transform, photos: Photos) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from ...extraction import last_layer, weights
 from ...extraction.devices import cuda_or_cpu
 from ...extraction.samples import Captioned
 from ...store.artifacts import Arrays
-from .. import features, models, training
+from .. import models, small_network_features, training
 from ..datasets import captioned
 from ..models import text as text_models
 from ..recipes import PAIR
@@ -122,7 +122,7 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """
     data = load(spec["target"], spec["split"], spec["max_per_class"])
     pair = restore(pretrained_spec, pretrained).to(cuda_or_cpu()).eval()
-    seen, (_, tokens) = features.extract(pair.images, data.images), inputs(pair, data)
+    seen, (_, tokens) = small_network_features.extract(pair.images, data.images), inputs(pair, data)
     with torch.inference_mode():
         read = torch.cat([pair.texts.features(text.without_padding(part)) for part in tokens.split(64)])  # (n, d_t)
         of_text = pair.texts.classifier(read).softmax(1).cpu().numpy()  # (n, K_t)

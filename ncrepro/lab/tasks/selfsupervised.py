@@ -12,8 +12,8 @@ from torch import nn
 
 from ...extraction import last_layer
 from ...store.artifacts import Arrays
-from .. import datasets, features, models, objectives
-from ..objectives import collapse
+from .. import datasets, models, objectives, small_network_features
+from ..objectives import representation_collapse
 from . import classification, standard_error, steps
 from .classification import ARCHITECTURES, DATASETS, finetune, load, reader
 
@@ -53,10 +53,12 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
     """What the metrics see: features and labels of one split of the target."""
     data = datasets.load(spec["target"], spec["split"], spec["max_per_class"])
     network = classification.restore(pretrained_spec, pretrained)
-    return {"features": features.extract(network, data.images).features, "labels": data.labels}
+    return {"features": small_network_features.extract(network, data.images).features, "labels": data.labels}
 
 
-def probe(network: nn.Module, train: datasets.Images, test: datasets.Images) -> tuple[float, collapse.Collapse]:
+def probe(
+    network: nn.Module, train: datasets.Images, test: datasets.Images
+) -> tuple[float, representation_collapse.Collapse]:
     """How much of the classes a frozen network tells apart linearly, and how much of its feature space it uses.
 
     Returns
@@ -66,10 +68,12 @@ def probe(network: nn.Module, train: datasets.Images, test: datasets.Images) -> 
     use : Collapse
         Of the features of the training images.
     """
-    H_train, H_test = (features.extract(network, split.images).features for split in (train, test))  # (n, d)
+    H_train, H_test = (
+        small_network_features.extract(network, split.images).features for split in (train, test)
+    )  # (n, d)
     scale = StandardScaler().fit(H_train)
     readout = LogisticRegression(C=0.1, max_iter=1000, tol=1e-3).fit(scale.transform(H_train), train.labels)
-    return 100 * readout.score(scale.transform(H_test), test.labels), collapse.measure(H_train)
+    return 100 * readout.score(scale.transform(H_test), test.labels), representation_collapse.measure(H_train)
 
 
 @lru_cache

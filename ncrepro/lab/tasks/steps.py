@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...extraction import last_layer, weights
 from ...extraction.devices import cuda_or_cpu
 from ...store.artifacts import Arrays
-from .. import optimise
+from .. import training_loop
 from ..recipes import Polynomial as Recipe
 from . import standard_error
 
@@ -79,7 +79,7 @@ def fit(
     n = len(examples[0])
 
     def losses(epoch: int) -> Iterator[Tensor]:
-        for batch in optimise.batches(n, recipe.batch_size).to(cuda_or_cpu()):
+        for batch in training_loop.batches(n, recipe.batch_size).to(cuda_or_cpu()):
             yield loss(network, *(tensor[batch] for tensor in examples))
 
     return descend(network, recipe, seed, max(1, n // recipe.batch_size), losses)
@@ -88,11 +88,13 @@ def fit(
 def descend(
     network: nn.Module, recipe: Recipe, seed: int, n_batches: int, losses: Callable[[int], Iterable[Tensor]]
 ) -> list[float]:
-    """`optimise.descend` as the recipe says; the losses draw from the global random state, which is left as it was.
+    """`training_loop.descend` by the recipe; the losses draw from the global random state, which is left as it was.
 
     The same network, data, recipe and seed give the same bits on one thread.
     """
     optimiser = {"adamw": torch.optim.AdamW, "sgd": partial(torch.optim.SGD, momentum=0.9)}[recipe.optimiser]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return optimise.descend(network, recipe, n_batches, losses, optimiser, optimise.polynomial(recipe.power))
+        return training_loop.descend(
+            network, recipe, n_batches, losses, optimiser, training_loop.polynomial(recipe.power)
+        )

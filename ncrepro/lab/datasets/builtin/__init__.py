@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ....extraction.samples import Images
-from .. import splits
-from . import glyphs, real, signs, textures
+from .. import train_test
+from . import glyphs, signs, sklearn_images, textures
+from .drawing import Painter, generator, sensor
 from .glyphs import SANS, SERIF, STIX
-from .scene import Painter, generator, sensor
 
 LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "abdefghmnqrty"
 GREEK = "ΔΘΛΞΣΨΩ"
@@ -56,7 +56,7 @@ _PAINTED: dict[str, tuple[Callable[[str], dict[str, Painter]], int, int]] = {
     "source_fonts": (lambda split: glyphs.font_identity(SOURCE_FONTS, FONT_LETTERS), 150, 50),
     "source_textures": (lambda split: textures.textures(textures.SOURCE), 150, 50),
     "source_signs": (lambda split: signs.signs(signs.SOURCE, size=(0.5, 1), haze=(0.1, 0.8)), 100, 33),
-    "photographs": (real.regions, 150, 50),
+    "photographs": (sklearn_images.regions, 150, 50),
     "hues": (lambda split: glyphs.hues(12, LATIN, SANS), 150, 50),
 }  # fmt: skip
 
@@ -93,9 +93,9 @@ def generate(name: str, split: str, n: int | None = None) -> Images:
     ValueError
         If the name or the split is unknown.
     """
-    splits.check(name, NAMES, split)
+    train_test.check(name, NAMES, split)
     if name == "digits":
-        return real.digits(split).take(slice(n))
+        return sklearn_images.digits(split).take(slice(n))
     classes, n_train, n_test = _PAINTED[name]
     painters, rng = classes(split), generator(name, split)
     labels = np.tile(np.arange(len(painters)), n_train if split == "train" else n_test)[:n]

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageDraw
 
+from .drawing import CANVAS, Painter, Range, ground, posed
 from .glyphs import fonts_with, glyph
-from .scene import CANVAS, Painter, Range, ground, posed
 
 COLOURS = {
     "red": "#c81e28", "white": "#f2f2f2", "blue": "#1e50b4", "yellow": "#f0be14", "black": "#141414",

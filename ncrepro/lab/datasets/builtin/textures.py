@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from .scene import SIZE, Painter, clouds, colour
+from .drawing import SIZE, Painter, clouds, colour
 
 _TURN = 2 * np.pi
 _Y, _X = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE - 0.5  # (32, 32) each, -1/2..1/2

@@ -19,7 +19,7 @@ import pandas as pd
 from ...extraction.samples import Images
 from ...store import artifacts, fingerprint, paths
 from ...store.trace import is_there
-from . import splits, torchvision_datasets
+from . import torchvision_datasets, train_test
 
 # theme -> its superclasses, as a list of classes in alphabetical order, and the positions of those that are targets
 _FEW, _MANY = (1, 3), (0, 2, 4)
@@ -78,7 +78,7 @@ def load(name: str, split: str) -> Images:
     ValueError
         If the name or the split is unknown.
     """
-    splits.check(name, SETS, split)
+    train_test.check(name, SETS, split)
     arrays = artifacts.load(_path(name, split), _spec(name, split))
     if arrays is None:
         _make_all()

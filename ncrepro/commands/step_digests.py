@@ -1,4 +1,4 @@
-"""Digests of all that decides numbers, one per kind of step: the same on every CPU, or `arithmetic` fails.
+"""Digests of all that decides numbers, one per kind of step: the same on every CPU, or `pinned_arithmetic` fails.
 
 ``python -m ncrepro digests [NAME ...]`` prints them as CSV; a NAME may be the beginning of several. The reference is
 made by ``python -m ncrepro digests > data/reference/digests.csv``; ``bench/emulate.sh`` asks other CPUs than one's own.
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from .. import metrics, ranking
 from ..extraction import last_layer
 from ..extraction.samples import Images, Series
-from ..lab import features, losses, models, objectives, optimise, training
+from ..lab import losses, models, objectives, small_network_features, training, training_loop
 from ..lab.datasets import builtin, captioned
 from ..lab.datasets import scenes as scenes_data
 from ..lab.models import segmentation as segmentation_networks
@@ -158,7 +158,7 @@ def supervised(architecture: str) -> Iterable:
     training.fit(network, x, y, training.Recipe(1, 48, 0.1), seed=0)
     last_layer.replace(network, N_CLASSES, seed=0)
     training.fit(network, x, y, training.Recipe(1, 24, 0.06), seed=0)
-    return (*network.state_dict().values(), *features.extract(network, x))
+    return (*network.state_dict().values(), *small_network_features.extract(network, x))
 
 
 def loss(name: str) -> Iterable:
@@ -166,7 +166,7 @@ def loss(name: str) -> Iterable:
     x, y = _noise(24)
     network = models.build("resnet50", N_CLASSES, seed=0)
     history = training.fit(network, x, y, training.Recipe(2, 24, 0.1), seed=0, loss=name)
-    extracted = features.extract(losses.adapt(network, name), x)
+    extracted = small_network_features.extract(losses.adapt(network, name), x)
     return (*network.state_dict().values(), *extracted, history)
 
 
@@ -219,7 +219,9 @@ def text(architecture: str) -> Iterable:
             batches = zip(tokens.split(size)[:2], labels.split(size)[:2], strict=True)
             found = (objective(network, text_task.without_padding(batch), truth) for batch, truth in batches)
             recipe = Polynomial(1, size, rate, weight_decay=0.01, power=1.0)
-            optimise.descend(network, recipe, 2, [found].__getitem__, torch.optim.AdamW, optimise.polynomial(1.0))
+            training_loop.descend(
+                network, recipe, 2, [found].__getitem__, torch.optim.AdamW, training_loop.polynomial(1.0)
+            )
             last_layer.replace(network, N_CLASSES, seed=0)
     with torch.inference_mode():
         return (*network.state_dict().values(), network.features(text_task.without_padding(tokens)))

@@ -16,11 +16,11 @@ from conftest import REPOSITORY
 
 from ncrepro import metrics
 from ncrepro.commands import sample as command
-from ncrepro.lab import analyses, sample
+from ncrepro.lab import analyses, committed_sample
 from ncrepro.lab.analyses import ablations
 from ncrepro.lab.experiment import Experiment
 from ncrepro.lab.trajectories import Trajectories
-from ncrepro.store import artifacts, cold, jobs, paths, trace
+from ncrepro.store import artifacts, cold_notebooks, jobs, paths, trace
 
 # What a normal run of the tests tries; NCREPRO_COLD=all tries every notebook (minutes).
 TRIED = ("01_neural_collapse", "20_supervised", "30_ablations", "40_rank_your_own", "90_figures")
@@ -101,11 +101,11 @@ def reader(root, monkeypatch):
     """A reader's notebook in a place with committed tables of the smoke profile, and none of its own; what was told is
     kept.
     """
-    monkeypatch.setattr(cold, "_answers", {})
-    monkeypatch.setattr(cold, "_kept", {})
-    monkeypatch.setattr(cold, "_is_read", lambda: not trace.is_on())
+    monkeypatch.setattr(cold_notebooks, "_answers", {})
+    monkeypatch.setattr(cold_notebooks, "_kept", {})
+    monkeypatch.setattr(cold_notebooks, "_is_read", lambda: not trace.is_on())
     told = []
-    monkeypatch.setattr(cold, "_tell", told.append)
+    monkeypatch.setattr(cold_notebooks, "_tell", told.append)
     for name in ("pretraining", "accuracies", "features", "scores", "correlations", "embedding"):
         committed("supervised", name)
     for name in ("terminal_phase", "terminal_plane", "following"):
@@ -155,7 +155,8 @@ def test_an_analysis_is_its_committed_table(reader):
     committed("ablations", "face_terms")
     assert analyses.table("smoke", "ablations", "face_terms", no_work)["table"].tolist() == ["face_terms"]
     with pytest.raises(
-        cold.Missing, match="^data/results/smoke/ablations/other.csv is missing: run `make all PROFILE=smoke`$"
+        cold_notebooks.Missing,
+        match="^data/results/smoke/ablations/other.csv is missing: run `make all PROFILE=smoke`$",
     ):
         analyses.table("smoke", "ablations", "other", no_work)
 
@@ -163,18 +164,20 @@ def test_an_analysis_is_its_committed_table(reader):
 def test_what_needs_every_models_features_is_refused_in_one_line(reader, monkeypatch):
     monkeypatch.setattr(jobs, "run", no_work)
     with pytest.raises(
-        cold.Missing, match="^supervised: equiangularity: this is no committed table: run `make all PROFILE=smoke`$"
+        cold_notebooks.Missing,
+        match="^supervised: equiangularity: this is no committed table: run `make all PROFILE=smoke`$",
     ):
         Experiment("supervised").measure(ablations.equiangularity, [{}])
     with pytest.raises(
-        cold.Missing, match="^the committed sample has no features of vgg16 on digits: run `make all PROFILE=smoke`$"
+        cold_notebooks.Missing,
+        match="^the committed sample has no features of vgg16 on digits: run `make all PROFILE=smoke`$",
     ):
         Experiment("supervised").features_of("vgg16", "digits")
 
 
 @pytest.mark.parametrize("change", [
     lambda patch: patch.setenv(trace.FILE, os.devnull),
-    lambda patch: patch.setattr(cold, "_is_read", lambda: False),
+    lambda patch: patch.setattr(cold_notebooks, "_is_read", lambda: False),
     lambda patch: artifacts.write(paths.results("smoke", "text") / "scores.csv", "x\n"),
     lambda patch: shutil.rmtree(paths.reference("smoke")),
 ], ids=["under make", "not in a notebook", "a table of its own", "nothing committed"])  # fmt: skip
@@ -182,7 +185,8 @@ def test_it_is_not_cold(reader, monkeypatch, change):
     change(monkeypatch)
     study = Experiment("supervised")
     with pytest.raises(
-        cold.Missing, match="^data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`$"
+        cold_notebooks.Missing,
+        match="^data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`$",
     ):
         study.read("accuracies")
     assert study.folder == "data/results/smoke/supervised"
@@ -192,7 +196,7 @@ def test_it_is_not_cold(reader, monkeypatch, change):
 
 
 def test_this_process_is_no_notebook_and_another_is_told_so(root):
-    assert not cold._is_read()
+    assert not cold_notebooks._is_read()
 
 
 def test_a_session_does_not_become_warm_while_it_runs(reader):
@@ -205,7 +209,7 @@ def test_a_session_does_not_become_warm_while_it_runs(reader):
 # The sample -----------------------------------------------------------------------------------------------------------
 
 
-PAIRS = [(pool, *pair) for pool in sample.CHOSEN["demo"] for pair in sample.pairs("demo", pool)]
+PAIRS = [(pool, *pair) for pool in committed_sample.CHOSEN["demo"] for pair in committed_sample.pairs("demo", pool)]
 
 
 def test_the_sample_is_small_and_as_its_provenance_says():
@@ -215,7 +219,7 @@ def test_the_sample_is_small_and_as_its_provenance_says():
     said = artifacts.read_table(folder / "provenance.csv", "demo").set_index(["pool", "model", "target"])
     assert list(said.index) == PAIRS
     for key, row in said.iterrows():
-        arrays = sample.load("demo", *key)
+        arrays = committed_sample.load("demo", *key)
         assert arrays["features"].shape == (row["n_samples"], row["n_features"])
         assert len(np.unique(arrays["labels"])) == row["n_classes"]
         reference = (
@@ -229,7 +233,7 @@ def test_the_sample_is_small_and_as_its_provenance_says():
 @pytest.mark.parametrize("pool, model, target", PAIRS)
 def test_the_sample_scores_as_the_committed_tables_say(pool, model, target):
     """Features of another model, or other images, would not; float16 moves a score by less than a fiftieth."""
-    arrays = sample.load("demo", pool, model, target)
+    arrays = committed_sample.load("demo", pool, model, target)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         found = metrics.all_scores(arrays["features"], arrays["labels"], arrays.get("source_probs"), nleep=False)
@@ -247,7 +251,7 @@ def of_smoke(root, monkeypatch):
     """
     study, rng = Experiment("supervised"), np.random.default_rng(0)
     models, target = [model.name for model in study.pool.models[:2]], study.pool.targets[0]
-    monkeypatch.setitem(sample.CHOSEN, "smoke", {"supervised": (target, tuple(models))})
+    monkeypatch.setitem(committed_sample.CHOSEN, "smoke", {"supervised": (target, tuple(models))})
     for model in models:
         job = study._extraction(study._model(model), target)
         artifacts.save(
@@ -263,7 +267,7 @@ def test_make_sample_keeps_what_the_cache_holds_and_says_what_changed(of_smoke, 
     table = command.remake("smoke")
     assert table["accuracy"].tolist() == [60.0, 70.0] and table["n_features"].tolist() == [3, 3]
     assert capsys.readouterr().out.splitlines() == [f"supervised: {model} on {target}: new" for model in (one, other)]
-    true, kept = study.features_of(one, target), sample.load("smoke", "supervised", one, target)
+    true, kept = study.features_of(one, target), committed_sample.load("smoke", "supervised", one, target)
     assert np.array_equal(true["labels"], kept["labels"]) and kept["features"].dtype == true["features"].dtype
     np.testing.assert_allclose(kept["features"], true["features"], rtol=1e-3)
 
@@ -272,7 +276,7 @@ def test_make_sample_keeps_what_the_cache_holds_and_says_what_changed(of_smoke, 
     command.remake("smoke")
     same, changed = capsys.readouterr().out.splitlines()
     assert same.endswith(": the same") and changed.startswith(f"supervised: {other} on {target}: differed by ")
-    assert not sample.load("smoke", "supervised", other, target)["features"].any()
+    assert not committed_sample.load("smoke", "supervised", other, target)["features"].any()
 
 
 def test_make_sample_needs_a_chosen_profile_and_its_cache(of_smoke, root):
@@ -289,4 +293,4 @@ def test_a_damaged_sample_is_told(of_smoke):
     path = next(paths.sample("smoke").rglob(f"{one}-*.safetensors"))
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(OSError, match=r"^data/sample/smoke/.* is missing or damaged: `git checkout"):
-        sample.load("smoke", "supervised", one, target)
+        committed_sample.load("smoke", "supervised", one, target)

@@ -2,39 +2,41 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ncrepro.commands import cli, digests
-from ncrepro.store import arithmetic
+from ncrepro.commands import cli, step_digests
+from ncrepro.store import pinned_arithmetic
 
-KNOWN = digests.names()
-why_not = arithmetic.why_not_exact()
+KNOWN = step_digests.names()
+why_not = pinned_arithmetic.why_not_exact()
 # What MKL's vector library computes, by the newest instructions of the CPU and to other last digits on each.
 BY_MKL = ("sqrt", "asin", "arcsin", "atan", "arctan", "tan", "erfinv")
 
 
 @pytest.mark.skipif(why_not is not None, reason=str(why_not))
 def test_this_machine_computes_the_digests_of_the_reference():
-    differing = digests.differing()
-    assert not differing, f"{arithmetic.cpu()} computes other bytes than the reference's CPU: {', '.join(differing)}"
+    differing = step_digests.differing()
+    assert not differing, (
+        f"{pinned_arithmetic.cpu()} computes other bytes than the reference's CPU: {', '.join(differing)}"
+    )
 
 
 def test_the_reference_has_a_digest_of_everything():
-    assert list(digests.reference()) == list(KNOWN)
+    assert list(step_digests.reference()) == list(KNOWN)
 
 
 def test_what_has_another_digest_here_is_named(monkeypatch):
     makes = {"one": lambda: [1], "other": lambda: [2]}
-    monkeypatch.setattr(digests, "names", lambda: makes)
-    was = {name: digests.digest(make()) for name, make in makes.items()}
+    monkeypatch.setattr(step_digests, "names", lambda: makes)
+    was = {name: step_digests.digest(make()) for name, make in makes.items()}
     for known, named in ((was, []), (was | {"other": "0"}, ["other"]), (was | {"third": "0"}, ["third"])):
-        monkeypatch.setattr(digests, "reference", lambda known=known: known)
-        assert digests.differing() == named
+        monkeypatch.setattr(step_digests, "reference", lambda known=known: known)
+        assert step_digests.differing() == named
 
 
 def test_digests_tell_the_last_bit_the_type_and_the_shape():
     one = torch.ones(2, 2)
     others = [one.nextafter(torch.tensor(2.0)), one.double(), one.view(4), one[:1]]
-    assert digests.digest([one]) == digests.digest([one.numpy()])
-    assert len({digests.digest([array]) for array in (one, *others)}) == 5
+    assert step_digests.digest([one]) == step_digests.digest([one.numpy()])
+    assert len({step_digests.digest([array]) for array in (one, *others)}) == 5
 
 
 class Operations(TorchDispatchMode):

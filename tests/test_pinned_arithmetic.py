@@ -10,15 +10,15 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from ncrepro.store import arithmetic
+from ncrepro.store import pinned_arithmetic
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").rglob("*.ipynb"))
 LOADS_NUMPY = {"numpy", "scipy", "pandas", "sklearn", "matplotlib", "matplotlib_inline", "torch", "torchvision", "PIL"}
-pinned = pytest.mark.skipif(bool(arithmetic._machine()), reason=str(arithmetic._machine()))
+pinned = pytest.mark.skipif(bool(pinned_arithmetic._machine()), reason=str(pinned_arithmetic._machine()))
 
 # What the libraries themselves say of how they compute.
 SETTINGS = """
-from ncrepro.store import arithmetic, jobs
+from ncrepro.store import jobs, pinned_arithmetic
 import json
 def settings(_=None):
     import numpy as np, scipy.linalg, threadpoolctl, torch
@@ -32,7 +32,7 @@ def settings(_=None):
         "blas": sorted({pool["architecture"] for pool in pools if pool["user_api"] == "blas"}),
         "numpy": [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__[name] and name != "X86_V3"],
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "why_not": arithmetic.why_not_exact(),
+        "why_not": pinned_arithmetic.why_not_exact(),
     }
 """
 HERE = SETTINGS + "print(json.dumps(settings()))"
@@ -55,7 +55,7 @@ HOSTILE = {
 
 def bare(**environment):
     """The environment of a fresh shell."""
-    ours = {*arithmetic.PINS, *arithmetic.UNSET, "NCREPRO_ARITHMETIC"}
+    ours = {*pinned_arithmetic.PINS, *pinned_arithmetic.UNSET, "NCREPRO_ARITHMETIC"}
     return (
         {name: value for name, value in os.environ.items() if name not in ours}
         | {"PYTHONPATH": str(REPOSITORY)}
@@ -175,7 +175,7 @@ def imported(notebook):
 def test_a_package_installed_elsewhere_leaves_its_process_alone(tmp_path):
     shutil.copytree(REPOSITORY / "ncrepro", tmp_path / "ncrepro", ignore=shutil.ignore_patterns("__pycache__"))
     code = (
-        "import json, os, ncrepro.store.arithmetic as a; print(json.dumps([[name for name in a.PINS if name in "
+        "import json, os, ncrepro.store.pinned_arithmetic as a; print(json.dumps([[name for name in a.PINS if name in "
         "os.environ], a.why_not_exact()]))"
     )
     left, why = told(code, PYTHONPATH=str(tmp_path))
@@ -185,17 +185,17 @@ def test_a_package_installed_elsewhere_leaves_its_process_alone(tmp_path):
 
 @pinned
 def test_libraries_that_came_first_are_told():
-    code = "import numpy, json\nfrom ncrepro.store import arithmetic\nprint(json.dumps(arithmetic.why_not_exact()))"
+    code = "import numpy, json\nfrom ncrepro.store import pinned_arithmetic as a\nprint(json.dumps(a.why_not_exact()))"
     assert told(code) == "numpy came before ncrepro with settings of their own: import ncrepro first"
     assert (
-        told(code, **arithmetic.PINS) is None or not EXACT["deterministic"]
+        told(code, **pinned_arithmetic.PINS) is None or not EXACT["deterministic"]
     )  # by these settings it computes as pinned
 
 
 def test_a_mistyped_choice_is_answered_by_what_is_allowed(monkeypatch):
     monkeypatch.setenv("NCREPRO_ARITHMETIC", "nativ")
     with pytest.raises(ValueError, match="NCREPRO_ARITHMETIC is 'nativ'; allowed is 'exact' .the default. or 'native'"):
-        arithmetic.wants_exact()
+        pinned_arithmetic.wants_exact()
 
 
 @pytest.fixture
@@ -208,59 +208,59 @@ def fit(monkeypatch):
     )
     monkeypatch.delenv("NCREPRO_ARITHMETIC", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    monkeypatch.setattr(arithmetic, "_loaded_before", [])
-    monkeypatch.setattr(arithmetic.sys, "platform", "linux")
-    monkeypatch.setattr(arithmetic.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(arithmetic, "_cpuinfo", lambda: {"model name": "Some CPU", "flags": "sse2 avx2 fma"})
-    monkeypatch.setattr(arithmetic.metadata, "version", locked.__getitem__)
-    arithmetic._machine.cache_clear()
+    monkeypatch.setattr(pinned_arithmetic, "_loaded_before", [])
+    monkeypatch.setattr(pinned_arithmetic.sys, "platform", "linux")
+    monkeypatch.setattr(pinned_arithmetic.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(pinned_arithmetic, "_cpuinfo", lambda: {"model name": "Some CPU", "flags": "sse2 avx2 fma"})
+    monkeypatch.setattr(pinned_arithmetic.metadata, "version", locked.__getitem__)
+    pinned_arithmetic._machine.cache_clear()
     yield monkeypatch
-    arithmetic._machine.cache_clear()
+    pinned_arithmetic._machine.cache_clear()
 
 
 def test_a_fit_machine_is_exact(fit):
-    assert arithmetic.why_not_exact() is None
+    assert pinned_arithmetic.why_not_exact() is None
 
 
 def test_a_local_build_of_the_same_version_computes_alike(fit):
-    version = arithmetic.metadata.version
-    fit.setattr(arithmetic.metadata, "version", lambda name: version(name) + ("+cpu" if name == "torch" else ""))
-    assert arithmetic.why_not_exact() is None
+    version = pinned_arithmetic.metadata.version
+    fit.setattr(pinned_arithmetic.metadata, "version", lambda name: version(name) + ("+cpu" if name == "torch" else ""))
+    assert pinned_arithmetic.why_not_exact() is None
 
 
 def test_another_architecture_is_told(fit):
-    fit.setattr(arithmetic.platform, "machine", lambda: "aarch64")
-    assert arithmetic.why_not_exact().endswith("on aarch64; the reference is of Linux on x86_64")
+    fit.setattr(pinned_arithmetic.platform, "machine", lambda: "aarch64")
+    assert pinned_arithmetic.why_not_exact().endswith("on aarch64; the reference is of Linux on x86_64")
 
 
 def test_a_cpu_without_the_instructions_is_told_and_not_pinned(fit):
-    fit.setattr(arithmetic, "_cpuinfo", lambda: {"model name": "Old CPU", "flags": "sse2 avx"})
+    fit.setattr(pinned_arithmetic, "_cpuinfo", lambda: {"model name": "Old CPU", "flags": "sse2 avx"})
     fit.delenv("OPENBLAS_CORETYPE", raising=False)
-    arithmetic.pin()
+    pinned_arithmetic.pin()
     assert "OPENBLAS_CORETYPE" not in os.environ  # it would stop at the first instruction that it lacks
-    assert arithmetic.why_not_exact() == "this CPU (Old CPU) lacks avx2 and fma"
+    assert pinned_arithmetic.why_not_exact() == "this CPU (Old CPU) lacks avx2 and fma"
 
 
 def test_another_version_is_told(fit):
-    version = arithmetic.metadata.version
-    fit.setattr(arithmetic.metadata, "version", lambda name: "1.13.0" if name == "scipy" else version(name))
+    version = pinned_arithmetic.metadata.version
+    fit.setattr(pinned_arithmetic.metadata, "version", lambda name: "1.13.0" if name == "scipy" else version(name))
     assert (
-        arithmetic.why_not_exact()
+        pinned_arithmetic.why_not_exact()
         == f"scipy is 1.13.0; the reference was made with {version('scipy')} (requirements.txt)"
     )
 
 
 def test_a_missing_library_is_told(fit):
-    version = arithmetic.metadata.version
+    version = pinned_arithmetic.metadata.version
 
     def without_torch(name):
         if name == "torch":
-            raise arithmetic.metadata.PackageNotFoundError(name)
+            raise pinned_arithmetic.metadata.PackageNotFoundError(name)
         return version(name)
 
-    fit.setattr(arithmetic.metadata, "version", without_torch)
+    fit.setattr(pinned_arithmetic.metadata, "version", without_torch)
     assert (
-        arithmetic.why_not_exact()
+        pinned_arithmetic.why_not_exact()
         == f"torch is missing; the reference was made with {version('torch')} (requirements.txt)"
     )
 
@@ -269,14 +269,14 @@ def test_a_missing_library_is_told(fit):
     ("visible", "why"), [("0", "a GPU is used; CUDA_VISIBLE_DEVICES=-1 hides it"), ("-1", None), ("", None)]
 )
 def test_a_gpu_is_told_unless_it_is_hidden(fit, visible, why):
-    fit.setattr(arithmetic.Path, "exists", lambda path: True)
+    fit.setattr(pinned_arithmetic.Path, "exists", lambda path: True)
     fit.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert arithmetic.why_not_exact() == why
+    assert pinned_arithmetic.why_not_exact() == why
 
 
 @pinned
 def test_this_process_is_pinned():
-    assert not arithmetic._loaded_before
+    assert not pinned_arithmetic._loaded_before
     assert np.exp(np.float32(1)) and chosen(json.loads(json.dumps(namespace()["settings"]()))) == EXACT
 
 

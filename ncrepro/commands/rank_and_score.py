@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..metrics import Samples, registry, scores
 from ..rank_your_own import tables
-from ..rank_your_own.features import are_features, open_features
+from ..rank_your_own.given_features import are_features, open_features
 from ..store import artifacts, paths
 from ..store.schema import refuse_unknown
 from . import report, variables

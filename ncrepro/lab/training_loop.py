@@ -78,7 +78,7 @@ def descend(
     """
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     # Fused: faster, and it does without `torch.sqrt`, which MKL computes by other instructions on every CPU, whatever
-    # `arithmetic` asks.
+    # `pinned_arithmetic` asks.
     stepper = optimiser(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     rates = learning_rates(recipe, recipe.epochs * n_batches, decay)
     history = []

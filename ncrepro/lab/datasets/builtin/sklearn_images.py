@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ....extraction.samples import Images
-from .scene import SIZE, Painter, generator
+from .drawing import SIZE, Painter, generator
 
 
 def digits(split: str, per_class: int = 20) -> Images:

@@ -9,8 +9,8 @@ import pytest
 
 from ncrepro.extraction import folders
 from ncrepro.lab.experiment import Experiment
-from ncrepro.lab.scoring import take_step
-from ncrepro.store import content
+from ncrepro.lab.scoring_job import take_step
+from ncrepro.store import file_digests
 
 pytestmark = pytest.mark.usefixtures("root")  # a cache of its own
 
@@ -29,49 +29,49 @@ def test_the_digest_is_of_every_file_and_its_name_in_the_order_of_paths(folder):
     held = hashlib.sha256()
     for file in sorted(folder.rglob("*.png")):
         held.update(f"{file.relative_to(folder)} {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}\n".encode())
-    assert content.digest(folder) == held.hexdigest()[:16]
-    before = content.digest(folder)
+    assert file_digests.digest(folder) == held.hexdigest()[:16]
+    before = file_digests.digest(folder)
     os.symlink("nowhere", folder / "broken")
     os.symlink("circle", folder / "circle")
     os.mkfifo(folder / "pipe")
-    assert content.digest(folder) == before
+    assert file_digests.digest(folder) == before
     (folder / "a.png").write_text("other")
-    assert content.digest(folder) != before
+    assert file_digests.digest(folder) != before
 
 
 @pytest.mark.parametrize("damage", ["5", "null", "[1]", '{"FOLDER": 3}', '{"FOLDER": ["x"]}', "[" * 100_000, "{"])
 def test_a_damaged_register_is_as_none(folder, damage):
-    before = content.digest(folder)
-    register = content.Register("folders").path
+    before = file_digests.digest(folder)
+    register = file_digests.Register("folders").path
     assert register.is_file()
     register.write_text(damage.replace("FOLDER", str(folder)))
-    assert content.digest(folder) == before
+    assert file_digests.digest(folder) == before
 
 
 def test_a_pipe_is_not_waited_for(folder):
     os.mkfifo(folder / "pipe")
-    assert content.digest(folder / "pipe") is None
+    assert file_digests.digest(folder / "pipe") is None
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere/at/all")])
 def test_what_is_no_file_in_a_registers_place_changes_nothing(make, folder):
-    before = content.digest(folder)
-    register = content.Register("folders").path
+    before = file_digests.digest(folder)
+    register = file_digests.Register("folders").path
     register.unlink()
     make(register)
-    assert content.digest(folder) == before
+    assert file_digests.digest(folder) == before
     (folder / "a.png").write_text("other")
-    assert content.digest(folder) not in (before, None)
+    assert file_digests.digest(folder) not in (before, None)
 
 
 def test_data_that_cannot_be_read_are_refused_and_never_without_a_digest(folder, monkeypatch):
     def denied(path, algorithm="sha256"):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(content, "of_file", denied)
+    monkeypatch.setattr(file_digests, "of_file", denied)
     with pytest.raises(OSError, match="photos holds what cannot be read"):
-        content.of_data(folder)
-    assert content.of_data(folder / "nowhere") == {"folder": None}
+        file_digests.of_data(folder)
+    assert file_digests.of_data(folder / "nowhere") == {"folder": None}
 
 
 def test_what_a_link_leads_to_counts_and_nothing_twice(folder, tmp_path):
@@ -81,13 +81,13 @@ def test_what_a_link_leads_to_counts_and_nothing_twice(folder, tmp_path):
     (folder / "linked").symlink_to(elsewhere)
     (folder / "a" / "back").symlink_to(folder)
     (folder / "again").symlink_to(elsewhere)
-    before = content.digest(folder)
-    files = [(place, name) for place, names in content.walk(str(folder)) for name in names]
+    before = file_digests.digest(folder)
+    files = [(place, name) for place, names in file_digests.walk(str(folder)) for name in names]
     assert [Path(place, name).relative_to(folder).as_posix() for place, name in files if name == "e.png"] == [
         "again/e.png"
     ]
     (elsewhere / "e.png").write_text("other")
-    assert content.digest(folder) != before
+    assert file_digests.digest(folder) != before
 
 
 def test_folders_may_lie_in_each_other_as_deep_as_paths_can_say(folder):
@@ -98,15 +98,15 @@ def test_folders_may_lie_in_each_other_as_deep_as_paths_can_say(folder):
             place += "/d"
         os.mkdir(place)
         Path(place, "last.png").touch()
-        assert ("last.png",) in [tuple(names) for _, names in content.walk(str(folder))]
-        assert content.digest(folder) is not None
+        assert ("last.png",) in [tuple(names) for _, names in file_digests.walk(str(folder))]
+        assert file_digests.digest(folder) is not None
         assert folders.tree(folder.parent, "deep", folder.name).sources[-1].name == "last.png"
         os.chdir(place)
         for _ in range(10):
             os.mkdir("e" * 200)
             os.chdir("e" * 200)
         with pytest.raises(OSError, match="photos holds folders in folders so deep that no path reaches them"):
-            list(content.walk(str(folder)))
+            list(file_digests.walk(str(folder)))
     finally:
         os.chdir("/")
         subprocess.run(["rm", "-r", folder], check=True)  # what Python removes folders with fails as its walk does
@@ -114,21 +114,21 @@ def test_folders_may_lie_in_each_other_as_deep_as_paths_can_say(folder):
 
 def test_a_folder_is_looked_at_once_within_a_step_and_anew_in_the_next(folder):
     def inside():
-        with content.one_look():
-            first = content.of_data(folder)
+        with file_digests.one_look():
+            first = file_digests.of_data(folder)
             (folder / "more.png").write_text("more")
-            with content.one_look():
-                assert content.of_data(folder) == first
-            assert content.of_data(folder) == first
+            with file_digests.one_look():
+                assert file_digests.of_data(folder) == first
+            assert file_digests.of_data(folder) == first
         return first
 
     first = inside()
-    assert content.of_data(folder) != first
-    with pytest.raises(ZeroDivisionError), content.one_look():
-        content.of_data(folder)
+    assert file_digests.of_data(folder) != first
+    with pytest.raises(ZeroDivisionError), file_digests.one_look():
+        file_digests.of_data(folder)
         _ = 1 / 0
     (folder / "more.png").unlink()
-    assert content.of_data(folder) == first
+    assert file_digests.of_data(folder) == first
 
 
 class Asked(Exception):
@@ -141,8 +141,8 @@ def test_the_jobs_of_a_step_look_at_their_data_once(monkeypatch, folder):
     def run(study, title, made_by, **kept):
         raise Asked(len(made_by))
 
-    monkeypatch.setattr(content, "digest", lambda path: looked.append(path) or "digest")
-    monkeypatch.setattr(Experiment, "_rests_on", lambda study, step, data: {"data": content.of_data(folder)})
+    monkeypatch.setattr(file_digests, "digest", lambda path: looked.append(path) or "digest")
+    monkeypatch.setattr(Experiment, "_rests_on", lambda study, step, data: {"data": file_digests.of_data(folder)})
     monkeypatch.setattr(Experiment, "_run", run)
     monkeypatch.setattr(Experiment, "is_cold", False)
     study = Experiment("multi_source", "smoke")
@@ -158,7 +158,7 @@ def test_of_yaml_counts_what_it_says_and_what_says_nothing_has_no_digest(tmp_pat
 
     def digest(text: str) -> str | None:
         (tmp_path / "profile.yaml").write_text(text)
-        return content.digest(tmp_path / "profile.yaml")
+        return file_digests.digest(tmp_path / "profile.yaml")
 
     assert digest("a: 010  # ten") == digest('{"a": 10}') != digest("a: 8")
     assert digest("a: 1e-3") == digest("a: 0.001")

@@ -8,8 +8,8 @@ from matplotlib import pyplot as plt
 
 from ncrepro import metrics
 from ncrepro.figures import cost as pictures
-from ncrepro.figures.names import label
-from ncrepro.lab import cost
+from ncrepro.figures.display_names import label
+from ncrepro.lab import scoring_cost
 from ncrepro.lab.experiment import Experiment
 from ncrepro.metrics import registry
 from ncrepro.store import artifacts
@@ -18,8 +18,10 @@ matplotlib.use("agg")
 
 
 def test_the_relative_difference_is_the_largest_over_the_terms():
-    assert cost.relative_difference((2.0, 3.3, 4.0), metrics.NCTITerms(2.0, 3.0, 4.0)) == pytest.approx(3.3 / 3 - 1)
-    assert cost.relative_difference(-1.01, -1.0) == pytest.approx(0.01)
+    assert scoring_cost.relative_difference((2.0, 3.3, 4.0), metrics.NCTITerms(2.0, 3.0, 4.0)) == pytest.approx(
+        3.3 / 3 - 1
+    )
+    assert scoring_cost.relative_difference(-1.01, -1.0) == pytest.approx(0.01)
 
 
 @pytest.fixture
@@ -39,23 +41,25 @@ def study(root):
 
 
 def test_every_metric_is_timed_once_per_model_and_target(study, monkeypatch):
-    monkeypatch.setattr(cost, "TIMED", 99)
-    table = cost.score_pool(study, {"h_score": lambda features, labels: 1.5 * metrics.h_score(features, labels)})
-    ours = table[table["implementation"] == cost.OURS].set_index("metric")
-    assert set(ours.index) == {*registry.METRICS, cost.TOGETHER} - {"otce"}  # no source samples are given
+    monkeypatch.setattr(scoring_cost, "TIMED", 99)
+    table = scoring_cost.score_pool(
+        study, {"h_score": lambda features, labels: 1.5 * metrics.h_score(features, labels)}
+    )
+    ours = table[table["implementation"] == scoring_cost.OURS].set_index("metric")
+    assert set(ours.index) == {*registry.METRICS, scoring_cost.TOGETHER} - {"otce"}  # no source samples are given
     assert set(table["runs"]) == {len(study.pool.models) * len(study.pool.targets)}
     assert (table["seconds"] > 0).all()
     assert ours.loc["ncti", "weighted_kendall"] == 0.7
-    plain = table[table["implementation"] == cost.PLAIN].iloc[0]
+    plain = table[table["implementation"] == scoring_cost.PLAIN].iloc[0]
     assert plain["metric"] == "h_score" and plain["difference"] == pytest.approx(0.5)
     pd.testing.assert_frame_equal(study.read("seconds_cost"), table, rtol=1e-5)
 
 
 def test_of_many_feature_sets_some_are_timed_and_all_are_reckoned(study, monkeypatch):
-    monkeypatch.setattr(cost, "TIMED", 3)
+    monkeypatch.setattr(scoring_cost, "TIMED", 3)
     ticks = iter(range(100_000))
-    monkeypatch.setattr(cost.time, "process_time", lambda: float(next(ticks)))  # every call takes one second
-    table = cost.score_pool(study, {"h_score": metrics.h_score})
+    monkeypatch.setattr(scoring_cost.time, "process_time", lambda: float(next(ticks)))  # every call takes one second
+    table = scoring_cost.score_pool(study, {"h_score": metrics.h_score})
     assert set(table["runs"]) == {3}
     assert set(table["seconds"]) == {len(study.pool.models) * len(study.pool.targets)}
 

@@ -14,7 +14,7 @@ from .. import metrics
 from ..metrics import registry, scores
 from ..store import progress
 from ..store.artifacts import Arrays
-from . import sample
+from . import committed_sample
 from .experiment import Experiment
 
 OURS, PLAIN, TOGETHER = "this package", "plain", "all_scores"
@@ -22,7 +22,7 @@ TIMED = 12  # feature sets that are timed, at most, taken evenly from all: more 
 
 
 def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.ndarray], object]]) -> pd.DataFrame:
-    """Time every metric on `TIMED` cached feature sets (cold, on the `sample`), and write ``seconds_cost.csv``.
+    """Time every metric on `TIMED` cached feature sets (cold, on the committed sample), and write ``seconds_cost.csv``.
 
     One process, one thread. Each metric starts from the features alone. All take turns on the same features, so that
     whatever else the machine does meets them alike; each runs once on the first features before anything is timed.
@@ -45,7 +45,7 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
     everything = list(product([model.name for model in study.pool.models], study.pool.targets))
     pairs = [everything[i] for i in np.unique(np.linspace(0, len(everything) - 1, TIMED).round().astype(int))]
     if study.is_cold:
-        pairs = sample.pairs(study.profile.name, study.pool.name)
+        pairs = committed_sample.pairs(study.profile.name, study.pool.name)
     rows = []
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no more samples than features: notebook 11 says for which models

@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from . import style
-from .names import label
+from .display_names import label
 
 
 def worth(results: pd.DataFrame, scratch: dict[str, float], start: str, title: str) -> Figure:

@@ -1,4 +1,4 @@
-"""Features of a few models, committed, for notebooks that are read before anything has run (`ncrepro.store.cold`).
+"""Features of a few models, committed, for notebooks that are read before anything has run (`store.cold_notebooks`).
 
 float16, a third of a megabyte at most for each model; ``make sample`` makes them anew from a profile's cache.
 """
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..store import artifacts, cold, paths
+from ..store import artifacts, cold_notebooks, paths
 from ..store.artifacts import Arrays
 
 # Profile -> pool -> the target, and the models. Notebooks show the first model of every pool and the first of NCTI's.
@@ -35,7 +35,7 @@ def pairs(profile: str, pool: str) -> list[tuple[str, str]]:
 def load(profile: str, pool: str, model: str, target: str) -> Arrays:
     """What `Experiment.features_of` gives of a model, by the sample."""
     if (model, target) not in pairs(profile, pool):
-        raise cold.missing(f"the committed sample has no features of {model} on {target}", profile)
+        raise cold_notebooks.missing(f"the committed sample has no features of {model} on {target}", profile)
     path, spec = _place(profile, pool, model, target)
     packed = artifacts.load(path, spec)
     if packed is None:

@@ -13,15 +13,15 @@ from PIL import Image
 from ncrepro.commands import plan
 from ncrepro.extraction import last_layer
 from ncrepro.lab import datasets, models, profiles
-from ncrepro.lab.datasets import photographs, torchvision_datasets
+from ncrepro.lab.datasets import cifar, torchvision_datasets
 from ncrepro.lab.models import full_size
 from ncrepro.lab.tasks import classification
 from ncrepro.lab.tasks import full_size as task
 from ncrepro.store import artifacts
 
 CLASSES = {
-    "cifar100": tuple(sorted(k for theme in photographs.THEMES.values() for names, _ in theme for k in names.split())),
-    "cifar10": photographs.CIFAR10_CLASSES,
+    "cifar100": tuple(sorted(k for theme in cifar.THEMES.values() for names, _ in theme for k in names.split())),
+    "cifar10": cifar.CIFAR10_CLASSES,
 }
 N = {"train": 3, "test": 2}  # images of each class
 REPEATED = ("apple", 2, 1)  # this training image is that test image again, but for its noise
@@ -81,7 +81,7 @@ def as_batches(data, monkeypatch):
 
 
 @pytest.fixture(params=[as_folders, as_batches])
-def cifar(request, tmp_path, monkeypatch):
+def cifar_folder(request, tmp_path, monkeypatch):
     """Small CIFARs where the data lie, in one of their layouts; returns the compendium's folder."""
     (tmp_path / "cifar").mkdir()
     monkeypatch.setenv("NCREPRO_DATA", str(tmp_path / "cifar"))
@@ -96,9 +96,9 @@ def cifar(request, tmp_path, monkeypatch):
 
 
 def test_half_of_cifar100_is_source_and_half_is_five_targets_of_ten():
-    classes = {name: set(found) for name, (_, found, _, _) in photographs.SETS.items()}
-    targets = [classes[theme] for theme in photographs.THEMES]
-    sources = [classes[f"{theme}_source"] for theme in photographs.THEMES]
+    classes = {name: set(found) for name, (_, found, _, _) in cifar.SETS.items()}
+    targets = [classes[theme] for theme in cifar.THEMES]
+    sources = [classes[f"{theme}_source"] for theme in cifar.THEMES]
     assert all(len(part) == 10 for part in targets + sources) and len(classes["all_themes"]) == 50
     assert set.union(*sources) == classes["all_themes"] and classes["all_themes"].isdisjoint(set.union(*targets))
     assert len(set.union(*sources, *targets)) == 100
@@ -109,32 +109,32 @@ def test_half_of_cifar100_is_source_and_half_is_five_targets_of_ten():
     assert classes["cifar10_subset"].isdisjoint(classes["all_themes"])
 
 
-def test_each_image_keeps_its_class_whatever_the_layout(cifar):
-    for name, (archive, classes, _, _) in photographs.SETS.items():
+def test_each_image_keeps_its_class_whatever_the_layout(cifar_folder):
+    for name, (archive, classes, _, _) in cifar.SETS.items():
         data = datasets.load(name, "test")
         assert data.classes == classes and data.images.shape == (2 * len(classes), 3, 32, 32)
         assert [data.classes[k] for k in data.labels] == [CLASSES[archive][k] for k in data.images[:, 0, 0, 0]]
 
 
-def test_a_training_image_that_a_test_image_repeats_is_left_out_and_listed(cifar):
+def test_a_training_image_that_a_test_image_repeats_is_left_out_and_listed(cifar_folder):
     garden = datasets.load("garden", "train")
     kept = {k: int((garden.labels == i).sum()) for i, k in enumerate(garden.classes)}
     assert kept == {k: N["train"] - (k == "apple") for k in garden.classes}
-    listed = pd.read_csv(cifar / "data/photographs/near_duplicates.csv")
+    listed = pd.read_csv(cifar_folder / "data/photographs/near_duplicates.csv")
     assert listed[["data_set", "class", "train", "test"]].values.tolist() == [["cifar100", *REPEATED]]
-    assert 0 < listed["difference"].item() < photographs.ALIKE
+    assert 0 < listed["difference"].item() < cifar.ALIKE
 
 
-def test_what_each_data_set_is_made_of_is_written_down(cifar):
+def test_what_each_data_set_is_made_of_is_written_down(cifar_folder):
     datasets.load("home", "train")
-    splits = pd.read_csv(cifar / "data/photographs/splits.csv").set_index(["data_set", "split"])
-    assert set(splits.index.get_level_values(0)) == set(photographs.NAMES)
+    splits = pd.read_csv(cifar_folder / "data/photographs/splits.csv").set_index(["data_set", "split"])
+    assert set(splits.index.get_level_values(0)) == set(cifar.NAMES)
     assert splits.loc[("all_themes", "train"), "images"] == 50 * N["train"]
-    assert set(splits["origin"]) == {photographs.origin()} <= {"image folders", "torchvision"}
+    assert set(splits["origin"]) == {cifar.origin()} <= {"image folders", "torchvision"}
 
 
-def test_no_more_images_are_lent_than_a_target_shall_have(cifar, monkeypatch):
-    monkeypatch.setitem(photographs.SETS, "home", ("cifar100", photographs._TARGETS["home"], 1, 2))
+def test_no_more_images_are_lent_than_a_target_shall_have(cifar_folder, monkeypatch):
+    monkeypatch.setitem(cifar.SETS, "home", ("cifar100", cifar._TARGETS["home"], 1, 2))
     assert (len(datasets.load("home", "train")), len(datasets.load("home", "test"))) == (10, 20)
 
 
@@ -146,19 +146,19 @@ def test_a_copy_without_a_class_is_refused(tmp_path, monkeypatch):
             (tmp_path / "cifar100" / split / kind).mkdir(parents=True)
             Image.new("RGB", (32, 32)).save(tmp_path / "cifar100" / split / kind / "0.png")
     with pytest.raises(ValueError, match="cifar100, train: there are no images of .*wolf.*; is the copy complete"):
-        photographs.load("mammals", "train")
+        cifar.load("mammals", "train")
 
 
 def test_unknown_names_and_splits_are_refused():
     with pytest.raises(ValueError, match="unknown data set 'mamals': .*did you mean 'mammals'"):
-        photographs.load("mamals", "train")
+        cifar.load("mamals", "train")
     with pytest.raises(ValueError, match="unknown split 'val'"):
-        photographs.load("mammals", "val")
+        cifar.load("mammals", "val")
 
 
 def test_images_are_near_duplicates_only_below_the_threshold():
     grey = np.full((1, 3, 32, 32), 100, dtype=np.uint8)
-    steps = {step: photographs.near_duplicates(grey, grey + np.uint8(step)) for step in (0, 10, 11)}
+    steps = {step: cifar.near_duplicates(grey, grey + np.uint8(step)) for step in (0, 10, 11)}
     assert {step: len(found) for step, found in steps.items()} == {0: 1, 10: 1, 11: 0}
     assert steps[10]["difference"].item() == pytest.approx(10 / 255, abs=1e-4)
 
@@ -190,7 +190,7 @@ def test_the_profiles_have_one_source_and_several_and_two_fine_tunings_of_every_
     assert len(pools["supervised"].models) == 19 and pools["supervised"].sources == ("all_themes",)
     assert len(pools["multi_source"].sources) == 6 and len(pools["multi_source"].architectures) >= 2
     assert all(pool.seeds >= 2 for pool in pools.values())
-    assert {name for pool in pools.values() for name in (*pool.sources, *pool.targets)} <= set(photographs.NAMES)
+    assert {name for pool in pools.values() for name in (*pool.sources, *pool.targets)} <= set(cifar.NAMES)
 
 
 # Networks of full size ------------------------------------------------------------------------------------------------
