@@ -1,4 +1,4 @@
-"""Run a notebook's cells in this process, as a reader's kernel does, and print what came of it as JSON: `test_cold_notebooks`."""
+"""Run a notebook's cells in this process, like a kernel, and print the outcome as JSON: `test_cold_notebooks`."""
 
 import json
 import sys

@@ -54,8 +54,8 @@ def root(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def site():
     """The book, built once for all tests."""
-    ran = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "ncrepro", "book"], cwd=REPOSITORY, capture_output=True, text=True
     )
-    assert ran.returncode == 0, ran.stderr
+    assert process.returncode == 0, process.stderr
     return REPOSITORY / "build" / "book"

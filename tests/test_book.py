@@ -107,8 +107,8 @@ def test_a_warning_is_an_error_and_the_last_site_stays(small):
 
 def test_a_notebooks_page_opens_it_on_binder_and_on_colab(small):
     set_remote(small, "git@github.com:owner/name.git")
-    ran = make_small()
-    assert ran.returncode == 0 and "no launch buttons" not in ran.stdout, ran.stderr
+    process = make_small()
+    assert process.returncode == 0 and "no launch buttons" not in process.stdout, process.stderr
     page = unescape((small / "build/book/notebooks/00_two.html").read_text())
     assert "https://mybinder.org/v2/gh/owner/name/trunk?urlpath=lab/tree/notebooks/00_two.ipynb" in page
     assert "https://colab.research.google.com/github/owner/name/blob/trunk/notebooks/00_two.ipynb" in page

@@ -133,7 +133,7 @@ def test_what_each_data_set_is_made_of_is_written_down(cifar_folder):
     assert set(splits["origin"]) == {cifar.origin()} <= {"image folders", "torchvision"}
 
 
-def test_no_more_images_are_lent_than_a_target_shall_have(cifar_folder, monkeypatch):
+def test_a_target_has_no_more_images_per_class_than_its_limits(cifar_folder, monkeypatch):
     monkeypatch.setitem(cifar.SETS, "home", ("cifar100", cifar._TARGETS["home"], 1, 2))
     assert (len(datasets.load("home", "train")), len(datasets.load("home", "test"))) == (10, 20)
 
@@ -169,7 +169,7 @@ def test_a_model_remembers_which_photographs_it_was_trained_on_and_drawn_data_ch
     def rests_on(name):
         return datasets.provenance(datasets.reader(name), name)
 
-    drawn = rests_on("source")
+    provenance = rests_on("source")
     assert rests_on("all_themes")["content"] == {"origin": "torchvision"}
     file = tmp_path / "cifar100" / "train" / "one.png"
     file.parent.mkdir(parents=True)
@@ -178,7 +178,7 @@ def test_a_model_remembers_which_photographs_it_was_trained_on_and_drawn_data_ch
     assert before["origin"] == "image folders"
     file.write_text("another image")
     assert rests_on("all_themes")["content"] != before
-    assert rests_on("source") == drawn
+    assert rests_on("source") == provenance
 
 
 # The profiles ---------------------------------------------------------------------------------------------------------

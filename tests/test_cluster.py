@@ -164,7 +164,7 @@ def machines(tmp_path, monkeypatch):
     made.end()
 
 
-def done_by(function, items, **options):
+def results(function, items, **options):
     return {item: done.result for item, done in cluster.side_by_side(function, items, **options)}
 
 
@@ -189,7 +189,7 @@ def test_the_longest_comes_first(shared):
 
 def test_an_error_names_the_host_and_ends_the_rest(shared):
     with pytest.raises(TypeError) as caught:
-        done_by(partial(square, shared), ["no", *range(200)])
+        results(partial(square, shared), ["no", *range(200)])
     assert f"on {os.uname().nodename}" in caught.value.__notes__
     assert len(times(shared)) < 150
 
@@ -197,13 +197,13 @@ def test_an_error_names_the_host_and_ends_the_rest(shared):
 def test_a_host_that_lacks_data_is_named_before_anything_begins(shared):
     with pytest.raises(FileNotFoundError, match="lacks what this work reads: cifar10: not in its place"):
         work = cluster.Work(data="cifar10", lacks=partial(lacks, "cifar10: not in its place"))
-        done_by(partial(square, shared), range(3), asks=lambda i: work)
+        results(partial(square, shared), range(3), asks=lambda i: work)
     assert not shared.exists()
 
 
 def test_work_that_no_worker_has_room_for_is_refused(shared):
     with pytest.raises(MemoryError, match="big needs about 999999 GB, more than any worker has"):
-        done_by(partial(square, shared), [1], asks=lambda i: cluster.Work("big", gigabytes=999_999))
+        results(partial(square, shared), [1], asks=lambda i: cluster.Work("big", gigabytes=999_999))
 
 
 def make_tables():
@@ -235,8 +235,8 @@ def test_what_a_job_reads_travels_with_it(machines, tmp_path):
     machines.work(1, NCREPRO_ROOT=str(tmp_path / "there"))
     first = jobs.Job("one", paths.cache("smoke") / "a/one.safetensors", {"of": 1}, partial(make_numbers, 1.0))
     compute = partial(add_one, first.path, first.spec)
-    asks = partial(cluster.Work, reads=(first.path,))
-    second = jobs.Job("two", paths.cache("smoke") / "a/two.safetensors", {"of": 2}, compute, asks)
+    work = partial(cluster.Work, reads=(first.path,))
+    second = jobs.Job("two", paths.cache("smoke") / "a/two.safetensors", {"of": 2}, compute, work)
     jobs.run("work", [first], 1)
     shutil.rmtree(tmp_path / "there")
     assert jobs.run("work", [second], 1)[0]["value"].tolist() == [2.0] * 4
@@ -278,18 +278,18 @@ def _workers():
 
 def test_what_kills_every_worker_is_an_error_in_words(shared, monkeypatch):
     with pytest.raises(ChildProcessError, match="0 has seen 3 workers die that did it, most often for lack of memory"):
-        done_by(fatal, [0])
+        results(fatal, [0])
 
 
 def test_what_hangs_is_done_by_another(shared, monkeypatch, capsys):
     monkeypatch.setattr(cluster, "SLOW_S", 30)  # a new worker imports first, on a busy machine for long
     monkeypatch.setattr(cluster, "SLOW", 1)
-    assert set(done_by(partial(once_for_ever, shared), range(6))) == set(range(6))
+    assert set(results(partial(once_for_ever, shared), range(6))) == set(range(6))
     assert times(shared)["0"] == 2 and "0 hangs on" in capsys.readouterr().out
 
 
 def test_a_full_disk_sends_the_work_to_others(shared, tmp_path, capsys):
-    assert done_by(partial(on_a_full_disk, tmp_path), range(5)) == {i: i for i in range(5)}
+    assert results(partial(on_a_full_disk, tmp_path), range(5)) == {i: i for i in range(5)}
     assert "No space left on device; its work goes to others" in capsys.readouterr().out
 
 
@@ -350,13 +350,13 @@ def test_a_worker_with_other_code_is_refused_by_name(machines, tmp_path):
         file.write("# another version\n")
     machines.work(1, code=str(tmp_path / "other"))
     with pytest.raises(ValueError, match=f"the code of ncrepro is .* on {os.uname().nodename} .worker .*, and .* here"):
-        done_by(abs, [1])
+        results(abs, [1])
 
 
 def test_a_worker_with_another_arithmetic_is_refused(machines):
     machines.work(1, NCREPRO_ARITHMETIC="native")
     with pytest.raises(ValueError, match="would give other last digits: NCREPRO_ARITHMETIC is 'native'; start workers"):
-        done_by(abs, [1])
+        results(abs, [1])
 
 
 # What may be asked for ------------------------------------------------------------------------------------------------
@@ -385,7 +385,7 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "said, expected",
+    "text, expected",
     [
         ("[]", "`cluster` is missing"),
         ("cluster: a.B\noption: {}", "unknown key 'option'.*did you mean 'options'"),
@@ -393,8 +393,8 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
         ("cluster: distributed.LocalCluster\nworkers: none", "workers is 'none'; it is a number from 1 on"),
     ],
 )
-def test_a_file_that_describes_no_cluster_is_refused(monkeypatch, tmp_path, said, expected):
-    (tmp_path / "cluster.yaml").write_text(said)
+def test_a_file_that_describes_no_cluster_is_refused(monkeypatch, tmp_path, text, expected):
+    (tmp_path / "cluster.yaml").write_text(text)
     monkeypatch.setenv("NCREPRO_CLUSTER", str(tmp_path / "cluster.yaml"))
     with pytest.raises(ValueError, match=expected):
         cluster.client()
@@ -405,12 +405,12 @@ def test_a_file_may_describe_a_cluster(monkeypatch, tmp_path, root):
     (tmp_path / "cluster.yaml").write_text(f"cluster: distributed.LocalCluster\noptions: {options}\nworkers: 1\n")
     monkeypatch.setenv("NCREPRO_CLUSTER", str(tmp_path / "cluster.yaml"))
     try:
-        assert done_by(abs, [-3, 4]) == {-3: 3, 4: 4}
+        assert results(abs, [-3, 4]) == {-3: 3, 4: 4}
     finally:
         cluster.leave()
 
 
-ASKS = """
+PROGRAM = """
 import os
 from ncrepro.store import cluster
 print(cluster.address(), *cluster.client().scheduler_info()["workers"])
@@ -424,7 +424,7 @@ def test_a_cluster_of_this_machine_starts_beside_another_one(monkeypatch, recwar
             other.bind(("", 8787))  # the usual port of Dask's dashboard
             other.listen()
         try:
-            assert done_by(abs, [-3]) == {-3: 3}
+            assert results(abs, [-3]) == {-3: 3}
         finally:
             cluster.leave()
     assert not [warned for warned in recwarn if "8787" in str(warned.message)]
@@ -433,13 +433,13 @@ def test_a_cluster_of_this_machine_starts_beside_another_one(monkeypatch, recwar
 def test_processes_that_are_started_together_share_one_cluster(monkeypatch):
     monkeypatch.setenv("NCREPRO_CLUSTER", "local:1")
     with cluster.started():
-        first, second = (subprocess.check_output([sys.executable, "-c", ASKS], text=True) for _ in range(2))
-    lines = [next(line for line in said.splitlines() if line.startswith("tcp:")) for said in (first, second)]
+        first, second = (subprocess.check_output([sys.executable, "-c", PROGRAM], text=True) for _ in range(2))
+    lines = [next(line for line in output.splitlines() if line.startswith("tcp:")) for output in (first, second)]
     assert lines[0] == lines[1] and len(lines[0].split()) == 2
     assert os.environ["NCREPRO_CLUSTER"] == "local:1"
 
 
-def test_a_scheduler_that_runs_is_taken_as_it_is(monkeypatch):
+def test_a_running_scheduler_is_used_as_it_is(monkeypatch):
     monkeypatch.setenv("NCREPRO_CLUSTER", "tcp://127.0.0.1:1")
     with cluster.started():
         assert os.environ["NCREPRO_CLUSTER"] == "tcp://127.0.0.1:1"
@@ -462,12 +462,12 @@ def worker(name, **known):
 
 def test_work_for_a_gpu_goes_where_there_is_one_and_one_at_a_time():
     with_gpu, without = worker("a", gpus=1, slots=4), worker("b")
-    asked = cluster.Work(gpu=True)
-    assert team(with_gpu, without).free(asked) is with_gpu
+    work = cluster.Work(gpu=True)
+    assert team(with_gpu, without).free(work) is with_gpu
     with_gpu.busy = 1
-    assert team(with_gpu, without).free(asked) is None  # waits, though it has three threads more
+    assert team(with_gpu, without).free(work) is None  # waits, though it has three threads more
     assert team(with_gpu, without).free(cluster.Work()) is without
-    assert team(without).free(asked) is without  # no GPU anywhere
+    assert team(without).free(work) is without  # no GPU anywhere
 
 
 def test_who_has_the_data_is_preferred_but_not_waited_for():

@@ -85,13 +85,13 @@ def hosts(tmp_path, monkeypatch):
 
 
 def test_a_link_that_is_cut_costs_only_what_was_done_behind_it(hosts, tmp_path):
-    ran, cut, log = {}, False, tmp_path / "done"
+    host_of, cut, log = {}, False, tmp_path / "done"
     for i, done in cluster.side_by_side(partial(test_cluster.square, log), range(60)):
-        ran[i] = done.host
-        if len(set(ran.values())) == 2 and not cut:
+        host_of[i] = done.host
+        if len(set(host_of.values())) == 2 and not cut:
             ip("link", "set", "ncrepro-b-v", "down")
             cut, since = True, time.monotonic()
-    assert sorted(ran) == list(range(60)) and set(ran.values()) == set(hosts)
+    assert sorted(host_of) == list(range(60)) and set(host_of.values()) == set(hosts)
     assert sum(test_cluster.times(log).values()) <= 62 and time.monotonic() - since < 60
     ip("link", "set", "ncrepro-b-v", "up")
     deadline = time.monotonic() + 60  # the host comes back by itself
@@ -104,5 +104,5 @@ def test_a_host_with_a_full_disk_does_no_more(hosts, capsys):
     made = [test_cluster.numbers_job(i, 20_000) for i in range(6)]
     found = test_cluster.jobs.run("work", made, 1)
     assert [arrays["value"][0] for arrays in found] == list(range(6))
-    said = capsys.readouterr().out
-    assert "No space left on device; its work goes to others" in said and "ncrepro-a: 6 jobs" in said
+    output = capsys.readouterr().out
+    assert "No space left on device; its work goes to others" in output and "ncrepro-a: 6 jobs" in output

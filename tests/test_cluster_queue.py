@@ -62,16 +62,16 @@ def put(folder: Path, **commands: str) -> None:
         (folder / name).chmod(0o755)
 
 
-def describe(monkeypatch, folder, **said):
-    (folder / "cluster.yaml").write_text(yaml.safe_dump(said))
+def describe(monkeypatch, folder, **content):
+    (folder / "cluster.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.setenv("NCREPRO_CLUSTER", str(folder / "cluster.yaml"))
 
 
 def of_readme() -> dict:
     """The file of the README; what this machine has not is its Python, and room for sixteen."""
     (block,) = re.findall("```yaml\n([^`]*SLURMCluster[^`]*)```", (REPOSITORY / "README.md").read_text())
-    said = yaml.safe_load(block)
-    return said | {"workers": 2, "options": said["options"] | {"python": sys.executable}}
+    content = yaml.safe_load(block)
+    return content | {"workers": 2, "options": content["options"] | {"python": sys.executable}}
 
 
 def where(i: int) -> tuple[int, dict]:
@@ -86,9 +86,9 @@ def test_ctrl_c_means_what_it_did(queue, monkeypatch):
     assert "dask_jobqueue.runner" in sys.modules and signal.getsignal(signal.SIGINT) is before
 
 
-def run(items=range(6), **asked):
-    asks = lambda i: cluster.Work(f"work {i}", **asked)  # noqa: E731
-    return [done.result for _, done in cluster.side_by_side(where, items, asks)]
+def run(items=range(6), **options):
+    work = lambda i: cluster.Work(f"work {i}", **options)  # noqa: E731
+    return [done.result for _, done in cluster.side_by_side(where, items, work)]
 
 
 def test_the_file_of_the_readme_starts_workers_through_slurm_and_ends_them(queue, monkeypatch):

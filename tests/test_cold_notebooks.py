@@ -104,13 +104,13 @@ def reader(root, monkeypatch):
     monkeypatch.setattr(cold_notebooks, "_answers", {})
     monkeypatch.setattr(cold_notebooks, "_kept", {})
     monkeypatch.setattr(cold_notebooks, "_is_read", lambda: not trace.is_on())
-    told = []
-    monkeypatch.setattr(cold_notebooks, "_tell", told.append)
+    messages = []
+    monkeypatch.setattr(cold_notebooks, "_tell", messages.append)
     for name in ("pretraining", "accuracies", "features", "scores", "correlations", "embedding"):
         committed("supervised", name)
     for name in ("terminal_phase", "terminal_plane", "following"):
         committed("neural_collapse", name)
-    return told
+    return messages
 
 
 def committed(topic, name):
@@ -126,7 +126,7 @@ def test_the_verbs_give_the_committed_tables_and_do_nothing(reader, monkeypatch)
     monkeypatch.setattr(jobs, "run", no_work)
     before = files(paths.root())
     study, followed = Experiment("supervised"), Trajectories()
-    asked = {
+    tables = {
         "pretraining": study.pretrain(),
         "accuracies": study.finetune(),
         "features": study.extract(),
@@ -136,7 +136,7 @@ def test_the_verbs_give_the_committed_tables_and_do_nothing(reader, monkeypatch)
         "following": followed.follow(),
     }
     phase, plane = followed.reach_terminal_phase()
-    for name, table in (asked | {"terminal_phase": phase, "terminal_plane": plane}).items():
+    for name, table in (tables | {"terminal_phase": phase, "terminal_plane": plane}).items():
         assert table["table"].tolist() == [name]
     assert study.folder == "data/reference/smoke/supervised"
     assert files(paths.root()) == before
@@ -195,7 +195,7 @@ def test_it_is_not_cold(reader, monkeypatch, change):
     assert reader == []
 
 
-def test_this_process_is_no_notebook_and_another_is_told_so(root):
+def test_this_process_is_no_notebook(root):
     assert not cold_notebooks._is_read()
 
 
@@ -216,9 +216,9 @@ def test_the_sample_is_small_and_as_its_provenance_says():
     folder = paths.sample("demo")
     kept = list(folder.rglob("*.safetensors"))
     assert sum(path.stat().st_size for path in kept) <= 2e6 and len(kept) == len(PAIRS)
-    said = artifacts.read_table(folder / "provenance.csv", "demo").set_index(["pool", "model", "target"])
-    assert list(said.index) == PAIRS
-    for key, row in said.iterrows():
+    provenance = artifacts.read_table(folder / "provenance.csv", "demo").set_index(["pool", "model", "target"])
+    assert list(provenance.index) == PAIRS
+    for key, row in provenance.iterrows():
         arrays = committed_sample.load("demo", *key)
         assert arrays["features"].shape == (row["n_samples"], row["n_features"])
         assert len(np.unique(arrays["labels"])) == row["n_classes"]
@@ -287,7 +287,7 @@ def test_make_sample_needs_a_chosen_profile_and_its_cache(of_smoke, root):
         command.remake("demos")
 
 
-def test_a_damaged_sample_is_told(of_smoke):
+def test_a_damaged_sample_is_reported(of_smoke):
     _, (one, _), target = of_smoke
     command.remake("smoke")
     path = next(paths.sample("smoke").rglob(f"{one}-*.safetensors"))

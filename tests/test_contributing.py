@@ -47,11 +47,11 @@ def python(checkout):
             "NCREPRO_PROFILE": profile,
             "MPLBACKEND": "agg",
         }
-        ran = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", dedent(code)], cwd=checkout, env=environment, capture_output=True, text=True
         )
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
+        assert process.returncode == 0, process.stderr
+        return process.stdout
 
     return run
 

@@ -24,7 +24,7 @@ def tags(cell):
     return set(cell.metadata.get("tags", ()))
 
 
-def said(cell):
+def output_text(cell):
     """What a cell printed and ended with; a busy kernel sends one line in several parts."""
     return "".join(o.get("text") or o.data["text/plain"] for o in cell.outputs)
 
@@ -44,7 +44,7 @@ def _of_the_repository():
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def notebooks(tmp_path_factory):
     """Solution and student's notebook of each session after a strict run, with results of nobody at hand."""
     cold = tmp_path_factory.mktemp("cold")
     (cold / "data").mkdir()
@@ -66,17 +66,17 @@ def failed(notebook):
 
 
 @pytest.mark.parametrize("session", ids)
-def test_a_solution_passes_every_check_and_says_nothing_on_the_way(ran, session):
-    notebook = ran["solutions", session]
+def test_a_solution_passes_every_check_and_says_nothing_on_the_way(notebooks, session):
+    notebook = notebooks["solutions", session]
     assert failed(notebook) == set()
     assert [o.text for cell in code(notebook) for o in cell.outputs if o.get("name") == "stderr"] == []
     checks = [cell for cell in code(notebook) if "check" in tags(cell)]
-    assert len(checks) >= 5 and all(said(cell).endswith(": right\n") for cell in checks)
+    assert len(checks) >= 5 and all(output_text(cell).endswith(": right\n") for cell in checks)
 
 
 @pytest.mark.parametrize("session", ids)
-def test_a_blank_notebook_fails_at_every_check_and_nowhere_else(ran, session):
-    notebook = ran["course", session]
+def test_a_blank_notebook_fails_at_every_check_and_nowhere_else(notebooks, session):
+    notebook = notebooks["course", session]
     assert failed(notebook) == {cell.id for cell in code(notebook) if "check" in tags(cell)}
     errors = [o for cell in code(notebook) for o in cell.outputs if o.output_type == "error"]
     assert {error.ename for error in errors} == {"NotYet"}
@@ -84,19 +84,19 @@ def test_a_blank_notebook_fails_at_every_check_and_nowhere_else(ran, session):
 
 
 @pytest.mark.parametrize("session", ids)
-def test_the_keys_of_five_questions_evaluate(ran, session):
-    keys = [cell for cell in code(ran["solutions", session]) if "key" in tags(cell)]
+def test_the_keys_of_five_questions_evaluate(notebooks, session):
+    keys = [cell for cell in code(notebooks["solutions", session]) if "key" in tags(cell)]
     assert len(keys) == 5
     assert all(cell.outputs[0].data["text/plain"] in ("'a'", "'b'", "'c'") for cell in keys)
 
 
 @pytest.mark.parametrize("session", ids)
-def test_what_is_shown_is_what_this_code_computes(ran, session):
+def test_what_is_shown_is_what_this_code_computes(notebooks, session):
     """The committed outputs of the solutions, in words; pictures may differ by a pixel between versions."""
     committed = nbformat.read(COURSE / "solutions" / f"{session}.ipynb", as_version=4)
-    for then, now in zip(code(committed), code(ran["solutions", session]), strict=True):
+    for then, now in zip(code(committed), code(notebooks["solutions", session]), strict=True):
         if tags(then) & {"check", "key"}:
-            assert said(then) == said(now)
+            assert output_text(then) == output_text(now)
 
 
 # What is committed ----------------------------------------------------------------------------------------------------
@@ -168,16 +168,18 @@ def test_a_blank_keeps_the_name_that_the_check_asks_for(source, expected):
     assert course.blank(source) == expected
 
 
-@pytest.mark.parametrize("source, said", [("a = 1", "needs a line '# solution'"), ("# solution\nf(1)", "ends in one")])
-def test_a_cell_that_cannot_be_blanked_is_refused(source, said):
-    with pytest.raises(ValueError, match=said):
+@pytest.mark.parametrize(
+    "source, message", [("a = 1", "needs a line '# solution'"), ("# solution\nf(1)", "ends in one")]
+)
+def test_a_cell_that_cannot_be_blanked_is_refused(source, message):
+    with pytest.raises(ValueError, match=message):
         course.blank(source)
 
 
 SERIES = pd.Series({"a": 1.0, "b": 2.0})
 
 
-@pytest.mark.parametrize("answer, right, said", [
+@pytest.mark.parametrize("answer, right, message", [
     (1 + 1e-12, 1.0, "right"),
     (np.float64(2), 1.0, "the value differs"),
     (-1.0, 1.0, "the value differs"),
@@ -197,13 +199,13 @@ SERIES = pd.Series({"a": 1.0, "b": 2.0})
     (None, "top", "there is no answer"),
     ([1.0, ...], [1.0, 2.0], "there is no answer"),
 ])  # fmt: skip
-def test_a_check_says_what_is_wrong_and_raises_only_where_it_is_strict(answer, right, said, capsys, monkeypatch):
+def test_a_check_says_what_is_wrong_and_raises_only_where_it_is_strict(answer, right, message, capsys, monkeypatch):
     monkeypatch.delenv(lab.STRICT, raising=False)
     lab.check("0.1", answer, right, "Look again.")
     text = capsys.readouterr().out
-    assert said in text and text.startswith("0.1: ") and ("Look again." in text) == (said != "right")
+    assert message in text and text.startswith("0.1: ") and ("Look again." in text) == (message != "right")
     monkeypatch.setenv(lab.STRICT, "1")
-    if said == "right":
+    if message == "right":
         lab.check("0.1", answer, right, "")
     else:
         with pytest.raises(lab.NotYet, match="^0.1: "):
@@ -226,10 +228,10 @@ def test_a_widget_draws_one_picture_per_change_on_axes_that_stay(monkeypatch):
     matplotlib.use("agg")
     from ncrepro.figures import course as pictures
 
-    drawn = []
+    figures = []
     for name in ("space_with_terms", "crossing", "widths"):
         original = getattr(pictures, name)
-        monkeypatch.setattr(pictures, name, lambda *a, draw=original: drawn.append(draw(*a)) or drawn[-1])
+        monkeypatch.setattr(pictures, name, lambda *a, draw=original: figures.append(draw(*a)) or figures[-1])
     sliders, buttons, sizes = (
         pictures.collapse_slider(),
         pictures.order_buttons(lab.accuracies("supervised")["digits"].iloc[:6]),
@@ -242,12 +244,12 @@ def test_a_widget_draws_one_picture_per_change_on_axes_that_stay(monkeypatch):
         (sizes, lambda: setattr(sizes.box.children[1], "value", 15)),
         (sizes, lambda: setattr(sizes.box.children[0], "value", "face")),
     ]
-    first = {sliders: drawn[0], buttons: drawn[1], sizes: drawn[2]}
+    first = {sliders: figures[0], buttons: figures[1], sizes: figures[2]}
     for live, change in changes:
-        before, n = live.picture.value, len(drawn)
+        before, n = live.picture.value, len(figures)
         change()
-        assert len(drawn) == n + 1 and live.picture.value != before
-        for old, new in zip(first[live].axes, drawn[-1].axes, strict=True):
+        assert len(figures) == n + 1 and live.picture.value != before
+        for old, new in zip(first[live].axes, figures[-1].axes, strict=True):
             assert (old.get_xlim(), old.get_ylim()) == (new.get_xlim(), new.get_ylim())
         assert {"image/png", course.WIDGET} <= set(live._repr_mimebundle_())
 

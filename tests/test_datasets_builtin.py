@@ -160,14 +160,14 @@ def test_an_unknown_split_is_refused():
 
 
 def test_a_file_that_keeps_its_classes_as_bytes_is_not_read_as_one_that_names_them(root):
-    drawn = generated("digits", "test")
+    data = generated("digits", "test")
     spec = {"dataset": "digits", "split": "test", "code": fingerprint.of(builtin.__name__)}
-    as_bytes = np.frombuffer(json.dumps(drawn.classes).encode(), np.uint8)
-    arrays = {"images": drawn.images, "labels": drawn.labels, "classes": as_bytes}
+    as_bytes = np.frombuffer(json.dumps(data.classes).encode(), np.uint8)
+    arrays = {"images": data.images, "labels": data.labels, "classes": as_bytes}
     artifacts.save(paths.datasets() / "digits-test.safetensors", arrays, spec)
     for _ in range(2):  # made, then read
         datasets.load.cache_clear()
-        assert digest(datasets.load("digits", "test")) == digest(drawn)
+        assert digest(datasets.load("digits", "test")) == digest(data)
     datasets.load.cache_clear()
 
 

@@ -96,7 +96,7 @@ def runs(**of_target):
     return pd.DataFrame(rows, columns=["model", "target", "seed", "accuracy"])
 
 
-def test_the_noise_of_seeds_is_pooled_over_models_and_lent_to_targets_with_one():
+def test_the_noise_of_seeds_is_pooled_over_models_and_used_for_targets_with_one_seed():
     noise = experiment.noise_of(runs(t=[(10.0, 20), (12.0, 26)], u=[(1.0, 2)]), NOBODY)
     variance = (2**2 / 2 + 6**2 / 2) / 2  # of one fine-tuning; two of them are averaged
     assert noise.seeds["t"].tolist() == pytest.approx([np.sqrt(variance / 2)] * 2)
@@ -147,7 +147,7 @@ def test_seed_noise_compares_two_fine_tunings_of_the_same_models():
     assert noise["weighted_kendall"].item() == 1.0
 
 
-def test_results_that_are_not_there_are_asked_for_by_name(root):
+def test_missing_results_are_named(root):
     with pytest.raises(
         FileNotFoundError,
         match="data/results/smoke/supervised/accuracies.csv is missing: run `make all PROFILE=smoke`$",
@@ -155,7 +155,7 @@ def test_results_that_are_not_there_are_asked_for_by_name(root):
         Experiment("supervised").read("accuracies")
 
 
-def test_features_that_are_not_there_are_asked_for_by_name(root):
+def test_missing_features_are_named(root):
     with pytest.raises(
         FileNotFoundError,
         match="no valid features of vgg16 on digits in data/cache/smoke/features: run `make all PROFILE=smoke`$",

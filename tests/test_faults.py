@@ -88,8 +88,8 @@ def test_what_is_judged_by_itself_is_alone():
 
 
 def test_every_fault_is_in_one_group_and_groups_are_bounded():
-    drawn = [disturbing(i, str(i)) if i % 4 == 0 else fault(i, str(i % 50)) for i in range(340)]
-    groups = grouped(drawn)
+    campaign = [disturbing(i, str(i)) if i % 4 == 0 else fault(i, str(i % 50)) for i in range(340)]
+    groups = grouped(campaign)
     assert sorted(one.number for group in groups for one in group) == list(range(340))
     assert max(map(len, groups)) <= faults.SIZE
     assert max(sum(one.disturb is not None for one in group) for group in groups) <= faults.DISTURBED
@@ -143,10 +143,10 @@ def test_a_refusal_that_names_the_fault_is_mended_and_counts_for_it_alone(copy):
 
 
 @pytest.mark.parametrize(
-    "said", ["Traceback (most recent call last)\nerror: scores.csv", "error: accuracies.csv", "oh"]
+    "message", ["Traceback (most recent call last)\nerror: scores.csv", "error: accuracies.csv", "oh"]
 )
-def test_a_refusal_that_names_nothing_of_the_group_or_is_a_traceback_is_unclear(copy, said):
-    copy.command = [sys.executable, "-c", f"import sys; sys.exit({said!r})"]
+def test_a_refusal_that_names_nothing_of_the_group_or_is_a_traceback_is_unclear(copy, message):
+    copy.command = [sys.executable, "-c", f"import sys; sys.exit({message!r})"]
     blocked = fault(0, mend=lambda copy: None, refusal=("scores.csv",))
     assert run_group([blocked], copy, {})[blocked].outcome == "unclear"
 
@@ -166,7 +166,7 @@ def test_a_refusal_of_a_file_of_the_same_name_in_another_folder_is_not_one_of_th
 
 
 @pytest.mark.parametrize(
-    "said, outcome",
+    "message, outcome",
     [
         ("error: {path} holds no images", "refused in one line"),
         ("error: odd_features: features contain nan", "refused in one line"),
@@ -175,11 +175,11 @@ def test_a_refusal_of_a_file_of_the_same_name_in_another_folder_is_not_one_of_th
         ("Traceback (most recent call last)\nerror: {path} holds no images", "unclear"),
     ],
 )
-def test_hostile_data_are_refused_only_by_what_names_them(copy, monkeypatch, said, outcome):
+def test_hostile_data_are_refused_only_by_what_names_them(copy, monkeypatch, message, outcome):
     monkeypatch.setattr(faults, "HOSTILE", {"a folder": lambda folder, chance: [str(folder / "photos")]})
     program = "import sys; sys.exit(sys.argv[1].format(path=sys.argv[2]))"
     start = copy.start
-    monkeypatch.setattr(copy, "start", lambda command: start([sys.executable, "-c", program, said, command[-1]]))
+    monkeypatch.setattr(copy, "start", lambda command: start([sys.executable, "-c", program, message, command[-1]]))
     assert faults.hostile_data(faults.Context(copy, [], Random(0)))["check"](copy)[0] == outcome
 
 
@@ -216,18 +216,18 @@ def test_of_the_index_counts_what_it_says_but_not_of_times(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--kinds", "kil"], "unknown kind 'kil': choose of damage"),
         (["--n=-1"], "FAULTS is -1; allowed is a whole number from 1 to 100,000"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_clear_line(arguments, said):
+def test_faults_that_cannot_be_drawn_give_one_clear_line(arguments, message):
     repository = Path(faults.__file__).parents[1]
     result = subprocess.run(
         [sys.executable, "-m", "bench.faults", *arguments], cwd=repository, capture_output=True, text=True
     )
-    assert result.returncode == 2 and said in result.stderr
+    assert result.returncode == 2 and message in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -67,7 +67,7 @@ def test_a_notebook_shows_a_figure_with_words_for_those_who_do_not_see_it(monkey
     assert not plt.get_fignums()  # or the notebook would show it a second time
 
 
-def test_the_table_of_rankings_keeps_the_order_asked_for():
+def test_the_table_of_rankings_keeps_the_requested_order():
     table = pd.DataFrame(
         {"target": ["t", "t", "average", "average"], "metric": ["b", "a"] * 2, "weighted_kendall": [1.0, 2, 3, 4]}
     )
@@ -179,8 +179,8 @@ def test_a_scatter_plots_every_model_of_every_target_where_it_belongs():
     correlations = pd.DataFrame({"target": ["t", "u"], "weighted_kendall": [-1.0, -1.0], "spearman": [-1.0, -1.0]})
     figure = charts.score_scatter(table, correlations, "NCTI", "title")
     for ax, target in zip(figure.axes, ["t", "u"], strict=True):
-        drawn = sorted(tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1)
-        assert drawn == sorted(map(tuple, table.loc[table["target"] == target, ["score", "accuracy"]].to_numpy()))
+        points = sorted(tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1)
+        assert points == sorted(map(tuple, table.loc[table["target"] == target, ["score", "accuracy"]].to_numpy()))
         assert target in ax.get_title()
 
 

@@ -34,19 +34,19 @@ def test_the_picture_of_an_objective_has_a_cell_per_pair_and_pulls_every_view_so
     assert np.abs(panel["roles"]).max() <= 1
     assert (panel["roles"].max(axis=1) > 0).all()
     figure = selfsupervised.comparisons({name: panel}, "title")
-    drawn = figure.axes[0].collections[0].get_array()
-    np.testing.assert_array_equal(np.asarray(drawn).ravel(), panel["roles"].ravel())
+    cells = figure.axes[0].collections[0].get_array()
+    np.testing.assert_array_equal(np.asarray(cells).ravel(), panel["roles"].ravel())
 
 
 def test_objectives_that_compare_alike_share_a_picture_and_none_shows_an_image_of_a_data_set(root):
     figure = selfsupervised.selfsupervised_objectives("smoke").figure
-    drawn = [ax for ax in figure.axes if ax.get_visible()]
-    assert {name for ax in drawn for name in ax.get_title().split(", ")} == {label(name) for name in EVERY}
+    axes = [ax for ax in figure.axes if ax.get_visible()]
+    assert {name for ax in axes for name in ax.get_title().split(", ")} == {label(name) for name in EVERY}
     pictures = [
-        (*(text.get_text() for text in ax.texts), np.asarray(ax.collections[0].get_array()).tobytes()) for ax in drawn
+        (*(text.get_text() for text in ax.texts), np.asarray(ax.collections[0].get_array()).tobytes()) for ax in axes
     ]
     assert len(set(pictures)) == len(pictures) < len(EVERY)
-    assert not any(ax.images for ax in drawn)
+    assert not any(ax.images for ax in axes)
 
 
 def test_only_byol_pushes_nothing_apart(root):

@@ -131,7 +131,7 @@ def test_a_folder_is_looked_at_once_within_a_step_and_anew_in_the_next(folder):
     assert file_digests.of_data(folder) == first
 
 
-class Asked(Exception):
+class Stop(Exception):
     """The jobs of a step are there, and none of them is done."""
 
 
@@ -139,7 +139,7 @@ def test_the_jobs_of_a_step_look_at_their_data_once(monkeypatch, folder):
     looked = []
 
     def run(study, title, made_by, **kept):
-        raise Asked(len(made_by))
+        raise Stop(len(made_by))
 
     monkeypatch.setattr(file_digests, "digest", lambda path: looked.append(path) or "digest")
     monkeypatch.setattr(Experiment, "_rests_on", lambda study, step, data: {"data": file_digests.of_data(folder)})
@@ -148,9 +148,9 @@ def test_the_jobs_of_a_step_look_at_their_data_once(monkeypatch, folder):
     study = Experiment("multi_source", "smoke")
     for verb in (study.pretrain, study.finetune, study.extract, study.score, lambda: study.measure(take_step, [{}])):
         looked.clear()
-        with pytest.raises(Asked) as asked:
+        with pytest.raises(Stop) as stop:
             verb()
-        assert asked.value.args[0] > 1 and looked == [folder]
+        assert stop.value.args[0] > 1 and looked == [folder]
 
 
 def test_of_yaml_counts_what_it_says_and_what_says_nothing_has_no_digest(tmp_path):

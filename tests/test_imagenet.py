@@ -335,13 +335,11 @@ def test_the_ground_truth_is_tuned_here_or_published_and_says_which(finished):
 def test_every_feature_matrix_says_where_it_comes_from(finished):
     _, study, tables = finished
     assert tables["extract"]["n_samples"].tolist() == [90, 105, 90] * 3
-    said = tables["extract"].iloc[0]
-    assert said["samples"] == "all images in train/" and said["split"] == "released"
-    assert said["transform"] == "shorter side to 32 px, bicubic, centre 32 px"
+    row = tables["extract"].iloc[0]
+    assert row["samples"] == "all images in train/" and row["split"] == "released"
+    assert row["transform"] == "shorter side to 32 px, bicubic, centre 32 px"
     assert (
-        said["weights"] == "local (test_resnet.pth)"
-        and len(said["sha256"]) == 64
-        and said["torch"] == torch.__version__
+        row["weights"] == "local (test_resnet.pth)" and len(row["sha256"]) == 64 and row["torch"] == torch.__version__
     )
     arrays = study.features_of("timm/test_byobnet", "folder/more")
     assert arrays["labels"].tolist() == [0] * 35 + [1] * 35 + [2] * 35
@@ -434,7 +432,7 @@ def test_weights_that_changed_after_they_were_recorded_are_refused(place, standi
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         (
             "{ground_truth: published}",
@@ -453,10 +451,10 @@ def test_weights_that_changed_after_they_were_recorded_are_refused(place, standi
         ("epochs: 2, ", "", "standin.yaml: pools.supervised.finetune: the key 'epochs' is missing"),
     ],
 )
-def test_a_mistyped_recipe_is_refused_before_any_work(place, old, new, said):
+def test_a_mistyped_recipe_is_refused_before_any_work(place, old, new, message):
     path = place / "notebooks" / "profiles" / "standin.yaml"
     path.write_text(PROFILE.replace(old, new, 1))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         Experiment("supervised")
 
 
@@ -480,7 +478,7 @@ def test_a_subset_with_a_target_that_is_not_in_the_pool_is_refused(place):
 
 def test_names_are_checked_before_any_work(place):
     path = place / "notebooks" / "profiles" / "standin.yaml"
-    for old, new, said in (
+    for old, new, message in (
         (
             "architectures: [timm/test_resnet,",
             "architectures: [timm/test_resnet, resnet5,",
@@ -489,7 +487,7 @@ def test_names_are_checked_before_any_work(place):
         ("folder/last, cars]\n    subsets", "folder/last, cars, crs]\n    subsets", "unknown data set 'crs'"),
     ):
         path.write_text(PROFILE.replace(old, new))
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             Experiment("supervised")
 
 
@@ -564,14 +562,14 @@ def test_an_objective_names_the_checkpoint_that_its_authors_published(released):
     assert "source_probs" not in released.features_of("swav", "folder/more")
     known = selfsupervised.learnt(None)
     assert known["random_accuracy"].isna().all() and known["effective_rank"].notna().all()
-    told, holds = selfsupervised._probes_hold("standin")
-    assert told.startswith("No linear probe was run") and holds.word == "cannot be told here"
+    sentence, holds = selfsupervised._probes_hold("standin")
+    assert sentence.startswith("No linear probe was run") and holds.word == "cannot be told here"
     assert len(selfsupervised.selfsupervised_probes("standin").figure.axes) == 1
     plt.close("all")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("losses: [swav,", "losses: [mixup,", "weights authors: unknown loss 'mixup'"),
         ("architectures: [resnet50]", "architectures: [resnet34]", "weights authors: unknown architecture 'resnet34'"),
@@ -579,9 +577,9 @@ def test_an_objective_names_the_checkpoint_that_its_authors_published(released):
         ("weights: authors", "weights: IMAGENET1K_V1", "weights IMAGENET1K_V1: unknown loss 'swav'"),
     ],
 )
-def test_only_the_authors_weights_know_objectives_without_labels(old, new, said, place):
+def test_only_the_authors_weights_know_objectives_without_labels(old, new, message, place):
     (place / "notebooks" / "profiles" / "standin.yaml").write_text(WITHOUT_LABELS.replace(old, new))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         Experiment("selfsupervised")
 
 

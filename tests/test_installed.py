@@ -73,25 +73,29 @@ def photos(tmp_path):
 
 
 def test_a_folder_of_photographs_is_ranked_anywhere(ncrepro, photos, tmp_path):
-    asked = ["rank", photos, "--models", "a=squeezenet1_1:one.pth", "b=squeezenet1_1:two.pth"]
-    asked += ["--metrics", "logme", "--n-bootstrap", "2"]
-    ran = ncrepro(*asked, "--json", "--html", "page.html")
-    assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout)
-    assert [row["rank"] for row in said["ranking"]] == [1, 2] and len(said["cautions"]) > 1
+    command = ["rank", photos, "--models", "a=squeezenet1_1:one.pth", "b=squeezenet1_1:two.pth"]
+    command += ["--metrics", "logme", "--n-bootstrap", "2"]
+    process = ncrepro(*command, "--json", "--html", "page.html")
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout)
+    assert [row["rank"] for row in result["ranking"]] == [1, 2] and len(result["cautions"]) > 1
     page = (tmp_path / "work" / "page.html").read_text()
     assert "<svg" in page and "d &gt;= n" in page and "src=" not in page and "href=" not in page
     assert list((tmp_path / ".cache" / "ncrepro" / "rank" / "features").iterdir())  # the platform's folder for caches
     made = {path.name for path in (tmp_path / "work").iterdir()}
     assert made == {"photos", "one.pth", "two.pth", "page.html"}
-    assert ncrepro(*asked, "--quiet", NCREPRO_CACHE=str(tmp_path / "mine")).returncode == 0
+    assert ncrepro(*command, "--quiet", NCREPRO_CACHE=str(tmp_path / "mine")).returncode == 0
     assert list((tmp_path / "mine" / "rank" / "features").iterdir())
 
 
-def test_weights_that_torch_has_downloaded_are_used_and_others_said(ncrepro, photos):
-    ran = ncrepro("rank", photos, "--models", "squeezenet1_0", "squeezenet1_1")
-    assert ran.returncode == 1 and ran.stderr.count("could not download") == 2 and "Traceback" not in ran.stderr
-    assert "squeezenet1_1-b8a52dc0.pth by hand" in ran.stderr
+def test_weights_that_torch_has_downloaded_are_used_and_missing_ones_named(ncrepro, photos):
+    process = ncrepro("rank", photos, "--models", "squeezenet1_0", "squeezenet1_1")
+    assert (
+        process.returncode == 1
+        and process.stderr.count("could not download") == 2
+        and "Traceback" not in process.stderr
+    )
+    assert "squeezenet1_1-b8a52dc0.pth by hand" in process.stderr
 
 
 def test_features_are_scored_with_labels_beside_them(ncrepro, tmp_path):
@@ -99,9 +103,9 @@ def test_features_are_scored_with_labels_beside_them(ncrepro, tmp_path):
     np.savez(tmp_path / "work" / "mine.npz", features=rng.standard_normal((30, 4)))
     labels = ["class", *("cat" if i % 2 else "dog" for i in range(30))]
     (tmp_path / "work" / "labels.csv").write_text("\n".join(labels) + "\n")
-    ran = ncrepro("score", "mine.npz", "--labels", "labels.csv", "--label-column", "class", "--json")
-    assert ran.returncode == 0, ran.stderr
-    assert {"ncti_seli", "logme", "gbc"} <= json.loads(ran.stdout)["scores"]["mine"].keys()
+    process = ncrepro("score", "mine.npz", "--labels", "labels.csv", "--label-column", "class", "--json")
+    assert process.returncode == 0, process.stderr
+    assert {"ncti_seli", "logme", "gbc"} <= json.loads(process.stdout)["scores"]["mine"].keys()
     assert (
         "did you mean 'class'"
         in ncrepro("score", "mine.npz", "--labels", "labels.csv", "--label-column", "clas").stderr
@@ -110,10 +114,10 @@ def test_features_are_scored_with_labels_beside_them(ncrepro, tmp_path):
 
 @pytest.mark.parametrize("command", ["plan", "verify", "data", "check", "lab", "run x"])
 def test_what_needs_a_checkout_says_so_in_one_sentence(command, ncrepro):
-    ran = ncrepro(*command.split())
-    assert ran.returncode == 2 and ran.stdout == ""
-    assert ran.stderr.startswith("error: ncrepro") and "needs a checkout of the compendium" in ran.stderr
-    assert ran.stderr.count("\n") == 1
+    process = ncrepro(*command.split())
+    assert process.returncode == 2 and process.stdout == ""
+    assert process.stderr.startswith("error: ncrepro") and "needs a checkout of the compendium" in process.stderr
+    assert process.stderr.count("\n") == 1
 
 
 def test_the_metrics_of_the_wheel_need_no_torch(installed, tmp_path):

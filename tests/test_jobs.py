@@ -72,7 +72,7 @@ def test_a_process_has_one_thread_though_this_one_has_used_several(monkeypatch, 
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked to keep memory")
-def test_memory_that_is_freed_is_used_again_and_not_asked_for_anew():
+def test_freed_memory_is_used_again_and_not_requested_anew():
     (found,) = jobs.side_by_side(_page_faults, [None], 1)
     assert found < 2048  # the pages of one array of sixty
 

@@ -46,7 +46,7 @@ def test_by_lot_the_best_of_n_needs_19_of_20_models():
 # Simulated scores -----------------------------------------------------------------------------------------------------
 
 
-def test_simulated_scores_have_the_quality_that_is_asked_for():
+def test_simulated_scores_have_the_requested_quality():
     truth, rng = np.random.default_rng(1).normal(size=60), np.random.default_rng(2)
     shares = large_pools.shares_for(truth, [0.0, 0.3, 0.8, 1.0], np.random.default_rng(3))
     for quality, share in zip([0.3, 0.8, 1.0], shares[1:], strict=True):

@@ -47,8 +47,8 @@ def test_the_metrics_need_four_libraries():
     libraries = {parts[0] for path in (PACKAGE / "metrics").rglob("*.py") for parts in imported(path)}
     assert libraries - set(sys.stdlib_module_names) - {"ncrepro"} <= {"numpy", "scipy", "sklearn", "pandas"}
     code = "import ncrepro.metrics, sys; print('torch' in sys.modules, 'matplotlib' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["False", "False"]
+    process = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["False", "False"]
 
 
 UNORDERED = ("set", "frozenset")

@@ -316,9 +316,9 @@ def test_the_losses_train_to_different_weights():
 
 def test_without_a_name_training_is_by_cross_entropy():
     heads = []
-    for said in ({}, {"loss": "cross_entropy"}):
+    for options in ({}, {"loss": "cross_entropy"}):
         network = models.build("mobilenet_v1", 4, seed=0)
-        training.fit(network, *easy(), training.Recipe(1, 16, 0.05), seed=0, **said)
+        training.fit(network, *easy(), training.Recipe(1, 16, 0.05), seed=0, **options)
         heads.append(last_layer.find(network).weight)
     assert torch.equal(*heads)
 

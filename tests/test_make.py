@@ -57,7 +57,7 @@ def write(checkout, name, *cells):
     (checkout / "notebooks" / f"{name}.ipynb").write_text(notebook("profile = None", *cells))
 
 
-def said_to_run(result):
+def run_names(result):
     return [line for line in result.stdout.splitlines() if re.fullmatch(r"\d\d_[a-z]+", line)]
 
 
@@ -70,7 +70,7 @@ def outcome(checkout, name):
 
 def test_a_run_of_make_is_as_one_that_is_started_anew(make, two):
     result = make("all")
-    assert (result.stderr, result.returncode, said_to_run(result)) == ("", 0, ["00_first", "90_last"])
+    assert (result.stderr, result.returncode, run_names(result)) == ("", 0, ["00_first", "90_last"])
     copies = [outcome(two, name) for name in ("00_first", "90_last")]
     noted, printed = copies[0]
     assert "ncrepro.lab.published" in noted["module"] and "data/published/ncti_table1.csv" in noted["read"]
@@ -97,13 +97,13 @@ def test_it_says_what_it_would_run(make, two):
 
 def test_one_notebook_and_what_comes_before_it(make, two):
     write(two, "01_other", "1")
-    assert said_to_run(make("build/smoke/00_first.ipynb")) == ["00_first"]
+    assert run_names(make("build/smoke/00_first.ipynb")) == ["00_first"]
     assert make("features").stdout == "smoke: nothing has to be made\n"
     result = make("build/smoke/91_last.ipynb")
     assert result.returncode and "error: unknown file to be made 'build/smoke/91_last.ipynb'" in result.stderr
 
 
-def test_after_an_error_nothing_new_begins_unless_make_is_told_to_go_on(make, two):
+def test_after_an_error_nothing_new_begins_without_the_option_k(make, two):
     write(two, "00_first", "1 / 0")
     write(two, "01_other", "import time; time.sleep(3)")
     write(two, "02_more", "1")
@@ -111,7 +111,7 @@ def test_after_an_error_nothing_new_begins_unless_make_is_told_to_go_on(make, tw
     assert result.returncode and "ZeroDivisionError" in result.stderr
     assert not list((two / "build/smoke").glob("0[12]*.ipynb"))
     result = make("all", "-k", "-j1")
-    assert result.returncode and said_to_run(result) == ["00_first", "01_other", "02_more"]
+    assert result.returncode and run_names(result) == ["00_first", "01_other", "02_more"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_many_runs_go_side_by_side_and_none_before_what_it_needs():
 
 
 @pytest.mark.parametrize(
-    ("work", "status", "said"),
+    ("work", "status", "message"),
     [
         (lambda: 0, 0, ""),
         (lambda: 3, 3, ""),
@@ -177,11 +177,11 @@ def test_many_runs_go_side_by_side_and_none_before_what_it_needs():
         (lambda: os.kill(os.getpid(), signal.SIGKILL), -signal.SIGKILL, ""),
     ],
 )
-def test_a_copy_ends_as_a_process_does(work, status, said, capfd):
+def test_a_copy_ends_as_a_process_does(work, status, message, capfd):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     assert Forked(work).wait() == status
     output = capfd.readouterr().err
-    assert said in output if said else not output
+    assert message in output if message else not output
 
 
 def test_a_copy_can_be_ended_and_to_end_it_again_is_no_error():
@@ -239,7 +239,7 @@ def test_nothing_goes_on_when_make_ends(number, whom, two):
         os.killpg(process.pid, getattr(signal, number))
     else:
         below[0].send_signal(getattr(signal, number))
-    _, said = process.communicate(timeout=30)
-    assert process.returncode and "Traceback" not in said
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode and "Traceback" not in errors
     assert not psutil.wait_procs(below, timeout=10)[1]
     assert not (two / "build/smoke/00_first.ipynb").exists()

@@ -185,7 +185,7 @@ def test_nleep_does_not_see_the_scale_of_the_features(dtype, scale):
 
 
 @pytest.mark.parametrize("shape", [(90, 7), (60, 80)])
-def test_features_too_small_for_their_fourth_powers_are_said_to_be_so(shape):
+def test_features_too_small_for_their_fourth_powers_are_refused(shape):
     H = 1e-120 * np.random.default_rng(0).standard_normal(shape)
     with pytest.raises(ValueError, match="too small.*multiply"):
         metrics.regularized_h_score(H, np.arange(len(H)) % 3)

@@ -64,12 +64,12 @@ def _made(copy, variables):
 
 
 def test_the_bench_of_a_cluster_times_the_profile_with_no_one_and_two_workers(monkeypatch):
-    asked = []
+    calls = []
     monkeypatch.setattr(
-        cluster.Copy, "make", lambda copy, variables: (asked.append(variables), _made(copy, variables))[1]
+        cluster.Copy, "make", lambda copy, variables: (calls.append(variables), _made(copy, variables))[1]
     )
     rows = list(cluster.speed_up("classroom", 2))
-    assert asked == [{}, {"NCREPRO_CLUSTER": "local:1"}, {"NCREPRO_CLUSTER": "local:2"}]
+    assert calls == [{}, {"NCREPRO_CLUSTER": "local:1"}, {"NCREPRO_CLUSTER": "local:2"}]
     assert [row["workers"] for row in rows] == [0, 1, 2] and all(row["seconds"] > 0 for row in rows)
 
 

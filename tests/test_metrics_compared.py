@@ -76,15 +76,15 @@ def etran(H, y, released=False):
 def linear_probe(H, y, folds=3):
     """Ridge regression by its normal equations, fold by fold."""
     found = []
-    for learned, asked in StratifiedKFold(folds, shuffle=True, random_state=0).split(H, y):
-        mean, spread = H[learned].mean(axis=0), H[learned].std(axis=0)
+    for train, test in StratifiedKFold(folds, shuffle=True, random_state=0).split(H, y):
+        mean, spread = H[train].mean(axis=0), H[train].std(axis=0)
         X, Z = (
-            (H[learned] - mean) / np.where(spread > 0, spread, 1),
-            (H[asked] - mean) / np.where(spread > 0, spread, 1),
+            (H[train] - mean) / np.where(spread > 0, spread, 1),
+            (H[test] - mean) / np.where(spread > 0, spread, 1),
         )
-        codes = 2 * np.eye(y.max() + 1)[y[learned]] - 1
+        codes = 2 * np.eye(y.max() + 1)[y[train]] - 1
         weights = np.linalg.solve(X.T @ X + len(y) / 10 * np.eye(H.shape[1]), X.T @ (codes - codes.mean(axis=0)))
-        found.append(100 * ((Z @ weights + codes.mean(axis=0)).argmax(axis=1) == y[asked]).mean())
+        found.append(100 * ((Z @ weights + codes.mean(axis=0)).argmax(axis=1) == y[test]).mean())
     return np.mean(found)
 
 
@@ -254,19 +254,21 @@ def test_every_score_lies_in_its_range(problem):
 @pytest.mark.parametrize("n, d", [(120, 8), (60, 90)])
 def test_a_resample_has_the_parc_and_the_etran_of_its_copies(n, d):
     H, y = blobs(n=n, d=d)
-    drawn = np.concatenate([np.random.default_rng(1).choice(np.flatnonzero(y == k), (y == k).sum()) for k in range(3)])
+    indices = np.concatenate(
+        [np.random.default_rng(1).choice(np.flatnonzero(y == k), (y == k).sum()) for k in range(3)]
+    )
     for base in (Samples(H, y), Samples(H, y).resampled(np.arange(n))):
-        resample = base.resampled(drawn)
-        assert metrics.parc(resample, None) == pytest.approx(metrics.parc(H[drawn], y[drawn]), rel=1e-6)
-        assert metrics.etran(resample, None) == pytest.approx(metrics.etran(H[drawn], y[drawn]), rel=1e-8)
+        resample = base.resampled(indices)
+        assert metrics.parc(resample, None) == pytest.approx(metrics.parc(H[indices], y[indices]), rel=1e-6)
+        assert metrics.etran(resample, None) == pytest.approx(metrics.etran(H[indices], y[indices]), rel=1e-8)
 
 
 def test_copies_of_a_sample_neither_vote_for_it_nor_teach_the_probe_its_label():
     rng = np.random.default_rng(0)
     H, y = rng.standard_normal((200, 6)), np.arange(200) % 2  # nothing to be learned
-    drawn = rng.integers(0, 100, 400)
-    resample = Samples(H, y).resampled(drawn)
-    assert metrics.knn(H[drawn], y[drawn], k=1) > 95  # what copies do
+    indices = rng.integers(0, 100, 400)
+    resample = Samples(H, y).resampled(indices)
+    assert metrics.knn(H[indices], y[indices], k=1) > 95  # what copies do
     assert metrics.knn(resample, None, k=1) < 70
     assert metrics.linear_probe(resample, None) < 70
 

@@ -70,7 +70,7 @@ def test_memory_layout_makes_no_difference(features, labels):
         assert scores(view, labels) == pytest.approx(expected, rel=1e-9)
 
 
-def test_data_frames_and_lists_are_taken(features, labels, probs):
+def test_data_frames_and_lists_are_accepted(features, labels, probs):
     expected = scores(features, labels, probs)
     names = pd.Series(labels).map({0: "a", 1: "b", 2: "c", 3: "d"})
     assert scores(pd.DataFrame(features), names, pd.DataFrame(probs)) == pytest.approx(expected, rel=1e-9)
@@ -98,7 +98,7 @@ def test_torch_tensors_score_like_numpy_arrays(features, labels, probs, dtype, r
     assert collapse.nc4(tensor, labels, torch.tensor(labels)) == collapse.nc4(tensor.numpy(), labels, labels)
 
 
-def test_torch_bfloat16_strided_and_gradient_tracking_tensors_are_taken(features, labels):
+def test_torch_bfloat16_strided_and_gradient_tracking_tensors_are_accepted(features, labels):
     half = torch.tensor(features).to(torch.bfloat16)
     expected = scores(half.double(), labels)
     assert scores(half, labels) == pytest.approx(expected, rel=1e-4)
@@ -167,7 +167,7 @@ def test_features_that_are_not_finite_are_named_with_their_place(metric, feature
         metric(torch.tensor(features), labels)
 
 
-def test_features_that_overflow_are_said_to_be_too_large(features, labels):
+def test_features_that_overflow_are_refused_as_too_large(features, labels):
     with pytest.raises(ValueError, match="too large.*divide"):
         metrics.h_score(1e200 * features, labels)
 
@@ -335,7 +335,7 @@ def test_labels_held_in_another_way_are_refused_with_what_to_do(metric, features
         metric(features, make(labels))
 
 
-def test_booleans_unmasked_arrays_and_integers_as_objects_are_taken(features, labels):
+def test_booleans_unmasked_arrays_and_integers_as_objects_are_accepted(features, labels):
     assert metrics.logme(torch.tensor(features > 0), labels) == pytest.approx(
         metrics.logme(features > 0, labels), rel=1e-6
     )
@@ -361,7 +361,7 @@ class Held:
         return np.asarray(self.values, dtype)
 
 
-def test_arrays_of_other_libraries_are_taken(features, labels):
+def test_arrays_of_other_libraries_are_accepted(features, labels):
     turned = torch.view_as_complex(torch.stack([torch.zeros(160, 10).double(), -torch.tensor(features)], -1))
     for held in (Held(features), turned.conj().imag):  # the second with its sign yet to be turned
         assert metrics.all_scores(held, labels) == pytest.approx(metrics.all_scores(features, labels), rel=1e-6)
@@ -408,7 +408,7 @@ def test_rows_that_are_the_same_only_in_part_are_refused():
         return metrics.h_score(pd.DataFrame(np.eye(n)[:, :2], index=one), pd.Series(np.arange(n) % 2, index=other))
 
     rows, pairs = pd.RangeIndex(8), pd.MultiIndex.from_product([["a", "b"], range(4)])
-    for one, other, said in (
+    for one, other, difference in (
         (rows.drop(3), rows.drop(5), "only in part"),
         (rows[1:], rows[1:] + 1, "only in part"),
         ([*"aabbccdd"], [*"aabbcdd", "x"], "only in part"),
@@ -417,7 +417,9 @@ def test_rows_that_are_the_same_only_in_part_are_refused():
         (pairs, pairs[::-1], "in another order"),
         (rows[::-1], rows, "in another order"),  # of which the first was shuffled alone
     ):
-        with pytest.raises(ValueError, match=f"features and labels name the same samples {said}, and rows are paired"):
+        with pytest.raises(
+            ValueError, match=f"features and labels name the same samples {difference}, and rows are paired"
+        ):
             go(one, other)
     for one, other in (
         (rows, rows.drop(3).append(pd.Index([9]))),  # the first has no names
@@ -452,13 +454,13 @@ def test_samples_take_no_other_labels_than_their_own(features, labels, probs):
 
 
 def test_a_resample_takes_labels_in_the_order_in_which_it_was_drawn(features, labels, probs):
-    drawn = np.random.default_rng(0).integers(0, 160, 160)
-    part = metrics.Samples(features, labels).resampled(drawn)
-    scores = metrics.all_scores(part, labels[drawn], probs[drawn], nleep=False)
-    assert scores["leep"] == metrics.leep(probs[drawn], labels[drawn])
+    indices = np.random.default_rng(0).integers(0, 160, 160)
+    part = metrics.Samples(features, labels).resampled(indices)
+    scores = metrics.all_scores(part, labels[indices], probs[indices], nleep=False)
+    assert scores["leep"] == metrics.leep(probs[indices], labels[indices])
     assert scores["logme"] == metrics.logme(part, None)
     with pytest.raises(ValueError, match="these samples hold labels of their own, which are others"):
-        metrics.all_scores(part, labels, probs[drawn], nleep=False)
+        metrics.all_scores(part, labels, probs[indices], nleep=False)
 
 
 @pytest.mark.parametrize("positions, message", [

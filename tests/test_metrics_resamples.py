@@ -25,11 +25,11 @@ def positions(y, seed=1):
 @pytest.mark.parametrize("n, d", [(300, 12), (150, 120), (120, 150), (40, 200)])
 def test_a_resample_scores_like_copies_of_its_samples(n, d, dtype):
     H, y = gaussian(n, d, dtype)
-    drawn, rel = positions(y), 1e-8 if dtype == np.float64 else 2e-5
+    indices, rel = positions(y), 1e-8 if dtype == np.float64 else 2e-5
     base = Samples(H, y)
-    for resample in (base.resampled(drawn), base.resampled(np.arange(n)).resampled(drawn)):
+    for resample in (base.resampled(indices), base.resampled(np.arange(n)).resampled(indices)):
         assert metrics.all_scores(resample, None, nleep=False) == pytest.approx(
-            metrics.all_scores(H[drawn], y[drawn], nleep=False), rel=rel
+            metrics.all_scores(H[indices], y[indices], nleep=False), rel=rel
         )
         for metric, options in [
             (metrics.gbc, {"n_components": None}),
@@ -38,24 +38,26 @@ def test_a_resample_scores_like_copies_of_its_samples(n, d, dtype):
             (metrics.ncti, {"variant": "printed"}),
             (collapse.nc2, {}),
         ]:
-            assert metric(resample, None, **options) == pytest.approx(metric(H[drawn], y[drawn], **options), rel=rel)
+            assert metric(resample, None, **options) == pytest.approx(
+                metric(H[indices], y[indices], **options), rel=rel
+            )
 
 
 def test_a_resample_has_the_mixture_of_its_copies():
     H, y = gaussian(120, 6, np.float64)
-    drawn = np.sort(positions(y))
-    assert metrics.nleep(Samples(H, y).resampled(drawn), None) == pytest.approx(
-        metrics.nleep(H[drawn], y[drawn]), rel=1e-6
+    indices = np.sort(positions(y))
+    assert metrics.nleep(Samples(H, y).resampled(indices), None) == pytest.approx(
+        metrics.nleep(H[indices], y[indices]), rel=1e-6
     )
 
 
 def test_a_resample_of_torch_features_stays_torch():
     H, y = gaussian(300, 12, np.float32)
-    drawn = positions(y)
-    resample = Samples(torch.tensor(H), y).resampled(drawn)
+    indices = positions(y)
+    resample = Samples(torch.tensor(H), y).resampled(indices)
     assert isinstance(resample.features, torch.Tensor)
     assert metrics.all_scores(resample, None, nleep=False) == pytest.approx(
-        metrics.all_scores(H[drawn], y[drawn], nleep=False), rel=2e-5
+        metrics.all_scores(H[indices], y[indices], nleep=False), rel=2e-5
     )
 
 

@@ -26,7 +26,7 @@ def with_collinear_features(features, share):
     )
 
 
-def test_statistics_are_the_sums_they_are_said_to_be():
+def test_statistics_are_the_sums_that_their_names_say():
     features, labels = gaussian()
     statistics = ClassStatistics.of(features, labels)
     means = np.stack([features[labels == k].mean(axis=0) for k in range(4)])

@@ -102,15 +102,15 @@ def test_a_matrix_writes_every_text_into_its_cell():
     assert texts == [[((0, 0), "1"), ((0, 1), "2")], [((0, 0), "3"), ((0, 1), "4")]]
 
 
-def test_questions_are_drawn_with_their_numbers_and_what_no_question_has_an_answer_to_is_not():
+def test_questions_are_drawn_with_their_numbers_and_metrics_without_any_are_left_out():
     table = pd.DataFrame({
         "question": ["all"] * 3 + ["some"] * 3, "metric": ["ncti", "face", "n_parameters"] * 2,
         "weighted_kendall": [0.1, 0.5, np.nan, 0.4, np.nan, np.nan], "low": 0.0, "high": 0.6,
     })  # fmt: skip
     axes = multi_source.questions(table, "title", "95 % of draws").axes
-    drawn = [[line.get_xydata() for line in ax.lines if line.get_marker() == "o"][0] for ax in axes]
-    np.testing.assert_array_equal(drawn[0], [(0.5, 0), (0.1, 1)])
-    np.testing.assert_array_equal(drawn[1], [(np.nan, 0), (0.4, 1)])
+    points = [[line.get_xydata() for line in ax.lines if line.get_marker() == "o"][0] for ax in axes]
+    np.testing.assert_array_equal(points[0], [(0.5, 0), (0.1, 1)])
+    np.testing.assert_array_equal(points[1], [(np.nan, 0), (0.4, 1)])
     assert [tick.get_text() for tick in axes[0].get_yticklabels()] == ["FaCe", "NCTI"]
     for ax, missing in zip(axes, ([], [0]), strict=True):
         assert [text.get_position()[1] for text in ax.texts if text.get_text() == "n/a"] == missing

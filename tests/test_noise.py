@@ -67,14 +67,14 @@ def trained(root, monkeypatch):
     content = yaml.safe_load(file.read_text())
     content["pools"] = {name: content["pools"][name] for name in (POOL, SCRATCH)}
     file.write_text(yaml.safe_dump(content))
-    asked = []
+    calls = []
 
     def rank(study):
-        asked.append((study.pool.name, study.profile.name))
+        calls.append((study.pool.name, study.profile.name))
         write_run(study.profile.name, "results")
 
     monkeypatch.setattr(noise, "_rank", rank)
-    return asked
+    return calls
 
 
 @pytest.fixture
@@ -137,15 +137,15 @@ def of_trainings(true: dict[str, list[float]]) -> pd.DataFrame:
 
 
 def test_one_training_alone_and_all_together_are_counted_each_by_itself():
-    said = {(what, of): value for what, _, of, value in noise._changes(of_trainings(TRUE))}
+    values = {(what, of): value for what, _, of, value in noise._changes(of_trainings(TRUE))}
     alone, together = "verdicts of one training alone", "verdicts of all trainings, one exchanged for another"
-    assert said["verdicts", "figures"] == 4
-    assert (said[alone, "figures that ever change"], said[alone, "figures that ever contradict"]) == (3, 1)
-    assert said[alone, "share that contradict each other in two runs"] == pytest.approx(5 / 15 / 4)
-    assert said[alone, "share that differ between two runs"] == pytest.approx(3 * 5 / 15 / 4)
+    assert values["verdicts", "figures"] == 4
+    assert (values[alone, "figures that ever change"], values[alone, "figures that ever contradict"]) == (3, 1)
+    assert values[alone, "share that contradict each other in two runs"] == pytest.approx(5 / 15 / 4)
+    assert values[alone, "share that differ between two runs"] == pytest.approx(3 * 5 / 15 / 4)
     # without the second, all trainings agree that the torn claim holds; with it, it is open
-    assert (said[together, "figures that ever change"], said[together, "figures that ever contradict"]) == (2, 0)
-    assert said[together, "share that differ between two runs"] == pytest.approx(2 * 5 / 15 / 4)
+    assert (values[together, "figures that ever change"], values[together, "figures that ever contradict"]) == (2, 0)
+    assert values[together, "share that differ between two runs"] == pytest.approx(2 * 5 / 15 / 4)
 
 
 def test_a_training_that_is_left_out_says_nothing():
@@ -162,17 +162,17 @@ def test_every_pool_of_every_repetition_is_trained_before_anything_is_run_whole(
 
 
 def test_a_profile_that_cannot_be_run_again_at_last_is_a_failure(root, trained, monkeypatch):
-    asked = []
-    monkeypatch.setattr(noise, "_run", lambda name, command: asked.append(name) or asked.count("smoke") < 2)
+    names = []
+    monkeypatch.setattr(noise, "_run", lambda name, command: names.append(name) or names.count("smoke") < 2)
     assert noise.noise("smoke", 2) == 1
 
 
 @pytest.mark.parametrize(("untrained", "more"), [(False, ["extract", "score", "correlate"]), (True, [])])
 def test_models_that_nothing_was_pre_trained_for_are_not_scored(untrained, more):
-    asked = []
-    verbs = {verb: partial(asked.append, verb) for verb in ("pretrain", "finetune", "extract", "score", "correlate")}
+    calls = []
+    verbs = {verb: partial(calls.append, verb) for verb in ("pretrain", "finetune", "extract", "score", "correlate")}
     noise._rank(SimpleNamespace(is_untrained=untrained, **verbs))
-    assert asked == ["pretrain", "finetune", *more]
+    assert calls == ["pretrain", "finetune", *more]
 
 
 def test_the_pool_from_random_weights_is_the_untrained_one(root):
@@ -193,9 +193,9 @@ def test_a_committed_study_is_shown_on_a_machine_that_has_none_of_its_tables(com
 def test_a_repetition_that_fails_is_named_and_the_others_count(command, root, capsys):
     fails = shlex.join([sys.executable, "-c", "import sys; sys.exit(3 * sys.argv[1].endswith('3'))", "{profile}"])
     assert noise.noise("smoke", 3, command=fails) == 1
-    said = capsys.readouterr()
-    assert "smoke+3: " in said.err and "failed with exit status 3" in said.err
-    assert "2 of 3 repetitions of 'smoke' are finished" in said.out
+    streams = capsys.readouterr()
+    assert "smoke+3: " in streams.err and "failed with exit status 3" in streams.err
+    assert "2 of 3 repetitions of 'smoke' are finished" in streams.out
 
 
 def test_the_first_step_alone_leaves_the_committed_study_alone(command, root, trained, capsys):
@@ -206,7 +206,7 @@ def test_the_first_step_alone_leaves_the_committed_study_alone(command, root, tr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--repetitions", "1"], "REPETITIONS is 1; allowed is a whole number from 2 to 100"),
         (["--repetitions", "99999999999"], "REPETITIONS is 99999999999; allowed is"),
@@ -215,9 +215,9 @@ def test_the_first_step_alone_leaves_the_committed_study_alone(command, root, tr
         (["--command", "false"], "0 of 5 repetitions of 'smoke' are finished"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(command, capsys, arguments, said):
+def test_what_cannot_be_done_is_one_sentence(command, capsys, arguments, message):
     assert pipeline.main(["noise", *arguments]) == 1
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_tables_of_other_code_are_refused_by_name(command, root, capsys):

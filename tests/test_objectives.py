@@ -147,7 +147,7 @@ def test_concentration_follows_its_formula_where_no_cluster_is_extreme():
     assert found.numpy() == pytest.approx(0.2 * phi / phi.mean(), rel=1e-5)
 
 
-def test_a_cluster_of_one_is_taken_to_be_as_wide_as_the_widest():
+def test_a_cluster_of_one_counts_as_wide_as_the_widest():
     x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [0.0, 5.0], [3.0, 0.0], [4.0, 0.0]])
     centres, assignment = torch.tensor([[1.0, 0.0], [0.0, 0.0], [3.5, 0.0]]), torch.tensor([0, 1, 1, 1, 2, 2])
     found = pcl.concentration(x, centres, assignment, temperature=0.2)
@@ -234,7 +234,7 @@ def test_each_image_of_a_batch_is_changed_in_its_own_way():
     assert all(not torch.allclose(seen[i], seen[j]) for i in range(4) for j in range(i))
 
 
-def test_views_are_of_the_asked_size_and_within_the_range_of_images():
+def test_views_are_of_the_requested_size_and_within_the_range_of_images():
     seen = STRONG(prepared(), torch.Generator().manual_seed(0))
     assert seen.shape == (N_IMAGES, 3, STRONG.size, STRONG.size)
     assert -2 <= seen.min() and seen.max() <= 2

@@ -63,12 +63,12 @@ def bare(**environment):
     )
 
 
-def told(code, **environment):
+def output(code, **environment):
     """The JSON that a fresh process prints last."""
     command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, env=bare(**environment), capture_output=True, text=True, cwd="/")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(command, env=bare(**environment), capture_output=True, text=True, cwd="/")
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def chosen(found):
@@ -77,12 +77,12 @@ def chosen(found):
 
 @pinned
 def test_the_libraries_compute_as_pinned_whatever_the_environment_says():
-    assert chosen(told(HERE, **HOSTILE)) == EXACT
+    assert chosen(output(HERE, **HOSTILE)) == EXACT
 
 
 @pinned
 def test_native_leaves_the_choice_to_the_libraries():
-    found = told(HERE, NCREPRO_ARITHMETIC="native", OMP_NUM_THREADS="2")
+    found = output(HERE, NCREPRO_ARITHMETIC="native", OMP_NUM_THREADS="2")
     assert 2 in found["threads"]
     assert found["deterministic"] is False
     assert found["why_not"] == "NCREPRO_ARITHMETIC is 'native'"
@@ -96,7 +96,7 @@ def test_workers_compute_as_pinned(tmp_path, start):
         "import asking, json\nasking.jobs.START = "
         f"'{start}'\nprint(json.dumps(list(asking.jobs.side_by_side(asking.settings, [0], 1))[0]))"
     )
-    assert chosen(told(code, PYTHONPATH=f"{REPOSITORY}:{tmp_path}", **HOSTILE)) == EXACT
+    assert chosen(output(code, PYTHONPATH=f"{REPOSITORY}:{tmp_path}", **HOSTILE)) == EXACT
 
 
 @pinned
@@ -146,10 +146,10 @@ def test_a_notebook_that_make_runs_computes_as_pinned(tmp_path):
         "run_notebook(*map(Path, sys.argv[1:]), {})"
     )
     command = [sys.executable, "-c", run, str(tmp_path / "asking.ipynb"), str(tmp_path / "out" / "asking.ipynb")]
-    done = subprocess.run(command, env=bare(**HOSTILE), cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    ran = json.loads((tmp_path / "out" / "asking.ipynb").read_text())
-    assert chosen(json.loads("".join(ran["cells"][-1]["outputs"][0]["text"]).splitlines()[-1])) == EXACT
+    process = subprocess.run(command, env=bare(**HOSTILE), cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    result = json.loads((tmp_path / "out" / "asking.ipynb").read_text())
+    assert chosen(json.loads("".join(result["cells"][-1]["outputs"][0]["text"]).splitlines()[-1])) == EXACT
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -178,17 +178,17 @@ def test_a_package_installed_elsewhere_leaves_its_process_alone(tmp_path):
         "import json, os, ncrepro.store.pinned_arithmetic as a; print(json.dumps([[name for name in a.PINS if name in "
         "os.environ], a.why_not_exact()]))"
     )
-    left, why = told(code, PYTHONPATH=str(tmp_path))
+    left, why = output(code, PYTHONPATH=str(tmp_path))
     assert left == []
     assert why == "ncrepro is installed as a library, not run from a checkout of the compendium"
 
 
 @pinned
-def test_libraries_that_came_first_are_told():
+def test_libraries_that_came_first_are_reported():
     code = "import numpy, json\nfrom ncrepro.store import pinned_arithmetic as a\nprint(json.dumps(a.why_not_exact()))"
-    assert told(code) == "numpy came before ncrepro with settings of their own: import ncrepro first"
+    assert output(code) == "numpy came before ncrepro with settings of their own: import ncrepro first"
     assert (
-        told(code, **pinned_arithmetic.PINS) is None or not EXACT["deterministic"]
+        output(code, **pinned_arithmetic.PINS) is None or not EXACT["deterministic"]
     )  # by these settings it computes as pinned
 
 
@@ -228,12 +228,12 @@ def test_a_local_build_of_the_same_version_computes_alike(fit):
     assert pinned_arithmetic.why_not_exact() is None
 
 
-def test_another_architecture_is_told(fit):
+def test_another_architecture_is_reported(fit):
     fit.setattr(pinned_arithmetic.platform, "machine", lambda: "aarch64")
     assert pinned_arithmetic.why_not_exact().endswith("on aarch64; the reference is of Linux on x86_64")
 
 
-def test_a_cpu_without_the_instructions_is_told_and_not_pinned(fit):
+def test_a_cpu_without_the_instructions_is_reported_and_not_pinned(fit):
     fit.setattr(pinned_arithmetic, "_cpuinfo", lambda: {"model name": "Old CPU", "flags": "sse2 avx"})
     fit.delenv("OPENBLAS_CORETYPE", raising=False)
     pinned_arithmetic.pin()
@@ -241,7 +241,7 @@ def test_a_cpu_without_the_instructions_is_told_and_not_pinned(fit):
     assert pinned_arithmetic.why_not_exact() == "this CPU (Old CPU) lacks avx2 and fma"
 
 
-def test_another_version_is_told(fit):
+def test_another_version_is_reported(fit):
     version = pinned_arithmetic.metadata.version
     fit.setattr(pinned_arithmetic.metadata, "version", lambda name: "1.13.0" if name == "scipy" else version(name))
     assert (
@@ -250,7 +250,7 @@ def test_another_version_is_told(fit):
     )
 
 
-def test_a_missing_library_is_told(fit):
+def test_a_missing_library_is_reported(fit):
     version = pinned_arithmetic.metadata.version
 
     def without_torch(name):
@@ -268,7 +268,7 @@ def test_a_missing_library_is_told(fit):
 @pytest.mark.parametrize(
     ("visible", "why"), [("0", "a GPU is used; CUDA_VISIBLE_DEVICES=-1 hides it"), ("-1", None), ("", None)]
 )
-def test_a_gpu_is_told_unless_it_is_hidden(fit, visible, why):
+def test_a_gpu_is_reported_unless_it_is_hidden(fit, visible, why):
     fit.setattr(pinned_arithmetic.Path, "exists", lambda path: True)
     fit.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert pinned_arithmetic.why_not_exact() == why

@@ -105,9 +105,9 @@ def test_the_end_of_a_notebook_is_no_error(place, capfd):
 
 
 def test_make_alone_explains_itself(make):
-    said = make().stdout
+    output = make().stdout
     for target in ("all", "test", "lab", "verify", "bench", "clean", "distclean"):
-        assert f"make {target} " in said
+        assert f"make {target} " in output
 
 
 def test_make_fails_when_a_notebook_fails_and_says_why_in_one_line(make, checkout):
@@ -173,7 +173,7 @@ def test_what_is_typed_reaches_python_as_it_is(make):
     assert result.stderr.splitlines()[0].startswith("error: NCREPRO_ARITHMETIC is \"$(x) 'fast'\"; allowed is")
 
 
-def test_make_is_not_asked_to_hide_what_is_typed(make):
+def test_the_option_of_make_that_hides_what_is_typed_is_refused(make):
     result = make("-e", "variables", "METRIC=ncti")
     assert result.returncode and result.stderr.startswith("error: make -e hides what was typed")
 
@@ -194,14 +194,14 @@ def test_a_command_waits_for_no_library_that_it_does_not_need(arguments, root):
         "print({'torch', 'pandas', 'scipy', 'sklearn'} & set(sys.modules) or 'none')"
     )
     command = [sys.executable, "-c", code, "-", *arguments]
-    ran = subprocess.run(
+    process = subprocess.run(
         command,
         env={"NCREPRO_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         cwd=root,
     )
-    assert ran.stdout.endswith("none\n"), ran.stdout + ran.stderr
+    assert process.stdout.endswith("none\n"), process.stdout + process.stderr
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line_before_any_work(make, checkout):
@@ -260,9 +260,9 @@ def test_a_killed_run_started_again_gives_the_tables_of_an_undisturbed_one(root,
     assert start(undisturbed).wait() == 0
 
     cache = root / "data/cache/smoke"
-    for wanted in (2, 9):  # killed once while pre-training, once while fine-tuning
+    for n_files in (2, 9):  # killed once while pre-training, once while fine-tuning
         process = start(root)
-        while len(list(cache.rglob("*.safetensors"))) < wanted and process.poll() is None:
+        while len(list(cache.rglob("*.safetensors"))) < n_files and process.poll() is None:
             time.sleep(0.05)
         assert process.poll() is None, "the run was over before it could be killed"
         os.killpg(process.pid, signal.SIGKILL)

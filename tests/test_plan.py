@@ -24,8 +24,8 @@ def paper(root, monkeypatch):
 def test_everything_that_the_pools_name_is_listed_once(paper):
     table = plan.data(paper)
     pools = paper.pools.values()
-    wanted = {name for pool in pools for name in (*pool.sources, *pool.targets)} - {"imagenet"}
-    assert set(table.loc[table["kind"] == "data set", "name"]) == wanted
+    expected = {name for pool in pools for name in (*pool.sources, *pool.targets)} - {"imagenet"}
+    assert set(table.loc[table["kind"] == "data set", "name"]) == expected
     authors = set(paper.pool("selfsupervised").losses)
     assert set(table.loc[table["kind"] == "checkpoint", "name"]) == authors | {
         a for pool in pools for a in pool.architectures
@@ -54,12 +54,12 @@ def test_each_says_whether_it_is_there_how_large_it_is_and_how_to_get_it(paper):
 
 def test_the_list_is_readable(paper, capsys):
     assert cli.main(["data"]) == 0
-    said = capsys.readouterr().out
-    assert "missing  cub" in said and "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz" in said
-    assert "by hand  sun397" in said and "SUN397/Training_01.txt" in said
-    assert "resnet50-0676ba61.pth" in said and "IMAGENET1K_V1, top-1 76.1 %" in said
-    assert f"Everything lies in {paths.downloads()}" in said
-    assert max(map(len, said.splitlines())) < 150
+    output = capsys.readouterr().out
+    assert "missing  cub" in output and "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz" in output
+    assert "by hand  sun397" in output and "SUN397/Training_01.txt" in output
+    assert "resnet50-0676ba61.pth" in output and "IMAGENET1K_V1, top-1 76.1 %" in output
+    assert f"Everything lies in {paths.downloads()}" in output
+    assert max(map(len, output.splitlines())) < 150
 
 
 def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
@@ -76,14 +76,14 @@ def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
     job.path.touch()
     assert plan.work(study)["done"].sum() == 1
     assert cli.main(["plan"]) == 0
-    said = capsys.readouterr().out
-    assert f"extract {n_models * n_targets} feature matrices (model x target); 1 done" in said
-    assert "! cars is not downloaded for you, and it is left out; to have it, put" in said
-    assert "Pool selfsupervised: 9 models, 9 targets" in said and "weights authors" in said
-    assert "ncti: 11 models x 9 targets, judged by published accuracies" in said
-    assert "face: 15 models x 7 targets, judged by accuracies fine-tuned here" in said
-    assert "20 epochs, SGD 0.01, batch 64, 3 seeds" in said
-    assert "cifar10 45,000 + 10,000" in said
+    output = capsys.readouterr().out
+    assert f"extract {n_models * n_targets} feature matrices (model x target); 1 done" in output
+    assert "! cars is not downloaded for you, and it is left out; to have it, put" in output
+    assert "Pool selfsupervised: 9 models, 9 targets" in output and "weights authors" in output
+    assert "ncti: 11 models x 9 targets, judged by published accuracies" in output
+    assert "face: 15 models x 7 targets, judged by accuracies fine-tuned here" in output
+    assert "20 epochs, SGD 0.01, batch 64, 3 seeds" in output
+    assert "cifar10 45,000 + 10,000" in output
 
 
 def test_costs_follow_from_images_and_published_multiply_adds(paper):
@@ -109,9 +109,9 @@ def test_the_plan_and_the_costs_know_the_targets_with_a_recipe_of_their_own(root
     (root / "notebooks/profiles/own.yaml").write_text(yaml.safe_dump(profile | {"pools": {"segmentation": pool}}))
     monkeypatch.setenv("NCREPRO_PROFILE", "own")
     assert cli.main(["plan"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "fine-tuned on cityscapes: batch_size 8, epochs 60, learning_rate 0.0001, optimiser sgd, seeds 3" in said
-    assert "fine-tuned on camvid: batch_size 8, epochs 600, learning_rate 0.0001, optimiser sgd, seeds 5" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "fine-tuned on cityscapes: batch_size 8, epochs 60, learning_rate 0.0001, optimiser sgd, seeds 3" in output
+    assert "fine-tuned on camvid: batch_size 8, epochs 600, learning_rate 0.0001, optimiser sgd, seeds 5" in output
     tunings = plan.work(Experiment("segmentation", "own")).query("step == 'finetune'").set_index("data")["images"]
     sizes = {name: manual_data.ENTRIES[name] for name in ("cityscapes", "camvid")}
     assert set(tunings["cityscapes"]) == {60 * sizes["cityscapes"].n_train + sizes["cityscapes"].n_test}
@@ -125,8 +125,8 @@ def test_a_profile_that_draws_its_data_needs_nothing(monkeypatch, capsys, root):
         "The data of this profile are drawn here or lie in this folder: nothing is downloaded.\n"
     )
     assert cli.main(["plan"]) == 0
-    said = capsys.readouterr().out
-    assert "nothing: the data are here, or drawn on the spot" in said and "pre-train 5 networks; 0 done" in said
+    output = capsys.readouterr().out
+    assert "nothing: the data are here, or drawn on the spot" in output and "pre-train 5 networks; 0 done" in output
 
 
 def test_nothing_is_downloaded_or_made(paper, root, monkeypatch):
@@ -148,9 +148,9 @@ def test_a_pool_on_folders_of_your_own_is_listed_with_the_place_for_them(root, m
     monkeypatch.setenv("NCREPRO_PROFILE", "own")
     monkeypatch.setenv("NCREPRO_DATA", str(root / "elsewhere"))
     assert cli.main(["data"]) == 0
-    said = capsys.readouterr().out
-    assert f"{root}/elsewhere/mine/train/CLASS/*.jpg" in said
-    assert f"{root}/elsewhere/checkpoints/resnet18.safetensors" in said
+    output = capsys.readouterr().out
+    assert f"{root}/elsewhere/mine/train/CLASS/*.jpg" in output
+    assert f"{root}/elsewhere/checkpoints/resnet18.safetensors" in output
     assert cli.main(["plan"]) == 0
 
 
@@ -165,11 +165,11 @@ def test_what_has_to_be_put_in_place_is_listed_with_where(name, n_sets, checkpoi
     assert sets["how"].str.match(r"get it from http\S+ and unpack it, so that \S+/ is there").all()
     assert set(table.loc[table["kind"] == "checkpoint", "name"]) == checkpoints
     assert cli.main(["plan"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
-        f"! {sets.index[0]} is not downloaded for you, and nothing starts without it; to have it, get it from" in said
+        f"! {sets.index[0]} is not downloaded for you, and nothing starts without it; to have it, get it from" in output
     )
-    assert "on one GPU" in said and ("million texts" in said) == (name == "paper_text")
+    assert "on one GPU" in output and ("million texts" in output) == (name == "paper_text")
     (root / "elsewhere" / plan._place(sets.index[0])[0]).mkdir(parents=True)
     assert plan.data(profiles.load()).set_index("name").at[sets.index[0], "state"] == "present"
 
@@ -188,11 +188,11 @@ def test_an_error_is_one_line(root, monkeypatch, capsys):
 
 
 def test_the_table_of_the_readme_tells_the_same_facts():
-    said = (REPOSITORY / "data" / "README.md").read_text()
+    text = (REPOSITORY / "data" / "README.md").read_text()
     for name, entry in datasets.ENTRIES.items():
         assert (
             f"| {name} | [{entry.title}]({entry.page}) | {entry.n_classes} | {entry.n_train:,} | {entry.n_test:,} |"
-            in said
+            in text
         )
 
 

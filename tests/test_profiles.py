@@ -278,20 +278,20 @@ BROKEN = [  # smoke.yaml with the first ``old`` replaced by ``new``, and the wor
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "said"), BROKEN)
-def test_a_broken_profile_is_one_sentence_that_names_key_value_and_remedy(old, new, said, root):
+@pytest.mark.parametrize(("old", "new", "message"), BROKEN)
+def test_a_broken_profile_is_one_sentence_that_names_key_value_and_remedy(old, new, message, root):
     (root / "notebooks" / "33_cost.ipynb").touch()
     path = root / "notebooks" / "profiles" / "smoke.yaml"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(ValueError, match=said) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         profiles.load()
     assert str(caught.value).startswith("smoke.yaml: ") and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("ground_truth: finetune, ", "", "pools.supervised.finetune: the key 'ground_truth' is missing"),
         (
@@ -330,17 +330,17 @@ def test_a_broken_profile_is_one_sentence_that_names_key_value_and_remedy(old, n
         ),
     ],
 )
-def test_a_broken_profile_of_published_networks_is_one_sentence_too(old, new, said, root):
+def test_a_broken_profile_of_published_networks_is_one_sentence_too(old, new, message, root):
     path = root / "notebooks" / "profiles" / "paper.yaml"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(ValueError, match=f"^paper.yaml: .*({said})"):
+    with pytest.raises(ValueError, match=f"^paper.yaml: .*({message})"):
         profiles.load("paper")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "the file is empty; allowed is a mapping, KEY: VALUE"),
         (b"# nothing\n", "the file is empty"),
@@ -360,16 +360,16 @@ def test_a_broken_profile_of_published_networks_is_one_sentence_too(old, new, sa
         (b"pools: {p: {}}\ndescription: x\nworkers: 1\ndisk_gb: 1", "pools.p: the key 'architectures' is missing"),
     ],
 )
-def test_a_file_that_is_no_profile_is_one_sentence(content, said, root):
+def test_a_file_that_is_no_profile_is_one_sentence(content, message, root):
     (root / "notebooks" / "profiles" / "smoke.yaml").write_bytes(content)
-    with pytest.raises(ValueError, match=f"^smoke.yaml: .*{said}") as caught:
+    with pytest.raises(ValueError, match=f"^smoke.yaml: .*{message}") as caught:
         profiles.load()
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("meant", "read"), [("010", 10), ("+12", 12), ("016", 16)])
-def test_a_whole_number_is_decimal_whatever_it_begins_with(meant, read, root):
-    rewrite(root, "workers: 2", f"workers: {meant}")
+@pytest.mark.parametrize(("text", "read"), [("010", 10), ("+12", 12), ("016", 16)])
+def test_a_whole_number_is_decimal_whatever_it_begins_with(text, read, root):
+    rewrite(root, "workers: 2", f"workers: {text}")
     assert profiles.load().workers == read
 
 
@@ -443,13 +443,13 @@ def test_check_looks_at_the_names_of_every_pool_before_anything_starts(pool, roo
 
 
 def test_profiles_are_read_without_torch():
-    said = (
+    code = (
         "import sys; from ncrepro.lab import profiles; [profiles.load(n) for n in profiles.names()]; "
         "print('torch' in sys.modules)"
     )
     environment = {"PYTHONPATH": str(REPOSITORY)}
     assert (
-        subprocess.run([sys.executable, "-c", said], env=environment, capture_output=True, text=True).stdout
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout
         == "False\n"
     )
 

@@ -35,11 +35,11 @@ def test_a_log_has_the_start_and_the_end_of_quick_work(capsys):
 def test_a_log_has_each_quarter_of_long_work_once(capsys, monkeypatch):
     monkeypatch.setattr(progress, "APART", 0)
     work(101, unit="models")
-    said = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
-    assert said == [f"title: {n} of 101 models" for n in (0, 26, 51, 76, 101)]
+    lines = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [f"title: {n} of 101 models" for n in (0, 26, 51, 76, 101)]
 
 
-def test_what_was_there_before_is_told_in_one_line(capsys):
+def test_one_line_counts_what_was_there_before(capsys):
     with progress.bar("title", 3, done=3):
         pass
     assert capsys.readouterr().err == "title: 3 of 3, all there\n"
@@ -55,7 +55,7 @@ def test_of_a_part_of_other_work_a_log_has_only_quarters(capsys, monkeypatch):
     ]  # fmt: skip
 
 
-def test_nothing_is_shown_where_nothing_is_asked_for(capsys):
+def test_nothing_is_printed_where_shown_is_false(capsys):
     assert work(shown=False) == list(range(8))
     assert capsys.readouterr() == ("", "")
 
@@ -78,7 +78,7 @@ def test_a_notebook_that_make_runs_has_lines(notebook, monkeypatch, tmp_path, ca
     assert capsys.readouterr() == ("title: 0 of 8\ntitle: 8 of 8, 0 s\n", "")
 
 
-def test_work_that_fails_is_not_told_to_have_ended(capsys):
+def test_work_that_fails_is_not_reported_as_ended(capsys):
     with pytest.raises(ZeroDivisionError), progress.bar("title", 2):
         1 / 0  # noqa: B018
     assert capsys.readouterr().err == "title: 0 of 2\n"

@@ -116,7 +116,7 @@ def test_continuous_integration_runs_the_same_everywhere():
 def test_hooks_are_local_and_ask_what_make_check_asks():
     (source,) = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())["repos"]
     assert source["repo"] == "local"
-    asked = " ".join(hook["entry"] for hook in source["hooks"])
+    commands = " ".join(hook["entry"] for hook in source["hooks"])
     makefile = (REPOSITORY / "Makefile").read_text()
     for command in ("ruff check", "ruff format --check"):
-        assert command in asked and f"-m {command} ." in makefile
+        assert command in commands and f"-m {command} ." in makefile

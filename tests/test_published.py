@@ -31,9 +31,9 @@ def edited(monkeypatch):
     def audit_with(name, value, **where):
         load = published.load
 
-        def load_edited(asked):
-            table = load(asked)
-            if asked == name:
+        def load_edited(table_name):
+            table = load(table_name)
+            if table_name == name:
                 row = (table[list(where)] == pd.Series(where)).all(axis=1)
                 assert row.sum() == 1
                 table.loc[row, "value"] = value

@@ -88,8 +88,8 @@ def tiny(n=2, **options):
 
 
 def test_rank_needs_no_import_but_the_package_and_the_metrics_need_no_torch():
-    said = "import sys, ncrepro, ncrepro.metrics; assert 'torch' not in sys.modules; assert callable(ncrepro.rank)"
-    subprocess.run([sys.executable, "-c", said], check=True, cwd=REPOSITORY)
+    code = "import sys, ncrepro, ncrepro.metrics; assert 'torch' not in sys.modules; assert callable(ncrepro.rank)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=REPOSITORY)
 
 
 def test_the_total_is_the_mean_of_the_metrics_each_from_0_to_1_over_the_pool(pool):
@@ -155,9 +155,9 @@ def test_resamples_that_cannot_be_scored_leave_out_the_interval_and_not_the_rank
 def test_it_says_when_the_evidence_is_thin():
     features, y = {f"m{i}": classes(30, 40, seed=i)[0] for i in range(3)}, classes(30)[1]
     table = rank(features, labels=y, n_bootstrap=10)
-    said = "\n".join(table.attrs["cautions"])
-    assert "there are 3 models only" in said and "the smallest class has 10 samples" in said
-    assert f"{table['model'][0]} leads, but within the interval it is tied with" in said
+    cautions = "\n".join(table.attrs["cautions"])
+    assert "there are 3 models only" in cautions and "the smallest class has 10 samples" in cautions
+    assert f"{table['model'][0]} leads, but within the interval it is tied with" in cautions
     assert set(table["caution"]) == {"d >= n: 40 features of 30 samples"}
     (wide,) = [line for line in table.attrs["cautions"] if "d >= n" in line]  # once, with all models and a remedy
     assert all(model in wide for model in features) and "max_per_class" in wide
@@ -170,7 +170,7 @@ def test_a_clear_winner_is_not_called_tied():
     assert table.attrs["cautions"] == []
 
 
-def test_a_term_that_is_the_same_for_all_models_is_left_out_and_said(pool):
+def test_a_term_that_is_the_same_for_all_models_is_left_out_with_a_caution(pool):
     shifted = {
         "a": pool[0]["model1"],
         "b": pool[0]["model1"] + 3,
@@ -183,10 +183,10 @@ def test_a_term_that_is_the_same_for_all_models_is_left_out_and_said(pool):
     assert table["model"][0] == "m2"
 
 
-def test_cautions_and_the_sentence_are_shown_unless_asked_not_to(pool, capsys):
+def test_cautions_and_the_sentence_are_shown_only_with_progress(pool, capsys):
     rank(pool[0], labels=pool[1], progress=True)
-    said = capsys.readouterr().err
-    assert "caution: there are 4 models only" in said and MEANING in said
+    output = capsys.readouterr().err
+    assert "caution: there are 4 models only" in output and MEANING in output
     rank(pool[0], labels=pool[1])
     assert capsys.readouterr() == ("", "")
 
@@ -292,7 +292,7 @@ def test_features_that_cannot_be_ranked_are_refused(pool, tmp_path):
 # Images ---------------------------------------------------------------------------------------------------------------
 
 
-def test_train_is_taken_where_there_are_train_and_test(pictures):
+def test_train_is_used_where_there_are_train_and_test(pictures):
     assert rank(pictures, tiny())["n_samples"].tolist() == [15, 15]
     assert rank(pictures / "test" / "..", tiny(), max_per_class=3)["n_samples"].tolist() == [9, 9]
 
@@ -317,9 +317,9 @@ def test_a_network_without_a_classifier_gives_what_it_returns(pictures):
         rank(pictures, tiny(head=False), metrics=["leep"])
 
 
-def test_outputs_that_may_be_an_embedding_are_said_where_they_are_taken_for_classes(pictures):
-    said = "its outputs were taken for source classes: if they are an embedding, leave out leep and nce"
-    assert all(said in caution for caution in rank(pictures, tiny(), ["leep", "logme", "nce"])["caution"])
+def test_outputs_used_as_classes_that_may_be_an_embedding_get_a_caution(pictures):
+    warning = "its outputs were taken for source classes: if they are an embedding, leave out leep and nce"
+    assert all(warning in caution for caution in rank(pictures, tiny(), ["leep", "logme", "nce"])["caution"])
     assert not rank(pictures, tiny())["caution"].str.contains("embedding").any()
     H, y = classes()
     for seed in (0, 1):
@@ -372,7 +372,7 @@ def test_an_unreadable_image_stops_the_ranking_before_any_network_sees_one(pictu
         rank(pictures, tiny())
 
 
-def test_unreadable_images_are_left_out_and_counted_if_asked(pictures):
+def test_unreadable_images_are_left_out_and_counted_on_request(pictures):
     (pictures / "train" / "class2" / "0.jpg").write_text("not an image")
     table = rank(pictures, tiny(), on_error="skip")
     assert table["n_samples"].tolist() == [14, 14]
@@ -755,7 +755,7 @@ def test_make_rank_answers_a_mistake_with_one_clear_line(make, pictures):
 
 
 @pytest.fixture
-def asked(monkeypatch, capsys, pool):
+def rank_call(monkeypatch, capsys, pool):
     """What `make rank` would run 41_rank with, and the folder of its results."""
     seen, ranked = [], report.as_json(rank(pool[0], labels=pool[1], metrics="logme"))
 
@@ -765,43 +765,45 @@ def asked(monkeypatch, capsys, pool):
 
     monkeypatch.setattr(rank_and_score, "run_notebook", run)
 
-    def ask(*arguments):
+    def call(*arguments):
         seen.clear()
         status = pipeline.main(["rank", "--notebook", *arguments])
-        said = capsys.readouterr()
+        streams = capsys.readouterr()
         assert status == (0 if seen else 2)
-        return seen[0] if seen else said.err
+        return seen[0] if seen else streams.err
 
-    return ask
+    return call
 
 
-def test_a_list_is_parted_by_blanks_unless_they_are_quoted_or_all_of_it_is_one_path(asked, root, tmp_path):
-    for given, meant in (
+def test_a_list_is_parted_by_blanks_unless_they_are_quoted_or_all_of_it_is_one_path(rank_call, root, tmp_path):
+    for value, expected in (
         ("one.npz two.npz", ["one.npz", "two.npz"]), ("'my one.npz'  two.npz", ["my one.npz", "two.npz"]),
         ('"it\'s.npz" two.npz', ["it's.npz", "two.npz"]), ("one.npz", "one.npz"), ("'my one.npz'", "my one.npz"),
     ):  # fmt: skip
-        assert asked("--features", given)[0]["features"] == meant
+        assert rank_call("--features", value)[0]["features"] == expected
     for name in ("my features", "it's", "'quoted'"):
         (tmp_path / name).mkdir()
-        assert asked("--features", str(tmp_path / name))[0]["features"] == str(tmp_path / name)
-    models = asked("--images=it's", "--models", "resnet50 'mine=resnet50:my weights.pth'")[0]["models"]
+        assert rank_call("--features", str(tmp_path / name))[0]["features"] == str(tmp_path / name)
+    models = rank_call("--images=it's", "--models", "resnet50 'mine=resnet50:my weights.pth'")[0]["models"]
     assert models == ["resnet50", "mine=resnet50:my weights.pth"]
     assert (
-        len(asked("--images=x", "--models", "resnet50 " * 500)[0]["models"]) == 500
+        len(rank_call("--images=x", "--models", "resnet50 " * 500)[0]["models"]) == 500
     )  # too long to be asked for as a path
-    said = asked("--features", "it's.npz two.npz")
+    message = rank_call("--features", "it's.npz two.npz")
     assert (
-        said.startswith("error: FEATURES is it's.npz two.npz: a quote in it does not end; put a path")
-        and said.count("\n") == 1
+        message.startswith("error: FEATURES is it's.npz two.npz: a quote in it does not end; put a path")
+        and message.count("\n") == 1
     )
 
 
-def test_results_of_two_data_sets_never_share_a_folder(asked, root, tmp_path):
+def test_results_of_two_data_sets_never_share_a_folder(rank_call, root, tmp_path):
     places = ["my pets/cats", "my pets/dogs", "other/cats", "other/cats.v1", "other/cats.v2", "one/.", "two/."]
     for place in places:
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
-    folders = [asked("--images", str(tmp_path / place))[1] for place in places]
-    folders += [asked("--features", files)[1] for files in ("a/m.npz", "b/m.npz", "a/m.npz b/m.npz", "a/m.npz b/n.npz")]
+    folders = [rank_call("--images", str(tmp_path / place))[1] for place in places]
+    folders += [
+        rank_call("--features", files)[1] for files in ("a/m.npz", "b/m.npz", "a/m.npz b/m.npz", "a/m.npz b/n.npz")
+    ]
     assert len(set(folders)) == len(folders)
     assert [re.sub("-[0-9a-f]{6}$", "", folder.name) for folder in folders[:6]] == [
         "cats",
@@ -811,11 +813,11 @@ def test_results_of_two_data_sets_never_share_a_folder(asked, root, tmp_path):
         "cats.v2",
         "one",
     ]
-    assert asked("--images", str(tmp_path / "other/../my pets/cats"))[1] == folders[0]
+    assert rank_call("--images", str(tmp_path / "other/../my pets/cats"))[1] == folders[0]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--images=", "--models=a"], "IMAGES is empty; give it a value, or leave it out"),
         (["--images=x", "--models= "], "MODELS is empty"),
@@ -823,13 +825,13 @@ def test_results_of_two_data_sets_never_share_a_folder(asked, root, tmp_path):
         (["--images=x", "--text=y"], "2 data sets are named; name one"),
     ],
 )
-def test_a_value_that_is_missing_is_one_clear_line(arguments, said, asked, root):
-    assert re.fullmatch(f"error: {said}[^\n]*\n", asked(*arguments))
+def test_a_value_that_is_missing_is_one_clear_line(arguments, message, rank_call, root):
+    assert re.fullmatch(f"error: {message}[^\n]*\n", rank_call(*arguments))
 
 
-def test_a_number_that_is_none_is_one_clear_line(asked, capsys):
+def test_a_number_that_is_none_is_one_clear_line(rank_call, capsys):
     with pytest.raises(SystemExit):
-        asked("--images=x", "--n_bootstrap=many")
+        rank_call("--images=x", "--n_bootstrap=many")
     assert capsys.readouterr().err == "error: argument --n_bootstrap: invalid int value: 'many'\n"
 
 
@@ -855,11 +857,11 @@ HOSTILE = [
 
 def test_make_hands_every_value_on_as_it_is(make, checkout, monkeypatch):
     """Through make, to the options of `ncrepro rank`; nothing of it is executed, expanded or split."""
-    said = (
+    code = (
         "import json, os, sys\nif 'rank' in sys.orig_argv: print(json.dumps(os.environ['MAKEFLAGS']), "
         "flush=True), os._exit(0)\n"
     )
-    (checkout / "sitecustomize.py").write_text(said)
+    (checkout / "sitecustomize.py").write_text(code)
     for value in HOSTILE:
         result = make("-s", "rank", f"IMAGES={value}", f"MODELS={value} b=c", f"OUT={value}")
         assert result.returncode == 0, result.stderr
@@ -869,7 +871,7 @@ def test_make_hands_every_value_on_as_it_is(make, checkout, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("assignment", "suggestion"),
     [
         ("METRIC=ncti", "METRICS"),
         ("PROFLE=smoke", "PROFILE"),
@@ -878,13 +880,13 @@ def test_make_hands_every_value_on_as_it_is(make, checkout, monkeypatch):
         ("it's=1", None),
     ],
 )
-def test_a_mistyped_variable_of_make_is_refused_whatever_is_asked_for(said, meant, make, checkout):
+def test_a_mistyped_variable_of_make_is_refused_whatever_the_target(assignment, suggestion, make, checkout):
     for target in ("rank", "all", "help"):
-        result = make(target, said)
+        result = make(target, assignment)
         assert result.returncode != 0 and not result.stdout
-        name = said.partition("=")[0]
+        name = assignment.partition("=")[0]
         assert result.stderr.startswith("error: unknown variable") and name in result.stderr
         assert result.stderr.splitlines()[1:] == [result.stderr.splitlines()[-1]]  # which is make's own
-        assert (f"did you mean '{meant}'" in result.stderr) == bool(meant)
+        assert (f"did you mean '{suggestion}'" in result.stderr) == bool(suggestion)
     assert make("help", "NCREPRO_DATA=$(shell touch y)", METRIC="in the environment").returncode == 0
     assert not (checkout / "y").exists()

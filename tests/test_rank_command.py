@@ -36,11 +36,11 @@ QUICK = ["--metrics", "logme", "h_score", "--n-bootstrap", "3", "--quiet"]
 
 def test_the_table_is_best_first_and_the_cautions_are_below_it_once(files, capsys):
     assert cli.main(["rank", *files, *QUICK]) == 0
-    said = capsys.readouterr()
-    lines = said.out.splitlines()
+    streams = capsys.readouterr()
+    lines = streams.out.splitlines()
     assert [line.split()[1] for line in lines[1:5]] == ["model3", "model2", "model1", "model0"]
-    assert said.out.count("caution: there are 4 models only") == 1 and lines.index("") == 5
-    assert "\x1b" not in said.out and said.err == ""
+    assert streams.out.count("caution: there are 4 models only") == 1 and lines.index("") == 5
+    assert "\x1b" not in streams.out and streams.err == ""
 
 
 class Terminal(io.StringIO):
@@ -73,12 +73,12 @@ def test_colour_is_for_terminals_that_want_it(files, monkeypatch):
 
 def test_json_and_csv_hold_the_whole_table_and_nothing_else_is_printed(files, capsys, tmp_path):
     assert cli.main(["rank", *files, *QUICK, "--json", "--csv", "table.csv"]) == 0
-    said = capsys.readouterr().out
-    table = report.from_json(said)
+    output = capsys.readouterr().out
+    table = report.from_json(output)
     assert table["model"].tolist() == ["model3", "model2", "model1", "model0"] and table.attrs["cautions"]
-    assert report.as_json(table) == said
+    assert report.as_json(table) == output
     assert (tmp_path / "table.csv").read_text() == report.as_csv(table)
-    assert json.loads(said)["terms"]["model0"].keys() == {"logme", "h_score"}
+    assert json.loads(output)["terms"]["model0"].keys() == {"logme", "h_score"}
     unknown = ncrepro.rank(files, metrics="logme", n_bootstrap=0, progress=False)
     assert json.loads(report.as_json(unknown))["ranking"][0]["low"] is None  # NaN is no JSON
 
@@ -126,11 +126,11 @@ def test_scores_need_one_model_only_and_take_labels_from_a_table(files, capsys):
     arrays = np.load("model1.npz")
     assert mine == pytest.approx(ncrepro.metrics.all_scores(arrays["features"], arrays["labels"]))
     assert cli.main(["score", *files, "--metrics", "ncti"]) == 0
-    assert "ncti_log_vc" in (said := capsys.readouterr().out) and said.count("lower") == 1
+    assert "ncti_log_vc" in (output := capsys.readouterr().out) and output.count("lower") == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["rank"], 2, "0 data sets are named"),
         (["rank", "model0.npz", "photos"], 2, "2 data sets are named (model0.npz, photos)"),
@@ -158,10 +158,10 @@ def test_scores_need_one_model_only_and_take_labels_from_a_table(files, capsys):
         (["score", "bare0.npz", "--labels", "bare1.npz"], 2, "bare1.npz is no table of a known kind; allowed are .csv"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_its_kind_the_exit_status(arguments, status, said, files, capsys):
+def test_a_mistake_is_one_sentence_and_its_kind_the_exit_status(arguments, status, message, files, capsys):
     assert cli.main(arguments) == status
     shown = capsys.readouterr()
-    assert said in shown.err and shown.err.startswith("error: ") and shown.err.count("\n") == 1
+    assert message in shown.err and shown.err.startswith("error: ") and shown.err.count("\n") == 1
 
 
 def test_a_score_that_is_no_number_is_not_printed(files, monkeypatch, capsys):
@@ -180,17 +180,17 @@ def test_scores_that_one_model_lacks_are_no_part_of_its_json(files, capsys):
     arrays = dict(np.load("model1.npz"))
     np.savez("probs.npz", **arrays, source_probs=np.full((60, 2), 0.5))
     assert cli.main(["score", "model0.npz", "probs.npz", "--json"]) == 0
-    scores = json.loads(said := capsys.readouterr().out)["scores"]
-    assert "NaN" not in said and scores["probs"].keys() - scores["model0"].keys() == {"leep", "nce"}
+    scores = json.loads(output := capsys.readouterr().out)["scores"]
+    assert "NaN" not in output and scores["probs"].keys() - scores["model0"].keys() == {"leep", "nce"}
 
 
 def test_what_a_metric_warns_of_is_a_caution_beside_the_scores(files, capsys):
     H = np.random.default_rng(0).standard_normal((12, 20))
     np.savez("wide.npz", features=H, labels=np.arange(12) % 3)
     assert cli.main(["score", "wide.npz", "--metrics", "h_score", "--json"]) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out)["scores"].keys() == {"wide"}
-    assert said.err.startswith("caution: wide: h_score of no more samples") and said.err.count("\n") == 1
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["scores"].keys() == {"wide"}
+    assert streams.err.startswith("caution: wide: h_score of no more samples") and streams.err.count("\n") == 1
 
 
 def test_any_name_of_a_file_can_be_printed_and_written(files, tmp_path):
@@ -202,11 +202,11 @@ def test_any_name_of_a_file_can_be_printed_and_written(files, tmp_path):
         report.put(text, tmp_path / name)
         assert r"m\udce9l" in (tmp_path / name).read_text()
     assert report.from_json(report.as_json(table))["model"].tolist() == table["model"].tolist()
-    said = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "ncrepro", "rank", *names, *QUICK],
         capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
-    assert said.returncode == 0 and rb"two\nlines" in said.stdout and rb"\u6a21\u578b" in said.stdout
+    assert process.returncode == 0 and rb"two\nlines" in process.stdout and rb"\u6a21\u578b" in process.stdout
 
 
 def test_a_reader_that_has_read_enough_is_no_error(files):
@@ -221,9 +221,9 @@ def test_a_reader_that_has_read_enough_is_no_error(files):
 @pytest.mark.parametrize("command", [("rank", "--html", "page.html"), ("rank", "--json"), ("score", "--json")])
 def test_closed_output_is_no_error(command, closed, files):
     typed = [sys.executable, "-m", "ncrepro", *command[:1], *files, "--metrics", "logme", *command[1:]]
-    ran = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *typed],
+    process = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *typed],
                          capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})  # fmt: skip
-    assert ran.returncode == 0 and "Traceback" not in ran.stderr
+    assert process.returncode == 0 and "Traceback" not in process.stderr
     assert "page.html" not in command or os.path.getsize("page.html") > 1000
 
 

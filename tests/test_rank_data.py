@@ -74,7 +74,7 @@ def cats(tmp_path):
         ("train", "predict"),
     ],
 )
-def test_of_splits_that_for_training_is_taken_whatever_it_is_called(tmp_path, names):
+def test_the_split_for_training_is_used_whatever_its_name(tmp_path, names):
     for name in names:
         for k in "ab":
             for i in range(2 + (name == names[0])):
@@ -307,8 +307,12 @@ def test_files_that_are_not_looked_at_are_counted(cats):
         "/b/vector.svg",
         "/b/x.heic",
     ]
-    said = _cautions_of_data(target.data.classes, target)
-    assert len(said) == 1 and "4 files among the images were not looked at" in said[0] and "stray.png" in said[0]
+    cautions = _cautions_of_data(target.data.classes, target)
+    assert (
+        len(cautions) == 1
+        and "4 files among the images were not looked at" in cautions[0]
+        and "stray.png" in cautions[0]
+    )
 
 
 def test_pipes_sockets_devices_and_dangling_links_are_unreadable_images_and_do_not_hang(cats):
@@ -369,15 +373,15 @@ def test_8_bits_in_an_image_of_more_are_not_read_as_black(tmp_path, kind, format
     assert not first(tmp_path, Image.fromarray(ramp * 0), format, name).any()
 
 
-@pytest.mark.parametrize(("bits", "said"), [(10, 1), (12, 1), (14, 1), (15, 0), (16, 0)])
-def test_fewer_bits_in_an_image_of_16_deserve_a_caution(cats, tmp_path, bits, said):
+@pytest.mark.parametrize(("bits", "n_cautions"), [(10, 1), (12, 1), (14, 1), (15, 0), (16, 0)])
+def test_fewer_bits_in_an_image_of_16_deserve_a_caution(cats, tmp_path, bits, n_cautions):
     assert not opened(cats).largest
     for k in "ab":
         put(cats / k / "x.png", Image.fromarray(np.linspace(0, 2**bits - 1, 64).astype(np.uint16).reshape(8, 8)))
     for _ in "first", "kept":
         target = open_target(cats).checked("raise", tmp_path / "kept", lambda work, *_: work)
         cautions = _cautions_of_data(target.data.classes, target)
-        assert target.largest == 2**bits - 1 and len(cautions) == said
+        assert target.largest == 2**bits - 1 and len(cautions) == n_cautions
         assert all(f"no number in the images of 16 bits is above {2**bits - 1}, where" in line for line in cautions)
 
 
@@ -532,8 +536,8 @@ def test_every_cut_of_a_file_is_unreadable(cats, tmp_path):
 class Listed(torch.utils.data.Dataset):
     """Images whose labels change on the way out; ``targets`` is what they were before."""
 
-    def __init__(self, say, n=6, classes=None):
-        self.say, self.targets = say, [0] * (n // 2) + [1] * (n - n // 2)
+    def __init__(self, label_of, n=6, classes=None):
+        self.label_of, self.targets = label_of, [0] * (n // 2) + [1] * (n - n // 2)
         if classes is not None:
             self.classes = classes
 
@@ -541,7 +545,7 @@ class Listed(torch.utils.data.Dataset):
         return len(self.targets)
 
     def __getitem__(self, i):
-        return Image.new("RGB", (8, 8), (i, 0, 0)), self.say(i)
+        return Image.new("RGB", (8, 8), (i, 0, 0)), self.label_of(i)
 
 
 def test_the_label_of_an_item_is_what_the_item_says(tmp_path):
@@ -580,17 +584,17 @@ def test_the_label_of_an_item_is_what_the_item_says(tmp_path):
         ),
     ],
 )
-def test_the_names_of_classes_are_taken_from_lists_only(classes, expected):
+def test_the_names_of_classes_come_from_lists_only(classes, expected):
     assert opened(Listed(lambda i: i % 2, classes=classes)).data.classes == expected
 
 
 def test_data_sets_that_are_put_together_agree_what_a_label_means():
-    def together(*listed, say=lambda i: i % 2):
-        return torch.utils.data.ConcatDataset([Listed(say, classes=names) for names in listed])
+    def together(*listed, label_of=lambda i: i % 2):
+        return torch.utils.data.ConcatDataset([Listed(label_of, classes=names) for names in listed])
 
     assert opened(together(["x", "y"], ["x", "y", "z"])).data.classes == ("x", "y")
     assert opened(together(["x", "y"], None)).data.classes == ("0", "1")
-    assert opened(together(["x", "y"], ["y", "x"], say=lambda i: "xy"[i % 2])).data.classes == ("x", "y")
+    assert opened(together(["x", "y"], ["y", "x"], label_of=lambda i: "xy"[i % 2])).data.classes == ("x", "y")
     with pytest.raises(
         ValueError, match="label 0 means '.' in one and '.' in another of the data sets in ConcatDataset"
     ):
@@ -626,14 +630,14 @@ def test_grey_arrays_are_images_and_a_tensor_of_images_takes_labels():
 
 
 def test_items_that_cannot_be_labelled_are_refused():
-    for say, message in (
+    for label_of, message in (
         (lambda i: None, "labels are missing: 6 of the 6 items of Listed have none"),
         (lambda i: {"boxes": []}, "sample 0 has the label {'boxes': ..}, a dict"),
         (lambda i: [0, 1], "a list; allowed is one integer or string per sample; labels.argmax"),
         (lambda i: i % 2 - 1, "have the label -1, which is none of its 2 classes"),
     ):
         with pytest.raises(ValueError, match=message):
-            opened(Listed(say, classes=["x", "y"]))
+            opened(Listed(label_of, classes=["x", "y"]))
 
 
 def test_items_that_cannot_be_read_are_counted_and_can_be_left_out():
@@ -652,14 +656,14 @@ def test_items_that_cannot_be_read_are_counted_and_can_be_left_out():
 
 def test_a_data_set_may_read_all_its_items_from_one_open_file(tmp_path):
     class OneFile(Listed):
-        def __init__(self, say, file):
-            super().__init__(say, n=60)
+        def __init__(self, label_of, file):
+            super().__init__(label_of, n=60)
             self.file = file
 
         def __getitem__(self, i):
             self.file.seek(192 * i)
             time.sleep(1e-4)  # lets other threads run
-            return Image.frombytes("RGB", (8, 8), self.file.read(192).ljust(192, b"?")), self.say(i)
+            return Image.frombytes("RGB", (8, 8), self.file.read(192).ljust(192, b"?")), self.label_of(i)
 
     pixels = np.random.default_rng(0).integers(0, 255, (60, 8, 8, 3), dtype=np.uint8)
     (tmp_path / "all.bin").write_bytes(pixels.tobytes())

@@ -219,7 +219,7 @@ def test_a_single_output_is_no_classifier(end):
         (lambda net, h: net.norm(net.one(h)).softmax(1), False),
     ],
 )
-def test_features_that_may_be_logits_are_said_to_be(end, altered, tmp_path):
+def test_features_that_may_be_logits_get_a_caution(end, altered, tmp_path):
     network = Net(
         end, one=nn.Linear(6, 9), two=nn.Linear(6, 9), norm=nn.BatchNorm1d(9), two_dimensional=nn.Conv2d(6, 9, 3, 1, 1),
         bilinear=nn.Bilinear(6, 6, 9), single=nn.Linear(6, 1),
@@ -230,10 +230,10 @@ def test_features_that_may_be_logits_are_said_to_be(end, altered, tmp_path):
         images, {"it": (network, REDUCED), "plain": (plain, REDUCED)}, "logme", labels=[0, 1] * 20, n_bootstrap=0,
         progress=False, cache=tmp_path,
     )  # fmt: skip
-    said = "features are outputs of a last layer, and may be logits"
-    assert table.set_index("model")["caution"].str.contains(said).to_dict() == {"it": altered, "plain": False}
+    caution = "features are outputs of a last layer, and may be logits"
+    assert table.set_index("model")["caution"].str.contains(caution).to_dict() == {"it": altered, "plain": False}
     assert (
-        f"{said}: it; if they are, return those of a linear layer unaltered, or what goes into it"
+        f"{caution}: it; if they are, return those of a linear layer unaltered, or what goes into it"
         in table.attrs["cautions"]
     ) == altered
 
@@ -461,12 +461,12 @@ def test_a_quantised_head_is_one_and_its_features_are_dense(end, is_head):
 
 @contextlib.contextmanager
 def deterministic(only):
-    was = torch.are_deterministic_algorithms_enabled()
+    setting = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(only)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(was)
+        torch.use_deterministic_algorithms(setting)
 
 
 def test_an_operation_that_has_no_deterministic_form_is_named_and_what_to_do():
@@ -557,18 +557,18 @@ def test_a_network_with_a_train_of_its_own_is_evaluated_and_comes_back_as_it_was
         (lambda net, h: h, {}, transforms.Compose([transforms.RandomCrop(20), transforms.ToTensor()])),
     ],
 )
-def test_features_that_are_not_the_same_twice_are_said_to_be(after, layers, transform, tmp_path):
+def test_features_that_are_not_the_same_twice_get_a_caution(after, layers, transform, tmp_path):
     pool = {"it": (Net(after, **layers), transform), "steady": (Net(lambda net, h: h[:, :4]), REDUCED)}
     for _ in range(2):  # taken, and found again
         table = ncrepro.rank(
             photographs(), pool, "logme", labels=[0] * 20 + [1] * 20, n_bootstrap=0, progress=False, cache=tmp_path
         )
-        said = table.set_index("model")["caution"].str.contains("features are not the same twice")
-        assert said.to_dict() == {"it": True, "steady": False}
+        flags = table.set_index("model")["caution"].str.contains("features are not the same twice")
+        assert flags.to_dict() == {"it": True, "steady": False}
         assert any(line.startswith("features are not the same twice: it; give") for line in table.attrs["cautions"])
 
 
-def test_widths_that_differ_between_batches_are_said():
+def test_widths_that_differ_between_batches_are_named():
     def narrower(net, h):
         net.k = getattr(net, "k", 6) - 1
         return h[:, : net.k]
@@ -593,7 +593,7 @@ def test_features_do_not_rest_on_where_rank_is_called():
 
 
 @pytest.mark.parametrize(
-    ("transform", "said"),
+    ("transform", "message"),
     [
         (lambda image: {"pixel_values": [1]}, "gives a dict; allowed is a tensor: give a function .*processor"),
         (lambda image: image, "gives a Image; allowed is a tensor"),
@@ -603,8 +603,8 @@ def test_features_do_not_rest_on_where_rank_is_called():
         (lambda *, image: image, "cannot take a PIL image of 40 x 40 pixels .TypeError: "),
     ],
 )
-def test_what_a_transform_cannot_do_is_a_sentence(transform, said):
-    with pytest.raises(ValueError, match=f"^it: the transform {said}"):
+def test_what_a_transform_cannot_do_is_a_sentence(transform, message):
+    with pytest.raises(ValueError, match=f"^it: the transform {message}"):
         ncrepro.rank(
             photographs(4), {"it": (Net(lambda net, h: h), transform), "b": (Net(lambda net, h: h), REDUCED)}, "logme",
             labels=[0, 1] * 2, n_bootstrap=0, progress=False, cache=False,
@@ -1083,7 +1083,7 @@ def test_a_network_of_another_precision_is_shown_images_of_it(dtype):
     torch.testing.assert_close(probs, network(shown).float().softmax(1))
 
 
-def test_what_a_network_cannot_take_is_said_in_a_sentence():
+def test_a_sentence_says_what_a_network_cannot_take():
     grey = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())
     with pytest.raises(
         ValueError, match=r"it cannot take images of shape \(3, 40, 40\) \(.*channels.*with a transform"
@@ -1235,7 +1235,7 @@ def test_padding_that_reaches_a_few_tokens_is_seen_in_a_long_text(tmp_path):
     assert model.sees_padding
 
 
-def test_features_of_texts_that_are_not_the_same_twice_are_said_to_be(tmp_path):
+def test_features_of_texts_that_are_not_the_same_twice_get_a_caution(tmp_path):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     config = transformers.ReformerConfig(
@@ -1250,12 +1250,12 @@ def test_features_of_texts_that_are_not_the_same_twice_are_said_to_be(tmp_path):
     table = ncrepro.rank(
         list(data.texts), pool, "logme", labels=[0, 1, 0, 1], n_bootstrap=0, progress=False, cache=False
     ).set_index("model")
-    said = "its features are not the same twice: rank again with cache=False"
-    assert table["caution"].str.contains(said).to_dict() == {"it": True, "steady": False}
+    caution = "its features are not the same twice: rank again with cache=False"
+    assert table["caution"].str.contains(caution).to_dict() == {"it": True, "steady": False}
     assert table["caution"].str.contains("4 of 4 texts were cut").to_dict() == {"it": False, "steady": True}
 
 
-def test_cut_texts_are_said_and_texts_without_a_token_refused(tmp_path):
+def test_cut_texts_get_a_caution_and_texts_without_a_token_are_refused(tmp_path):
     transformers = pytest.importorskip("transformers")
     pool = {f"m{i}": str(tmp_path / f"m{i}") for i in range(2)}
     for folder, name in zip(pool.values(), ("gpt2", "roberta"), strict=True):
@@ -1352,10 +1352,10 @@ def test_terms_that_cancel_out_are_not_called_the_same(pool, monkeypatch):
     )
     two = {name: pool[0][name] for name in terms}
     table = ncrepro.rank(two, labels=pool[1], metrics=["face", "logme"], n_bootstrap=0, progress=False)
-    said = "\n".join(table.attrs["cautions"])
+    cautions = "\n".join(table.attrs["cautions"])
     assert (
-        "the terms of face cancel out: its total is the same for all models" in said
-        and "the same for all models, and so left out of the totals" not in said
+        "the terms of face cancel out: its total is the same for all models" in cautions
+        and "the same for all models, and so left out of the totals" not in cautions
     )
     with pytest.raises(ValueError, match="no order: the terms of face cancel out; take more metrics or models"):
         ncrepro.rank(two, labels=pool[1], metrics="face", n_bootstrap=0, progress=False)

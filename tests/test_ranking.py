@@ -309,18 +309,18 @@ def benchmark():
 @pytest.mark.parametrize("statistic", [*STATISTICS, ranking.regret])
 def test_the_interval_holds_the_quantiles_of_statistics_of_resampled_models(statistic, benchmark):
     scores, accuracies = benchmark[0]["cars"].to_numpy(), benchmark[1]["cars"].to_numpy()
-    drawn = np.random.default_rng(7).integers(11, size=(50, 11))
-    values = [statistic(scores[models], accuracies[models]) for models in drawn]
+    resamples = np.random.default_rng(7).integers(11, size=(50, 11))
+    values = [statistic(scores[models], accuracies[models]) for models in resamples]
     expected = np.quantile(values, [0.1, 0.9])
     assert ranking.bootstrap_interval(statistic, scores, accuracies, n=50, seed=7, level=0.8) == pytest.approx(expected)
 
 
 def test_several_targets_share_their_resampled_models(benchmark):
     scores, accuracies = benchmark[0].to_numpy(), benchmark[1].to_numpy()
-    drawn = np.random.default_rng(7).integers(11, size=(20, 11))
+    resamples = np.random.default_rng(7).integers(11, size=(20, 11))
     values = [
         np.mean([ranking.weighted_kendall(scores[models, t], accuracies[models, t]) for t in range(11)])
-        for models in drawn
+        for models in resamples
     ]
     interval = ranking.bootstrap_interval(ranking.weighted_kendall, *benchmark, n=20, seed=7, level=0.8)
     assert interval == pytest.approx(np.quantile(values, [0.1, 0.9]))

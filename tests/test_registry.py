@@ -112,9 +112,9 @@ def test_a_record_says_what_its_function_takes_and_gives(name):
 @pytest.mark.parametrize("name", METRICS)
 def test_a_record_names_the_source_that_the_module_names(name):
     source = METRICS[name].source
-    told = inspect.getsource(inspect.getmodule(FUNCTIONS[name]))
+    code = inspect.getsource(inspect.getmodule(FUNCTIONS[name]))
     for part in re.findall(r"^\w+ et al|https://\S+|(?:ICCV|ICML|ECCV|CVPR|ICIP) \d{4}", source):
-        assert re.sub(r"\s+", " ", part) in re.sub(r"\s+", " ", told)
+        assert re.sub(r"\s+", " ", part) in re.sub(r"\s+", " ", code)
 
 
 def test_a_name_is_the_metric_and_the_term_that_it_is_split_into():
@@ -133,8 +133,8 @@ def test_the_documentation_names_every_metric():
     listed = ", ".join(name for name, metric in METRICS.items() if metric.needs != registry.SOURCE_SAMPLES)
     assert listed in " ".join(ncrepro.rank.__doc__.split())
     columns = [registry.joined(name, term) for name in METRICS for term in registry.term_names(name) or ["total"]]
-    told = re.sub(r"[`\s]", "", metrics.all_scores.__doc__)
-    assert ",".join(columns).replace(",etran", ",thenetran", 1) in told
+    documentation = re.sub(r"[`\s]", "", metrics.all_scores.__doc__)
+    assert ",".join(columns).replace(",etran", ",thenetran", 1) in documentation
 
 
 def test_what_the_papers_compare_is_known_and_competes_in_the_figures():
@@ -142,10 +142,10 @@ def test_what_the_papers_compare_is_known_and_competes_in_the_figures():
     assert not {name for names in registry.COMPARED.values() for name in names} & set(registry.beside())
 
 
-def test_all_scores_leave_out_what_they_are_not_given_and_what_is_slow_if_asked_to():
+def test_all_scores_leave_out_what_they_are_not_given_and_on_request_what_is_slow():
     H, probs, source = pool()["m1"], np.eye(2)[Y % 2], metrics.Samples(pool()["m2"], Y)
-    asked = [((probs,), {"source_samples": source}), ((probs,), {}), ((), {}), ((), {"nleep": False})]
-    found = [metrics.all_scores(H, Y, *given, **options) for given, options in asked]
+    arguments = [((probs,), {"source_samples": source}), ((probs,), {}), ((), {}), ((), {"nleep": False})]
+    found = [metrics.all_scores(H, Y, *given, **options) for given, options in arguments]
     by_metric = [{registry.split(name)[0] for name in names} for names in found]
     of_features = {name for name, metric in METRICS.items() if metric.needs == registry.FEATURES}
     assert by_metric[0] == set(METRICS) and by_metric[0] - by_metric[1] == {"otce"}

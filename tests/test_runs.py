@@ -39,7 +39,7 @@ AFTER = {"05_reads": ("00_writes",)}
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def two_runs(tmp_path_factory):
     """A place in which two runs are made, the second of which reads what the first writes."""
     root = tmp_path_factory.mktemp("runs")
     shutil.copytree(paths.profiles(), root / "notebooks" / "profiles")
@@ -56,10 +56,10 @@ def ran(tmp_path_factory):
 
 
 @pytest.fixture
-def made(ran, tmp_path, monkeypatch):
+def made(two_runs, tmp_path, monkeypatch):
     """A copy of it, elsewhere."""
     root = tmp_path / "root"
-    shutil.copytree(ran, root)
+    shutil.copytree(two_runs, root)
     monkeypatch.setenv("NCREPRO_ROOT", str(root))
     monkeypatch.setenv("NCREPRO_PROFILE", "smoke")
     monkeypatch.setattr(workflow, "AFTER", AFTER)
@@ -234,7 +234,7 @@ def test_a_cell_that_is_not_python_is_named(made, cell):
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"),
+    ("cell", "message"),
     [
         ("x = '\ud800'", "a cell is not Python"),
         ("-" * 100_000 + "1", "a cell is not Python"),
@@ -244,12 +244,12 @@ def test_a_cell_that_is_not_python_is_named(made, cell):
         ("import importlib\nimportlib.import_module(profile)", "it cannot be told what its cells use"),
     ],
 )
-def test_a_cell_that_cannot_be_followed_is_one_short_sentence_of_every_command(made, cell, said, capsys):
+def test_a_cell_that_cannot_be_followed_is_one_short_sentence_of_every_command(made, cell, message, capsys):
     (made / "notebooks" / "05_reads.ipynb").write_text(notebook("profile = None", cell))
     for command in (["run", "05_reads"], ["make"]):
         assert cli.main(command) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith(f"error: notebooks/05_reads.ipynb: {said}") and len(line) < 300
+        assert line.startswith(f"error: notebooks/05_reads.ipynb: {message}") and len(line) < 300
 
 
 def test_a_notebook_that_names_no_kernel_or_another_is_run_by_python(made):
@@ -299,10 +299,10 @@ def test_two_processes_make_a_run_once(made):
     while not lock.exists():
         time.sleep(0.05)
     second = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    said = [process.communicate(timeout=120) for process in (first, second)]
-    assert first.returncode == second.returncode == 0, said
-    assert sum("waiting" in out for out, _ in said) == 1
-    assert sum(out.count("09_slow\n") for out, _ in said) == 1
+    outputs = [process.communicate(timeout=120) for process in (first, second)]
+    assert first.returncode == second.returncode == 0, outputs
+    assert sum("waiting" in out for out, _ in outputs) == 1
+    assert sum(out.count("09_slow\n") for out, _ in outputs) == 1
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])

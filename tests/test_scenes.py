@@ -117,9 +117,9 @@ def test_limited_keeps_the_first_scenes():
 
 def test_the_cache_gives_back_what_was_drawn(root):
     scenes.load.cache_clear()
-    drawn = scenes.load("roads", "test")
+    data = scenes.load("roads", "test")
     scenes.load.cache_clear()
-    assert digest(scenes.load("roads", "test")) == digest(drawn) == digest(generated("roads", "test"))
+    assert digest(scenes.load("roads", "test")) == digest(data) == digest(generated("roads", "test"))
     assert (root / "data" / "cache" / "datasets" / "scenes-roads-test.safetensors").exists()
     scenes.load.cache_clear()
 

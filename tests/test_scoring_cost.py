@@ -72,8 +72,8 @@ def test_the_figure_puts_each_metric_at_its_time_and_rank():
     lines = pd.DataFrame({"pool": ["supervised"], "what": ["fine-tuning"], "seconds": [100.0]})
     ax = pictures.time_against_ranking(table, lines, "title").axes[0]
     points = [line for line in ax.lines if len(line.get_xydata()) == 1]
-    drawn = {tuple(line.get_xydata()[0]): line.get_markerfacecolor() for line in points}
-    assert drawn.keys() == {(1.0, 0.6), (2.0, 0.5), (5.0, 0.6)} and drawn[5.0, 0.6] == "white"
+    colours = {tuple(line.get_xydata()[0]): line.get_markerfacecolor() for line in points}
+    assert colours.keys() == {(1.0, 0.6), (2.0, 0.5), (5.0, 0.6)} and colours[5.0, 0.6] == "white"
     assert [text.get_ha() for text in ax.texts] == ["right"]
     assert ax.get_xscale() == "log" and label("supervised") in ax.get_title()
     plt.close("all")

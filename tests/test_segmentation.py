@@ -41,7 +41,7 @@ def street():
 
 
 @pytest.fixture
-def drawn(monkeypatch):
+def few_scenes(monkeypatch):
     """Scenes without a cache on disk, few of them."""
     monkeypatch.setattr(scenes, "load", lambda name, split: generated(name, split).limited(12))
 
@@ -157,10 +157,10 @@ def test_features_are_the_interpolated_input_of_the_last_convolution(street):
     np.testing.assert_array_equal(found["labels"], two.masks.ravel())
 
 
-def test_what_the_metrics_see_has_as_many_pixels_of_every_class(drawn):
+def test_what_the_metrics_see_has_as_many_pixels_of_every_class(few_scenes):
     pretrained = segmentation.pretrain(spec("nothing"))
-    asked = {"target": "street", "split": "train", "max_per_class": None}
-    arrays = segmentation.extract(asked, spec("nothing"), pretrained)
+    settings = {"target": "street", "split": "train", "max_per_class": None}
+    arrays = segmentation.extract(settings, spec("nothing"), pretrained)
     assert arrays["features"].shape == (7 * 250, 64) and arrays["features"].dtype == np.float32
     assert np.bincount(arrays["labels"]).tolist() == [250] * 7
     np.testing.assert_allclose(arrays["source_probs"].sum(1), 1, atol=1e-5)
@@ -227,7 +227,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_by_a_power():
 
 
 @pytest.mark.parametrize("optimiser", recipes.OPTIMISERS)
-def test_steps_go_down_and_the_next_loss_is_asked_for_after_the_step(optimiser):
+def test_steps_go_down_and_the_next_loss_is_computed_after_the_step(optimiser):
     line = nn.Linear(1, 1, bias=False)
     nn.init.ones_(line.weight)
     seen = []
@@ -291,7 +291,7 @@ def test_labels_of_ignored_pixels_do_not_matter(street):
     assert segmentation.pixel_accuracy(segmentation.confusion(half, answers, 7)) == 100
 
 
-def test_a_pretrained_network_comes_back_as_it_was(drawn):
+def test_a_pretrained_network_comes_back_as_it_was(few_scenes):
     arrays = segmentation.pretrain(spec())
     assert arrays["n_classes"] == 5 and arrays["n_features"] == 64 and 0 < arrays["accuracy"] <= 100
     network = segmentation.restore(spec(), arrays).eval()
@@ -308,7 +308,7 @@ def test_the_error_of_pixel_accuracy_is_that_of_a_mean_over_images():
     assert np.isnan(segmentation.pixel_error(counts[:1]))
 
 
-def test_fine_tuning_measures_both_and_its_seed_counts(drawn):
+def test_fine_tuning_measures_both_and_its_seed_counts(few_scenes):
     pretrained = segmentation.pretrain(spec("nothing"))
     first, again, other = (segmentation.finetune(on_target(seed), spec("nothing"), pretrained) for seed in (0, 0, 1))
     assert {key for key, value in first.items() if value.ndim == 0} == {"accuracy", "standard_error", "mean_iou"}
@@ -316,7 +316,7 @@ def test_fine_tuning_measures_both_and_its_seed_counts(drawn):
     assert first["loss"].shape == (2,)
 
 
-def test_the_source_nothing_keeps_the_first_weights(drawn):
+def test_the_source_nothing_keeps_the_first_weights(few_scenes):
     arrays = segmentation.pretrain(spec("nothing"))
     untouched = models.build("pspnet_resnet18", 2, seed=0).state_dict()
     assert all(np.array_equal(arrays["weights." + key], value.numpy()) for key, value in untouched.items())

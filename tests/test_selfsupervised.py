@@ -209,23 +209,25 @@ def test_a_missing_file_says_what_to_put_where(name, tmp_path, monkeypatch):
     release = releases.RELEASES[name]
     with pytest.raises(OSError) as error:
         releases.load(name)
-    told = str(error.value)
-    assert all(part in told for part in (release.file, release.url, release.converter, release.licence, "checkpoints"))
-    assert ("no network" in told) != bool(release.converter)  # what has to be converted is not downloaded
+    message = str(error.value)
+    assert all(
+        part in message for part in (release.file, release.url, release.converter, release.licence, "checkpoints")
+    )
+    assert ("no network" in message) != bool(release.converter)  # what has to be converted is not downloaded
 
 
 def test_a_release_is_downloaded_once_to_where_all_checkpoints_lie(original, tmp_path, monkeypatch):
-    asked = []
+    urls = []
 
     def download(url, path):
-        asked.append(url)
+        urls.append(url)
         torch.save(swav_layout(backbone(original)), path)
 
     monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     for _ in range(2):
         releases.load("swav")
-    assert asked == [releases.RELEASES["swav"].url]
+    assert urls == [releases.RELEASES["swav"].url]
     assert (tmp_path / "checkpoints" / "swav_800ep_pretrain.pth.tar").exists()
 
 
@@ -347,5 +349,5 @@ def test_a_network_that_sees_nothing_is_reported_as_collapsed(tmp_path, monkeypa
     assert use.feature_std == pytest.approx(0, abs=1e-6) and use.collapsed
 
 
-def test_every_objective_can_be_asked_for_by_a_profile():
+def test_a_profile_can_name_every_objective():
     assert selfsupervised.LOSSES == tuple(objectives.OBJECTIVES)

@@ -25,7 +25,7 @@ def no_figure_stays_open():
 
 
 @pytest.fixture
-def drawn():
+def drawing():
     """What was drawn, in order, and what draws it."""
     calls = []
 
@@ -39,8 +39,8 @@ def drawn():
     return calls, draw
 
 
-def test_a_move_draws_once_and_changes_the_picture_once(drawn):
-    calls, draw = drawn
+def test_a_move_draws_once_and_changes_the_picture_once(drawing):
+    calls, draw = drawing
     *moved, picture = sliders.follow(draw, height=[0.1, 0.5, 0.9], width=[0.2, 0.4]).children
     changes = []
     picture.observe(changes.append, "value")
@@ -55,8 +55,8 @@ def test_a_move_draws_once_and_changes_the_picture_once(drawn):
 
 
 @pytest.mark.parametrize("by_make", [False, True])
-def test_a_reader_gets_the_sliders_and_make_the_first_picture(drawn, monkeypatch, by_make):
-    calls, draw = drawn
+def test_a_reader_gets_the_sliders_and_make_the_first_picture(drawing, monkeypatch, by_make):
+    calls, draw = drawing
     shown = []
     monkeypatch.setattr(trace, "is_on", lambda: by_make)
     monkeypatch.setattr(sliders, "display", shown.append)
@@ -83,15 +83,15 @@ def test_the_axes_of_a_notebooks_slider_stay_and_hold_every_point(name, monkeypa
     from ncrepro.lab import point_clouds
 
     cell = next(cell for cell in cells(name) if "slide(" in "".join(cell["source"]) and cell["cell_type"] == "code")
-    asked = []
+    calls = []
     names = {
         "metrics": metrics,
         "point_clouds": point_clouds,
         "pictures": feature_spaces,
         "sweep": point_clouds.fairness_at_equal_collapse(spread=0.5),
     }
-    exec("".join(cell["source"]), names | {"slide": lambda draw, **choices: asked.append((draw, choices))})
-    ((draw, choices),) = asked
+    exec("".join(cell["source"]), names | {"slide": lambda draw, **choices: calls.append((draw, choices))})
+    ((draw, choices),) = calls
     seen = set()
     for value in np.linspace(0, 1, 3):
         figure = draw(**{key: values[round(value * (len(values) - 1))] for key, values in choices.items()})

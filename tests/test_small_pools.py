@@ -34,7 +34,7 @@ def test_the_more_models_the_less_luck_gives():
     assert 1 > few > some > many > 0
 
 
-def test_a_metric_is_told_with_its_interval():
+def test_a_line_gives_a_metric_with_its_interval():
     table = pd.DataFrame({"metric": ["face"], "weighted_kendall": [0.456], "low": [-0.111], "high": [0.9]})
     assert findings.line(table, "face") == "FaCe **0.46** (-0.11 to 0.90)"
 

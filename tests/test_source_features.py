@@ -100,7 +100,7 @@ def of_nine(right):
     return pd.DataFrame(rows, columns=["model", "target", "per_class", "draw", "term", "score"])
 
 
-def test_what_few_images_change_is_told_with_its_error():
+def test_what_few_images_change_has_an_error():
     accuracies = pd.DataFrame({"t": np.arange(9.0)}, index=pd.Index(NINE, name="model"))
     sizes = pd.DataFrame({"target": "t", "per_class": [2, 10, 0], "n_samples": [20, 100, 600]})
     table = of_nine({(2, 0): False, (2, 1): False, (10, 0): True, (10, 1): False, (0, 0): True})
@@ -118,7 +118,7 @@ def test_what_few_images_change_is_told_with_its_error():
     assert found.loc[("above", "leep"), "error"] > half / 2**0.5  # the two draws of images disagree by as much
 
 
-def test_without_a_draw_of_64_samples_nothing_is_told_of_them():
+def test_without_a_draw_of_64_samples_their_differences_are_empty():
     accuracies = pd.DataFrame({"t": np.arange(9.0)}, index=pd.Index(NINE, name="model"))
     sizes = pd.DataFrame({"target": "t", "per_class": [2, 0], "n_samples": [20, 600]})
     found = low_shot.moves(of_nine({(2, 0): True, (0, 0): True}), accuracies, sizes, resampling.NONE, ["leep"])

@@ -82,8 +82,8 @@ print(json.dumps([fact for kind, fact in map(json.loads, facts) if kind == "arte
 def test_a_kept_data_set_that_is_removed_is_made_again_though_nothing_has_to_be_trained(recorded):
     kept = {file for content in recorded.values() for file in content["artefact"] if "/datasets/" in file}
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)}
-    drawn = subprocess.check_output([sys.executable, "-c", DATA], env=environment, cwd=REPOSITORY, text=True)
-    assert kept and kept <= set(json.loads(drawn.splitlines()[-1]))
+    output = subprocess.check_output([sys.executable, "-c", DATA], env=environment, cwd=REPOSITORY, text=True)
+    assert kept and kept <= set(json.loads(output.splitlines()[-1]))
 
 
 # Changes in a copy ----------------------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ def test_the_reference_has_a_digest_of_everything():
 def test_what_has_another_digest_here_is_named(monkeypatch):
     makes = {"one": lambda: [1], "other": lambda: [2]}
     monkeypatch.setattr(step_digests, "names", lambda: makes)
-    was = {name: step_digests.digest(make()) for name, make in makes.items()}
-    for known, named in ((was, []), (was | {"other": "0"}, ["other"]), (was | {"third": "0"}, ["third"])):
+    values = {name: step_digests.digest(make()) for name, make in makes.items()}
+    for known, named in ((values, []), (values | {"other": "0"}, ["other"]), (values | {"third": "0"}, ["third"])):
         monkeypatch.setattr(step_digests, "reference", lambda known=known: known)
         assert step_digests.differing() == named
 
@@ -73,7 +73,7 @@ def test_a_root_is_seen_in_each_of_its_forms():
         assert "sqrt" in operations.seen
 
 
-def test_the_command_prints_what_is_asked_for(capsys):
+def test_the_command_prints_the_requested_digests(capsys):
     assert cli.main(["digests", "ranking", "scenes street"]) == 0
     names = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["name", "scenes street", "rankings"]

@@ -496,16 +496,16 @@ def test_every_text_of_the_table_is_drawn_beside_its_class():
     rows = [("first", "int", "How many."), ("first", "bool", "Whether."), ("second", "Notes", "So it is.")]
     first = Texts("first", "train", ("How many.", "Whether."), np.array([0, 1]), ("int", "bool"))
     second = Texts("second", "train", ("So it is.",), np.array([0]), ("Notes",))
-    drawn = data_examples.texts([first, second], "title").axes[0].texts
+    artists = data_examples.texts([first, second], "title").axes[0].texts
     lines = ["first", "int", "How many.", "bool", "Whether.", "second", "Notes", "So it is."]
-    assert [found.get_text() for found in drawn] == lines
-    heights = {found.get_text(): found.get_position()[1] for found in drawn}
-    assert all(heights[label] == heights[said] for _, label, said in rows)
+    assert [found.get_text() for found in artists] == lines
+    heights = {found.get_text(): found.get_position()[1] for found in artists}
+    assert all(heights[label] == heights[sentence] for _, label, sentence in rows)
 
 
 def test_words_alone_tell_classes_apart_that_differ_in_their_words(monkeypatch):
-    said = ("how many", "whether it", "how often", "whether they")
-    data = Texts("t", "train", said, np.array([0, 1, 0, 1]), ("a", "b"))
+    sentences = ("how many", "whether it", "how often", "whether they")
+    data = Texts("t", "train", sentences, np.array([0, 1, 0, 1]), ("a", "b"))
     monkeypatch.setattr(text, "load", lambda *_: data)
     assert figures.bag_of_words("smoke") == 100.0
 
@@ -640,11 +640,11 @@ def test_the_papers_profile_runs_on_small_stand_ins_for_its_data_and_checkpoints
         "seeds: 3": "seeds: 2",
         "disk_gb: 10": "disk_gb: 0.1",
     }
-    said = profile.read_text()
+    content = profile.read_text()
     for old, new in changed.items():
-        assert old in said
-        said = said.replace(old, new)
-    profile.write_text(said)
+        assert old in content
+        content = content.replace(old, new)
+    profile.write_text(content)
     pipeline.check(profiles.load("paper_text"))
     study = experiment.Experiment("text", "paper_text")
     for of in (study, experiment.Experiment("text_scratch", "paper_text")):
@@ -674,7 +674,7 @@ def test_chinese_is_cut_to_a_line_and_characters_without_a_font_are_boxes():
 
 
 def test_a_chinese_character_counts_as_a_word(monkeypatch):
-    said = ("打车去", "听音乐", "车打了", "乐音好")
-    data = Texts("t", "train", said, np.array([0, 1, 0, 1]), ("a", "b"))
+    sentences = ("打车去", "听音乐", "车打了", "乐音好")
+    data = Texts("t", "train", sentences, np.array([0, 1, 0, 1]), ("a", "b"))
     monkeypatch.setattr(text, "load", lambda *_: data)
     assert figures.bag_of_words("smoke") == 100.0

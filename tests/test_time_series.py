@@ -313,7 +313,7 @@ def test_gains_are_over_the_same_architecture_from_random_weights(root):
         assert found.loc[model.name].tolist() == [10 + 3 * (i - names.index(model.architecture))] * 2
 
 
-def test_the_nearest_series_is_told_from_its_values(monkeypatch, root):
+def test_the_nearest_series_is_found_by_its_values(monkeypatch, root):
     values = np.array([[[0, 0, 0]], [[5, 5, 0]]], np.float32)
     train = Series("t", "train", values, np.array([3, 2]), np.array([0, 1]), ("a", "b"))
     longer = np.pad(values, [(0, 0), (0, 0), (0, 1)])

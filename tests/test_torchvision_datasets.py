@@ -153,9 +153,9 @@ def food(root, patch):
     place = root / "food-101"
     lists = {"train": {"apple_pie": 2, "waffles": 2}, "test": {"apple_pie": 1, "waffles": 3}}
     for split, counts in lists.items():
-        said = {name: [f"{name}/{split}{i}" for i in range(n)] for name, n in counts.items()}
-        write(place / "meta" / f"{split}.json", [json.dumps(said)])
-        for k, files in enumerate(said.values()):
+        listing = {name: [f"{name}/{split}{i}" for i in range(n)] for name, n in counts.items()}
+        write(place / "meta" / f"{split}.json", [json.dumps(listing)])
+        for k, files in enumerate(listing.values()):
             for file in files:
                 paint(place / "images" / f"{file}.jpg", k)
     return [0, 0, 1, 1], [0, 1, 1, 1]
@@ -237,10 +237,10 @@ def voc2007(root, patch):
         for k, name in enumerate(datasets.VOC_CLASSES):
             write(
                 place / "ImageSets" / "Main" / f"{name}_{split}.txt",
-                [f"{i} {said.get(k, -1):2d}" for i, said in shown.items()],
+                [f"{i} {marks.get(k, -1):2d}" for i, marks in shown.items()],
             )
-        for i, said in shown.items():
-            paint(place / "JPEGImages" / f"{i}.jpg", min(k for k, v in said.items() if v == max(said.values())))
+        for i, marks in shown.items():
+            paint(place / "JPEGImages" / f"{i}.jpg", min(k for k, v in marks.items() if v == max(marks.values())))
     return [4, 6, 3], [11]
 
 
@@ -399,14 +399,14 @@ def test_signs_and_digits_are_never_mirrored():
     assert sorted(name for name, entry in datasets.ENTRIES.items() if not entry.flip) == ["gtsrb", "svhn"]
 
 
-def test_at_most_so_many_images_per_class_are_taken_in_order(layout):
+def test_at_most_so_many_images_per_class_are_loaded_in_order(layout):
     layout("dtd")
     photos = datasets.load("dtd", max_per_class=1)
     assert photos.labels.tolist() == [0, 1, 2] == shades(photos)
     assert photos.samples.endswith("at most 1 per class")
 
 
-def test_thumbnails_are_small_squares_of_the_images_asked_for(layout):
+def test_thumbnails_are_small_squares_of_the_requested_images(layout):
     layout("dtd")
     photos = datasets.load("dtd")
     small = photos.images[np.array([2, 0])]
@@ -507,7 +507,7 @@ def test_a_data_set_with_too_few_images_is_refused(root, layout):
         datasets.load("country211")
 
 
-def test_a_data_set_whose_download_is_gone_says_what_to_put_where(root):
+def test_a_data_set_without_a_download_says_what_to_put_where(root):
     with pytest.raises(
         FileNotFoundError, match=rf"cars: the official download is gone; put stanford_cars/cars_train/.*\(in {root}\)"
     ):
@@ -552,7 +552,7 @@ def test_what_is_missing_is_downloaded_checked_and_unpacked(root, archive):
     assert not list((root / "archives").iterdir())  # unpacked, and gone
 
 
-def test_an_archive_put_there_by_hand_is_taken_instead_of_a_download(root, archive):
+def test_an_archive_put_there_by_hand_is_used_instead_of_a_download(root, archive):
     file, _ = archive
     (root / "archives").mkdir()
     file.rename(root / "archives" / file.name)

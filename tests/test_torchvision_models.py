@@ -131,7 +131,7 @@ def test_random_weights_give_finite_features_that_depend_on_the_image():
     assert torch.allclose(last_layer.find(network)(features), logits)
 
 
-def test_a_new_head_has_as_many_outputs_as_asked_for_and_the_same_weights_for_a_seed():
+def test_a_new_head_has_the_requested_number_of_outputs_and_the_same_weights_for_a_seed():
     for name in (SMALL, "squeezenet1_1"):
         made = []
         for seed in (0, 0, 1):
@@ -143,16 +143,16 @@ def test_a_new_head_has_as_many_outputs_as_asked_for_and_the_same_weights_for_a_
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("resnet5", r"unknown model 'resnet5'.*did you mean 'resnet\d+'\?; for a model of timm write timm/resnet5"),
         ("timm/resnet5", r"timm has no model 'resnet5'; near it: .*resnet50"),
     ],
 )
-def test_a_mistyped_name_is_answered_with_near_ones(name, said):
-    for asked in (networks.build, networks.checkpoint):
-        with pytest.raises(ValueError, match=said):
-            asked(name)
+def test_a_mistyped_name_is_answered_with_near_ones(name, message):
+    for function in (networks.build, networks.checkpoint):
+        with pytest.raises(ValueError, match=message):
+            function(name)
 
 
 def test_weights_that_do_not_exist_are_answered_with_those_that_do():
@@ -239,7 +239,7 @@ def published_small(checkpoints, tmp_path, monkeypatch):
     digest = hashlib.sha256((tmp_path / "weights.pth").read_bytes()).hexdigest()
     found = replace(networks.checkpoint(SMALL), url=(tmp_path / "weights.pth").as_uri(), sha256=digest[:8],
                     file=checkpoints / f"small-{digest[:8]}.pth")  # fmt: skip
-    monkeypatch.setattr(networks, "checkpoint", lambda *asked: found)
+    monkeypatch.setattr(networks, "checkpoint", lambda *arguments: found)
     return network, found
 
 
@@ -314,9 +314,9 @@ def test_weights_that_do_not_fit_are_refused_with_their_names(checkpoints):
     state["classifier.9.weight"] = state.pop("classifier.3.bias")
     state["classifier.0.bias"] = torch.zeros(7)
     torch.save(state, checkpoints / f"{SMALL}.pth")
-    said = (rf"{SMALL}.pth does not fit {SMALL} \(missing: classifier.3.bias; unexpected: classifier.9.weight; "
+    message = (rf"{SMALL}.pth does not fit {SMALL} \(missing: classifier.3.bias; unexpected: classifier.9.weight; "
             r"of another shape: classifier.0.bias\): it holds another network")  # fmt: skip
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         networks.load(SMALL, "local")
     torch.save(networks.build("squeezenet1_1").state_dict(), checkpoints / f"{SMALL}.pth")
     with pytest.raises(ValueError, match=r"missing: .* and \d+ more; unexpected: .* and \d+ more"):

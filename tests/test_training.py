@@ -172,7 +172,7 @@ def test_each_epoch_is_reported_as_it_ends():
     reported = []
     network = models.build("mobilenet_v1", 4, seed=0)
     history = training.fit(
-        network, images, labels, Recipe(3, 16, 0.05), seed=0, on_epoch=lambda *told: reported.append(told)
+        network, images, labels, Recipe(3, 16, 0.05), seed=0, on_epoch=lambda *arguments: reported.append(arguments)
     )
     assert reported == list(enumerate(history, 1)) and len(history) == 3
     assert not network.training

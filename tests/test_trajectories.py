@@ -63,7 +63,7 @@ def test_one_swapped_pair_of_three_keeps_two_thirds_of_the_pairs():
     assert kept["weighted_kendall"].iloc[[0, 2]].tolist() == pytest.approx([1, -1])
 
 
-def test_families_are_told_by_their_names_and_the_last_named_stands_for_each():
+def test_families_are_recognised_by_their_names_and_the_last_named_stands_for_each():
     names = ("densenet201", "densenet121", "mobilenet_v2", "mobilenet_v1", "vgg16")
     pool = tuple(Model(name, name, "source", "cross_entropy") for name in names)
     assert [model.name for model in trajectories.families(pool)] == ["densenet121", "mobilenet_v1", "vgg16"]

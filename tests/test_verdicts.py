@@ -58,7 +58,7 @@ def test_claims_are_made_of_claims():
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ((True, False), "rests on probabilities"),
         ((np.True_, 0.5), "rests on probabilities"),
@@ -67,8 +67,8 @@ def test_claims_are_made_of_claims():
         ((0.01, 0.02), "true and false"),
     ],
 )
-def test_a_verdict_that_is_none_cannot_be_built(values, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_verdict_that_is_none_cannot_be_built(values, message):
+    with pytest.raises(ValueError, match=message):
         Verdict(*values)
 
 
@@ -135,10 +135,10 @@ def test_many_draws_at_once_are_what_one_is_alone(name):
 
 def test_two_identical_rankings_share_every_draw():
     scores = scored(one=ROUGH, double=np.multiply(ROUGH, 2.0), third=np.negative(PERFECT))
-    drawn = resampling.mean_over_targets(resampling.draws(scores, TRUTH, Noise(images=TRUTH * 0 + 3)))
-    assert verdicts.probability(drawn["one"], drawn["double"]) == 0.5
-    assert verdicts.best(drawn[["one", "double"]]).tolist() == [0.5, 0.5]
-    assert verdicts.best(drawn)["one"] == verdicts.best(drawn)["double"] > 0.49
+    draws = resampling.mean_over_targets(resampling.draws(scores, TRUTH, Noise(images=TRUTH * 0 + 3)))
+    assert verdicts.probability(draws["one"], draws["double"]) == 0.5
+    assert verdicts.best(draws[["one", "double"]]).tolist() == [0.5, 0.5]
+    assert verdicts.best(draws)["one"] == verdicts.best(draws)["double"] > 0.49
 
 
 def test_a_perfect_ranking_is_perfect_in_every_pool_and_keeps_its_mean_under_noise():
@@ -158,10 +158,10 @@ def test_a_perfect_ranking_is_perfect_in_every_pool_and_keeps_its_mean_under_noi
 
 def test_a_metric_that_gives_all_models_one_score_is_never_the_best_and_can_not_be_judged():
     scores = scored(flat=[1.0] * 8, rough=ROUGH)
-    drawn = resampling.mean_over_targets(resampling.draws(scores, TRUTH))
-    assert drawn["flat"].isna().all() and verdicts.best(drawn).tolist() == [0, 1]
+    draws = resampling.mean_over_targets(resampling.draws(scores, TRUTH))
+    assert draws["flat"].isna().all() and verdicts.best(draws).tolist() == [0, 1]
     assert (
-        above(drawn["flat"], drawn["rough"]).word == above(drawn["rough"], drawn["flat"]).word == "cannot be told here"
+        above(draws["flat"], draws["rough"]).word == above(draws["rough"], draws["flat"]).word == "cannot be told here"
     )
     assert (
         resampling.draws(scores, TRUTH, statistic="regret")["flat"].notna().all(axis=None)
@@ -170,8 +170,8 @@ def test_a_metric_that_gives_all_models_one_score_is_never_the_best_and_can_not_
 
 def test_fewer_than_five_models_tell_nothing_of_others():
     few = scored(rough=ROUGH).query("model in ['m0', 'm1', 'm2', 'm3']")
-    drawn = resampling.draws(few, TRUTH.iloc[:4])
-    assert drawn.isna().all(axis=None) and above(drawn["rough", "t"]).word == "cannot be told here"
+    draws = resampling.draws(few, TRUTH.iloc[:4])
+    assert draws.isna().all(axis=None) and above(draws["rough", "t"]).word == "cannot be told here"
     assert resampling.draws(few, TRUTH.iloc[:4], components=("images", "training")).notna().all(axis=None)
 
 
@@ -199,8 +199,8 @@ def test_a_draw_takes_one_run_of_everything_its_scores_included():
         "accuracy": TRUTH.iloc[::-1].set_axis(MODELS),
         "ncti": pd.DataFrame(dict.fromkeys(TRUTH, PERFECT[::-1]), index=MODELS),
     }
-    drawn = resampling.draws(scores, TRUTH, Noise(runs=(turned,)), components=("training",))
-    assert drawn["ncti", "t"].to_numpy() == pytest.approx(1)
+    draws = resampling.draws(scores, TRUTH, Noise(runs=(turned,)), components=("training",))
+    assert draws["ncti", "t"].to_numpy() == pytest.approx(1)
     unknown = Noise(runs=({"accuracy": turned["accuracy"]},))  # whose scores nobody kept: the present ones stand in
     halves = resampling.draws(scores, TRUTH, unknown, components=("training",))["ncti", "t"]
     assert sorted(halves.round(6).unique()) == [-1, 1] and (halves > 0).mean() == 0.5
@@ -277,13 +277,13 @@ def a_run(rng, worth, seen, noise=0.3):
     return pd.concat(long), accuracies, {"accuracy": accuracies, **{f"k{k}": table for k, table in enumerate(tables)}}
 
 
-def asked(scores, accuracies, noise):
+def answers(scores, accuracies, noise):
     """Is k0 above 0? Is it better than k1? Is it the best of all?"""
-    drawn = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise, n=200))
+    draws = resampling.mean_over_targets(resampling.draws(scores, accuracies, noise, n=200))
     return [
-        above(drawn["k0"]),
-        above(drawn["k0"], drawn["k1"]),
-        every(*(above(drawn["k0"], drawn[m]) for m in drawn.columns[1:])),
+        above(draws["k0"]),
+        above(draws["k0"], draws["k1"]),
+        every(*(above(draws["k0"], draws[m]) for m in draws.columns[1:])),
     ]
 
 
@@ -294,7 +294,10 @@ def test_where_there_is_nothing_to_tell_a_verdict_is_wrong_in_one_of_twenty_at_m
     """
     rng, n = np.random.default_rng(0), 80
     words = np.array(
-        [[v.word for v in asked(*a_run(rng, *universe(rng, n_models, [0] * 4))[:2], resampling.NONE)] for _ in range(n)]
+        [
+            [v.word for v in answers(*a_run(rng, *universe(rng, n_models, [0] * 4))[:2], resampling.NONE)]
+            for _ in range(n)
+        ]
     )
     chance = 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)  # two standard errors of the count
     for question in words.T:
@@ -305,7 +308,10 @@ def test_where_there_is_nothing_to_tell_a_verdict_is_wrong_in_one_of_twenty_at_m
 def test_a_metric_that_is_better_is_found_to_be_and_hardly_ever_the_contrary():
     rng, n = np.random.default_rng(0), 25
     words = np.array(
-        [[v.word for v in asked(*a_run(rng, *universe(rng, 20, [2, 0, 0, 0]))[:2], resampling.NONE)] for _ in range(n)]
+        [
+            [v.word for v in answers(*a_run(rng, *universe(rng, 20, [2, 0, 0, 0]))[:2], resampling.NONE)]
+            for _ in range(n)
+        ]
     )
     assert (words == "does not hold").mean() <= 0.01
     assert ((words == "holds").mean(axis=0) > [0.95, 0.8, 0.6]).all()
@@ -325,7 +331,7 @@ def test_training_again_never_turns_a_verdict_round_and_seldom_changes_it():
                 [
                     [
                         v.word
-                        for v in asked(scores, truth, Noise(runs=tuple(run for _, _, run in made if run is not own)))
+                        for v in answers(scores, truth, Noise(runs=tuple(run for _, _, run in made if run is not own)))
                     ]
                     for scores, truth, own in made
                 ]

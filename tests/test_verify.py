@@ -176,7 +176,7 @@ def test_the_wrong_sign_of_one_metric_fails(few, metric):
 
 
 @pytest.mark.parametrize("table", ["supervised/scores.csv", "supervised/correlations.csv"])
-def test_a_metric_newer_than_the_repetitions_is_not_judged_which_is_said_and_the_others_are(few, table):
+def test_a_metric_newer_than_the_repetitions_is_named_and_not_judged_while_the_others_are(few, table):
     tables, limits = few
     column = "score" if table.endswith("scores.csv") else "weighted_kendall"
     newer = tables[table].query("metric == 'logme'").assign(metric="newer")
@@ -184,8 +184,8 @@ def test_a_metric_newer_than_the_repetitions_is_not_judged_which_is_said_and_the
     apart = mine["metric"] == "newer"
     mine.loc[apart, column] = [f"{-7 * float(value):.10g}" for value in mine.loc[apart, column]]  # whatever it may be
     assert fails({table: reference}, {table: mine}, limits) == []
-    (said,) = verify.not_judged(table, reference, mine, limits)
-    assert f"{table}: {column} moved in {apart.sum()} rows of newer" in said and "make noise" in said
+    (sentence,) = verify.not_judged(table, reference, mine, limits)
+    assert f"{table}: {column} moved in {apart.sum()} rows of newer" in sentence and "make noise" in sentence
     assert verify.not_judged(table, tables[table], again(tables, 204)[table], limits) == []
     wrong = mine["metric"] == "logme"
     mine.loc[wrong, column] = [f"{-float(value):.10g}" for value in mine.loc[wrong, column]]
@@ -399,24 +399,24 @@ def measured(root, mine):
     return mine
 
 
-def say(capsys) -> tuple[int, str, str]:
+def run_verify(capsys) -> tuple[int, str, str]:
     status = pipeline.main(["verify"])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return status, said.out, said.err
+    streams = capsys.readouterr()
+    assert "Traceback" not in streams.err
+    return status, streams.out, streams.err
 
 
 def test_the_same_bytes_are_exact_on_any_machine(mine, capsys, monkeypatch):
     for why in (None, "this is Darwin on arm64"):
         monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda why=why: why)
-        status, out, _ = say(capsys)
+        status, out, _ = run_verify(capsys)
         assert status == 0
         assert "16 numbers in 1 tables" in out and "exact: all 1 tables are byte for byte those of the reference" in out
 
 
 def test_without_a_study_one_other_digit_fails_and_is_named(mine, capsys):
     ACCURACIES.assign(accuracy=ACCURACIES["accuracy"].where(ACCURACIES.index != 4, 55.26)).to_csv(mine, index=False)
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 1
     assert "supervised/accuracies.csv: 1 cells differ, the first is accuracy in row 5: 55.26, was 55.25" in out
     assert "make noise PROFILE=smoke" in out
@@ -424,7 +424,7 @@ def test_without_a_study_one_other_digit_fails_and_is_named(mine, capsys):
 
 def test_one_other_digit_fails_where_this_machine_computes_as_the_references_did(measured, capsys):
     ACCURACIES.assign(accuracy=ACCURACIES["accuracy"].where(ACCURACIES.index != 4, 55.26)).to_csv(measured, index=False)
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 1
     assert "1 cells differ, the first is accuracy in row 5: 55.26, was 55.25" in out
     assert re.match("failed: .*so code, data or tables were changed: `make all PROFILE=smoke`", out.splitlines()[-1])
@@ -434,23 +434,23 @@ def test_where_the_cpu_computes_otherwise_a_study_decides(measured, capsys, monk
     """A CPU of which the same bytes were expected, and whose digests are others."""
     monkeypatch.setattr(step_digests, "differing", lambda: ["torch functions", "tsne"])
     ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + 1).to_csv(measured, index=False)
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 0
     assert "8 cells differ" in out  # the exact level failed, and that is said too
     assert re.match(r"statistical: .*2 digests \(torch functions, ...\) are others on this CPU", out.splitlines()[-1])
     ACCURACIES.assign(accuracy=[50.0, 70, 60, 30, 55.25, 75, 65, 85]).to_csv(measured, index=False)
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 1
     assert "supervised/accuracies.csv: accuracy moved, most at b, u: 30, was 80" in out
     assert out.splitlines()[-1].startswith("failed: ")
 
 
-def test_where_the_same_bytes_are_not_expected_the_reason_is_said_and_single_cells_are_not(
+def test_where_the_same_bytes_are_not_expected_the_reason_is_printed_and_single_cells_are_not(
     measured, capsys, monkeypatch
 ):
     monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda: "this is Darwin on arm64")
     ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + 1).to_csv(measured, index=False)
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 0
     assert "not exact: this is Darwin on arm64" in out and "cells differ" not in out
 
@@ -461,7 +461,7 @@ def test_a_repetition_is_compared_with_the_reference_of_its_profile(measured, ro
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         (ACCURACIES.assign(note="x"), "note 4 of 8 moved"),
         (ACCURACIES.assign(note="y"), "note holds the word 'y', which the reference has nowhere in such columns"),
@@ -475,11 +475,11 @@ def test_a_repetition_is_compared_with_the_reference_of_its_profile(measured, ro
         (ACCURACIES[["target", "model", "seed", "accuracy", "note"]], "it has them in another order"),
     ],
 )
-def test_what_no_repetition_moved_fails_also_with_a_study(measured, capsys, table, said):
+def test_what_no_repetition_moved_fails_also_with_a_study(measured, capsys, table, message):
     table.to_csv(measured, index=False)
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 1
-    assert said in out
+    assert message in out
 
 
 @pytest.mark.parametrize(
@@ -501,23 +501,23 @@ def test_what_no_repetition_moved_fails_also_with_a_study(measured, capsys, tabl
 def test_a_word_may_be_another_of_its_kind_and_none_that_the_reference_does_not_have(demo, table, column, word, new):
     cells = demo[table][column].where(demo[table].index != 2, word)
     pairs = {name: (known, known) for name, known in demo.items()}
-    said = verify.new_words([table], pairs | {table: (demo[table], demo[table].assign(**{column: cells}))})
-    assert bool(said) == new
-    assert not new or (len(said) == 1 and said[0].startswith(f"{table}: {column} holds "))
+    messages = verify.new_words([table], pairs | {table: (demo[table], demo[table].assign(**{column: cells}))})
+    assert bool(messages) == new
+    assert not new or (len(messages) == 1 and messages[0].startswith(f"{table}: {column} holds "))
 
 
 def test_of_a_table_that_moved_everywhere_the_first_lines_are_shown_and_the_others_counted(root, measured, capsys):
     wide = ACCURACIES.assign(**{f"n{i}": range(8) for i in range(9)})
     write(root, "reference/smoke", wide, "supervised/wide.csv")
     write(root, "results/smoke", wide.assign(**{f"n{i}": -3 for i in range(9)}), "supervised/wide.csv")
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     lines = [line for line in out.splitlines() if line.startswith("supervised/wide.csv: n")]
     assert status == 1 and len(lines) == verify.SHOWN
     assert re.search("^and [0-9]+ more such lines of supervised/wide.csv$", out, re.M)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"\n", "is empty"),
@@ -528,11 +528,11 @@ def test_of_a_table_that_moved_everywhere_the_first_lines_are_shown_and_the_othe
         (b"model,model\na,b\n", "names a column twice"),
     ],
 )
-def test_a_damaged_table_is_named_in_one_line(measured, capsys, content, said):
+def test_a_damaged_table_is_named_in_one_line(measured, capsys, content, message):
     measured.write_bytes(content)
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 1
-    assert any(line.startswith("supervised/accuracies.csv: ") and said in line for line in out.splitlines())
+    assert any(line.startswith("supervised/accuracies.csv: ") and message in line for line in out.splitlines())
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
@@ -541,7 +541,7 @@ def test_what_is_no_plain_file_is_named_and_the_other_tables_are_looked_at(mine,
     write(root, "results/smoke", ACCURACIES.assign(note="y"), "supervised/other.csv")
     mine.unlink()
     make(mine)
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 1
     assert re.search("^supervised/accuracies.csv: data/results/smoke/supervised/.* is no plain file", out, re.M)
     assert "supervised/other.csv: 8 cells differ" in out
@@ -551,29 +551,29 @@ def test_tables_that_are_missing_or_new_are_named_and_times_are_exempt_and_count
     for name in ("supervised/seconds_finetune.csv", "supervised/new.csv"):
         write(root, "results/smoke", ACCURACIES, name)
     write(root, "reference/smoke", ACCURACIES, "text/old.csv")
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 1
     assert "supervised/new.csv: has no reference" in out
     assert "text/old.csv: is missing here" in out
     assert out.splitlines()[-1] == "failed: 1 of 2 tables are those of the reference; see above for the others"
     for i in range(9):
         write(root, "results/smoke", ACCURACIES, f"text/new{i}.csv")
-    out = say(capsys)[1]
+    out = run_verify(capsys)[1]
     assert out.count("has no reference") == verify.SHOWN and "and 7 more tables of no reference" in out
     assert "exempt: 1 tables seconds_*: processor time and memory differ from run to run" in out
 
 
 def test_results_or_a_reference_that_are_missing_are_one_sentence(mine, root, capsys):
     shutil.rmtree(root / "data" / "results")
-    status, _, err = say(capsys)
+    status, _, err = run_verify(capsys)
     assert status == 1 and "data/results/smoke holds no tables: run `make all PROFILE=smoke` first" in err
     shutil.rmtree(root / "data" / "reference")
-    status, _, err = say(capsys)
+    status, _, err = run_verify(capsys)
     assert status == 1 and "there is no committed reference for profile 'smoke'" in err
 
 
 @pytest.mark.parametrize("change", [lambda raw: raw.replace(b"\n", b"\r\n"), lambda raw: b"\xef\xbb\xbf" + raw])
 def test_other_line_ends_or_a_byte_order_mark_are_other_bytes(mine, capsys, change):
     mine.write_bytes(change(mine.read_bytes()))
-    status, out, _ = say(capsys)
+    status, out, _ = run_verify(capsys)
     assert status == 1 and "the same cells in other bytes" in out

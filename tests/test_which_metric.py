@@ -230,7 +230,7 @@ def test_the_committed_numbers_of_the_hub_are_those_of_its_file():
     pd.testing.assert_frame_equal(found, known, check_dtype=False)
 
 
-def test_a_file_of_the_hub_is_read_and_a_missing_one_is_said(tmp_path, monkeypatch):
+def test_a_file_of_the_hub_is_read_and_a_missing_one_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
     assert published_pools.hub_accuracies() is None and len(published_pools.hub()) == 12
     with pytest.raises(FileNotFoundError, match="transfergraph/records.csv is missing"):
