@@ -74,5 +74,5 @@ def speed_up(profile: str, most: int) -> Iterator[dict]:
 
 def schedule(profile: str) -> Iterator[dict]:
     """How long a profile takes on so many GPUs by its estimates, and what limits it; nothing is run."""
-    pools = [plan.work(Experiment(pool, profile)).assign(pool=pool) for pool in profiles.load(profile).pools]
+    pools = [plan.jobs_of_pool(Experiment(pool, profile)).assign(pool=pool) for pool in profiles.load(profile).pools]
     yield from plan.schedule(pd.concat(pools), plan.GPUS).to_dict("records")

@@ -760,7 +760,7 @@ def main() -> int:
     if unknown := set(options.kinds.split(",")) - set(FAULTS):
         parser.error(f"unknown kind {sorted(unknown)[0]!r}: choose of {', '.join(FAULTS)}")
     try:
-        schema.whole(1, 100_000)("FAULTS", options.n)
+        schema.whole_number(1, 100_000)("FAULTS", options.n)
     except ValueError as error:
         parser.error(str(error))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it

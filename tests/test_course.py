@@ -104,7 +104,7 @@ def test_what_is_shown_is_what_this_code_computes(notebooks, session):
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=ids)
 def test_what_students_get_is_made_from_the_solution(path):
-    for made, content in course.generated(path).items():
+    for made, content in course.student_files(path).items():
         assert made.read_text(encoding="utf-8") == content, f"{paths.relative(made)}: `make course` writes it anew"
 
 

@@ -97,10 +97,10 @@ def test_the_best_is_the_one_that_is_above_each_of_the_others_in_the_same_draws(
 def test_some_ranking_is_better_if_one_is_beyond_the_luck_of_many():
     draws = pd.DataFrame(np.random.default_rng(0).normal(size=(2000, 10)), columns=[*"abcdefghij"])
     draws["a"] += 2  # above 0 in 97.7 % of the draws: sure of one, not of the luckiest of ten
-    assert findings.some_better(draws, ["a"], 0.0)[1].word == "holds"
-    text, verdict = findings.some_better(draws, list(draws), 0.0)
+    assert findings.any_above(draws, ["a"], 0.0)[1].word == "holds"
+    text, verdict = findings.any_above(draws, list(draws), 0.0)
     assert verdict.word == "cannot be told here" and text.startswith("most likely of 10: a, in 97.")
-    assert findings.some_better(draws - 9, list(draws), 0.0)[1].word == "does not hold"
+    assert findings.any_above(draws - 9, list(draws), 0.0)[1].word == "does not hold"
 
 
 # What may call itself exact, because nothing of it could have been otherwise by chance.
@@ -198,13 +198,16 @@ def test_an_interval_plot_draws_the_numbers_of_its_table():
 def test_where_the_targets_are_the_papers_own_the_difference_is_shown_cell_by_cell():
     printed = pd.DataFrame({"pets": [0.5, 0.6], "cub": [0.1, 0.2], "average": [0.3, 0.4]}, index=["ncti", "leep"])
     ours = pd.DataFrame({"pets": [0.75], "average": [0.75]}, index=["ncti"])
-    panels = findings.beside(printed, ours, ("printed", "here", "difference"))
+    panels = findings.comparison_panels(printed, ours, ("printed", "here", "difference"))
     assert panels["difference"].loc["ncti", ["pets", "average"]].tolist() == pytest.approx([0.75 - 0.5] * 2)
     assert (
         panels["difference"].isna().sum().sum() == 1 + 3 and panels["here"].columns.tolist() == printed.columns.tolist()
     )
     elsewhere = ours.rename(columns={"pets": "digits"})
-    assert list(findings.beside(printed, elsewhere, ("printed", "here", "difference"))) == ["printed", "here"]
+    assert list(findings.comparison_panels(printed, elsewhere, ("printed", "here", "difference"))) == [
+        "printed",
+        "here",
+    ]
 
 
 def test_figures_of_pools_that_a_profile_lacks_are_left_out(root):

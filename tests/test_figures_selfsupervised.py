@@ -84,7 +84,7 @@ def test_what_else_a_pretraining_measures_becomes_columns_and_its_weights_do_not
         + list(use)
     )
     assert study.pretrain().columns.tolist() == columns
-    assert selfsupervised.collapsed(None) == [model.name for model in study.pool.models]
+    assert selfsupervised.collapsed_models(None) == [model.name for model in study.pool.models]
     assert selfsupervised._probes_hold("smoke")[1].word == "cannot be told here"
     assert selfsupervised._collapsed_text("smoke").startswith("collapsed: BYOL, DeepCluster-v2")
 

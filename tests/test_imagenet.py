@@ -560,7 +560,7 @@ def test_an_objective_names_the_checkpoint_that_its_authors_published(released):
     assert (extracted["effective_rank"] > 1).all()
     assert released.features_of("swav", "folder/more").keys() >= {"features", "labels"}
     assert "source_probs" not in released.features_of("swav", "folder/more")
-    known = selfsupervised.learnt(None)
+    known = selfsupervised.pretraining_summary(None)
     assert known["random_accuracy"].isna().all() and known["effective_rank"].notna().all()
     sentence, holds = selfsupervised._probes_hold("standin")
     assert sentence.startswith("No linear probe was run") and holds.word == "cannot be told here"

@@ -82,5 +82,5 @@ def test_the_lowest_of_a_family_is_compared_with_the_highest_of_the_others():
         {"target": "t", "family": ["ImageNet", "ImageNet", "demo", "untrained"], "total": [1.0, 0.7, 0.4, 0.1]}
     )
     scores["low"], scores["high"] = scores["total"] - 0.196, scores["total"] + 0.196
-    found = figures.apart(scores, "ImageNet").loc["t"]
+    found = figures.lead_over_others(scores, "ImageNet").loc["t"]
     assert found["difference"] == pytest.approx(0.3) and found["error"] == pytest.approx(0.1 * 2**0.5)

@@ -27,20 +27,25 @@ def test_a_good_model_that_ties_with_bad_ones_comes_after_them():
 
 
 def test_enough_serves_19_of_20_rankings():
-    assert large_pools.enough(np.arange(1, 101)) == 95
+    assert large_pools.shortlist_length(np.arange(1, 101)) == 95
     assert (
-        large_pools.enough(np.array([1] * 19 + [50])) == 1 and large_pools.enough(np.array([1] * 18 + [50] * 2)) == 50
+        large_pools.shortlist_length(np.array([1] * 19 + [50])) == 1
+        and large_pools.shortlist_length(np.array([1] * 18 + [50] * 2)) == 50
     )
 
 
 def test_by_lot_the_best_of_n_needs_19_of_20_models():
     """The closed form: the place of one model is uniform; of the first of m good ones it is hypergeometric."""
     n, m, rng = 40, 4, np.random.default_rng(0)
-    scores = large_pools.mixed(np.arange(n), 0.0, rng.standard_normal((20000, n)))
-    assert large_pools.enough(large_pools.places(scores, np.arange(n) == n - 1)) == pytest.approx(0.95 * n, abs=1)
+    scores = large_pools.simulated_scores(np.arange(n), 0.0, rng.standard_normal((20000, n)))
+    assert large_pools.shortlist_length(large_pools.places(scores, np.arange(n) == n - 1)) == pytest.approx(
+        0.95 * n, abs=1
+    )
     none = np.cumprod([(n - m - k) / (n - k) for k in range(n - m)])  # no good one among the first k + 1
     expected = 1 + int(np.argmax(none <= 0.05))
-    assert large_pools.enough(large_pools.places(scores, np.arange(n) >= n - m)) == pytest.approx(expected, abs=1)
+    assert large_pools.shortlist_length(large_pools.places(scores, np.arange(n) >= n - m)) == pytest.approx(
+        expected, abs=1
+    )
 
 
 # Simulated scores -----------------------------------------------------------------------------------------------------
@@ -50,7 +55,7 @@ def test_simulated_scores_have_the_requested_quality():
     truth, rng = np.random.default_rng(1).normal(size=60), np.random.default_rng(2)
     shares = large_pools.shares_for(truth, [0.0, 0.3, 0.8, 1.0], np.random.default_rng(3))
     for quality, share in zip([0.3, 0.8, 1.0], shares[1:], strict=True):
-        scores = large_pools.mixed(truth, share, rng.standard_normal((200, 60)))
+        scores = large_pools.simulated_scores(truth, share, rng.standard_normal((200, 60)))
         assert np.mean([ranking.weighted_kendall(s, truth) for s in scores]) == pytest.approx(quality, abs=0.04)
     assert shares[0] < 0.1 and shares[-1] == 1
 
@@ -127,7 +132,7 @@ def test_an_outlier_in_one_term_moves_min_max_totals_and_hardly_ranks():
                         "log_vc": 0.0})  # fmt: skip
     draws = large_pools.random_pools(candidates(), odd)
     assert set(draws["n_models"]) == {200} and len(draws) == 100 * len(large_pools.TOTALS)
-    moved = large_pools.moves(draws).set_index("total")
+    moved = large_pools.reordered_pairs(draws).set_index("total")
     ordinary, extreme = list(large_pools.OUTLIERS)[0], list(large_pools.OUTLIERS)[-1]
     assert moved.at["min-max", ordinary] == 0 < moved.at["ranks", extreme] < 1 < 5 < moved.at["min-max", extreme]
     table = large_pools.shortlists(draws).set_index("total")

@@ -259,7 +259,7 @@ def parts():
 
 def test_features_are_arranged_as_their_names_say(parts):
     images, texts = parts
-    found = {name: measured.arranged(images, texts, name) for name in measured.FEATURES}
+    found = {name: measured.arrange_features(images, texts, name) for name in measured.FEATURES}
     np.testing.assert_array_equal(found["side by side"], np.hstack([images, texts]))
     np.testing.assert_allclose(found["texts × 10"], np.hstack([images, 10 * texts]), rtol=1e-6)
     np.testing.assert_allclose(found["texts × 0.1"], np.hstack([images, texts / 10]), rtol=1e-6)
@@ -286,7 +286,7 @@ def test_each_encoder_counts_alone_as_the_mean_over_its_partners(root):
     study = experiment.Experiment("modalities", "smoke")
     rows = [(m.name, t, 0, 50.0, i, 10 * i) for i, m in enumerate(study.pool.models) for t in study.pool.targets]
     study.write("accuracies", pd.DataFrame(rows, columns=["model", "target", "seed", "accuracy", "images", "texts"]))
-    found = measured.alone("smoke").query("target == 'numbers'").set_index("model")
+    found = measured.single_encoder_accuracies("smoke").query("target == 'numbers'").set_index("model")
     names, parts = [m.name for m in study.pool.models], figures.encoders("smoke")
     for name in names:
         for part, scale in (("images", 1), ("texts", 10)):

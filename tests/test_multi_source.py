@@ -60,7 +60,7 @@ class Study:
 
 def test_each_question_compares_only_models_that_agree_in_its_factor(tmp_path):
     study = Study(tmp_path)
-    table = multi_source.ask(study, {"which source?": "architecture", "which architecture?": "source"})
+    table = multi_source.rankings_by_factor(study, {"which source?": "architecture", "which architecture?": "source"})
     found = table.set_index(["question", "metric"])["weighted_kendall"]
     for metric in ("leep", "face"):
         assert found["which source?", metric] == pytest.approx(1)
@@ -80,7 +80,7 @@ def test_means_by_factor_are_over_the_models_that_have_it_in_the_order_of_the_po
 
 
 def test_shades_go_from_the_worst_to_the_best():
-    assert multi_source.shade(pd.Series([3.0, 9.0, 5.0])).tolist() == [0, 1, 0.5]
+    assert multi_source.rank_shades(pd.Series([3.0, 9.0, 5.0])).tolist() == [0, 1, 0.5]
 
 
 def test_the_matrix_of_sources_puts_the_best_source_first_and_shows_ranks_of_metrics(tmp_path, monkeypatch):

@@ -149,9 +149,9 @@ def test_one_training_alone_and_all_together_are_counted_each_by_itself():
 
 
 def test_a_training_that_is_left_out_says_nothing():
-    words = repeated_verdicts.exchanged(of_trainings({"torn": TRUE["torn"]})).loc["torn"]
+    words = repeated_verdicts.verdicts_without_each(of_trainings({"torn": TRUE["torn"]})).loc["torn"]
     assert words.to_list() == [noise.OPEN, "holds", *[noise.OPEN] * 4]
-    assert repeated_verdicts.alone(of_trainings({"torn": TRUE["torn"]})).loc["torn", 1] == "does not hold"
+    assert repeated_verdicts.single_verdicts(of_trainings({"torn": TRUE["torn"]})).loc["torn", 1] == "does not hold"
 
 
 def test_every_pool_of_every_repetition_is_trained_before_anything_is_run_whole(root, trained, monkeypatch):
@@ -229,7 +229,7 @@ def test_tables_of_other_code_are_refused_by_name(command, root, capsys):
     with pytest.raises(
         ValueError, match=r"smoke\+2/multi_source/scores.csv has other columns than .* it was made by other code"
     ):
-        noise.study("smoke", folders, paths.noise("smoke"))
+        noise.study_of_whole_runs("smoke", folders, paths.noise("smoke"))
 
 
 def test_a_run_whose_models_are_exchanged_is_refused_by_the_study(command, root, capsys):

@@ -64,7 +64,7 @@ def test_the_list_is_readable(paper, capsys):
 
 def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
     study = Experiment("supervised", "paper")
-    table = plan.work(study)
+    table = plan.jobs_of_pool(study)
     n_models, n_targets = len(study.pool.models), len(study.pool.targets)
     assert table["step"].value_counts().to_dict() == {
         "pretrain": n_models, "extract": n_models * n_targets, "score": n_models * n_targets,
@@ -74,7 +74,7 @@ def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
     job = study.jobs()["extract"][3][2]
     job.path.parent.mkdir(parents=True)
     job.path.touch()
-    assert plan.work(study)["done"].sum() == 1
+    assert plan.jobs_of_pool(study)["done"].sum() == 1
     assert cli.main(["plan"]) == 0
     output = capsys.readouterr().out
     assert f"extract {n_models * n_targets} feature matrices (model x target); 1 done" in output
@@ -88,7 +88,7 @@ def test_the_plan_counts_what_is_to_do_and_what_is_done(paper, capsys):
 
 def test_costs_follow_from_images_and_published_multiply_adds(paper):
     study = Experiment("supervised", "paper")
-    table = plan.work(study).set_index(["step", "model", "data"])
+    table = plan.jobs_of_pool(study).set_index(["step", "model", "data"])
     extraction = table.loc[("extract", "resnet50", "pets")]
     assert extraction["images"] == 3_680
     assert extraction["gigabytes"] == pytest.approx(3_680 * 4 * (1_750 + 1_000) / 1e9)
@@ -112,7 +112,9 @@ def test_the_plan_and_the_costs_know_the_targets_with_a_recipe_of_their_own(root
     output = " ".join(capsys.readouterr().out.split())
     assert "fine-tuned on cityscapes: batch_size 8, epochs 60, learning_rate 0.0001, optimiser sgd, seeds 3" in output
     assert "fine-tuned on camvid: batch_size 8, epochs 600, learning_rate 0.0001, optimiser sgd, seeds 5" in output
-    tunings = plan.work(Experiment("segmentation", "own")).query("step == 'finetune'").set_index("data")["images"]
+    tunings = (
+        plan.jobs_of_pool(Experiment("segmentation", "own")).query("step == 'finetune'").set_index("data")["images"]
+    )
     sizes = {name: manual_data.ENTRIES[name] for name in ("cityscapes", "camvid")}
     assert set(tunings["cityscapes"]) == {60 * sizes["cityscapes"].n_train + sizes["cityscapes"].n_test}
     assert set(tunings["camvid"]) == {600 * sizes["camvid"].n_train + sizes["camvid"].n_test}
@@ -175,7 +177,7 @@ def test_what_has_to_be_put_in_place_is_listed_with_where(name, n_sets, checkpoi
 
 
 def test_the_cost_of_a_segmentation_follows_from_its_images(root):
-    table = plan.work(Experiment("segmentation", "paper_segmentation")).set_index(["step", "model", "data"])
+    table = plan.jobs_of_pool(Experiment("segmentation", "paper_segmentation")).set_index(["step", "model", "data"])
     seen = table.loc[("pretrain", "ade20k", "ade20k")]
     assert seen["images"] == 60 * 20_210 + 2_000
     assert seen["hours"] == pytest.approx((60 * 3 * 20_210 + 2_000) * 95.5 / 8_000 / 3600)

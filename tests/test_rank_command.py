@@ -199,7 +199,7 @@ def test_any_name_of_a_file_can_be_printed_and_written(files, tmp_path):
     names = ["model0.npz", os.fsdecode(b"m\xe9l.npz"), "\u6a21\u578b.npz", "two\nlines.npz"]
     table = ncrepro.rank(names, metrics="logme", n_bootstrap=2, progress=False)
     for text, name in ((report.as_json(table), "j"), (report.as_csv(table), "c"), (report.as_html(table, "t"), "h")):
-        report.put(text, tmp_path / name)
+        report.write_or_print(text, tmp_path / name)
         assert r"m\udce9l" in (tmp_path / name).read_text()
     assert report.from_json(report.as_json(table))["model"].tolist() == table["model"].tolist()
     process = subprocess.run(

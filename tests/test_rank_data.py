@@ -753,12 +753,12 @@ def test_labels_of_strings_bytes_and_truths_are_classes():
 
 
 def test_classes_called_almost_the_same_deserve_a_caution():
-    assert labels.alike(["a", "a ", "b", "B", "c", "caf\u00e9", "cafe\u0301"]) == [
+    assert labels.lookalikes(["a", "a ", "b", "B", "c", "caf\u00e9", "cafe\u0301"]) == [
         ("a", "a "),
         ("b", "B"),
         ("caf\u00e9", "cafe\u0301"),
     ]
-    assert labels.alike(
+    assert labels.lookalikes(
         ["0", "1", "0.0", "01", "1e0", "1_0", "10", str(2**53), str(2**53 + 1), "nan", "n", "1.0.0"]
     ) == [
         ("0", "0.0"),
@@ -772,7 +772,7 @@ def test_classes_called_almost_the_same_deserve_a_caution():
 
 
 def test_classes_called_like_a_missing_label_deserve_a_caution():
-    assert labels.like_missing(["None", "NaN ", "<NA>", "N/A", "nano", "a", "nothing"]) == [
+    assert labels.missing_lookalikes(["None", "NaN ", "<NA>", "N/A", "nano", "a", "nothing"]) == [
         "None",
         "NaN ",
         "<NA>",
@@ -1082,7 +1082,7 @@ def test_hidden_names_are_those_of_systems_only():
     assert [
         name
         for name in (".x", "__MACOSX", "Thumbs.db", "x.png", "_x", "x.", "recycler", "~x", "found.x")
-        if folders.hidden(name)
+        if folders.is_hidden(name)
     ] == [
         ".x",
         "__MACOSX",

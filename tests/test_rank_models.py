@@ -100,7 +100,7 @@ def test_a_network_whose_head_was_cut_off_gives_what_it_returns(name, path):
     network.set_submodule(path, nn.Identity())
     H, probs, out, _ = seen(network, torch.randint(0, 255, (2, 3, 80, 80), dtype=torch.uint8))
     assert probs is None
-    torch.testing.assert_close(H, last_layer.pooled(out))
+    torch.testing.assert_close(H, last_layer.mean_over_positions(out))
 
 
 def test_a_convolution_that_is_a_head_is_one():
@@ -174,7 +174,7 @@ def test_a_network_of_convolutions_may_end_in_a_head_before_or_after_its_pooling
     torch.testing.assert_close(probs, out.flatten(1).softmax(1))
     network[2] = nn.Sequential(network[2], nn.BatchNorm2d(5))  # then it is none
     H, probs, out, _ = seen(network)
-    assert probs is None and torch.equal(H, last_layer.pooled(out))
+    assert probs is None and torch.equal(H, last_layer.mean_over_positions(out))
 
 
 def test_a_head_may_look_at_each_token_before_the_mean():
@@ -371,7 +371,7 @@ def test_a_network_comes_back_on_the_device_and_in_the_modes_it_came_in(monkeypa
     assert len(run) == 2 and {name: module.training for name, module in network.named_modules()} == before
     moves = []
     monkeypatch.setattr(nn.Module, "to", lambda self, place: moves.append(place) or self)
-    with pytest.raises(KeyError), devices.borrowed(network, torch.device("meta")):
+    with pytest.raises(KeyError), devices.on_device(network, torch.device("meta")):
         raise KeyError
     assert moves == [torch.device("meta"), CPU]
     assert {name: module.training for name, module in network.named_modules()} == before

@@ -628,7 +628,7 @@ def test_one_ranking_is_judged_by_both_measures(tables):
     assert found.to_dict() == pytest.approx({"pixel accuracy": 1, "mean IoU": -1})
     assert "n_parameters" not in set(judged["metric"])  # heads differ, networks do not
     assert figures.agreement("smoke") == pytest.approx(-1)
-    pd.testing.assert_frame_equal(figures.judged("smoke"), judged, check_dtype=False)
+    pd.testing.assert_frame_equal(figures.judgements("smoke"), judged, check_dtype=False)
 
 
 def test_claims_are_checked_against_what_was_found(tables):

@@ -57,7 +57,7 @@ def test_bars_are_as_high_as_the_table_says():
 
 def test_every_fine_tuning_is_drawn_and_the_best_model_is_on_top():
     table = pd.DataFrame({"model": ["a", "a", "b", "b"], "measure": "accuracy", "value": [10.0, 20.0, 40.0, 30.0]})
-    ax = small_pools.worth(table, {"accuracy": 25.0}, "random weights", "title").axes[0]
+    ax = small_pools.gain_of_pretraining(table, {"accuracy": 25.0}, "random weights", "title").axes[0]
     points, means, scratch = (line.get_xydata().tolist() for line in ax.lines)
     assert points == [[10, 0], [20, 0], [40, 1], [30, 1]]
     assert means == [[15, 0], [35, 1]]

@@ -104,7 +104,9 @@ def test_what_few_images_change_has_an_error():
     accuracies = pd.DataFrame({"t": np.arange(9.0)}, index=pd.Index(NINE, name="model"))
     sizes = pd.DataFrame({"target": "t", "per_class": [2, 10, 0], "n_samples": [20, 100, 600]})
     table = of_nine({(2, 0): False, (2, 1): False, (10, 0): True, (10, 1): False, (0, 0): True})
-    found = low_shot.moves(table, accuracies, sizes, resampling.NONE, ["leep"]).set_index(["what", "metric"])
+    found = low_shot.effects_of_few_images(table, accuracies, sizes, resampling.NONE, ["leep"]).set_index(
+        ["what", "metric"]
+    )
     half = (
         1 - ranking.weighted_kendall([(i * 5) % 9 for i in range(9)], accuracies["t"].to_numpy())
     ) / 2  # one of two draws is wrong
@@ -121,7 +123,9 @@ def test_what_few_images_change_has_an_error():
 def test_without_a_draw_of_64_samples_their_differences_are_empty():
     accuracies = pd.DataFrame({"t": np.arange(9.0)}, index=pd.Index(NINE, name="model"))
     sizes = pd.DataFrame({"target": "t", "per_class": [2, 0], "n_samples": [20, 600]})
-    found = low_shot.moves(of_nine({(2, 0): True, (0, 0): True}), accuracies, sizes, resampling.NONE, ["leep"])
+    found = low_shot.effects_of_few_images(
+        of_nine({(2, 0): True, (0, 0): True}), accuracies, sizes, resampling.NONE, ["leep"]
+    )
     assert found.set_index("what").loc["same", ["difference", "error"]].isna().all()
 
 

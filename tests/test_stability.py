@@ -47,7 +47,7 @@ def of_six(**by_metric):
 
 
 def test_a_ranking_that_is_always_right_beats_one_that_is_always_wrong_and_ties_with_its_double():
-    found = stability.beats(
+    found = stability.chances_to_win(
         of_six(right=[6.0, 5, 4, 3, 2, 1], double=[12.0, 10, 8, 6, 4, 2], wrong=[1.0, 2, 3, 4, 5, 6]), SIX
     )
     probability = found.set_index(["metric", "rival"])["probability"]
@@ -58,7 +58,9 @@ def test_a_ranking_that_is_always_right_beats_one_that_is_always_wrong_and_ties_
 
 
 def test_a_ranking_without_an_order_takes_no_part():
-    found = stability.beats(of_six(right=[6.0, 5, 4, 3, 2, 1], other=[6.0, 5, 4, 3, 1, 2], flat=[1.0] * 6), SIX)
+    found = stability.chances_to_win(
+        of_six(right=[6.0, 5, 4, 3, 2, 1], other=[6.0, 5, 4, 3, 1, 2], flat=[1.0] * 6), SIX
+    )
     assert set(found["metric"]) == {"right", "other"}
 
 
@@ -212,7 +214,7 @@ def test_points_tell_how_far_accuracies_stray():
 
 def test_a_model_that_is_left_out_moves_a_metric_with_a_known_error():
     found = (
-        stability.left_out(Repeated(resampling.Noise(images=SIX * 0 + 1)), None)
+        stability.without_each_model(Repeated(resampling.Noise(images=SIX * 0 + 1)), None)
         .query("metric == 'rough'")
         .set_index("left_out")
     )
@@ -220,7 +222,9 @@ def test_a_model_that_is_left_out_moves_a_metric_with_a_known_error():
     assert found.loc["a", "weighted_kendall"] == pytest.approx(
         ranking.weighted_kendall(ROUGH[1:], SIX["t"].to_numpy()[1:])
     )
-    assert stability.left_out(Repeated(resampling.NONE), None)["error"].isna().all()  # nothing known: no verdict
+    assert (
+        stability.without_each_model(Repeated(resampling.NONE), None)["error"].isna().all()
+    )  # nothing known: no verdict
 
 
 def test_components_are_drawn_with_their_numbers_and_every_run():
@@ -232,7 +236,9 @@ def test_components_are_drawn_with_their_numbers_and_every_run():
     ]
     table = pd.DataFrame(rows, columns=["component", "metric", "weighted_kendall", "low", "high"])
     runs = pd.DataFrame({"run": [0, 1], "metric": "leep", "weighted_kendall": [0.65, 0.75]})
-    axes = figures.again(table, runs, ["leep", "ncti"], {"models": "M", "images": "I", "training": "T"}, "title").axes
+    axes = figures.sources_of_chance(
+        table, runs, ["leep", "ncti"], {"models": "M", "images": "I", "training": "T"}, "title"
+    ).axes
     assert [ax.get_title() for ax in axes] == ["M", "T"]
     dots = [line.get_xydata().tolist() for ax in axes for line in ax.lines if line.get_marker() == "o"]
     assert dots == [[[0.5, 0], [0.1, 1]], [[0.7, 0], [0.3, 1]]]

@@ -93,12 +93,12 @@ def test_a_section_falls_into_its_entries():
     ],
 )  # fmt: skip
 def test_types_are_read_from_how_docstrings_write_them(written, kind):
-    assert docstrings.kind(written) == kind
+    assert docstrings.value_type(written) == kind
 
 
 def test_plain_text_has_no_examples_or_mark_up():
-    assert docstrings.plain(docstrings.sections(DOCSTRING)[3][1]) == "2.0 Twice as steep."
-    assert docstrings.plain("A `b`\n\n   c = *d*") == "A b c d"
+    assert docstrings.plain_text(docstrings.sections(DOCSTRING)[3][1]) == "2.0 Twice as steep."
+    assert docstrings.plain_text("A `b`\n\n   c = *d*") == "A b c d"
 
 
 @pytest.mark.parametrize("name", docstrings.NAMES)
@@ -486,7 +486,7 @@ def test_each_source_is_ranked_on_its_own_variants_alone(root):
     scores = {m: values[m] if "sklearn" in m else -values[m] for m in names}
     study.write("scores", [{"model": m, **on, **total, "score": scores[m]} for m in names])
     figures.judge("smoke")
-    found = figures.judged("smoke").pivot(index="metric", columns="target", values="weighted_kendall")
+    found = figures.judgements("smoke").pivot(index="metric", columns="target", values="weighted_kendall")
     assert list(found.columns) == ["parameters_sklearn", "sections_numpy"]
     assert found.loc["logme"].tolist() == pytest.approx([1, -1])
     assert found.loc["source_accuracy"].tolist() == pytest.approx([-1, -1])

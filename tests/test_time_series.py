@@ -86,9 +86,9 @@ def test_what_is_not_of_the_format_is_answered_with_its_line(file, lines, head, 
 
 def test_a_long_series_is_resampled_to_means_over_equal_shares():
     series = np.array([[1.0, 3, 5, 7, 9, 11], [0, 0, 6, 0, 0, 0]])
-    assert datasets.resampled(series, 6) is series
-    np.testing.assert_allclose(datasets.resampled(series, 3), [[2, 6, 10], [0, 3, 0]])
-    np.testing.assert_allclose(datasets.resampled(series, 4)[0], [5 / 3, 13 / 3, 23 / 3, 31 / 3])  # 1.5 points each
+    assert datasets.resample(series, 6) is series
+    np.testing.assert_allclose(datasets.resample(series, 3), [[2, 6, 10], [0, 3, 0]])
+    np.testing.assert_allclose(datasets.resample(series, 4)[0], [5 / 3, 13 / 3, 23 / 3, 31 / 3])  # 1.5 points each
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def seen_by_the_head(network, images):
     """What the last layer of ``network`` gets, (n, d), and its logits."""
     seen = []
     hook = last_layer.find(network).register_forward_pre_hook(
-        lambda _, inputs: seen.append(last_layer.pooled(inputs[0]))
+        lambda _, inputs: seen.append(last_layer.mean_over_positions(inputs[0]))
     )
     logits = network.eval()(images)
     hook.remove()

@@ -24,7 +24,7 @@ def test_a_collapsed_classifier_is_zero_in_every_measure():
 
 def test_collapsed_means_are_the_corners_of_the_upright_triangle():
     turned = SIMPLEX @ np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]  # any rotation will do
-    table = trajectories.in_the_plane(3 * turned[LABELS] + 1, LABELS, 2 * turned)
+    table = trajectories.plane_of_means(3 * turned[LABELS] + 1, LABELS, 2 * turned)
     corners = [(0, 1), (-np.sqrt(3) / 2, -1 / 2), (np.sqrt(3) / 2, -1 / 2)]
     for kind in ("mean", "weight"):
         np.testing.assert_allclose(table.loc[table["kind"] == kind, ["x", "y"]], corners, atol=1e-12)
@@ -33,9 +33,9 @@ def test_collapsed_means_are_the_corners_of_the_upright_triangle():
 
 def test_the_plane_hides_what_is_orthogonal_to_it_and_keeps_the_proportions_within():
     normal, along = np.ones(3) / np.sqrt(3), SIMPLEX[0] / np.linalg.norm(SIMPLEX[0])
-    out = trajectories.in_the_plane(SIMPLEX[LABELS] + NOISE * normal, LABELS, SIMPLEX).query("kind == 'sample'")
+    out = trajectories.plane_of_means(SIMPLEX[LABELS] + NOISE * normal, LABELS, SIMPLEX).query("kind == 'sample'")
     np.testing.assert_allclose(out.groupby("label")[["x", "y"]].std(), 0, atol=1e-12)
-    table = trajectories.in_the_plane(SIMPLEX[LABELS] + 0.3 * NOISE * along, LABELS, SIMPLEX)
+    table = trajectories.plane_of_means(SIMPLEX[LABELS] + 0.3 * NOISE * along, LABELS, SIMPLEX)
     unit = np.sqrt(2 / 3)  # the length of each mean
     expected = [1 + 0.3 / unit, 1 - 0.3 / unit, 1, 1]
     assert table.query("kind == 'sample' and label == 0")["y"].tolist() == pytest.approx(expected)
@@ -45,7 +45,7 @@ def test_classes_that_are_not_shown_do_not_matter():
     rng = np.random.default_rng(1)
     H, labels, weights = rng.standard_normal((40, 6)), np.arange(40) % 4, rng.standard_normal((4, 6))
     moved = np.where(labels[:, None] == 3, H + 100, H)
-    tables = (trajectories.in_the_plane(features, labels, weights) for features in (H, moved))
+    tables = (trajectories.plane_of_means(features, labels, weights) for features in (H, moved))
     pd.testing.assert_frame_equal(*tables)
 
 

@@ -59,7 +59,7 @@ def again(tables: dict[str, pd.DataFrame], seed: int, noise: str = "t4") -> dict
     made = {}
     for name, table in tables.items():
         pool, table = [name.split("/")[0]] * len(table), table.copy()
-        if not verify.may_move(name):
+        if not verify.rests_on_training(name):
             made[name] = table
             continue
         model, target, metric, term = (
@@ -107,7 +107,7 @@ def few(demo):
 
 
 def fails(reference, mine, limits) -> list[tolerances.Finding]:
-    found = [f for name in reference for f in verify.beyond(name, reference[name], mine[name], limits)]
+    found = [f for name in reference for f in verify.largest_moves(name, reference[name], mine[name], limits)]
     return [f for f in found if limits.times(f) > 1]
 
 
@@ -184,9 +184,9 @@ def test_a_metric_newer_than_the_repetitions_is_named_and_not_judged_while_the_o
     apart = mine["metric"] == "newer"
     mine.loc[apart, column] = [f"{-7 * float(value):.10g}" for value in mine.loc[apart, column]]  # whatever it may be
     assert fails({table: reference}, {table: mine}, limits) == []
-    (sentence,) = verify.not_judged(table, reference, mine, limits)
+    (sentence,) = verify.unjudged_columns(table, reference, mine, limits)
     assert f"{table}: {column} moved in {apart.sum()} rows of newer" in sentence and "make noise" in sentence
-    assert verify.not_judged(table, tables[table], again(tables, 204)[table], limits) == []
+    assert verify.unjudged_columns(table, tables[table], again(tables, 204)[table], limits) == []
     wrong = mine["metric"] == "logme"
     mine.loc[wrong, column] = [f"{-float(value):.10g}" for value in mine.loc[wrong, column]]
     assert fails({table: reference}, {table: mine}, limits)
@@ -207,7 +207,7 @@ def test_every_number_of_every_committed_table_is_looked_at(demo):
     bounds are.
     """
     runs = [again(demo, seed) for seed in range(6)]
-    tables = {name: tolerances.channels([run[name] for run in runs]) for name in demo if verify.may_move(name)}
+    tables = {name: tolerances.channels([run[name] for run in runs]) for name in demo if verify.rests_on_training(name)}
     limits, mine = tolerances.fit(tables, list(range(6))), again(demo, 6)
     boundless = dataclasses.replace(limits, bounds=dict.fromkeys(tolerances.FAMILIES, 1e9))
     assert not fails(runs[0], mine, boundless)
@@ -345,7 +345,7 @@ def test_limits_are_the_same_after_they_were_written(few, tmp_path):
         assert read.units["selfsupervised/scores.csv", "score"][unit] == pytest.approx(known, rel=1e-5)
     mine = again(tables, 9)
     for name in names:
-        one, other = (verify.beyond(name, tables[name], mine[name], which) for which in (limits, read))
+        one, other = (verify.largest_moves(name, tables[name], mine[name], which) for which in (limits, read))
         assert [f.by for f in one] == [f.by for f in other]
         assert [f.excess for f in one] == pytest.approx([f.excess for f in other], rel=1e-3)
 
@@ -381,7 +381,7 @@ def write(root: Path, kind: str, table: pd.DataFrame, name: str = "supervised/ac
 def mine(root, monkeypatch):
     """A reference of one table, and the same table as a result; as on a machine where the same bytes are expected."""
     monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda: None)
-    monkeypatch.setattr(step_digests, "differing", list)
+    monkeypatch.setattr(step_digests, "differing_names", list)
     write(root, "reference/smoke", ACCURACIES)
     return write(root, "results/smoke", ACCURACIES)
 
@@ -432,7 +432,7 @@ def test_one_other_digit_fails_where_this_machine_computes_as_the_references_did
 
 def test_where_the_cpu_computes_otherwise_a_study_decides(measured, capsys, monkeypatch):
     """A CPU of which the same bytes were expected, and whose digests are others."""
-    monkeypatch.setattr(step_digests, "differing", lambda: ["torch functions", "tsne"])
+    monkeypatch.setattr(step_digests, "differing_names", lambda: ["torch functions", "tsne"])
     ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + 1).to_csv(measured, index=False)
     status, out, _ = run_verify(capsys)
     assert status == 0

@@ -84,7 +84,9 @@ def test_the_smallest_set_within_one_standard_error_of_the_best_is_chosen():
 
 def test_a_set_is_never_chosen_on_the_pool_that_it_is_judged_on():
     kendall = pd.DataFrame({"x p": [0.9, 0.1], "x q": [0.9, 0.1], "y r": [0.0, 1.0]}, index=["a", "b"])
-    found = which_metric.held_out(kendall, 10 * kendall).query("choice == '1'").set_index(["left_out", "pool"])
+    found = (
+        which_metric.worth_on_other_pools(kendall, 10 * kendall).query("choice == '1'").set_index(["left_out", "pool"])
+    )
     assert found.loc[("pool", "y r"), ["metrics", "weighted_kendall"]].tolist() == ["a", 0.0]
     assert found.loc[("pool", "x p"), "metrics"] == "b"  # of q and r, b has the higher mean
     assert found.loc[("profile", "x p"), "metrics"] == "b" and found.loc[("profile", "y r"), "metrics"] == "a"
@@ -115,14 +117,14 @@ def committed():
 
 def test_the_default_of_rank_is_what_the_committed_tables_support(committed):
     tables = which_metric.all_tables(committed)
-    assert which_metric.advised(tables["best"]) == DEFAULT
+    assert which_metric.advised_metrics(tables["best"]) == DEFAULT
     assert all(registry.METRICS[metric].needs == registry.FEATURES for metric in DEFAULT)
     assert len(committed) >= 10 and set(tables["advice"]["choice"]) >= {"1", "2", "3", "rule"}
 
 
 def test_the_committed_table_names_the_default():
     path = paths.reference("demo", "which_metric") / "best.csv"
-    assert which_metric.advised(pd.read_csv(path)) == DEFAULT
+    assert which_metric.advised_metrics(pd.read_csv(path)) == DEFAULT
 
 
 # The criticism --------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     of_make = argv[:2] == ["rank", "--notebook"]  # `make rank`; another Makefile's variables mean something else
     arguments = _parser(command).parse_args([*argv, *(variables.of_rank() if of_make else ())])
     end_on_sigterm()
-    paths.settle()
+    paths.make_absolute()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # no character that a terminal lacks costs the work
     try:

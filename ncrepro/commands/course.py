@@ -35,7 +35,7 @@ def solutions() -> list[Path]:
     return sorted((folder() / "solutions").glob("*.ipynb"))
 
 
-def generated(solution: Path) -> dict[Path, str]:
+def student_files(solution: Path) -> dict[Path, str]:
     """File -> content of what students get of a session: the notebook and the quiz."""
     whole = nbformat.read(solution, as_version=4)
     return {folder() / solution.name: _text(student(whole)), folder() / "quizzes" / solution.name: _text(quiz(whole))}
@@ -46,7 +46,7 @@ def make() -> None:
     for solution in solutions():
         print(f"runs: {paths.relative(solution)}", flush=True)
         execute(solution)
-        for path, content in generated(solution).items():
+        for path, content in student_files(solution).items():
             artifacts.write(path, content)
 
 
@@ -156,14 +156,14 @@ def slides() -> list[Path]:
         exclude_output_prompt=True,
     )
     for solution in solutions():
-        page, _ = exporter.from_notebook_node(deck(nbformat.read(solution, as_version=4)))
+        page, _ = exporter.from_notebook_node(slide_cells(nbformat.read(solution, as_version=4)))
         made.append(target / f"{solution.stem}.html")
         artifacts.write(made[-1], page)
         print(f"written: {paths.relative(made[-1])}")
     return made
 
 
-def deck(solution: NotebookNode) -> NotebookNode:
+def slide_cells(solution: NotebookNode) -> NotebookNode:
     """The cells that are shown on slides, with their outputs, and formulas as MathML, which browsers know."""
     kept = []
     for cell in solution.cells:

@@ -47,7 +47,7 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     base, number = profiles.repetition_of(profile)
     if number:
         raise ValueError(f"{profile!r} is a repetition; name the profile that is repeated: {base!r}")
-    schema.whole(2, 100)("REPETITIONS", repetitions)  # one alone does not show how far they lie apart
+    schema.whole_number(2, 100)("REPETITIONS", repetitions)  # one alone does not show how far they lie apart
     chosen = [profiles.load(profile).pool(name).name for name in pools or profiles.load(profile).pools]
     written = paths.noise(profile) if pools is None else paths.results("noise", profile)
     if pools is None and _known(profile) >= repetitions and not paths.results(profiles.repetition(profile, 1)).exists():
@@ -60,14 +60,14 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
         for pool in chosen:
             _rank(Experiment(pool, name))
     folders = {r: paths.results(name) for r, name in names.items()}
-    summary = rankings(profile, chosen, folders, written)
+    summary = study_of_rankings(profile, chosen, folders, written)
     if pools is None:
         folders = {r: folders[r] for r, name in names.items() if _run(name, command)}
         if len(folders) < 3 or 0 not in folders:
             n = max(len(folders) - 1, 0)
             raise ValueError(f"{n} of {repetitions} repetitions of {profile!r} are finished; two or more are needed")
         print(f"{len(folders) - 1} of {repetitions} repetitions of {profile!r} are finished")
-        summary = pd.concat([summary, study(profile, folders, written)])
+        summary = pd.concat([summary, study_of_whole_runs(profile, folders, written)])
     artifacts.write(written / "summary.csv", _as_csv(summary))
     print(_as_text(summary))
     print(f"written: {paths.relative(written)}")
@@ -78,7 +78,7 @@ def noise(profile: str, repetitions: int = 5, pools: list[str] | None = None, co
     return int(len(folders) <= repetitions)
 
 
-def rankings(profile: str, pools: list[str], folders: dict[int, Path], written: Path) -> pd.DataFrame:
+def study_of_rankings(profile: str, pools: list[str], folders: dict[int, Path], written: Path) -> pd.DataFrame:
     """What trained, scored and ranked models of repetitions show: ``<pool>.csv`` and ``correlations.csv``, written into
     a folder, and their part of the summary (what, pool, of, value).
 
@@ -98,14 +98,14 @@ def rankings(profile: str, pools: list[str], folders: dict[int, Path], written: 
     )
 
 
-def study(profile: str, folders: dict[int, Path], written: Path) -> pd.DataFrame:
+def study_of_whole_runs(profile: str, folders: dict[int, Path], written: Path) -> pd.DataFrame:
     """What whole runs of repetitions show: writes ``verdicts.csv`` and what `tolerances.save` does into a folder, and
     returns their part of the summary.
     """
     verdicts = _verdicts(profile, folders)
     tables, runs = _tables(list(folders.values())), list(range(len(folders)))
     left_out = tolerances.leave_one_out(tables, len(runs))
-    limits = tolerances.fit({table: made for table, made in tables.items() if verify.may_move(table)}, runs)
+    limits = tolerances.fit({table: made for table, made in tables.items() if verify.rests_on_training(table)}, runs)
     limits = replace(limits, bounds=tolerances.bounds(left_out))
     artifacts.write(written / "verdicts.csv", verdicts.to_csv(index=False, lineterminator="\n"))  # to the last digit
     tolerances.save(written, limits)
@@ -239,7 +239,7 @@ def _changes(verdicts: pd.DataFrame) -> list[tuple]:
     """How many verdicts two runs give differently, and how many contradict each other: of one training, and of all."""
     if verdicts["repetition"].nunique() < 2:
         return []
-    alone, exchanged = repeated_verdicts.alone(verdicts), repeated_verdicts.exchanged(verdicts)
+    alone, exchanged = repeated_verdicts.single_verdicts(verdicts), repeated_verdicts.verdicts_without_each(verdicts)
     return [
         ("verdicts", "", "figures", len(alone)),
         *_differences("verdicts of one training alone", alone),
@@ -260,7 +260,7 @@ def _differences(what: str, words: pd.DataFrame) -> list[tuple]:
 
 def _false_alarms(left_out: pd.DataFrame, bounds: dict[str, float]) -> list[tuple]:
     """Honest runs that `verify` would refuse: each run against limits from the other runs alone."""
-    what, refused = "false alarms of verify", tolerances.refused(left_out)
+    what, refused = "false alarms of verify", tolerances.refused_comparisons(left_out)
     return [
         (what, "", "repetitions refused, each left out in turn", refused[left_out["reference"] == 0].sum()),
         (what, "", "share refused, each run left out in turn, against every other", refused.mean()),

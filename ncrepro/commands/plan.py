@@ -81,7 +81,7 @@ def _of_hub(pool: profiles.Pool) -> Iterator[tuple]:
             licence, size = "BSD-3-Clause; trained on ImageNet: research", 102
         elif pool.task == "text" and readers.ARCHITECTURES[name].checkpoint:
             repository, revision = readers.ARCHITECTURES[name].checkpoint, None
-            licence, size = "see its page", job_estimates.counted(name)[1]
+            licence, size = "see its page", job_estimates.counted_size(name)[1]
             what = "Chinese encoder, trained to fill in masked words"
         else:
             continue
@@ -146,7 +146,7 @@ GPUS = (1, 4, 16, 64)  # of a cluster
 # What will run --------------------------------------------------------------------------------------------------------
 
 
-def work(study: Experiment) -> pd.DataFrame:
+def jobs_of_pool(study: Experiment) -> pd.DataFrame:
     """A pool's jobs: (step, model, data, done, images, hours, gigabytes), the last three estimated where possible.
 
     ``images`` counts every time one goes through the network; ``hours`` are those of a machine with one GPU and 16
@@ -161,7 +161,7 @@ def work(study: Experiment) -> pd.DataFrame:
 
 
 def schedule(table: pd.DataFrame, gpus: Sequence[int]) -> pd.DataFrame:
-    """How long the jobs of `work` take on each number of GPUs: pools and steps one after another, longest job first.
+    """How long `jobs_of_pool` take on each number of GPUs: pools and steps one after another, longest job first.
 
     Returns
     -------
@@ -221,7 +221,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
     totals = []
     for number, pool in enumerate(profile.pools.values(), start=2):
         study = Experiment(pool.name, profile.name)
-        table = work(study)
+        table = jobs_of_pool(study)
         totals.append(table.assign(pool=pool.name))
         yield ""
         yield f"{number}. Pool {pool.name}: {len(study.pool.models)} models, {len(study.pool.targets)} targets"

@@ -143,7 +143,7 @@ def _given(arguments: argparse.Namespace) -> dict:
             raise ValueError(f"{name.upper()} is empty; give it a value, or leave it out")
     for name in ("features", "models", "metrics"):
         if name in given:
-            given[name] = listed(name, given[name])
+            given[name] = names_in(name, given[name])
     for metric in given.get("metrics", ()):
         refuse_unknown("metric", metric, registry.METRICS)
     for name in FORMATS:
@@ -190,7 +190,7 @@ def _data(given: dict) -> str | list[str]:
     return data[0] if len(data) == 1 else data
 
 
-def listed(name: str, words: list[str]) -> list[str]:
+def names_in(name: str, words: list[str]) -> list[str]:
     """The names and paths of a list. A single word may be one that exists as it is, or hold several, parted by blanks
     and quoted as in a shell: so they come from make.
     """
@@ -220,7 +220,7 @@ def _put(arguments: argparse.Namespace, show, **formats) -> None:
     places = {name: getattr(arguments, name, None) for name in formats}
     for name, place in places.items():
         if place:
-            report.put(formats[name](), place)
+            report.write_or_print(formats[name](), place)
     if report.STDOUT not in places.values():
         show()
         if written := [place for place in places.values() if place]:

@@ -72,7 +72,7 @@ def as_csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, lineterminator="\n")
 
 
-def put(text: str, place: str | Path) -> None:
+def write_or_print(text: str, place: str | Path) -> None:
     """Write into a file, whole or not at all, or to standard output where ``place`` is `STDOUT`. A pipe or a device
     stays what it is. Names of files that are no text are written with escapes.
     """

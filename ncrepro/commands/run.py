@@ -84,14 +84,14 @@ def check(run: workflow.Run, profile: profiles.Profile) -> None:
 def _remove(file: Path) -> None:
     """Remove what a run makes anew; a folder in its place may hold what somebody wants to keep."""
     if file.is_dir():
-        artifacts.plain(file)
+        artifacts.plain_file(file)
     file.unlink(missing_ok=True)
 
 
 @contextmanager
 def _alone(lock: Path, waiting: str) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(artifacts.plain(lock), "w") as file:
+    with open(artifacts.plain_file(lock), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

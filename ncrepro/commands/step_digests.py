@@ -54,7 +54,7 @@ def reference() -> dict[str, str]:
     return pd.read_csv(paths.reference("digests.csv"), dtype=str).set_index("name")["digest"].to_dict()
 
 
-def differing() -> list[str]:
+def differing_names() -> list[str]:
     """The names of the committed digests that are others on this machine, or with the code that is here."""
     known = names()
     return [name for name, was in reference().items() if name not in known or digest(known[name]()) != was]

@@ -421,7 +421,7 @@ def bounds(left_out: pd.DataFrame) -> dict[str, float]:
     return np.exp(logs.mean() + stdtrit(free, 1 - FALSE_ALARMS / len(FAMILIES)) * sd * np.sqrt(1 + 1 / runs)).to_dict()
 
 
-def refused(left_out: pd.DataFrame) -> pd.Series:
+def refused_comparisons(left_out: pd.DataFrame) -> pd.Series:
     """Which comparisons of `leave_one_out` would fail by the `bounds` that the runs beside the one left out give."""
     limits = {
         run: bounds(left_out[(left_out["run"] != run) & (left_out["reference"] != run)])
@@ -456,7 +456,7 @@ def load(folder: Path) -> Limits | None:
     files = [folder / f"{name}.csv" for name in ("tolerances", "limits", "bounds")]
     if not all(file.exists() for file in files):
         return None
-    units, usual, of_family = (pd.read_csv(artifacts.plain(file), keep_default_na=False) for file in files)
+    units, usual, of_family = (pd.read_csv(artifacts.plain_file(file), keep_default_na=False) for file in files)
     made = Limits({}, {}, dict(of_family.itertuples(index=False)))
     for table, into in ((units, made.units), (usual, made.usual)):
         for of_table, column, name, *values in table.itertuples(index=False):

@@ -21,7 +21,7 @@ KNOWN = (
 )
 
 
-def given() -> dict[str, str]:
+def typed_values() -> dict[str, str]:
     """Variable -> value, as typed on make's command line; nothing outside make.
 
     ``MAKEFLAGS`` holds options, ``--``, and the variables: a blank or backslash in a value has a backslash before it,
@@ -42,7 +42,7 @@ def given() -> dict[str, str]:
 
 def of_rank() -> list[str]:
     """The options of ``ncrepro rank`` that were given to make as variables."""
-    return [f"--{name.lower()}={value}" for name, value in given().items() if name.lower() in (*OF_RANK, "out")]
+    return [f"--{name.lower()}={value}" for name, value in typed_values().items() if name.lower() in (*OF_RANK, "out")]
 
 
 def check() -> None:
@@ -55,7 +55,7 @@ def check() -> None:
     FileNotFoundError
         If there are no profiles.
     """
-    for name in given():
+    for name in typed_values():
         refuse_unknown("variable", name, KNOWN)
     profile, _ = repetition_of(os.environ.get("NCREPRO_PROFILE", "demo"))
     refuse_unknown("PROFILE", profile, paths.profile_names())

@@ -92,7 +92,7 @@ def _why_others() -> str | None:
     from . import step_digests  # loads torch
 
     print("the same bytes are expected here; computing the digests that tell (half a minute)", flush=True)
-    others = step_digests.differing()
+    others = step_digests.differing_names()
     if not others:
         return None
     names = f"{others[0]}{', ...' if len(others) > 1 else ''}"
@@ -198,7 +198,7 @@ def _few(lines: list[str], of_what: str) -> list[str]:
     return lines if more <= 0 else [*lines[:SHOWN], f"and {more} more {of_what}"]
 
 
-def may_move(table: str) -> bool:
+def rests_on_training(table: str) -> bool:
     """Whether a table rests on training."""
     return table.split("/")[0] not in FIXED
 
@@ -232,10 +232,10 @@ def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFra
         )
     lines, failing, largest = [], 0, 0.0
     for table, pair in changed.items():
-        found = sorted(beyond(table, *pair, limits), key=limits.times, reverse=True)
+        found = sorted(largest_moves(table, *pair, limits), key=limits.times, reverse=True)
         apart = [describe(finding) for finding in found if limits.times(finding) > 1]
         lines += _few(apart, f"such lines of {table}")
-        lines += _few(not_judged(table, *pair, limits), f"such lines of {table}")
+        lines += _few(unjudged_columns(table, *pair, limits), f"such lines of {table}")
         failing += bool(apart)
         largest = max([largest, *map(limits.times, found)])
     print("\n".join(lines), end="\n" if lines else "")
@@ -245,7 +245,7 @@ def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFra
     )
 
 
-def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limits) -> list[Finding]:
+def largest_moves(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limits) -> list[Finding]:
     """What moved most in each column of two tables, measured by the bounds of the limits."""
     found = []
     for channel in tolerances.channels([reference, mine]):
@@ -253,17 +253,17 @@ def beyond(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limi
             (bound, _), sizes = BOUNDED[table, channel.name], np.abs(channel.values[1])
             if len(outside := np.flatnonzero(~(sizes <= bound))):
                 found.append(Finding(table, channel, f"more than {bound:g}", np.inf, outside, sizes))
-        elif of_channel := tolerances.compare(table, channel, limits if may_move(table) else NO_LIMITS):
+        elif of_channel := tolerances.compare(table, channel, limits if rests_on_training(table) else NO_LIMITS):
             found.append(max(of_channel, key=limits.times))
     return found
 
 
-def not_judged(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limits) -> list[str]:
+def unjudged_columns(table: str, reference: pd.DataFrame, mine: pd.DataFrame, limits: Limits) -> list[str]:
     """One line for each column that moved where no repetition has a number: how many, and of what."""
     lines = []
     for channel in tolerances.channels([reference, mine]):
         moved = (channel.differences(0, 1) > 0) & limits.unmeasured(table, channel)
-        if may_move(table) and moved.any():
+        if rests_on_training(table) and moved.any():
             codes, units = channel.units
             names = ", ".join(units[code] for code in np.unique(codes[moved]))
             lines.append(

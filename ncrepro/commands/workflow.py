@@ -150,7 +150,7 @@ def read_notebook(path: Path) -> dict:
         If the file is no notebook.
     """
     try:
-        content = json.loads(artifacts.plain(path).read_text(encoding="utf-8"))
+        content = json.loads(artifacts.plain_file(path).read_text(encoding="utf-8"))
         if content["nbformat"] != 4:
             raise ValueError(f"its format is {content['nbformat']!r}, not 4")
         content["metadata"].keys()

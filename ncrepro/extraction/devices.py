@@ -28,7 +28,7 @@ def cuda_or_cpu() -> torch.device:
 
 
 @contextlib.contextmanager
-def borrowed(network: nn.Module, place: torch.device) -> Iterator[None]:
+def on_device(network: nn.Module, place: torch.device) -> Iterator[None]:
     """A network on a device and in evaluation mode; afterwards it is on the device and in the modes it came in, and its
     buffers hold what they held.
 
@@ -61,7 +61,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in message or "not enough memory" in message
 
 
-def why(error: Exception, name: str) -> str:
+def error_line(error: Exception, name: str) -> str:
     """The first line of what network ``name`` raised, which is anybody's code.
 
     Raises

@@ -92,7 +92,7 @@ class Classifier(ImageModel):
         """Features (b, d) and source probabilities, or logits, (b, K_s)."""
         with last_layer.watch(self.last) as seen:
             logits = self.network(self.normalise(batch))
-        return last_layer.pooled(seen[-1].inputs), logits if self.logits else logits.float().softmax(1)
+        return last_layer.mean_over_positions(seen[-1].inputs), logits if self.logits else logits.float().softmax(1)
 
     def called(self, data: Labelled | np.ndarray, i: int) -> str:
         """What an error calls sample ``i``: its file, if it has one."""
@@ -132,7 +132,7 @@ def extract(
     while True:
         done, made = 0, None
         try:
-            with devices.borrowed(model.network, place), torch.no_grad(), warnings.catch_warnings():
+            with devices.on_device(model.network, place), torch.no_grad(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module=r"PIL\.")  # of EXIF data that nobody asked for
                 for batch in model.batches(data, size, place):
                     parts = [x for x in model(batch) if x is not None]

@@ -132,7 +132,7 @@ def tree(folder: Path, name: str, split: str) -> Photos:
     found, ignored = [], [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()]
     for k in classes:
         files = sorted(
-            Path(inside, name) for inside, names in file_digests.walk(str(place / k), hidden) for name in names
+            Path(inside, name) for inside, names in file_digests.walk(str(place / k), is_hidden) for name in names
         )
         found.append([file for file in files if is_image(file)])
         ignored += [file for file in files if not is_image(file)]
@@ -147,20 +147,20 @@ def tree(folder: Path, name: str, split: str) -> Photos:
     )
 
 
-def hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is none of its reader's."""
     return name.casefold() in SYSTEM or bool(SYSTEM_PATTERN.match(name))
 
 
 def is_image(file: Path) -> bool:
     """Whether a file is called like an image."""
-    return file.suffix.lower() in decode.SUFFIXES and not hidden(file.name)
+    return file.suffix.lower() in decode.SUFFIXES and not is_hidden(file.name)
 
 
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders in ``folder``, sorted, but for hidden ones and links back to where they lie."""
     above = {folder.resolve(), *folder.resolve().parents}
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not hidden(p.name) and p.resolve() not in above)
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name) and p.resolve() not in above)
 
 
 def cub(folder: Path, name: str, split: str) -> Photos:

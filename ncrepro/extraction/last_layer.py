@@ -66,7 +66,7 @@ def n_outputs(network: nn.Module) -> int:
 
 
 @contextmanager
-def seeded(n_classes: int, seed: int) -> Iterator[None]:
+def seeded_weights(n_classes: int, seed: int) -> Iterator[None]:
     """Random weights of a network with so many outputs are drawn from ``seed`` while the context lasts; the global
     random state is left as it was.
 
@@ -87,7 +87,7 @@ def replace(
 ) -> None:
     """Put in a new last layer with seeded random weights: torch's own, or what ``initialise`` makes of them."""
     where, old = path(network), find(network)
-    with seeded(n_classes, seed):
+    with seeded_weights(n_classes, seed):
         if isinstance(old, nn.Linear):
             new = nn.Linear(old.in_features, n_classes)
         else:
@@ -96,7 +96,7 @@ def replace(
     network.set_submodule(where, new.to(old.weight.device))
 
 
-def pooled(inputs: Tensor) -> Tensor:
+def mean_over_positions(inputs: Tensor) -> Tensor:
     """Features (n, d) from the input of the last layer: its mean over positions where it has any (SqueezeNet)."""
     return inputs.mean(tuple(range(2, inputs.ndim))) if inputs.ndim > 2 else inputs
 
@@ -159,7 +159,7 @@ def split(network: nn.Module, images: Tensor, name: str) -> Output:
     try:
         out, seen, last, ran = _run(network, images.to(kind))
     except Exception as error:
-        reason, shape = devices.why(error, name), tuple(images.shape[1:])
+        reason, shape = devices.error_line(error, name), tuple(images.shape[1:])
         if isinstance(error, (RuntimeError, AssertionError)) and not isinstance(error, NotImplementedError):
             raise ValueError(
                 f"{name} cannot take images of shape {shape} ({reason}): give it with a transform that makes what it "
@@ -182,14 +182,14 @@ def split(network: nn.Module, images: Tensor, name: str) -> Output:
         )
     if ran and _are_channels_last(out, ran[-1]):
         out = out.movedim(-1, 1)
-    features = pooled(out)
+    features = mean_over_positions(out)
     if out.shape[2:].numel() == 1:
         out = out.flatten(1)
     rectified = any(isinstance(module, SqueezeNet) for module in network.modules())
     for layer in reversed(seen):
         probs = _probabilities(layer, out, rectified)
         if probs is not None:
-            return Output(pooled(layer.inputs), probs if probs.shape[1] > 1 else None)
+            return Output(mean_over_positions(layer.inputs), probs if probs.shape[1] > 1 else None)
     if heads := _of_two_heads(seen, out, ran):
         return Output(*heads)
     if any(isinstance(part, torch.jit.ScriptModule) and list(part.parameters()) for part in network.modules()):
@@ -300,7 +300,11 @@ def _probabilities(layer: Seen, out: Tensor, rectified: bool) -> Tensor | None:
     if logits.ndim == 2:
         means = [logits]
     else:
-        means = [pooled(z) for z in ((logits, logits.relu()) if rectified else (logits,)) if rectified or unchanged]
+        means = [
+            mean_over_positions(z)
+            for z in ((logits, logits.relu()) if rectified else (logits,))
+            if rectified or unchanged
+        ]
         if any(_same(mean, out) for mean in means):
             return out.float().softmax(1)
     coarse = max(torch.finfo(x.dtype).eps for x in (logits, out))

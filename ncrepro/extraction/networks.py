@@ -21,7 +21,7 @@ from ..store import file_digests, paths
 from ..store.schema import refuse_unknown, unknown
 from . import last_layer, preprocessing
 from .preprocessing import Transform
-from .weights import adapted, fill, read
+from .weights import adapt_names, load_state, read
 
 TIMM = "timm/"  # what the names of timm's models begin with
 WEIGHTS = "IMAGENET1K_V1"  # torchvision's first ones for ImageNet-1k, which existed when the papers were written
@@ -163,11 +163,11 @@ def restore(name: str, state: dict[str, Tensor], file: Path) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):  # no weight that is drawn is kept
         network = build(name)
-        state = adapted(state, network, file)
+        state = adapt_names(state, network, file)
         rows = state.get(f"{last_layer.heads(network)[0]}.weight")
         if rows is not None and rows.ndim and 0 < len(rows) != N_IMAGENET:
             network = build(name, len(rows))
-    fill(network, state, file)
+    load_state(network, state, file)
     return network.eval()
 
 

@@ -103,7 +103,7 @@ class TextModel(Model):
         try:
             states = self.network(**batch).last_hidden_state  # (b, tokens, d)
         except Exception as error:
-            reason = devices.why(error, self.name)
+            reason = devices.error_line(error, self.name)
             n, longest = batch["input_ids"].shape
             raise ValueError(
                 f"{self.name} cannot take a batch of {n} texts of {longest} tokens ({type(error).__name__}: {reason}): "

@@ -1,6 +1,6 @@
 """Weights -> a network: files of PyTorch and safetensors, whatever a training run put around or before the names.
 
-`arrays` and `put` are for the artefacts that the lab keeps.
+`arrays` and `restore` are for the artefacts that the lab keeps.
 """
 
 import re
@@ -61,7 +61,7 @@ def _tensors(content: object, above: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from _tensors(value, f"{above}.{key}" if above else str(key))
 
 
-def adapted(state: dict[str, Tensor], network: nn.Module, file: Path) -> dict[str, Tensor]:
+def adapt_names(state: dict[str, Tensor], network: nn.Module, file: Path) -> dict[str, Tensor]:
     """What `read` found in ``file``, under the names of ``network``'s own parameters; several networks are refused."""
     return _renamed(_unwrapped(_renamed(state), list(network.state_dict()), file))
 
@@ -98,7 +98,7 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {old.sub(r"\1\2", key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
+def load_state(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
     """Put the weights ``state``, from ``file``, into ``network``; a ``ValueError`` names what does not fit."""
     own = network.state_dict()
     both = own.keys() & state.keys()
@@ -128,7 +128,7 @@ def arrays(network: nn.Module) -> dict[str, np.ndarray]:
     return {KEPT + key: value.cpu().numpy() for key, value in network.state_dict().items()}
 
 
-def put(network: nn.Module, kept: dict[str, np.ndarray]) -> nn.Module:
+def restore(network: nn.Module, kept: dict[str, np.ndarray]) -> nn.Module:
     """``network`` with the weights that `arrays` made, of an artefact that may hold more."""
     state = {
         key.removeprefix(KEPT): torch.from_numpy(value.copy()) for key, value in kept.items() if key.startswith(KEPT)

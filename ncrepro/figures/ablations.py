@@ -68,7 +68,7 @@ def ncti_fig5(profile: str) -> Checked:
     table = _averages(profile, "ncti_terms")
     table = table.assign(panel=panel_names(table), row=table["metric"])
     title = "Which of NCTI's terms does the ranking? Single terms, pairs, all three"
-    lines = f"{charts.TAU} over targets; lines: {analyses.covered(profile, 'ncti')}"
+    lines = f"{charts.TAU} over targets; lines: {analyses.covered_by_intervals(profile, 'ncti')}"
     return charts.rows(table, title, lines), *_fig5_holds(profile)
 
 

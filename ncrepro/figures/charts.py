@@ -30,7 +30,7 @@ def number(value: float, decimals: int = 2) -> str:
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
-def looks(metrics: pd.Series) -> np.ndarray:
+def look_names(metrics: pd.Series) -> np.ndarray:
     """For each ranking, the name in `LOOKS`."""
     sees, never = LOOKS
     return np.where(metrics.isin(registry.BLIND), never, sees)
@@ -164,7 +164,7 @@ def interval_plot(correlations: pd.DataFrame, ceiling: float, title: str, covere
     """
     table = correlations.sort_values("weighted_kendall")
     figure, ax = plt.subplots(figsize=(style.PAGE * 0.72, 0.9 + 0.21 * len(table)))
-    seen = looks(table["metric"])
+    seen = look_names(table["metric"])
     for name, (colour, marker) in LOOKS.items():
         y = np.flatnonzero(seen == name)
         intervals(ax, y, table.iloc[y], colour, marker, name)
@@ -334,7 +334,7 @@ def rows(
     series : dict series -> (colour, marker)
         By default, rankings that never look at the target have a colour and a mark of their own.
     """
-    table = table if "series" in table else table.assign(series=looks(table["row"]))
+    table = table if "series" in table else table.assign(series=look_names(table["row"]))
     table = table[table.groupby("row")["weighted_kendall"].transform("count") > 0]
     panels, names = (list(dict.fromkeys(table[column])) for column in ("panel", "row"))
     shown = {name: look for name, look in series.items() if name in set(table["series"])}

@@ -95,7 +95,7 @@ def order_buttons(accuracies: pd.Series) -> Live:
     best_first = accuracies.sort_values(ascending=False)
     order = list(best_first.index)
     buttons = [widgets.Button(layout={"width": "14em"}) for _ in order]
-    live = Live(lambda: crossing(best_first, order), widgets.HBox(buttons, layout={"flex_flow": "row wrap"}))
+    live = Live(lambda: crossing_lines(best_first, order), widgets.HBox(buttons, layout={"flex_flow": "row wrap"}))
 
     def name() -> None:
         for place, (button, model) in enumerate(zip(buttons, order, strict=True), start=1):
@@ -113,7 +113,7 @@ def order_buttons(accuracies: pd.Series) -> Live:
     return live
 
 
-def crossing(accuracies: pd.Series, order: list[str]) -> Picture:
+def crossing_lines(accuracies: pd.Series, order: list[str]) -> Picture:
     """The true order at the left, another at the right: lines that cross are pairs that the other gets wrong."""
     truth = list(accuracies.sort_values(ascending=False).index)
     places = pd.Series(range(len(order), 0, -1), index=order)  # as scores: higher is better

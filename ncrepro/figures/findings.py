@@ -27,7 +27,9 @@ def ranking_table(correlations: pd.DataFrame, methods: list[str], statistic: str
     return table.loc[[m for m in methods if m in table.index], order]
 
 
-def beside(printed: pd.DataFrame, ours: pd.DataFrame, titles: tuple[str, str, str]) -> dict[str, pd.DataFrame]:
+def comparison_panels(
+    printed: pd.DataFrame, ours: pd.DataFrame, titles: tuple[str, str, str]
+) -> dict[str, pd.DataFrame]:
     """Panels: what is printed, what is found here and, if the targets are the paper's own, the difference cell by cell.
 
     Cells that were not computed here stay empty; the average of the differences is over the others.
@@ -64,7 +66,7 @@ def ranks_best(
     return f"{best_of(study.averages(subset), metric, rivals, statistic)}; {text}", verdict
 
 
-def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Verdict]:
+def any_above(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Verdict]:
     """Whether one of several metrics lies above a number, or above another ranking's draws."""
     chances = pd.Series({metric: probability(draws[metric], than) for metric in metrics}, dtype=float).dropna()
     if chances.empty:
@@ -76,7 +78,7 @@ def some_better(draws: pd.DataFrame, metrics: list[str], than) -> tuple[str, Ver
 def better_than_static(study: Experiment) -> tuple[str, Verdict]:
     """Whether some metric ranks better than each model's mean accuracy on the other targets does."""
     draws, static = study.draws(), study.averages().at["static_baseline", "weighted_kendall"]
-    text, verdict = some_better(draws, [m for m in draws if m not in registry.BASELINES], draws["static_baseline"])
+    text, verdict = any_above(draws, [m for m in draws if m not in registry.BASELINES], draws["static_baseline"])
     return f"static baseline {static:.2f}; {text}", verdict
 
 

@@ -20,7 +20,7 @@ LOOKS = {  # family -> colour, marker, and name on the page
 INTERVAL = 1.96  # standard errors on either side of a total
 
 
-def apart(scores: pd.DataFrame, first: str) -> pd.DataFrame:
+def lead_over_others(scores: pd.DataFrame, first: str) -> pd.DataFrame:
     """How far the lowest total of the family ``first`` is above all others, by target: (difference, error)."""
     rows = {}
     for target, group in scores.groupby("target", sort=False):
@@ -33,7 +33,7 @@ def apart(scores: pd.DataFrame, first: str) -> pd.DataFrame:
 
 def _stands_apart(profile: str) -> tuple[str, Verdict]:
     scores = table("scores")
-    found = apart(scores[scores["target"] != TEXTS], "ImageNet")
+    found = lead_over_others(scores[scores["target"] != TEXTS], "ImageNet")
     text = f"on {(found['difference'] > 0).sum()} of {len(found)} targets, by {found['difference'].min():.2f} at least"
     return text, every(*positive(found["difference"], found["error"]))
 

@@ -132,7 +132,7 @@ def figure(shows: str, claim: str = "") -> Callable:
 
 def _judged(entry: Entry, profile: str, figure: Figure, found: str, alone: Verdict) -> Shown:
     """The verdict of all measured trainings of the profile; the finding says if this run alone gives another."""
-    verdict = over(alone, *repeated_verdicts.others(profile, entry.name, entry.claim))
+    verdict = over(alone, *repeated_verdicts.other_verdicts(profile, entry.name, entry.claim))
     if verdict.word != alone.word:
         found = f"{found} (this run alone: {alone})"
     return Shown(figure, entry.shows, entry, found, verdict, alone)
@@ -229,7 +229,7 @@ def _write_readme() -> None:
     for path in sorted(paths.figures("").glob("*/index.csv")):
         profile = path.parent.name
         if profile not in UNPUBLISHED and "+" not in profile:  # repetitions of a profile are not on this page
-            table = pd.read_csv(artifacts.plain(path))
+            table = pd.read_csv(artifacts.plain_file(path))
             shown = table if profile == "demo" else table[~table["figure"].isin(OF_IMAGES)]
             parts += [f"## Profile `{profile}`", as_markdown(shown, profile)]
     artifacts.write(paths.figures("") / "README.md", "\n\n".join(parts) + "\n")

@@ -101,7 +101,7 @@ def _shortlist_holds(profile: str) -> tuple[str, Verdict]:
     draws = _table(profile, "draws")
     place = of_size(draws, "best").xs("min-max", axis=1, level="total")
     shares = ", ".join(f"{label(target)} {share:.0%}" for target, share in (place <= measured.FIRST).mean().items())
-    needed = ", ".join(f"{label(target)} {measured.enough(place[target].to_numpy())}" for target in place)
+    needed = ", ".join(f"{label(target)} {measured.shortlist_length(place[target].to_numpy())}" for target in place)
     text = (
         f"pools of {draws['n_models'].min()} whose best candidate is among the first {measured.FIRST}: {shares}; to "
         f"have it in 95 % of them, fine-tune {needed}"

@@ -13,9 +13,9 @@ from ..lab.experiment import Experiment
 from ..ranking.verdicts import Verdict, every
 from . import charts, data_examples, style
 from .display_names import label
-from .findings import FACE_METHODS, above_0, beside, better_than_static, is_best, ranking_table
+from .findings import FACE_METHODS, above_0, better_than_static, comparison_panels, is_best, ranking_table
 from .index import Checked, figure
-from .multi_source import ALL, EXTRA, cells_of, draws_within, intervals, matrices, questions, shade
+from .multi_source import ALL, EXTRA, cells_of, draws_within, intervals, matrices, questions, rank_shades
 
 SAME_SOURCE = "same source: which loss?"
 SAME_LOSS = "same loss: which source?"
@@ -93,7 +93,7 @@ def face_table3(profile: str) -> Checked:
     for statistic, symbol in (("weighted_kendall", "$\\tau_w$"), ("pearson", "ρ")):
         here = ranking_table(ours, FACE_METHODS + EXTRA, statistic)
         titles = tuple(f"{symbol}, {source}" for source in sources)
-        panels |= beside(published.wide("face_table3", statistic), here, titles)
+        panels |= comparison_panels(published.wide("face_table3", statistic), here, titles)
     title = "FaCe Table 3: how well each metric ranks models trained by several losses"
     return charts.correlation_heatmap(panels, title, "correlation"), *_face_table3_holds(profile)
 
@@ -106,7 +106,7 @@ def loss_functions_matrix(profile: str) -> Figure:
     cells = []
     for source, group in pd.DataFrame(study.pool.models).set_index("name").groupby("source", sort=False):
         table = accuracies.loc[group.index].rename(index=group["loss"])
-        cells.append(cells_of(table, 0, table.apply(shade)).assign(panel=f"pre-trained on\n{source}"))
+        cells.append(cells_of(table, 0, table.apply(rank_shades)).assign(panel=f"pre-trained on\n{source}"))
     title = "Does the loss of pre-training matter after fine-tuning? Accuracy (%)"
     return matrices(pd.concat(cells), title, "rank of the loss")
 

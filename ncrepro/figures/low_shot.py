@@ -28,7 +28,7 @@ def _curves(profile: str) -> pd.DataFrame:
 
 
 def _moves(profile: str, *what: str) -> pd.DataFrame:
-    """`low_shot.moves` as the notebook wrote them."""
+    """`low_shot.effects_of_few_images` as the notebook wrote them."""
     return read(profile, "low_shot", "moves").query("what in @what")
 
 

@@ -35,7 +35,7 @@ def accuracies(profile: str | None) -> pd.DataFrame:
     """Mean accuracies of each pair on each target, as ``accuracies.csv`` names them; ``images``, ``texts``: alone."""
     table = Experiment(POOL, profile).read("accuracies").groupby(["model", "target"], sort=False)
     means = table[[*COLUMNS, *LACKING]].mean()
-    return means.join(measured.alone(profile).set_index(["model", "target"]))
+    return means.join(measured.single_encoder_accuracies(profile).set_index(["model", "target"]))
 
 
 def spread(profile: str | None) -> pd.DataFrame:
@@ -138,7 +138,7 @@ def modalities_missing(profile: str) -> Checked:
 def tables(profile: str | None) -> dict[str, pd.DataFrame]:
     """Weighted Kendall of each ranking (rows) on each target and on average, by way of fusing."""
     study = Experiment(POOL, profile)
-    found, sums = {}, measured.alone(profile)
+    found, sums = {}, measured.single_encoder_accuracies(profile)
     added = sums.assign(score=sums["images"] + sums["texts"], metric="alone")[["model", "target", "metric", "score"]]
     for truth, subset in TRUTHS.items():
         _, accuracies = study.ranked(subset)
@@ -179,7 +179,7 @@ def modalities_intervals(profile: str) -> Checked:
 def by_features(profile: str | None) -> dict[str, pd.DataFrame]:
     """Mean weighted Kendall over targets, metrics x the features that they are computed of, by way of fusing."""
     tables = {}
-    for truth, group in measured.judged(profile).groupby("truth", sort=False):
+    for truth, group in measured.judge_scores(profile).groupby("truth", sort=False):
         means = group.pivot_table(index="metric", columns="features", values="weighted_kendall")
         tables[truth] = means.reindex(index=list(SCORED), columns=[*FEATURES, measured.ADDED])
     return tables

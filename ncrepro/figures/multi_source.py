@@ -13,7 +13,7 @@ from ..ranking.verdicts import Verdict, above, positive, probability, some
 from ..store import artifacts
 from . import charts, style
 from .display_names import label
-from .findings import FACE_METHODS, beside, better_than_static, probability_text, ranking_table, ranks_best
+from .findings import FACE_METHODS, better_than_static, comparison_panels, probability_text, ranking_table, ranks_best
 from .index import Checked, figure
 
 EXTRA = ["face_printed", "ncti", "static_baseline"]  # what we rank beside them
@@ -27,7 +27,7 @@ SAME_SOURCE = "same source: which architecture?"
 # A pool in parts ------------------------------------------------------------------------------------------------------
 
 
-def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
+def rankings_by_factor(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
     """How well every metric ranks the whole pool, and how well it ranks models that agree in one factor.
 
     Parameters
@@ -48,14 +48,14 @@ def ask(study: Experiment, factors: dict[str, str]) -> pd.DataFrame:
     def answers() -> pd.DataFrame:
         parts = {ALL: competitors(study.read("correlations"))}
         for question, factor in factors.items():
-            parts[question] = correlations(*within(study, factor), noise_within(study, factor))
+            parts[question] = correlations(*split_by_factor(study, factor), noise_within(study, factor))
         of_averages = [part.query("target == 'average'").assign(target=question) for question, part in parts.items()]
         return pd.concat(of_averages, ignore_index=True).rename(columns={"target": "question"})
 
     return artifacts.table(study.results / "questions.csv", answers)
 
 
-def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_by_factor(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores and accuracies in which each value of ``factor`` has its own targets, and models are named by the rest."""
     parts, rest = _parts(study, factor)
     _, accuracies = study.ranked()
@@ -69,13 +69,13 @@ def within(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def noise_within(study: Experiment, factor: str) -> Noise:
-    """`Experiment.noise`, arranged as the accuracies of `within` are."""
+    """`Experiment.noise`, arranged as the accuracies of `split_by_factor` are."""
     return study.noise().map(lambda table: _arranged(study, factor, table))
 
 
 def draws_within(study: Experiment, factor: str) -> pd.DataFrame:
-    """What every ranking could have been worth among models that agree in a factor: `Experiment.draws` of `within`."""
-    return resampling.mean_over_targets(resampling.draws(*within(study, factor), noise_within(study, factor)))
+    """What every ranking could have been worth among models that agree in a factor: draws of `split_by_factor`."""
+    return resampling.mean_over_targets(resampling.draws(*split_by_factor(study, factor), noise_within(study, factor)))
 
 
 def _parts(study: Experiment, factor: str) -> tuple[pd.DataFrame, pd.Series]:
@@ -102,7 +102,7 @@ def by_factor(study: Experiment, values: pd.Series, factor: str) -> pd.DataFrame
     return table.groupby(table.index.map(of)).mean().loc[order]
 
 
-def shade(column: pd.Series) -> pd.Series:
+def rank_shades(column: pd.Series) -> pd.Series:
     """Ranks as shades: 0 for the lowest value, 1 for the highest."""
     return (column.rank() - 1) / (len(column) - 1)
 
@@ -141,7 +141,7 @@ def face_table2(profile: str) -> Checked:
     ours, n = study.read("correlations"), len(study.pool.models)
     titles = ("ρ, printed: 30 models", f"ρ, here: {n} models, profile {profile}", "ρ, here − printed")
     pearson, kendall = (ranking_table(ours, FACE_METHODS + EXTRA, of) for of in ("pearson", "weighted_kendall"))
-    panels = beside(published.wide("face_table2", "pearson"), pearson, titles)
+    panels = comparison_panels(published.wide("face_table2", "pearson"), pearson, titles)
     panels["$\\tau_w$, here (the printed block repeats ρ)"] = kendall
     title = "FaCe Table 2: how well each metric ranks models from several sources"
     figure = charts.correlation_heatmap(panels, title, "correlation")
@@ -157,7 +157,7 @@ def source_table(study: Experiment) -> pd.DataFrame:
         Rows are sources, best on average first. Panel ``accuracy (%)``: mean over architectures. Panel of a metric: the
         source's rank among the sources, mean over architectures, 1 being the metric's first choice.
     """
-    scores, accuracies = within(study, "architecture")  # sources x "architecture: target"
+    scores, accuracies = split_by_factor(study, "architecture")  # sources x "architecture: target"
     tables = {"accuracy (%)": accuracies}
     for metric in SHOWN:
         of_metric = scores[scores["metric"] == metric].pivot(index="model", columns="target", values="score")
@@ -167,7 +167,9 @@ def source_table(study: Experiment) -> pd.DataFrame:
     for panel, table in tables.items():
         ranks = _mean_over_architectures(table.rank(ascending=False)).loc[order]
         values, decimals = (_mean_over_architectures(table).loc[order], 0) if table is accuracies else (ranks, 1)
-        cells.append(cells_of(values, decimals, ranks.apply(lambda column: 1 - shade(column))).assign(panel=panel))
+        cells.append(
+            cells_of(values, decimals, ranks.apply(lambda column: 1 - rank_shades(column))).assign(panel=panel)
+        )
     return pd.concat(cells, ignore_index=True)
 
 
@@ -281,7 +283,7 @@ def matrices(table: pd.DataFrame, title: str, shading: str) -> Figure:
 
 
 def questions(table: pd.DataFrame, title: str, covered: str) -> Figure:
-    """The mean weighted Kendall of every ranking for each question of `ask`, with its interval.
+    """The mean weighted Kendall of every ranking for each question of `rankings_by_factor`, with its interval.
 
     Metrics come in the order of the first question's values, best on top. ``covered``: what the intervals include, in
     words (`resampling.covers`).

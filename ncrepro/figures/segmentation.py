@@ -12,13 +12,13 @@ from ..ranking.resampling import Noise
 from ..ranking.verdicts import Verdict, above, every
 from ..store import artifacts
 from . import charts, data_examples, small_pools
-from .findings import FACE_METHODS, SHOWN, best_of, by_chance, is_best, some_better
+from .findings import FACE_METHODS, SHOWN, any_above, best_of, by_chance, is_best
 from .index import Checked, figure
 
 MEASURES = {"accuracy": "pixel accuracy", "mean_iou": "mean IoU"}  # columns of accuracies.csv -> the two ground truths
 
 
-def ranked(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def scores_and_accuracies(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What `Experiment.ranked` gives, with the two measures of the one target in the place of targets."""
     study = Experiment("segmentation", profile)
     scores, _ = study.ranked()
@@ -27,7 +27,7 @@ def ranked(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat([scores.assign(target=measure) for measure in measured]), measured
 
 
-def noise(profile: str | None) -> Noise:
+def accuracy_noise(profile: str | None) -> Noise:
     """How far both measures stray over fine-tunings; of mean IoU over test images nothing is known."""
     study = Experiment("segmentation", profile)
     seeds = [study.noise(truth=column).seeds for column in MEASURES]
@@ -36,26 +36,30 @@ def noise(profile: str | None) -> Noise:
     return Noise(seeds=pd.concat(seeds, axis=1).set_axis(MEASURES.values(), axis=1))
 
 
-def covered(profile: str | None) -> str:
+def covered_in_words(profile: str | None) -> str:
     """What the intervals by both measures include, in words."""
-    return resampling.covers(noise(profile))
+    return resampling.covers(accuracy_noise(profile))
 
 
 def _draws(profile: str | None) -> pd.DataFrame:
     """What every ranking could have been worth by each measure: draws x (measure, metric)."""
-    return resampling.draws(*ranked(profile), noise(profile)).swaplevel(axis=1)
+    return resampling.draws(*scores_and_accuracies(profile), accuracy_noise(profile)).swaplevel(axis=1)
 
 
 def judge(profile: str | None) -> pd.DataFrame:
-    """How well each metric ranks by pixel accuracy and by mean IoU: `experiment.correlations` of `ranked`, written."""
+    """How well each metric ranks by pixel accuracy and by mean IoU: `correlations` of `scores_and_accuracies`."""
 
     def of_measures() -> pd.DataFrame:
-        return correlations(*ranked(profile), noise(profile)).query("target != 'average'").reset_index(drop=True)
+        return (
+            correlations(*scores_and_accuracies(profile), accuracy_noise(profile))
+            .query("target != 'average'")
+            .reset_index(drop=True)
+        )
 
     return artifacts.table(Experiment("segmentation", profile).results / "correlations_by_measure.csv", of_measures)
 
 
-def judged(profile: str | None) -> pd.DataFrame:
+def judgements(profile: str | None) -> pd.DataFrame:
     """The table that `judge` wrote."""
     return Experiment("segmentation", profile).read("correlations_by_measure")
 
@@ -69,7 +73,7 @@ def ceilings(profile: str | None) -> pd.DataFrame:
 
 def agreement(profile: str | None) -> float:
     """The weighted Kendall between the two ground truths: 1 where they rank all networks alike."""
-    _, measured = ranked(profile)
+    _, measured = scores_and_accuracies(profile)
     return ranking.weighted_kendall(measured["pixel accuracy"], measured["mean IoU"])
 
 
@@ -89,9 +93,9 @@ def results(profile: str | None) -> tuple[pd.DataFrame, dict[str, float]]:
 
 def claims(profile: str | None) -> list[tuple[str, str, Verdict]]:
     """What FaCe Section 4.4 says of its Figure 5, what is found here, and whether it holds."""
-    table = judged(profile).pivot(index="metric", columns="target", values="weighted_kendall").loc[FACE_METHODS]
+    table = judgements(profile).pivot(index="metric", columns="target", values="weighted_kendall").loc[FACE_METHODS]
     by_pixels, by_iou = table["pixel accuracy"], table["mean IoU"]
-    drop, luck = by_pixels - by_iou, by_chance(len(ranked(profile)[1]))
+    drop, luck = by_pixels - by_iou, by_chance(len(scores_and_accuracies(profile)[1]))
     good, fallen = int((by_pixels > luck).sum()), int((drop > 0.1).sum())
     worse = f"{fallen} of {len(drop)} lose more than 0.1; mean loss {drop.mean():.2f}"
     declines = f"NCE loses {drop['nce']:.2f}, H-score {drop['h_score']:.2f}"
@@ -110,7 +114,7 @@ def claims(profile: str | None) -> list[tuple[str, str, Verdict]]:
 
 
 def _alike(profile: str | None) -> tuple[str, Verdict]:
-    table = judged(profile).pivot(index="metric", columns="target", values="weighted_kendall")
+    table = judgements(profile).pivot(index="metric", columns="target", values="weighted_kendall")
     change = (table["pixel accuracy"] - table["mean IoU"])[["leep", "gbc", "face"]].abs()
     text = f"largest difference {change.max():.2f}; the two measures themselves agree at τ_w {agreement(profile):.2f}"
     draws = _draws(profile)
@@ -119,7 +123,7 @@ def _alike(profile: str | None) -> tuple[str, Verdict]:
 
 
 def _best_by_iou(profile: str | None) -> tuple[str, Verdict]:
-    text = best_of(judged(profile).query("target == 'mean IoU'").set_index("metric"), "face", FACE_METHODS)
+    text = best_of(judgements(profile).query("target == 'mean IoU'").set_index("metric"), "face", FACE_METHODS)
     more, verdict = is_best(_draws(profile)["mean IoU"], "face", FACE_METHODS)
     return f"{text.replace('mean τ_w', 'τ_w by mean IoU')}; {more}", verdict
 
@@ -133,7 +137,7 @@ def segmentation_scenes(profile: str) -> Figure:
 
 @figure(shows="accuracy after fine-tuning, beside training without a source")
 def segmentation_accuracies(profile: str) -> Figure:
-    return small_pools.worth(*results(profile), start(profile), "Which source is best for the target?")
+    return small_pools.gain_of_pretraining(*results(profile), start(profile), "Which source is best for the target?")
 
 
 @figure(
@@ -141,9 +145,11 @@ def segmentation_accuracies(profile: str) -> Figure:
     claim="by mean IoU, FaCe ranks best of six metrics",
 )
 def face_fig5(profile: str) -> Checked:
-    table, n = judged(profile), len(ranked(profile)[1])
+    table, n = judgements(profile), len(scores_and_accuracies(profile)[1])
     title = f"FaCe Fig. 5, here: {n} segmentation networks, profile {profile}"
-    return small_pools.correlation_bars(table, SHOWN, by_chance(n), title, covered(profile)), *_best_by_iou(profile)
+    return small_pools.correlation_bars(table, SHOWN, by_chance(n), title, covered_in_words(profile)), *_best_by_iou(
+        profile
+    )
 
 
 @figure(
@@ -151,13 +157,13 @@ def face_fig5(profile: str) -> Checked:
     claim="LEEP, GBC and FaCe rank similarly well by pixel accuracy and by mean IoU",
 )
 def face_fig5_scatter(profile: str) -> Checked:
-    scores, measured = ranked(profile)
+    scores, measured = scores_and_accuracies(profile)
     points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], measured)
     title = "Do networks with higher scores label more pixels right, and more of each class?"
     if agreement(profile) == 1:
         title += "\n(both measures put the networks in the same order, so $\\tau_w$ is the same)"
     xlabel = "after fine-tuning (%): pixel accuracy in the upper row, mean IoU in the lower"
-    return charts.method_scatter(points, judged(profile), FACE_METHODS, title, xlabel), *_alike(profile)
+    return charts.method_scatter(points, judgements(profile), FACE_METHODS, title, xlabel), *_alike(profile)
 
 
 @figure(
@@ -165,8 +171,11 @@ def face_fig5_scatter(profile: str) -> Checked:
     claim="(ours) eight models are enough to show that some metric ranks better than chance",
 )
 def segmentation_intervals(profile: str) -> Checked:
-    table = judged(profile).query("target == 'pixel accuracy'").dropna(subset="weighted_kendall")
+    table = judgements(profile).query("target == 'pixel accuracy'").dropna(subset="weighted_kendall")
     ceiling = ceilings(profile).query("target == 'pixel accuracy'")["weighted_kendall"].mean()
-    title = f"How certain is the ranking by pixel accuracy? {len(ranked(profile)[1])} models"
-    figure, draws = charts.interval_plot(table, ceiling, title, covered(profile)), _draws(profile)["pixel accuracy"]
-    return figure, *some_better(draws, [m for m in draws if m != "source_accuracy"], 0.0)
+    title = f"How certain is the ranking by pixel accuracy? {len(scores_and_accuracies(profile)[1])} models"
+    figure, draws = (
+        charts.interval_plot(table, ceiling, title, covered_in_words(profile)),
+        _draws(profile)["pixel accuracy"],
+    )
+    return figure, *any_above(draws, [m for m in draws if m != "source_accuracy"], 0.0)

@@ -28,7 +28,7 @@ from ..ranking.verdicts import UNKNOWN, Verdict, every, positive
 from ..store import artifacts
 from . import charts, data_examples, style
 from .display_names import label
-from .findings import NCTI_METHODS, above_0, beside, better_than_static, is_best, ranking_table, ranks_best
+from .findings import NCTI_METHODS, above_0, better_than_static, comparison_panels, is_best, ranking_table, ranks_best
 from .index import Checked, figure
 from .multi_source import intervals
 
@@ -182,7 +182,7 @@ def selfsupervised_objectives(profile: str) -> Figure:
 # Have they learnt? ----------------------------------------------------------------------------------------------------
 
 
-def learnt(profile: str | None) -> pd.DataFrame:
+def pretraining_summary(profile: str | None) -> pd.DataFrame:
     """What is known of each model before fine-tuning, one row per model.
 
     Returns
@@ -204,7 +204,7 @@ def learnt(profile: str | None) -> pd.DataFrame:
 
 def probes_text(profile: str | None) -> str:
     """How many models a linear probe finds better than random weights, for a sentence."""
-    table = learnt(profile)
+    table = pretraining_summary(profile)
     if table["source_accuracy"].isna().all():
         return "No linear probe was run: it would need ImageNet's images, which are not read here"
     better = table["source_accuracy"] > table["random_accuracy"]
@@ -228,18 +228,18 @@ def seeds_text(profile: str | None) -> str:
     )
 
 
-def collapsed(profile: str | None) -> list[str]:
+def collapsed_models(profile: str | None) -> list[str]:
     """The models whose representation has collapsed; their scores say nothing."""
-    pretraining = learnt(profile)
+    pretraining = pretraining_summary(profile)
     return pretraining.loc[pretraining["collapsed"] > 0, "model"].tolist()
 
 
 def _collapsed_text(profile: str) -> str:
-    return "collapsed: " + (", ".join(map(label, collapsed(profile))) or "none")
+    return "collapsed: " + (", ".join(map(label, collapsed_models(profile))) or "none")
 
 
 def _probes_hold(profile: str) -> tuple[str, Verdict]:
-    table = learnt(profile)
+    table = pretraining_summary(profile)
     if table["source_accuracy"].isna().all():
         return f"{probes_text(profile)}; {_collapsed_text(profile)}", UNKNOWN
     worst = table.loc[table["source_accuracy"].idxmin()]
@@ -255,7 +255,7 @@ def _probes_hold(profile: str) -> tuple[str, Verdict]:
     claim="(ours) every model has learned something, and none has collapsed",
 )
 def selfsupervised_probes(profile: str) -> Checked:
-    table = learnt(profile)
+    table = pretraining_summary(profile)
     return probes(table, table["random_accuracy"].mean(), "What was learned without labels"), *_probes_hold(profile)
 
 
@@ -277,7 +277,7 @@ def ncti_table2(profile: str) -> Checked:
     here = f"here: {len(study.pool.models)} models ({_collapsed_text(profile)}), profile {profile}"
     ours = ranking_table(study.read("correlations"), METHODS + EXTRA)
     titles = ("printed: models trained on ImageNet without labels", here, "here − printed")
-    panels = beside(published.wide("ncti_table2"), ours, titles)
+    panels = comparison_panels(published.wide("ncti_table2"), ours, titles)
     panels = {name: table.reindex([*NEED_A_SOURCE_CLASSIFIER, *table.index]) for name, table in panels.items()}
     title = "NCTI Table 2: how well each metric ranks self-supervised models"
     reason = "NCE and LEEP need source classes, and these models have none"

@@ -9,7 +9,7 @@ from . import style
 from .display_names import label
 
 
-def worth(results: pd.DataFrame, scratch: dict[str, float], start: str, title: str) -> Figure:
+def gain_of_pretraining(results: pd.DataFrame, scratch: dict[str, float], start: str, title: str) -> Figure:
     """How well every model does after fine-tuning, beside the same training without a source.
 
     Parameters

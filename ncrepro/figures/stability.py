@@ -72,7 +72,7 @@ def stability_training(profile: str) -> Figure:
     table, runs = (part[part["pool"] == POOL] for part in (table, runs))
     order = table[table["component"] == "all"].sort_values("weighted_kendall", ascending=False)["metric"].tolist()
     title = f"The {POOL} pool, what each source of chance does\n({_runs_text(profile)})"
-    return again(table, runs, order, COMPONENTS, title)
+    return sources_of_chance(table, runs, order, COMPONENTS, title)
 
 
 def training_text(profile: str) -> str:
@@ -84,9 +84,12 @@ def training_text(profile: str) -> str:
         f"The {POOL} pool: {_runs_text(profile)}. "
         f"How far an accuracy moves, in points: {', '.join(strays) or 'not known'}."
     ]
-    verdicts = repeated_verdicts.measured(profile)
+    verdicts = repeated_verdicts.measured_verdicts(profile)
     if len(verdicts):
-        alone, exchanged = repeated_verdicts.alone(verdicts), repeated_verdicts.exchanged(verdicts)
+        alone, exchanged = (
+            repeated_verdicts.single_verdicts(verdicts),
+            repeated_verdicts.verdicts_without_each(verdicts),
+        )
         moved = alone.index[alone.nunique(axis=1) > 1]
         turned = alone.index[alone.where(alone != OPEN).nunique(axis=1) > 1]
         lines.append(
@@ -265,7 +268,7 @@ def stability_sources(profile: str) -> Checked:
     is_blind = last.isin(registry.BLIND)
     order = [*OTHERS, *last[is_blind], *last[~is_blind & ~last.isin(OTHERS)]]
     table = charts.in_order(table, "metric", order)
-    series = np.where(table["metric"].isin(OTHERS), OTHER_ACCURACIES, charts.looks(table["metric"]))
+    series = np.where(table["metric"].isin(OTHERS), OTHER_ACCURACIES, charts.look_names(table["metric"]))
     looks = {OTHER_ACCURACIES: (style.COLOURS[2], "^"), **charts.LOOKS}
     table, lines = table.assign(row=table["metric"], series=series), f"{charts.TAU} over targets; lines: {covered}"
     return charts.rows(table, "When is a metric worth using?", lines, series=looks), *_sources_hold(profile)
@@ -363,7 +366,7 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
     order = table[table["panel"] == panels[0]].sort_values("regret")["row"].tolist()
     figure, axes = charts.grid(len(panels), 3, 0.6 + 0.16 * len(order), 1.0, sharey=True)
     looks = {name: colour for name, (colour, _) in charts.LOOKS.items()} | {RANDOM: "0.6"}
-    series = np.where(np.array(order) == "random", RANDOM, charts.looks(pd.Series(order)))
+    series = np.where(np.array(order) == "random", RANDOM, charts.look_names(pd.Series(order)))
     for ax, panel in zip(axes.flat, panels, strict=False):
         group = table[table["panel"] == panel].set_index("row").reindex(order)
         for name, colour in looks.items():
@@ -390,7 +393,9 @@ def regrets(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def again(table: pd.DataFrame, runs: pd.DataFrame, order: list[str], components: dict[str, str], title: str) -> Figure:
+def sources_of_chance(
+    table: pd.DataFrame, runs: pd.DataFrame, order: list[str], components: dict[str, str], title: str
+) -> Figure:
     """What each source of chance does to a mean weighted Kendall, side by side; dots: the runs that were made.
 
     Parameters

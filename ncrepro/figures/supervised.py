@@ -13,9 +13,9 @@ from .findings import (
     FACE_METHODS,
     NCTI_METHODS,
     above_0,
-    beside,
     best_of,
     better_than_static,
+    comparison_panels,
     is_best,
     ranking_table,
     ranks_best,
@@ -45,7 +45,7 @@ def _table1(study: Experiment, paper: str, n_printed: int, methods: list[str]) -
     ours = ranking_table(study.read(f"correlations_{paper}"), [*methods, "static_baseline"])
     here = f"here: {len(study.pool.subset(paper))} models, profile {study.profile.name}"
     titles = (f"printed: {n_printed} ImageNet models", here, "here − printed")
-    panels = beside(published.wide(f"{paper}_table1"), ours, titles)
+    panels = comparison_panels(published.wide(f"{paper}_table1"), ours, titles)
     title = f"{label(paper)} Table 1: how well each metric ranks the models for each target"
     return charts.correlation_heatmap(panels, title)
 

@@ -17,9 +17,9 @@ from ..ranking.verdicts import Verdict, above, best, every, exact, positive
 from ..store import artifacts
 from . import charts, data_examples, small_pools
 from .display_names import label
-from .findings import FACE_METHODS, SHOWN, by_chance, some_better
+from .findings import FACE_METHODS, SHOWN, any_above, by_chance
 from .index import Checked, figure
-from .multi_source import interval_plot, noise_within, within
+from .multi_source import interval_plot, noise_within, split_by_factor
 
 
 def of_sources(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -27,7 +27,7 @@ def of_sources(profile: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     This is the paper's experiment, six models of one source, as many times as there are sources.
     """
-    scores, accuracies = within(Experiment("text", profile), "source")
+    scores, accuracies = split_by_factor(Experiment("text", profile), "source")
     return scores.assign(target=scores["target"].map(_source)), accuracies.rename(columns=_source)
 
 
@@ -46,7 +46,7 @@ def judge(profile: str | None) -> pd.DataFrame:
     return artifacts.table(path, lambda: correlations(*of_sources(profile), noise_of_sources(profile)))
 
 
-def judged(profile: str | None) -> pd.DataFrame:
+def judgements(profile: str | None) -> pd.DataFrame:
     """The table that `judge` wrote, without the average over sources."""
     return Experiment("text", profile).read("correlations_by_source").query("target != 'average'")
 
@@ -94,7 +94,7 @@ def claims(profile: str | None) -> list[tuple[str, str, Verdict]]:
 
 
 def _perfect(profile: str | None) -> tuple[str, Verdict]:
-    table = judged(profile).pivot(index="target", columns="metric", values="weighted_kendall")[["logme", "face"]]
+    table = judgements(profile).pivot(index="target", columns="metric", values="weighted_kendall")[["logme", "face"]]
     found = "; ".join(f"{label(m)} {table[m].min():.2f} to {table[m].max():.2f}" for m in table)
     scores, accuracies = of_sources(profile)
     stray, pairs = resampling.errors(accuracies, noise_of_sources(profile)), []
@@ -110,7 +110,7 @@ def _perfect(profile: str | None) -> tuple[str, Verdict]:
 
 
 def _competitive(profile: str | None) -> tuple[str, Verdict]:
-    means = judged(profile).groupby("metric")["weighted_kendall"].mean()[FACE_METHODS].sort_values(ascending=False)
+    means = judgements(profile).groupby("metric")["weighted_kendall"].mean()[FACE_METHODS].sort_values(ascending=False)
     found = ", ".join(f"{label(m)} {value:.2f}" for m, value in means.items())
     draws = resampling.draws(*of_sources(profile), noise_of_sources(profile))
     draws = resampling.mean_over_targets(draws)[FACE_METHODS]
@@ -145,7 +145,7 @@ def text_accuracies(profile: str) -> Checked:
     results = study.read("accuracies").rename(columns={"accuracy": "value"}).assign(measure="accuracy")
     scratch = Experiment("text_scratch", profile).read("accuracies")["accuracy"].mean()
     title = "Which source, and which variant, is best for the target?"
-    return small_pools.worth(results, {"accuracy": scratch}, start(profile), title), *_helps(profile)
+    return small_pools.gain_of_pretraining(results, {"accuracy": scratch}, start(profile), title), *_helps(profile)
 
 
 @figure(
@@ -156,7 +156,7 @@ def face_fig6(profile: str) -> Checked:
     n = len(Experiment("text", profile).pool.architectures)
     title = f"FaCe Fig. 6, here: {n} text classifiers, once for each source they were pre-trained on"
     covered = resampling.covers(noise_of_sources(profile))
-    return small_pools.correlation_bars(judged(profile), SHOWN, by_chance(n), title, covered), *_perfect(profile)
+    return small_pools.correlation_bars(judgements(profile), SHOWN, by_chance(n), title, covered), *_perfect(profile)
 
 
 @figure(
@@ -166,7 +166,9 @@ def face_fig6(profile: str) -> Checked:
 def face_fig6_scatter(profile: str) -> Checked:
     scores, accuracies = of_sources(profile)
     points = with_accuracies(scores[scores["metric"].isin(FACE_METHODS)], accuracies)
-    points, found = (table.assign(target=table["target"].str.replace("_", "\n")) for table in (points, judged(profile)))
+    points, found = (
+        table.assign(target=table["target"].str.replace("_", "\n")) for table in (points, judgements(profile))
+    )
     title = "Do variants with higher scores classify more texts correctly?"
     return charts.method_scatter(points, found, FACE_METHODS, title), *_competitive(profile)
 
@@ -179,4 +181,4 @@ def text_intervals(profile: str) -> Checked:
     study = Experiment("text", profile)
     figure = interval_plot(study, f"How certain is the ranking? {len(study.pool.models)} text models")
     draws = study.draws()
-    return figure, *some_better(draws, [m for m in draws if m not in registry.BLIND], 0.0)
+    return figure, *any_above(draws, [m for m in draws if m not in registry.BLIND], 0.0)

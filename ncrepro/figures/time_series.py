@@ -33,7 +33,7 @@ def gains(profile: str | None) -> pd.DataFrame:
     return table.loc[list(origin)] - table.loc[list(origin.values())].to_numpy()
 
 
-def noise(profile: str | None) -> pd.DataFrame:
+def accuracy_noise(profile: str | None) -> pd.DataFrame:
     """How far accuracies stray, in points, beside how far the models are apart: a row for each target.
 
     Returns
@@ -68,7 +68,7 @@ def nearest_neighbour(profile: str | None) -> pd.Series:
     return pd.Series(reached)
 
 
-def no_order(profile: str | None) -> pd.Series:
+def targets_without_order(profile: str | None) -> pd.Series:
     """Targets for which a metric has no order, since it gives all models the same score: by metric."""
     table = Experiment("time_series", profile).read("correlations").query("target != 'average'")
     lacking = table[table["weighted_kendall"].isna()]

@@ -104,7 +104,7 @@ def advice_pools(profile: str) -> Checked:
 def _means(ax: Axes, means: pd.DataFrame, place: pd.Series) -> None:
     y = np.arange(len(means)) + 0.5
     for name, (colour, marker) in charts.LOOKS.items():
-        chosen = charts.looks(pd.Series(means.index)) == name
+        chosen = charts.look_names(pd.Series(means.index)) == name
         charts.intervals(ax, y[chosen], means[chosen], colour, marker)
     at_right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center", "size": 6.5}
     for row, rank in enumerate(place.reindex(means.index)):
@@ -120,7 +120,7 @@ def _means(ax: Axes, means: pd.DataFrame, place: pd.Series) -> None:
 # Sets that were chosen on other pools ---------------------------------------------------------------------------------
 
 
-def held(profile: str, setting: str, column: str) -> pd.DataFrame:
+def worth_on_other_pools(profile: str, setting: str, column: str) -> pd.DataFrame:
     """Choices x pools: what sets chosen on other pools are worth."""
     table = _table(profile, "held_out").query("setting == @setting and left_out == 'pool'")
     wide = table.pivot(index="choice", columns="pool", values=column)
@@ -128,7 +128,7 @@ def held(profile: str, setting: str, column: str) -> pd.DataFrame:
 
 
 def _held_out_holds(profile: str) -> tuple[str, Verdict]:
-    wide = held(profile, measured.FEATURES, "weighted_kendall")
+    wide = worth_on_other_pools(profile, measured.FEATURES, "weighted_kendall")
     mean = wide.mean(axis=1)
     several = [choice for choice in ("2", "3") if choice in wide.index]
     text = ", ".join(f"{CHOICES[c]} {mean[c]:.2f}" for c in ("1", *several)) + f" (mean τ_w on {wide.shape[1]} pools)"
@@ -146,7 +146,7 @@ def advice_held_out(profile: str) -> Checked:
                                 sharex="col")  # fmt: skip
     for (left, right), setting in zip(axes, settings, strict=True):
         for ax, column in ((left, "weighted_kendall"), (right, "regret")):
-            wide = held(profile, setting, column)
+            wide = worth_on_other_pools(profile, setting, column)
             y, means = np.arange(len(wide)), _over_pools(wide)
             for row, values in enumerate(wide.to_numpy()):
                 ax.plot(values, np.full(len(values), row), "|", color="0.6", ms=5, mew=0.8)

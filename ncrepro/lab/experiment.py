@@ -28,7 +28,7 @@ from .profiles import Model
 CORRELATIONS = (ranking.weighted_kendall, ranking.pearson, ranking.spearman)
 
 
-def gives(*tables: str) -> Callable:
+def writes_tables(*tables: str) -> Callable:
     """A verb that writes these tables and returns them; where the profile is cold it only reads the committed ones."""
 
     def decorate(verb: Callable) -> Callable:
@@ -111,7 +111,7 @@ class Experiment:
 
     # Ground truth -----------------------------------------------------------------------------------------------------
 
-    @gives("pretraining")
+    @writes_tables("pretraining")
     def pretrain(self) -> pd.DataFrame:
         """Pre-train every model on its source.
 
@@ -140,7 +140,7 @@ class Experiment:
         ]
         return self.write("pretraining", rows)
 
-    @gives("accuracies")
+    @writes_tables("accuracies")
     def finetune(self) -> pd.DataFrame:
         """Fine-tune every model on every target: (model, target, seed, accuracy in per cent, what else is measured)."""
         runs = [
@@ -153,14 +153,14 @@ class Experiment:
 
     # Scores -----------------------------------------------------------------------------------------------------------
 
-    @gives("features")
+    @writes_tables("features")
     def extract(self) -> pd.DataFrame:
         """Features of every target's train split by every pre-trained model: (model, target, n_samples, n_features)."""
         runs = list(product(self.pool.models, self.pool.targets))
         keys, made = self._make("extract", "extract", runs, self._extraction, keep=_outline)
         return self.write("features", [{**key, **arrays["outline"]} for key, arrays in zip(keys, made, strict=True)])
 
-    @gives("scores")
+    @writes_tables("scores")
     def score(self) -> pd.DataFrame:
         """Every metric, and a linear probe, on every feature set: (model, target, metric, term or ``total``, score)."""
         runs = list(product(self.pool.models, self.pool.targets))
@@ -175,7 +175,7 @@ class Experiment:
         parts, whole = terms[terms["term"] != registry.TOTAL], ranking.totals(terms).assign(term=registry.TOTAL)
         return self.write("scores", pd.concat([parts, whole])[list(terms)])
 
-    @gives("correlations")
+    @writes_tables("correlations")
     def correlate(self) -> pd.DataFrame:
         """How well each metric ranks, and how surely: `correlations` of the pool.
 
@@ -303,7 +303,7 @@ class Experiment:
         self._run("extract the source", list(found.values()))
         return found
 
-    @gives("embedding")
+    @writes_tables("embedding")
     def embed(self, target: str, per_class: int = 40) -> pd.DataFrame:
         """t-SNE of one target's features by four models of NCTI's pool, from most to least accurate (NCTI Fig. 2).
 
@@ -475,7 +475,7 @@ class Experiment:
         return Work(
             reads=tuple(job.path for job in made_of),
             data=data if "data" in spec else "",
-            lacks=partial(lacks, self.pool.task, data, spec["data"]) if spec.get("data") else None,
+            lacks=partial(missing_requirements, self.pool.task, data, spec["data"]) if spec.get("data") else None,
             hours=hours,
             gigabytes=job_estimates.memory(self.pool, step, model, data),
             gpu=step != "score",
@@ -503,7 +503,7 @@ class Experiment:
         return keys, made
 
 
-def lacks(task: str, data: str, expected: dict) -> str:
+def missing_requirements(task: str, data: str, expected: dict) -> str:
     """What this machine lacks to read a data set as the machine that asks does; empty if nothing."""
     from . import datasets
 
@@ -545,10 +545,10 @@ def baselines(pretraining: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
     tables = {"static_baseline": ranking.static_baseline(accuracies)} if accuracies.shape[1] > 1 else {}
     for name in filter(by_model.columns.__contains__, registry.BLIND):
         tables[name] = pd.DataFrame(dict.fromkeys(accuracies.columns, by_model[name]))
-    return pd.concat([long(table, name) for name, table in tables.items()], ignore_index=True)
+    return pd.concat([long_form(table, name) for name, table in tables.items()], ignore_index=True)
 
 
-def long(wide: pd.DataFrame, metric: str) -> pd.DataFrame:
+def long_form(wide: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Scores, models x targets, as rows (model, target, metric, score)."""
     table = wide.rename_axis(index="model", columns="target").stack().rename("score").reset_index()
     return table.assign(metric=metric)[["model", "target", "metric", "score"]]

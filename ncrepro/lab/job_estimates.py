@@ -15,7 +15,7 @@ GB_OF_TRAINING = 4.0  # host memory of a process that trains or extracts at the 
 _COUNTED = {"pspnet_resnet50": (95.5, 120), "chinese_": (11.2, 407)}
 
 
-def counted(architecture: str) -> tuple[float, float] | None:
+def counted_size(architecture: str) -> tuple[float, float] | None:
     """Billion multiply-adds and megabytes of a network whose numbers nobody publishes; None for all others."""
     return next((facts for name, facts in _COUNTED.items() if architecture.startswith(name)), None)
 
@@ -48,7 +48,7 @@ def of(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> 
 
 
 def _of_counted(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> tuple[float, float, float]:
-    if (known := counted(model.architecture)) is None:
+    if (known := counted_size(model.architecture)) is None:
         return 0, 0.0, 0.0
     gigaflops, megabytes = known
     stored = megabytes / 1000 if step == "pretrain" else 0.0
@@ -76,7 +76,7 @@ def n_scored_on(pool: profiles.Pool, data_set: str) -> int:
 def memory(pool: profiles.Pool, step: str, model: profiles.Model, data_set: str) -> float:
     """Gigabytes of memory that a job needs; 0 for small networks. Scoring holds the features and two copies."""
     if pool.task != "imagenet":
-        return GB_OF_TRAINING if step != "score" and counted(model.architecture) else 0.0
+        return GB_OF_TRAINING if step != "score" and counted_size(model.architecture) else 0.0
     return 3 * of(pool, "extract", model, data_set)[2] if step == "score" else GB_OF_TRAINING
 
 

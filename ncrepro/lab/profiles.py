@@ -12,7 +12,7 @@ from ..store.paths import profile_names as names
 from ..store.schema import Names, NotNegative, Text, refuse_unknown, repetition_of, unknown
 from . import recipes
 
-Seeds = Annotated[int, schema.whole(1, 1000)]  # fine-tunings on a target; a repetition begins a thousand later
+Seeds = Annotated[int, schema.whole_number(1, 1000)]  # fine-tunings on a target; a repetition begins a thousand later
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Profile:
 
     name: str
     description: Text
-    workers: Annotated[int, schema.whole(1, 1024)]  # processes side by side, one thread each
+    workers: Annotated[int, schema.whole_number(1, 1024)]  # processes side by side, one thread each
     disk_gb: NotNegative  # free space that a cold run needs
     pools: Annotated[dict[str, Pool], _pools]
     without: Annotated[tuple[str, ...], _notebooks] = ()  # notebooks that make no sense at this scale

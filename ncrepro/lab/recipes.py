@@ -55,7 +55,7 @@ class Momentum(Descent):
 
     weight_decay: Share = 5e-4
     momentum: Share = 0.9
-    shift: Annotated[int, schema.whole(0, SIZE - 1)] = 2
+    shift: Annotated[int, schema.whole_number(0, SIZE - 1)] = 2
 
 
 @dataclass(frozen=True)

@@ -11,27 +11,29 @@ COLUMNS = ["repetition", "figure", "claim", "if_false", "if_true"]
 ERRORS = ["if_false", "if_true"]
 
 
-def measured(profile: str) -> pd.DataFrame:
+def measured_verdicts(profile: str) -> pd.DataFrame:
     """What each measured training of a profile, if any, says by itself: `COLUMNS`; repetition 0 is the profile."""
     base, _ = profiles.repetition_of(profile)
     path = paths.noise(base) / "verdicts.csv"
     return artifacts.read_table(path, base) if is_there(path) else pd.DataFrame(columns=COLUMNS)
 
 
-def others(profile: str, figure: str, claim: str) -> list[Verdict]:
+def other_verdicts(profile: str, figure: str, claim: str) -> list[Verdict]:
     """What the measured trainings but this one say of a claim; of a claim in other words they say nothing."""
     _, own = profiles.repetition_of(profile)
     variables = {"name": figure, "words": claim, "own": own}
-    rows = measured(profile).query("figure == @name and claim == @words and repetition != @own", local_dict=variables)
+    rows = measured_verdicts(profile).query(
+        "figure == @name and claim == @words and repetition != @own", local_dict=variables
+    )
     return [Verdict(*pair) for pair in rows[ERRORS].to_numpy().tolist()]
 
 
-def alone(table: pd.DataFrame) -> pd.DataFrame:
-    """The verdict of each training by itself: figures x repetitions, of a table like `measured`."""
+def single_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """The verdict of each training by itself: figures x repetitions, of a table like `measured_verdicts`."""
     return _words(_wide(table))
 
 
-def exchanged(table: pd.DataFrame) -> pd.DataFrame:
+def verdicts_without_each(table: pd.DataFrame) -> pd.DataFrame:
     """The verdict of all trainings but one: figures x the repetition left out.
 
     Two columns have all trainings but one in common, as two runs with other seeds have that read the same study.

@@ -12,8 +12,8 @@ from ..ranking import resampling
 from ..store import fingerprint, jobs, paths
 from ..store.artifacts import Arrays
 from . import datasets, models, small_network_features, training
-from .analyses import each
-from .experiment import Experiment, gives
+from .analyses import stack
+from .experiment import Experiment, writes_tables
 from .profiles import Model
 from .tasks import classification
 
@@ -44,7 +44,7 @@ class Trajectories(Experiment):
         super().__init__("supervised", profile)
         self.results = paths.results(self.profile.name, "neural_collapse")
 
-    @gives("terminal_phase", "terminal_plane")
+    @writes_tables("terminal_phase", "terminal_plane")
     def reach_terminal_phase(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Train the network of `TERMINAL` and measure neural collapse on its training images after every epoch.
 
@@ -53,7 +53,7 @@ class Trajectories(Experiment):
         measures : DataFrame (epoch, loss, accuracy, nc1, nc2_equinorm, nc2_equiangularity, nc2_maximal_angle, nc3, nc4)
             ``accuracy``: on the training images, per cent; the others as `collapse_of` gives them.
         plane : DataFrame (epoch, kind, label, x, y)
-            At each snapshot the features of three classes in the plane of their means, see `in_the_plane`.
+            At each snapshot the features of three classes in the plane of their means, see `plane_of_means`.
         """
         spec = {
             **TERMINAL,
@@ -65,12 +65,12 @@ class Trajectories(Experiment):
         (arrays,) = self._run("train into the terminal phase", [job])
         measures = pd.DataFrame({name: arrays[name] for name in ("epoch", "loss", "accuracy", *MEASURES)})
         planes = {
-            epoch: in_the_plane(arrays[f"features.{epoch}"], arrays["labels"], arrays[f"weights.{epoch}"])
+            epoch: plane_of_means(arrays[f"features.{epoch}"], arrays["labels"], arrays[f"weights.{epoch}"])
             for epoch in spec["snapshots"]
         }
-        return self.write("terminal_phase", measures), self.write("terminal_plane", each(planes, "epoch"))
+        return self.write("terminal_phase", measures), self.write("terminal_plane", stack(planes, "epoch"))
 
-    @gives("following")
+    @writes_tables("following")
     def follow(self) -> pd.DataFrame:
         """FaCe's terms on the target's train split, before fine-tuning (epoch 0) and after each of its epochs.
 
@@ -124,7 +124,7 @@ def collapse_of(H: np.ndarray, labels: np.ndarray, weights: np.ndarray, predicti
     return dict(zip(MEASURES, values, strict=True))
 
 
-def in_the_plane(H: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes=SHOWN) -> pd.DataFrame:
+def plane_of_means(H: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes=SHOWN) -> pd.DataFrame:
     r"""The features of three classes in the plane of their means, turned so that collapse shows as an upright triangle.
 
     With M (3, d) the three class means minus their centre and T (3, 2) the corners of an equilateral triangle, the

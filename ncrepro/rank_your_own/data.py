@@ -224,7 +224,7 @@ def _of_folder(folder: Path) -> Photos:
     if not folder.exists():
         near = ""
         if folder.parent.is_dir():
-            beside = [path.name for path in folder.parent.iterdir() if not folders.hidden(path.name)]
+            beside = [path.name for path in folder.parent.iterdir() if not folders.is_hidden(path.name)]
             near = ": " + unknown("folder", folder.name, beside[:50])
         raise ValueError(f"there is no folder {folder}{near}")
     if not folder.is_dir():

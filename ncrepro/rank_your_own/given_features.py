@@ -17,7 +17,7 @@ import numpy as np
 from ..extraction import folders
 from ..metrics import ClassStatistics
 from ..metrics._arrays import check_features, check_order
-from .labels import check, encode, listed, subset
+from .labels import as_list, check, encode, subset
 
 BOMB = 100, 1 << 30  # an archive that unpacks to so many times its size, and to so many bytes, is none of features
 
@@ -51,7 +51,7 @@ def _is_npz(path: Path) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if _is_npz(path) and not folders.hidden(path.name))
+    return sorted(path for path in folder.iterdir() if _is_npz(path) and not folders.is_hidden(path.name))
 
 
 def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = None, seed: int = 0) -> list[Features]:
@@ -79,7 +79,7 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
         tables = [*data.items(), ("labels", labels)]
         for (one, first), (other, second) in itertools.combinations(tables, 2):
             check_order(first, second, f"{one} and {other}")
-    labels = None if labels is None else listed(labels)
+    labels = None if labels is None else as_list(labels)
     found = [model for name, value in _entries(data) for model in _features_of(name, value, labels)]
     if not found:
         raise ValueError("there are no features; give a dict of a model's name and its features, or .npz files")

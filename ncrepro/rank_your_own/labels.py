@@ -46,7 +46,7 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
     """
     if labels is None:
         raise ValueError(f"labels are missing: give labels=..., one per sample of the {n} {what}")
-    values = [_plain(x) for x in listed(labels)]
+    values = [_plain(x) for x in as_list(labels)]
     if len(values) != n:
         raise ValueError(f"{n} {what} but {len(values)} labels; give exactly one label per sample")
     if missing := [i for i, x in enumerate(values) if is_missing(x)]:
@@ -73,7 +73,7 @@ def is_missing(x: Any) -> bool:
     return x is None or x is pd.NA or x is pd.NaT or (isinstance(x, float) and x != x)
 
 
-def listed(labels: Any) -> list:
+def as_list(labels: Any) -> list:
     """Labels as a list, whatever holds them: an iterator can be gone through once only."""
     if isinstance(labels, pd.DataFrame):
         labels = labels.to_numpy()
@@ -90,7 +90,7 @@ def listed(labels: Any) -> list:
 
 def from_csv(column: list[str]) -> list:
     """The labels of a CSV file: as numbers where they are measured ones, to be refused as such, else as they are."""
-    numbers = {name: _number(name) for name in dict.fromkeys(column) if name.strip() and not like_missing([name])}
+    numbers = {name: _number(name) for name in dict.fromkeys(column) if name.strip() and not missing_lookalikes([name])}
     if None in numbers.values() or all(x == x.to_integral_value() for x in numbers.values()):
         return column
     return [float(name) if name in numbers else None for name in column]
@@ -188,12 +188,12 @@ def _words(name: str) -> set[str]:
     return {word for word in words if len(word) > 1} - FILLING
 
 
-def like_missing(classes: Sequence[str]) -> list[str]:
+def missing_lookalikes(classes: Sequence[str]) -> list[str]:
     """Classes that are called like a label that is missing, once it is written as a string."""
     return [name for name in classes if name.strip().casefold() in MISSING]
 
 
-def alike(classes: Sequence[str]) -> list[tuple[str, ...]]:
+def lookalikes(classes: Sequence[str]) -> list[tuple[str, ...]]:
     """Classes that differ by blanks, capitals or the way of writing an accent or a number only."""
     groups = defaultdict(list)
     for name in classes:

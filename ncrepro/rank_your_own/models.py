@@ -28,7 +28,7 @@ from ..lab import losses
 from ..lab import models as reduced
 from ..lab.tasks import classification
 from ..store import file_digests
-from ..store.schema import near
+from ..store.schema import suggestion
 
 SOME_TEXT_MODELS = (
     "bert-base-uncased bert-base-cased bert-base-multilingual-cased distilbert-base-uncased roberta-base "
@@ -168,7 +168,7 @@ def _check_architecture(name: str) -> None:
     if name.startswith(TIMM):
         networks.checkpoint(name)  # says which names are near
     elif name not in networks.names():
-        hint = near(name, networks.names()) or "nothing torchvision has is called like it."
+        hint = suggestion(name, networks.names()) or "nothing torchvision has is called like it."
         raise ValueError(
             f"unknown model {name!r}: {hint} Allowed are the names of torchvision.models.list_models(), {TIMM}NAME, "
             f"ARCHITECTURE=FILE with a file of weights ({', '.join(weights.SUFFIXES)}), and torch.nn.Module"
@@ -201,7 +201,7 @@ def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:
         )
     if spec is None:
         if architecture not in networks.names() and not architecture.startswith(TIMM):
-            hint = near(architecture, networks.names())
+            hint = suggestion(architecture, networks.names())
             raise ValueError(
                 f"model {name!r}: which architecture do the weights in {path.name} belong to? {architecture!r} is "
                 f"none{hint and '; ' + hint}; write resnet50={path.name}, or NAME=resnet50:{path.name}"
@@ -306,7 +306,7 @@ def _why_not(where: str, error: str) -> str:
             f"this folder holds no model that transformers can read ({error[:160]}): it needs config.json, "
             "weights and a tokenizer"
         )
-    hint = "" if where in SOME_TEXT_MODELS else near(where, SOME_TEXT_MODELS)
+    hint = "" if where in SOME_TEXT_MODELS else suggestion(where, SOME_TEXT_MODELS)
     return (
         f"neither a folder here nor a model that could be had from Hugging Face ({error[:160]}){hint and '; ' + hint}; "
         f"without a network, run `hf download {where} --local-dir FOLDER` where there is one and give FOLDER "

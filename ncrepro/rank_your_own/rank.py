@@ -30,7 +30,7 @@ from ..store.artifacts import Arrays
 from ..store.schema import refuse_unknown
 from .data import ON_ERROR, Target, open_target
 from .given_features import Features, are_features, open_features
-from .labels import alike, like_missing
+from .labels import lookalikes, missing_lookalikes
 from .models import Candidate, resolve
 
 OF_GIVEN_FEATURES = {"seconds": 0, "peak_mb": 0, "cut": np.zeros(2, int), "altered": np.False_, "unsteady": np.False_}
@@ -621,11 +621,12 @@ def _cautions(
 def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str]:
     """What a reader should look at in the data."""
     sentences = [
-        f"classes {', '.join(map(repr, names))} are called almost the same: are they one?" for names in alike(classes)
+        f"classes {', '.join(map(repr, names))} are called almost the same: are they one?"
+        for names in lookalikes(classes)
     ]
-    if missing := like_missing(classes):
+    if missing := missing_lookalikes(classes):
         sentences.append(f"class {missing[0]!r} is called like a label that is missing: is it a class?")
-    if hidden := [name for name in classes if folders.hidden(name)]:
+    if hidden := [name for name in classes if folders.is_hidden(name)]:
         sentences.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
     if target and target.skipped:
         sentences.append(

@@ -39,7 +39,7 @@ def cached(path: Path, spec: dict, compute: Callable[[], Arrays]) -> Arrays:
 def load(path: Path, spec: dict) -> Arrays | None:
     """The arrays at ``path``, or None where there is no file, a torn one, or one that another spec made."""
     try:
-        with safe_open(plain(path), framework="numpy") as file:
+        with safe_open(plain_file(path), framework="numpy") as file:
             if (file.metadata() or {}).get("spec") != _canonical(spec):
                 return None
             arrays = _read(file)
@@ -50,7 +50,7 @@ def load(path: Path, spec: dict) -> Arrays | None:
     return arrays
 
 
-def plain(path: Path) -> Path:
+def plain_file(path: Path) -> Path:
     """``path`` itself, if a file is there or nothing.
 
     Raises
@@ -156,7 +156,7 @@ def read_table(path: Path, profile: str) -> "pd.DataFrame":
 
     found = cold_notebooks.source(path)
     if isinstance(found, Path):
-        plain(found)
+        plain_file(found)
     try:
         return pd.read_csv(found)
     except FileNotFoundError:

@@ -126,7 +126,7 @@ def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
     key = hashlib.sha256(json.dumps([sys.version_info[:2], roots, stops]).encode()).hexdigest()
     file = paths.caches() / "reach" / f"{_sources()}-{key[:32]}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
-        known = json.loads(artifacts.plain(file).read_text(encoding="utf-8"))
+        known = json.loads(artifacts.plain_file(file).read_text(encoding="utf-8"))
         units, *sets = (known[field] for field in Reached._fields[:-1])
         return Reached(frozenset(Unit(*unit) for unit in units), *map(frozenset, sets), known["code"])
     found = _reach(roots, stops)

@@ -7,7 +7,7 @@ from pathlib import Path
 CHOSEN = ("NCREPRO_ROOT", "NCREPRO_DATA", "NCREPRO_CACHE")  # the environment variables that name a folder
 
 
-def settle() -> None:
+def make_absolute() -> None:
     """Make the folders that were chosen absolute: a notebook runs in a folder of its own."""
     for name in CHOSEN:
         if os.environ.get(name):

@@ -33,7 +33,7 @@ def bar(
     """
     if not shown:
         yield lambda n=1, note="": None
-    elif moves():
+    elif is_live():
         with tqdm(
             total=total, initial=done, desc=title, unit=f" {unit}" if unit else "it", file=out(), leave=not passing
         ) as moving:
@@ -63,7 +63,7 @@ def out() -> TextIO:
     return sys.stdout if _in_notebook() else sys.stderr
 
 
-def moves() -> bool:
+def is_live() -> bool:
     """Is there somebody who sees a bar move? Not under make, whose notebooks are executed unseen and logged."""
     return not trace.is_on() if _in_notebook() else sys.stderr.isatty()
 

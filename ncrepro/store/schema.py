@@ -28,7 +28,7 @@ _LARGEST = 1e15  # what is larger is a slip, infinite, or of no use as a float
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The one sentence a mistyped name is answered with."""
-    hint = near(name, known, n=1) if isinstance(name, str) else ""  # another value may be too large to be printed
+    hint = suggestion(name, known, n=1) if isinstance(name, str) else ""  # another value may be too large to be printed
     return f"unknown {kind} {_SHORT.repr(name)}: choose one of {', '.join(sorted(known))}{hint and '; ' + hint}"
 
 
@@ -38,7 +38,7 @@ def refuse_unknown(kind: str, name: str, known: Collection[str], where: str = ""
         raise ValueError(f"{where and where + ': '}{unknown(kind, name, known)}")
 
 
-def near(name: str, known: Iterable[str], n: int = 3) -> str:
+def suggestion(name: str, known: Iterable[str], n: int = 3) -> str:
     """A question that offers the likest of the names there are, "" where none is like it."""
     spelt = {choice.lower(): choice for choice in known}
     found = difflib.get_close_matches(str(name).lower(), spelt, n)
@@ -74,7 +74,7 @@ def number(allowed: str, holds: Callable[[Any], bool], kind: type = numbers.Real
     return check
 
 
-def whole(low: int, high: int) -> Check:
+def whole_number(low: int, high: int) -> Check:
     """A whole number in a range."""
     return number(f"a whole number from {low} to {high:,}", lambda value: low <= value <= high, numbers.Integral)
 
@@ -136,7 +136,7 @@ def mapping(check: Check = lambda _, given: given, check_name: Check = text) -> 
     return check_all
 
 
-Count = Annotated[int, whole(1, 1_000_000)]
+Count = Annotated[int, whole_number(1, 1_000_000)]
 Positive = Annotated[float, number("a number more than 0, and no more than 1e15", lambda value: 0 < value <= _LARGEST)]
 NotNegative = Annotated[float, number("a number from 0 to 1e15", lambda value: 0 <= value <= _LARGEST)]
 Share = Annotated[float, number("a number from 0 up to (not including) 1", lambda value: 0 <= value < 1)]

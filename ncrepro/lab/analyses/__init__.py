@@ -41,7 +41,7 @@ def over_pools(profile: str, paper: str, ask: Callable[[Experiment, str | None],
         tables[name] = ask(study, subset)
         models = study.pool.subset(subset) if subset else study.pool.models
         tables[name].insert(0, "n_models", len(models))
-    return each(tables)
+    return stack(tables)
 
 
 def part_of(pool: str, profile: str | None, paper: str) -> tuple[Experiment, str | None]:
@@ -50,13 +50,13 @@ def part_of(pool: str, profile: str | None, paper: str) -> tuple[Experiment, str
     return study, paper if paper in study.pool.subsets else None
 
 
-def covered(profile: str | None, paper: str) -> str:
+def covered_by_intervals(profile: str | None, paper: str) -> str:
     """What the intervals over `over_pools` include: `resampling.covers`."""
     parts = [part_of(name, profile, paper) for name in pools(profile)]
     return resampling.covers(*(study.noise(subset) for study, subset in parts))
 
 
-def each(tables: dict, column: str = "pool") -> pd.DataFrame:
+def stack(tables: dict, column: str = "pool") -> pd.DataFrame:
     """Tables one below the other, each with its key, such as its pool, in the first column."""
     whole = pd.concat([table.assign(**{column: key}) for key, table in tables.items()], ignore_index=True)
     return whole[[column, *whole.columns.drop(column)]]

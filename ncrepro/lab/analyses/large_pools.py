@@ -27,7 +27,7 @@ MIXTURES = np.linspace(0, 1, 21)  # shares of truth in the scores; what reaches 
 CALIBRATED, SIMULATED = 40, 4000  # draws that calibrate, and draws that count
 
 
-def mixed(truth: np.ndarray, share: float, noise: np.ndarray) -> np.ndarray:
+def simulated_scores(truth: np.ndarray, share: float, noise: np.ndarray) -> np.ndarray:
     """Simulated scores: ``share`` of the models' true normal scores, and independent normal noise for the rest.
 
     Parameters
@@ -47,10 +47,10 @@ def mixed(truth: np.ndarray, share: float, noise: np.ndarray) -> np.ndarray:
 
 
 def shares_for(truth: np.ndarray, qualities, rng: np.random.Generator) -> np.ndarray:
-    """The ``share`` of `mixed` whose mean weighted Kendall over draws is each of ``qualities``, by interpolation."""
+    """The ``share`` at which the mean weighted Kendall of `simulated_scores` is each of ``qualities``, interpolated."""
     noise, kendall = rng.standard_normal((CALIBRATED, len(truth))), KERNELS[ranking.weighted_kendall]
     reached = [kendall(scores, np.broadcast_to(truth, scores.shape)).mean()
-               for scores in (mixed(truth, share, noise) for share in MIXTURES[:-1])]  # fmt: skip
+               for scores in (simulated_scores(truth, share, noise) for share in MIXTURES[:-1])]  # fmt: skip
     return np.interp(qualities, [*reached, 1.0], MIXTURES)
 
 
@@ -67,7 +67,7 @@ def places(scores: np.ndarray, good: np.ndarray) -> np.ndarray:
     return (scores > first).sum(axis=-1) + bad_ties + 1
 
 
-def enough(found: np.ndarray) -> int:
+def shortlist_length(found: np.ndarray) -> int:
     """How many of the first must be fine-tuned so that a share `SURE` of the rankings is served."""
     return int(np.sort(found)[int(np.ceil(SURE * len(found))) - 1])
 
@@ -91,10 +91,10 @@ def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
         shares = shares_for(truth, qualities, rng)
         noise = rng.standard_normal((SIMULATED, len(truth)))
         for quality, share in zip(qualities, shares, strict=True):
-            scores = mixed(truth, share, noise)
+            scores = simulated_scores(truth, share, noise)
             rows.append({"target": target, "n_models": len(truth), "n_near": int(good["near"].sum()),
                          "ranking": "simulated", "weighted_kendall": quality,
-                         **{what: enough(places(scores, which)) for what, which in good.items()}})  # fmt: skip
+                         **{k: shortlist_length(places(scores, which)) for k, which in good.items()}})  # fmt: skip
         promised = rows.pop()
         rows.append({**promised, "ranking": "static",
                      **{what: int(places(static[target].to_numpy(), which)) for what, which in good.items()},
@@ -276,10 +276,14 @@ def shortlists(draws: pd.DataFrame) -> pd.DataFrame:
     by = ["target", "n_models", "total"]
     in_first = ("best", lambda places: (places <= FIRST).mean())
     found = {"weighted_kendall": ("weighted_kendall", "mean"), "in_first": in_first}
-    return draws.groupby(by, sort=False).agg(**found, best=("best", enough), near=("near", enough)).reset_index()
+    return (
+        draws.groupby(by, sort=False)
+        .agg(**found, best=("best", shortlist_length), near=("near", shortlist_length))
+        .reset_index()
+    )
 
 
-def moves(draws: pd.DataFrame) -> pd.DataFrame:
+def reordered_pairs(draws: pd.DataFrame) -> pd.DataFrame:
     """Per cent of pairs of candidates that an outlier reorders, mean over pools: (target, n_models, total, *names)."""
     by = ["target", "n_models", "total"]
     return (100 * draws.groupby(by, sort=False)[list(OUTLIERS)].mean()).reset_index()

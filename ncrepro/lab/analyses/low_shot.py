@@ -71,7 +71,7 @@ def nearest_to_ten(sizes) -> int:
     return min((size for size in sizes if size), key=lambda size: abs(size - 10))
 
 
-def moves(
+def effects_of_few_images(
     measured: pd.DataFrame, accuracies: pd.DataFrame, sizes: pd.DataFrame, noise: Noise, rivals: list[str]
 ) -> pd.DataFrame:
     """What a few images per class (`nearest_to_ten`) change, with the error of each change.

@@ -11,7 +11,7 @@ from ...store import artifacts
 from ...store.artifacts import Arrays
 from ..experiment import Experiment
 from ..recipes import PAIR
-from . import each
+from . import stack
 
 POOL = "modalities"
 SIDE_BY_SIDE, LATE, IMAGES, TEXTS = "side by side", "length 1", "images alone", "texts alone"
@@ -24,7 +24,7 @@ ADDED = "scores added"  # of images alone and of texts alone
 SCORED = ("ncti", "face", "logme", "regularized_h_score", "gbc", "transrate", "linear_probe")  # need features only
 
 
-def arranged(images: np.ndarray, texts: np.ndarray, features: str) -> np.ndarray:
+def arrange_features(images: np.ndarray, texts: np.ndarray, features: str) -> np.ndarray:
     """The features of n items, (n, d), in one of the ways of ``FEATURES``.
 
     Parameters
@@ -55,7 +55,7 @@ def terms(arrays: Arrays, settings: list[dict]) -> list[dict[str, float]]:
     images, texts = np.split(arrays["features"], arrays["widths"][:1], axis=1)
     found = []
     for setting in settings:
-        data = metrics.Samples(arranged(images, texts, setting["features"]), arrays["labels"])
+        data = metrics.Samples(arrange_features(images, texts, setting["features"]), arrays["labels"])
         named = {}
         for name in SCORED:
             named |= registry.flat(name, score(name, data, None))
@@ -91,7 +91,7 @@ def _measured(study: Experiment) -> pd.DataFrame:
     return pd.concat([totals, added.assign(features=ADDED)])[["features", "model", "target", "metric", "score"]]
 
 
-def judged(profile: str | None) -> pd.DataFrame:
+def judge_scores(profile: str | None) -> pd.DataFrame:
     """How well the scores that `measure` wrote rank the pairs: (truth, features, metric, target, weighted_kendall).
 
     ``truth``: by which accuracies they are judged, those of pairs that were fine-tuned ``side by side`` or ``late``.
@@ -99,10 +99,10 @@ def judged(profile: str | None) -> pd.DataFrame:
     study = Experiment(POOL, profile)
     scores = study.read("by_features").query("metric != 'alpha'")
     by = ("features", "metric")
-    return each({truth: ranking.agreement(scores, study.ranked(of)[1], by) for truth, of in TRUTHS.items()}, "truth")
+    return stack({truth: ranking.agreement(scores, study.ranked(of)[1], by) for truth, of in TRUTHS.items()}, "truth")
 
 
-def alone(profile: str | None) -> pd.DataFrame:
+def single_encoder_accuracies(profile: str | None) -> pd.DataFrame:
     """Accuracy of each encoder of each pair, fine-tuned alone: (model, target, images, texts), mean over its partners.
 
     The two networks of late fusion learn apart from each other, so each encoder was tuned alone once for each partner.

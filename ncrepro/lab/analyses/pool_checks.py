@@ -17,9 +17,9 @@ from ...metrics import registry
 from ...ranking import resampling
 from ...ranking.resampling import Noise
 from .. import published
-from ..experiment import long
-from . import each
-from .stability import MIN_MAX, among
+from ..experiment import long_form
+from . import stack
+from .stability import MIN_MAX, scores_among
 from .which_metric import Case
 
 # Singh et al.'s list for NCTI's supervised models: by size, residual and dense networks in turn. They name its first
@@ -53,7 +53,7 @@ def lists_of(case: Case) -> pd.DataFrame:
     families = pd.Series({model.name: family(model.architecture) for model in case.pool.models})
     if accuracies.shape[1] < 2 or families[accuracies.index].nunique() < 2:
         return blind
-    return pd.concat([blind, long(by_family(families, accuracies), "family")], ignore_index=True)
+    return pd.concat([blind, long_form(by_family(families, accuracies), "family")], ignore_index=True)
 
 
 def lists(cases: Sequence[Case]) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def lists(cases: Sequence[Case]) -> pd.DataFrame:
     Means over targets. Of the published pools also NCTI's metrics, without interval, and Singh et al.'s ``in_turn``.
     """
     tables = {case.name: kendall_table(lists_of(case), case.ranked[1], case.study.noise()) for case in cases}
-    return each(tables | {name: published_lists(pool) for pool, name in NCTI_TABLES.items()}, "benchmark")
+    return stack(tables | {name: published_lists(pool) for pool, name in NCTI_TABLES.items()}, "benchmark")
 
 
 def kendall_table(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
@@ -76,14 +76,14 @@ def published_lists(pool: str, targets: Sequence[str] = ()) -> pd.DataFrame:
     """As `lists`, of one of NCTI's published pools, on all of its targets or on some."""
     accuracies = published.load(f"{pool}_finetuned_accuracy")
     static = ranking.static_baseline(accuracies)
-    found = [long(static, "static_baseline")]
+    found = [long_form(static, "static_baseline")]
     if pool == "supervised":
         sizes = published.load("model_sizes").loc[accuracies.index]
         turn = pd.Series(range(len(IN_TURN), 0, -1), index=list(IN_TURN), dtype=float)
         found += [
-            long(pd.DataFrame(dict.fromkeys(accuracies, sizes["n_parameters"].astype(float))), "n_parameters"),
-            long(pd.DataFrame(dict.fromkeys(accuracies, turn)), "in_turn"),
-            long(by_family(sizes["family"], accuracies), "family"),
+            long_form(pd.DataFrame(dict.fromkeys(accuracies, sizes["n_parameters"].astype(float))), "n_parameters"),
+            long_form(pd.DataFrame(dict.fromkeys(accuracies, turn)), "in_turn"),
+            long_form(by_family(sizes["family"], accuracies), "family"),
         ]
     of_lists = kendall_table(pd.concat(found), accuracies[list(targets or accuracies)])
     printed = published.wide(published.NCTI_POOLS[pool]).drop(columns="average")
@@ -107,7 +107,7 @@ def without_largest(cases: Sequence[Case], metrics: Sequence[str]) -> pd.DataFra
         order = size.sort_values(ascending=False, kind="stable").index
         for left_out in range(min(MOST_LEFT_OUT, len(order) - FEWEST_LEFT) + 1):
             rest = accuracies.loc[accuracies.index.isin(order[left_out:])]
-            found = ranking.mean_agreement(ranking.agreement(among(rest.index, scores, terms), rest))
+            found = ranking.mean_agreement(ranking.agreement(scores_among(rest.index, scores, terms), rest))
             tables.append(found.assign(pool=case.name, left_out=left_out, n_models=len(rest)))
     columns = ["pool", "left_out", "n_models", "metric", "weighted_kendall"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
@@ -124,7 +124,7 @@ def dispersion(accuracies: pd.DataFrame) -> dict[str, float]:
     reaches `SATURATED`. NaN where one target leaves nothing to compare.
     """
     several = accuracies.shape[1] > 1
-    static = long(ranking.static_baseline(accuracies), "static_baseline") if several else None
+    static = long_form(ranking.static_baseline(accuracies), "static_baseline") if several else None
     return {
         "n_models": len(accuracies),
         "n_targets": accuracies.shape[1],
@@ -157,7 +157,7 @@ def fidelity(cases: Sequence[Case]) -> pd.DataFrame:
             for (metric, target), group in scores.groupby(["metric", "target"], sort=False)
         ])  # fmt: skip
         tables[case.name] = table.join(gaps.groupby("metric").mean()).reset_index()
-    return each(tables)
+    return stack(tables)
 
 
 def _gaps(score: pd.Series, accuracy: pd.Series) -> dict[str, float]:

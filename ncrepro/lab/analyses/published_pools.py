@@ -9,8 +9,8 @@ from ...ranking import resampling
 from ...store import artifacts, paths
 from ...store.trace import is_there
 from .. import published
-from ..experiment import correlations, long
-from .which_metric import unit
+from ..experiment import correlations, long_form
+from .which_metric import normalised_scores
 
 HUB_DRAWS = 500  # of 175 models; more would take a minute
 
@@ -37,13 +37,13 @@ def imagenet(sets: tuple[str, ...] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
     scores = table.drop(columns="accuracy").melt(["model", "target"], var_name="metric", value_name="score")
     size = published.load("model_sizes")["n_parameters"].loc[accuracies.index].astype(float)
     more = [
-        long(ranking.static_baseline(accuracies), "static_baseline"),
-        long(pd.DataFrame(dict.fromkeys(accuracies, size)), "n_parameters"),
+        long_form(ranking.static_baseline(accuracies), "static_baseline"),
+        long_form(pd.DataFrame(dict.fromkeys(accuracies, size)), "n_parameters"),
     ]
     for chosen in sets:
         members = scores[scores["metric"].isin(chosen.split())]
         wide = members.pivot(index="model", columns=["target", "metric"], values="score")
-        more.append(long(pd.DataFrame({t: unit(wide[t]).sum(axis=1) for t in accuracies}), chosen))
+        more.append(long_form(pd.DataFrame({t: normalised_scores(wide[t]).sum(axis=1) for t in accuracies}), chosen))
     return pd.concat([scores, *more], ignore_index=True), accuracies
 
 
@@ -83,7 +83,7 @@ def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
         of the static baseline; ``random``: the regret of a choice at random.
     """
     static = ranking.static_baseline(accuracies)
-    draws = resampling.draws(long(static, "static"), accuracies, n=HUB_DRAWS)["static"]
+    draws = resampling.draws(long_form(static, "static"), accuracies, n=HUB_DRAWS)["static"]
     spearman = accuracies.corr("spearman")
     rows = []
     for target, truth in accuracies.items():

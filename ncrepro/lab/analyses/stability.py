@@ -11,8 +11,8 @@ from ...ranking import resampling
 from ...ranking.resampling import Noise
 from ...ranking.verdicts import probability
 from .. import published
-from ..experiment import Experiment, competitors, correlations, long, seed_noise
-from . import each, subsamples
+from ..experiment import Experiment, competitors, correlations, long_form, seed_noise
+from . import stack, subsamples
 
 RESAMPLES = [{"per_class": 0, "replace": True, "draw": draw} for draw in range(10)]  # of a target's images
 # metrics whose total depends on which models are in the pool
@@ -27,7 +27,7 @@ def choices(study: Experiment, subset: str | None) -> pd.DataFrame:
     return choice_quality(*study.ranked(subset))
 
 
-def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
+def without_each_model(study: Experiment, subset: str | None) -> pd.DataFrame:
     """Mean weighted Kendall with each model left out in turn: (left_out, metric, weighted_kendall, error).
 
     "" leaves out none. ``error``: deviation of the difference to all models by images and training; NaN: not measured.
@@ -37,25 +37,25 @@ def left_out(study: Experiment, subset: str | None) -> pd.DataFrame:
     noise, whole, tables = study.noise(subset), None, {}
     for name in ("", *accuracies.index):
         rest = accuracies.drop(index=name or [])
-        of_rest = among(rest.index, scores, terms)
+        of_rest = scores_among(rest.index, scores, terms)
         resamples = resampling.draws(of_rest, accuracies, noise, components=("images", "training"), n=200, without=name)
         resamples = resampling.mean_over_targets(resamples)
         whole = resamples if whole is None else whole
         found = ranking.mean_agreement(ranking.agreement(of_rest, rest))
         error = found["metric"].map((resamples - whole).std()) if noise.known else np.nan
         tables[name] = found.assign(error=error)
-    return each(tables, "left_out")
+    return stack(tables, "left_out")
 
 
-def among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
+def scores_among(models, scores: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
     """The scores of some models of a pool; `MIN_MAX` are normalised again over these."""
     again = ranking.totals(terms[terms["model"].isin(models)])
     return pd.concat([scores[~scores["metric"].isin(MIN_MAX) & scores["model"].isin(models)], again])
 
 
 def contests(study: Experiment, subset: str | None) -> pd.DataFrame:
-    """`beats` of a pool."""
-    return beats(*study.ranked(subset), study.noise(subset))
+    """`chances_to_win` of a pool."""
+    return chances_to_win(*study.ranked(subset), study.noise(subset))
 
 
 def other_images(study: Experiment, targets: list[str]) -> pd.DataFrame:
@@ -76,13 +76,14 @@ def other_seeds(study: Experiment) -> pd.DataFrame:
     tables = {}
     for seed, group in runs.groupby("seed"):
         tables[seed] = ranking.agreement(scores, group.pivot(index="model", columns="target", values="accuracy"))
-    return ranking.mean_agreement(each(tables, "seed"), ["seed", "metric"])
+    return ranking.mean_agreement(stack(tables, "seed"), ["seed", "metric"])
 
 
 def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """How far each metric's mean weighted Kendall moves: (doubt, metric, weighted_kendall, low, high).
 
-    ``models``: 95 % of draws of other models. The others: the range in `left_out`, `other_images` and `other_seeds`.
+    ``models``: 95 % of draws of other models. The others: the range in `without_each_model`, `other_images`,
+    `other_seeds`.
     """
     average = competitors(study.averages().reset_index())
     average = average.assign(low=average["low_models"], high=average["high_models"])
@@ -90,7 +91,7 @@ def doubts(study: Experiment, left: pd.DataFrame, images: pd.DataFrame) -> pd.Da
     for doubt, table in (("left_out", left[left["left_out"] != ""]), ("images", images), ("seeds", other_seeds(study))):
         of_metric = table.groupby("metric", sort=False)["weighted_kendall"]
         tables[doubt] = of_metric.agg(weighted_kendall="mean", low="min", high="max").reset_index()
-    return each(tables, "doubt")
+    return stack(tables, "doubt")
 
 
 # Training again ------------------------------------------------------------------------------------------------------
@@ -109,7 +110,7 @@ def components(study: Experiment, subset: str | None) -> pd.DataFrame:
             resamples = resampling.mean_over_targets(resampling.draws(*study.ranked(subset), noise, components=parts))
             low, high = resampling.interval(resamples)
             tables[name] = pd.DataFrame({"weighted_kendall": resamples.mean(), "low": low, "high": high}).reset_index()
-    return each(tables, "component")
+    return stack(tables, "component")
 
 
 def points(study: Experiment, subset: str | None) -> pd.DataFrame:
@@ -133,9 +134,9 @@ def over_runs(study: Experiment, subset: str | None) -> pd.DataFrame:
     scores, accuracies = study.ranked(subset)
     tables = {0: ranking.agreement(scores, accuracies)}
     for number, run in enumerate(study.noise(subset).runs, start=1):
-        again = [long(table, name) for name, table in run.items() if name in set(scores["metric"])]
+        again = [long_form(table, name) for name, table in run.items() if name in set(scores["metric"])]
         tables[number] = ranking.agreement(pd.concat(again), run["accuracy"])
-    return ranking.mean_agreement(each(tables, "run"), ["run", "metric"])
+    return ranking.mean_agreement(stack(tables, "run"), ["run", "metric"])
 
 
 # Of two pools ---------------------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def source_groups(one: Experiment, several: Experiment) -> list[tuple[Experiment
         scores, accuracies = study.ranked()
         terms = study.read("scores").query("metric in @MIN_MAX")
         truth = accuracies.loc[accuracies.index.isin([model.name for model in models]), targets]
-        found.append((study, len({model.source for model in models}), among(truth.index, scores, terms), truth))
+        found.append((study, len({model.source for model in models}), scores_among(truth.index, scores, terms), truth))
     return found
 
 
@@ -212,7 +213,7 @@ def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFra
     return pd.DataFrame(rows, columns=["metric", "target", "regret", "top1", "top3"])
 
 
-def beats(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
+def chances_to_win(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = resampling.NONE) -> pd.DataFrame:
     """How surely one ranking is better than another: (metric, rival, probability).
 
     ``probability``: how often its mean weighted Kendall over targets is above its rival's in `resampling.draws`.
@@ -247,6 +248,6 @@ def published_truths() -> pd.DataFrame:
     tables = []
     for truth, accuracies in truths.items():
         other = truths["tllib" if truth == "sfda" else "sfda"]
-        own = [long(ranking.static_baseline(accuracies), "static_baseline"), long(other, "other_truth")]
+        own = [long_form(ranking.static_baseline(accuracies), "static_baseline"), long_form(other, "other_truth")]
         tables.append(ranking.agreement(pd.concat([shared, *own]), accuracies).assign(truth=truth))
     return pd.concat(tables, ignore_index=True).rename(columns={"metric": "score"})

@@ -17,7 +17,7 @@ from ...store import paths
 from ...store.trace import is_there
 from .. import profiles
 from ..experiment import Experiment
-from . import each, pools
+from . import pools, stack
 
 SIZES = (1, 2, 3)  # metrics in a set
 SLOW = ("nleep",)  # fits a mixture of Gaussians: no default, since `rank` scores every model on fifty resamples
@@ -109,7 +109,7 @@ def of_pools(cases: Sequence[Case]) -> pd.DataFrame:
             place=place,
         ).reset_index()
     first = ["pool", "varies", "n_models", "n_targets", "classifier", "metric"]
-    return each(tables)[[*first, "weighted_kendall", "low", "high", "regret", "place"]]
+    return stack(tables)[[*first, "weighted_kendall", "low", "high", "regret", "place"]]
 
 
 def _needs(metric: str) -> str:
@@ -150,7 +150,7 @@ def judge(case: Case, of: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     holds = np.array([[metric in chosen for metric in metrics] for chosen in of.values()], dtype=float)
     found = {"weighted_kendall": [], "regret": []}
     for target, truth in case.ranked[1].items():
-        totals = holds @ unit(case.wide[target].reindex(columns=metrics)).to_numpy().T  # (sets, models)
+        totals = holds @ normalised_scores(case.wide[target].reindex(columns=metrics)).to_numpy().T  # (sets, models)
         for statistic, values in found.items():
             with np.errstate(invalid="ignore"):  # no order
                 values.append(KERNELS[getattr(ranking, statistic)](totals, np.broadcast_to(truth, totals.shape)))
@@ -158,7 +158,7 @@ def judge(case: Case, of: dict[str, tuple[str, ...]]) -> pd.DataFrame:
     return pd.DataFrame(of_targets)
 
 
-def unit(scores: pd.DataFrame) -> pd.DataFrame:
+def normalised_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores (models x metrics), each metric min-max normalised; 0 where it has no order."""
     order = ranking.varies(scores) & scores.notna().all()
     known = scores.loc[:, order]
@@ -223,7 +223,7 @@ def best_sets(kendall: pd.DataFrame, regret: pd.DataFrame) -> pd.DataFrame:
     return table[table.index.isin(shown)].rename_axis("metrics").reset_index()
 
 
-def held_out(kendall: pd.DataFrame, regret: pd.DataFrame) -> pd.DataFrame:
+def worth_on_other_pools(kendall: pd.DataFrame, regret: pd.DataFrame) -> pd.DataFrame:
     """What sets that were chosen on other pools are worth on each pool.
 
     Returns
@@ -297,17 +297,17 @@ def all_tables(cases: Sequence[Case]) -> dict[str, pd.DataFrame]:
     found = {"best": {}, "sets": {}, "held_out": {}, "advice": {}}
     for setting, (names, metrics) in settings(table).items():
         kendall, regret = on_pools([case for case in cases if case.name in names], sets(metrics))
-        held = held_out(kendall, regret)
+        held = worth_on_other_pools(kendall, regret)
         best = best_sets(kendall, regret)
         worth = pd.DataFrame({"weighted_kendall": kendall.stack(), "regret": regret.stack()}).loc[best["metrics"]]
         found["best"][setting] = best
         found["sets"][setting] = worth.rename_axis(["metrics", "pool"]).reset_index()
         found["held_out"][setting] = held
         found["advice"][setting] = advice(held, table)
-    return {"pools": table} | {key: each(tables, "setting") for key, tables in found.items()}
+    return {"pools": table} | {key: stack(tables, "setting") for key, tables in found.items()}
 
 
-def advised(best: pd.DataFrame, setting: str = FEATURES) -> tuple[str, ...]:
+def advised_metrics(best: pd.DataFrame, setting: str = FEATURES) -> tuple[str, ...]:
     """The metrics that a table of `best_sets` speaks for."""
     return tuple(best[(best["setting"] == setting) & best["chosen"]]["metrics"].item().split())
 

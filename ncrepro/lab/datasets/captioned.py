@@ -80,7 +80,7 @@ def collect() -> dict[str, list[str]]:
 
 def _symbols(split: str) -> Captioned:
     rng = generator("symbols", split)
-    characters, labels = train_test.part(collect(), split, N_TRAIN, N_TEST, rng)
+    characters, labels = train_test.split_texts(collect(), split, N_TRAIN, N_TEST, rng)
     images = np.stack([sensor(Glyphs(character, FONTS)(rng), rng) for character in characters])  # (n, 3, 32, 32)
     texts = tuple(str(rng.choice(words(character))) for character in characters)
     return Captioned("symbols", split, images, labels, tuple(BLOCKS), texts)

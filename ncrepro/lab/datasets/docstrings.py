@@ -82,12 +82,12 @@ def entries(section: str) -> Iterator[Passage]:
             lines.append(line.strip())
 
 
-def kind(written: str) -> str | None:
+def value_type(written: str) -> str | None:
     """The type that a docstring means by ``written``, one of nine; None where it is none of them."""
     return next((name for name, start in _TYPES.items() if re.match(start, written.lower().lstrip("` :~."))), None)
 
 
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """A text in one line, without interactive examples and mark-up."""
     text = re.sub(r"^ *(>>>|\.\.\.).*$", "", text, flags=re.M)
     return re.sub(r"[^A-Za-z0-9.,;:()'-]+", " ", text).strip()
@@ -97,7 +97,7 @@ def _parameters(package: str) -> Iterator[Passage]:
     for docstring in docstrings(package):
         for section, passage in sections(docstring):
             if section in ("Parameters", "Other Parameters", "Attributes"):
-                yield from ((kind(written), description) for written, description in entries(passage))
+                yield from ((value_type(written), description) for written, description in entries(passage))
 
 
 def _sections(package: str) -> Iterator[Passage]:
@@ -133,7 +133,7 @@ def collect(name: str) -> dict[str, list[str]]:
         seen.update(text for source in SOURCES for texts in collect(source).values() for text in texts)
     texts = defaultdict(list)
     for label, passage in corpus.read(corpus.package):
-        text = plain(passage)
+        text = plain_text(passage)
         if label and text.count(" ") >= 3 and text not in seen:
             seen.add(text)
             texts[label].append(text)
@@ -148,7 +148,7 @@ def collect(name: str) -> dict[str, list[str]]:
 def split_of(name: str, split: str) -> Texts:
     """One split of a corpus."""
     corpus, collected = CORPORA[name], collect(name)
-    texts, labels = train_test.part(collected, split, corpus.n_train, corpus.n_test, generator(name, split))
+    texts, labels = train_test.split_texts(collected, split, corpus.n_train, corpus.n_test, generator(name, split))
     return Texts(name, split, texts, labels, tuple(collected))
 
 

@@ -33,7 +33,7 @@ from torch import Tensor
 from ...store import fingerprint
 from . import train_test
 from .builtin import signs, textures
-from .builtin.drawing import clouds, colour, generator, ground, posed
+from .builtin.drawing import clouds, colour, generator, ground, pose
 from .builtin.glyphs import glyph
 
 SIZE = 48  # pixels, height and width of every scene
@@ -107,7 +107,7 @@ class Canvas:
 # What things are made of ----------------------------------------------------------------------------------------------
 
 
-def enlarged(image: np.ndarray, size: int = SIZE) -> np.ndarray:
+def enlarge(image: np.ndarray, size: int = SIZE) -> np.ndarray:
     """An image (32, 32) or (32, 32, channels) in 0..1, as (size, size, ...)."""
     pixels = Image.fromarray(np.rint(255 * image.clip(0, 1)).astype(np.uint8))
     return np.asarray(pixels.resize((size, size), Image.Resampling.BILINEAR)) / 255
@@ -125,25 +125,25 @@ class Look:
         """Paint a surface (48, 48, 3)."""
         field = textures.paint(rng, _FIELDS[self.texture]).mean(-1)  # (32, 32)
         hue = (self.hue + 0.94, self.hue + 1.06) if rng.random() < 0.6 else (0, 1)
-        return colour(rng, (0.4, 0.9), self.value, hue) * (0.5 + 0.7 * enlarged(field))[..., None]  # (48, 48, 3)
+        return colour(rng, (0.4, 0.9), self.value, hue) * (0.5 + 0.7 * enlarge(field))[..., None]  # (48, 48, 3)
 
 
 _FIELDS = textures.SOURCE | textures.TARGET
 
 
-def placed(sprite: Image.Image, rng: np.random.Generator, side: float, x: float, y: float) -> np.ndarray:
+def place(sprite: Image.Image, rng: np.random.Generator, side: float, x: float, y: float) -> np.ndarray:
     """A 64 x 64 sprite, turned and sheared a little, ``side`` pixels wide and centred at (x, y): (48, 48, channels)."""
-    small = posed(sprite, rng, (1.1, 1.3))  # (32, 32[, channels])
+    small = pose(sprite, rng, (1.1, 1.3))  # (32, 32[, channels])
     layer = np.zeros((3 * SIZE, 3 * SIZE, small.shape[2] if small.ndim == 3 else 1))
     side = round(side)
     top, left = round(SIZE + y - side / 2), round(SIZE + x - side / 2)
-    layer[top : top + side, left : left + side] = enlarged(small, side).reshape(side, side, -1)
+    layer[top : top + side, left : left + side] = enlarge(small, side).reshape(side, side, -1)
     return layer[SIZE : 2 * SIZE, SIZE : 2 * SIZE]
 
 
 def blob(rng: np.random.Generator, share: float) -> np.ndarray:
     """A random region with smooth borders that covers ``share`` of the scene: (48, 48), boolean."""
-    field = enlarged(0.5 + clouds(rng, 2.2) / 8)
+    field = enlarge(0.5 + clouds(rng, 2.2) / 8)
     return field > np.quantile(field, 1 - share)
 
 
@@ -186,11 +186,11 @@ def _signs(table: str) -> dict[str, list[Image.Image]]:
 
 def signs_on_ground(rng: np.random.Generator) -> Canvas:
     """Shapes on a ground."""
-    canvas = Canvas(enlarged(ground(rng)))
+    canvas = Canvas(enlarge(ground(rng)))
     for x, y in spots(rng, rng.integers(2, 5)):
         label = rng.integers(len(SHAPES))
         sprites = _signs("SOURCE")[SHAPES[label]]
-        layer = placed(sprites[rng.integers(len(sprites))], rng, rng.uniform(18, 28), x, y)
+        layer = place(sprites[rng.integers(len(sprites))], rng, rng.uniform(18, 28), x, y)
         canvas.paste(layer, rng.uniform(0.6, 1.05), label + 1)
     return canvas
 
@@ -212,7 +212,7 @@ def things(rng: np.random.Generator) -> Canvas:
         label = rng.integers(len(LETTERS + PICTOGRAMS))
         sprite = glyph((LETTERS + PICTOGRAMS)[label], "DejaVuSans-Bold", 50)
         hue = label / len(LETTERS + PICTOGRAMS)
-        opacity = placed(sprite, rng, rng.uniform(24, 36), x, y)[..., 0]
+        opacity = place(sprite, rng, rng.uniform(24, 36), x, y)[..., 0]
         ink = colour(rng, (0.4, 0.9), (0.7, 1.0), (hue, hue + 0.15) if rng.random() < 0.6 else (0, 1))
         canvas.paint((1.6 * opacity).clip(0, 1), ink, label + 1)
     return canvas
@@ -220,7 +220,7 @@ def things(rng: np.random.Generator) -> Canvas:
 
 def figures(rng: np.random.Generator) -> Canvas:
     """A person: skin, cloth, trousers and shoes."""
-    canvas = Canvas(enlarged(ground(rng)))
+    canvas = Canvas(enlarge(ground(rng)))
     x, y, width = rng.uniform(0.4, 0.6), rng.uniform(0.2, 0.3), rng.uniform(0.16, 0.26)
     skin, cloth, trousers, shoes = (rng.random() for _ in range(4))
     lean = rng.normal(0, 0.08) * (_Y - y)
@@ -260,7 +260,7 @@ class Street:
         paint("road", below & (np.abs(side) < 1))
         x, size = rng.uniform(0.1, 0.9), rng.uniform(0.18, 0.3)
         crown = np.hypot((_X - x) / size, (_Y - horizon + 0.6 * size) / (1.1 * size))  # 1 at its edge, which is rough
-        paint("tree", crown < 1 + 0.25 * enlarged(clouds(rng, 1) / 3))
+        paint("tree", crown < 1 + 0.25 * enlarge(clouds(rng, 1) / 3))
         for _ in range(rng.integers(1, 3)):
             x, y, size = rng.uniform(0.2, 0.8), rng.uniform(horizon + 0.15, 0.9), rng.uniform(0.12, 0.22)
             u, v = np.abs(_X - x) / size, (_Y - y) / (0.8 * size)
@@ -269,7 +269,7 @@ class Street:
             sprites = [sprite for of_shape in _signs(self.table).values() for sprite in of_shape]
             sprite, side = sprites[rng.integers(len(sprites))], rng.uniform(14, 20)
             x, y = rng.uniform(7, SIZE - 7), rng.uniform(10, SIZE * horizon + 6)
-            layer = placed(sprite, rng, side, x, y)
+            layer = place(sprite, rng, side, x, y)
             canvas.paste(layer, rng.uniform(0.6, 1.05), list(self.looks).index("sign"))
         return canvas
 

@@ -34,7 +34,7 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Mask
 
 from ...extraction.decode import FORMATS
-from ...extraction.folders import hidden
+from ...extraction.folders import is_hidden
 from ...store import paths
 from ...store.file_digests import of_data
 from . import train_test, unpacked_folders
@@ -120,7 +120,9 @@ class Pairs(Sequence):
         mask_name: str = "{}.png",
         keep: Callable[[int, str], bool] = lambda i, name: True,
     ):
-        found = sorted(path for path in images.iterdir() if path.suffix in (".jpg", ".png") and not hidden(path.name))
+        found = sorted(
+            path for path in images.iterdir() if path.suffix in (".jpg", ".png") and not is_hidden(path.name)
+        )
         self.images = [path for i, path in enumerate(found) if keep(i, path.stem)]
         self.masks = [masks / mask_name.format(path.stem) for path in self.images]
         missing = [path for path in self.masks if not path.exists()]

@@ -73,10 +73,10 @@ def _source(name: str, split: str) -> tuple[list[np.ndarray], np.ndarray, tuple[
         return signals(split)
     folder = FOLDERS[name]
     series, labels, classes = read(paths.time_series() / folder / f"{folder}_{split.upper()}.ts.xz")
-    return [resampled(one, LONGEST) for one in series], labels, classes
+    return [resample(one, LONGEST) for one in series], labels, classes
 
 
-def resampled(series: np.ndarray, longest: int) -> np.ndarray:
+def resample(series: np.ndarray, longest: int) -> np.ndarray:
     """A series (channels, points) as ``longest`` means over equal shares of it, if it has more points than that."""
     n = series.shape[1]
     if n <= longest:

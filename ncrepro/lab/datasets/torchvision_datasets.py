@@ -192,7 +192,7 @@ def fetch(name: str) -> None:
     if not entry.archives:
         raise FileNotFoundError(f"{name}: the official download is gone; {_remedy(entry)}")
     root.mkdir(parents=True, exist_ok=True)
-    with open(artifacts.plain(root / ".lock"), "w") as lock:
+    with open(artifacts.plain_file(root / ".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one process at a time gets data sets; the others wait here
         if entry.there:
             return  # another process was faster

@@ -24,7 +24,7 @@ def check(name: str, known: Collection[str], split: str) -> None:
     schema.refuse_unknown("split", split, SPLITS)
 
 
-def part(
+def split_texts(
     collected: dict[str, list[str]], split: str, n_train: int, n_test: int, rng: np.random.Generator
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Texts and labels in random order: the first ``n_test`` of each class are for testing, the next for training."""

@@ -41,7 +41,7 @@ def build(name: str, n_classes: int, seed: int) -> nn.Module:
         If there is no such architecture, or ``n_classes`` is under 2.
     """
     refuse_unknown("model", name, ARCHITECTURES)
-    with last_layer.seeded(n_classes, seed):
+    with last_layer.seeded_weights(n_classes, seed):
         network = ARCHITECTURES[name](n_classes)
         network.apply(_initialise)
     network.name = name

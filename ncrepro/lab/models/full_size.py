@@ -22,7 +22,7 @@ def build(name: str, n_classes: int, seed: int) -> nn.Module:
     `models.build`.
     """
     refuse_unknown("model", name, ARCHITECTURES)
-    with last_layer.seeded(n_classes, seed):
+    with last_layer.seeded_weights(n_classes, seed):
         network = networks.build(_OTHER_NAMES.get(name, name), n_classes)
         stem = next(change for beginning, change in _STEMS.items() if name.startswith(beginning))
         stem(network)

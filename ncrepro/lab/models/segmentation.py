@@ -52,7 +52,7 @@ def build(name: str, n_classes: int, seed: int, **changed) -> nn.Module:
         If there is no such architecture, or ``n_classes`` is under 2.
     """
     refuse_unknown("model", name, ARCHITECTURES)
-    with last_layer.seeded(n_classes, seed):
+    with last_layer.seeded_weights(n_classes, seed):
         network = smp.PSPNet(classes=n_classes, **ARCHITECTURES[name] | changed)
     if network.encoder.output_stride == 4:  # smp makes every stage, also those that a shallow encoder never uses
         del network.encoder.layer2, network.encoder.layer3, network.encoder.layer4

@@ -169,7 +169,7 @@ def build(name: str, n_classes: int, seed: int) -> TextClassifier:
     """
     refuse_unknown("model", name, ARCHITECTURES)
     variant = ARCHITECTURES[name]
-    with last_layer.seeded(n_classes, seed):
+    with last_layer.seeded_weights(n_classes, seed):
         encoder = from_checkpoint(variant.checkpoint) if variant.checkpoint else _small_encoder()
         if variant.is_relative:
             _make_relative(encoder)

@@ -199,11 +199,11 @@ def build(name: str, n_classes: int, seed: int) -> Classifier:
         If there is no such architecture, or ``n_classes`` is under 2.
     """
     refuse_unknown("model", name, ARCHITECTURES)
-    with last_layer.seeded(n_classes, seed):
+    with last_layer.seeded_weights(n_classes, seed):
         return Classifier(ARCHITECTURES[name](), n_classes)
 
 
 def replace_classifier(network: Classifier, n_channels: int, n_classes: int, seed: int) -> None:
     """Put in a new classifier, for the features of so many channels, with seeded random weights."""
-    with last_layer.seeded(n_classes, seed):
+    with last_layer.seeded_weights(n_classes, seed):
         network.classifier = nn.Linear(n_channels * WIDTH, n_classes).to(network.classifier.weight.device)

@@ -29,7 +29,7 @@ def pretrain(spec: dict, build: Build = models.build) -> Arrays:
     network = build(spec["architecture"], train.n_classes, spec["seed"])
     training.fit(network, train.images, train.labels, Recipe(**spec["recipe"]), spec["seed"], loss=spec["loss"])
     losses.adapt(network, spec["loss"])
-    return {"accuracy": np.array(training.accuracy(network, test.images, test.labels)), **steps.kept(network)}
+    return {"accuracy": np.array(training.accuracy(network, test.images, test.labels)), **steps.network_arrays(network)}
 
 
 def finetune(spec: dict, pretrained_spec: dict, pretrained: Arrays, build: Build = models.build) -> Arrays:

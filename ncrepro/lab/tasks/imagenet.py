@@ -203,7 +203,7 @@ def restore(spec: dict, arrays: Arrays) -> tuple[nn.Module, Transform]:
                 f"{record['sha256'][:8]}, now {now['sha256'][:8]}): remove data/cache/*/pretrained, and run it again"
             )
         return network, transform
-    network = weights.put(networks.build(spec["architecture"], int(arrays["n_classes"])), arrays)
+    network = weights.restore(networks.build(spec["architecture"], int(arrays["n_classes"])), arrays)
     return network.eval(), networks.checkpoint(spec["architecture"], recipe["weights"], recipe["transform"]).transform
 
 

@@ -45,7 +45,7 @@ def pretrain(spec: dict) -> Arrays:
         "random_accuracy": np.array(untrained),
         **{name: np.array(value) for name, value in use._asdict().items()},
         "collapsed": np.array(float(use.collapsed)),
-        **steps.kept(network),
+        **steps.network_arrays(network),
     }
 
 

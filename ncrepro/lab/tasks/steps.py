@@ -38,7 +38,7 @@ def pretrain(task: Task, spec: dict) -> Arrays:
         network = task.build(spec["architecture"], train.n_classes, spec["seed"])
         task.fit(network, train, Recipe(**spec["recipe"]), spec["seed"])
         measured = task.evaluate(network, test)
-    return measured | kept(network)
+    return measured | network_arrays(network)
 
 
 def finetune(task: Task, spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
@@ -52,7 +52,7 @@ def finetune(task: Task, spec: dict, pretrained_spec: dict, pretrained: Arrays) 
     return {"standard_error": np.array(error), **measured, "loss": np.array(history)}
 
 
-def kept(network: nn.Module) -> Arrays:
+def network_arrays(network: nn.Module) -> Arrays:
     """What an artefact keeps of a network: its sizes and its weights."""
     return {
         "n_parameters": np.array(sum(p.numel() for p in network.parameters() if p.requires_grad)),
@@ -63,8 +63,8 @@ def kept(network: nn.Module) -> Arrays:
 
 
 def restore(build: Callable[[str, int, int], nn.Module], spec: dict, arrays: Arrays) -> nn.Module:
-    """The network of which `kept` left ``arrays``."""
-    return weights.put(build(spec["architecture"], int(arrays["n_classes"]), spec["seed"]), arrays)
+    """The network of which `network_arrays` left ``arrays``."""
+    return weights.restore(build(spec["architecture"], int(arrays["n_classes"]), spec["seed"]), arrays)
 
 
 def fit(

@@ -42,7 +42,7 @@ def ground(rng: np.random.Generator, hue: Range = (0, 1)) -> np.ndarray:
     return colour(rng, (0.3, 0.9), (0.15, 0.55), hue) * shade[..., None]
 
 
-def posed(sprite: Image.Image, rng: np.random.Generator, size: Range = (0.85, 1.15)) -> np.ndarray:
+def pose(sprite: Image.Image, rng: np.random.Generator, size: Range = (0.85, 1.15)) -> np.ndarray:
     """``sprite`` (64 x 64, mode L or RGBA) turned, sheared, scaled, shifted, blurred: (32, 32) or (32, 32, 4), 0..1.
 
     At ``size`` 1 the sprite's 64 pixels become the image's 32.

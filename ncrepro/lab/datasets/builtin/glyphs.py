@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
-from .drawing import CANVAS, Range, colour, ground, posed
+from .drawing import CANVAS, Range, colour, ground, pose
 
 SANS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Bold")
 SERIF = ("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic")
@@ -64,7 +64,7 @@ class Glyphs:
 
     def __call__(self, rng: np.random.Generator) -> np.ndarray:
         """Paint an image (32, 32, 3) in 0..1."""
-        ink = posed(glyph(*self.pairs[rng.integers(len(self.pairs))]), rng)[..., None]  # (32, 32, 1)
+        ink = pose(glyph(*self.pairs[rng.integers(len(self.pairs))]), rng)[..., None]  # (32, 32, 1)
         return (1 - ink) * ground(rng, self.hue) + ink * colour(rng, (0.1, 0.6), (0.7, 1.0))  # (32, 32, 3)
 
 

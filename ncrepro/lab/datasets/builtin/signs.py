@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .drawing import CANVAS, Painter, Range, ground, posed
+from .drawing import CANVAS, Painter, Range, ground, pose
 from .glyphs import fonts_with, glyph
 
 COLOURS = {
@@ -83,7 +83,7 @@ def draw(sign: Sign, font: str = "DejaVuSans-Bold") -> Image.Image:
 
 def paint(rng: np.random.Generator, sprite: Image.Image, size: Range, haze: Range) -> np.ndarray:
     """Paint a sign, far or near (``size``, of the usual one), in changing light: a gain per channel and ``haze``."""
-    layer = posed(sprite, rng, size)  # (32, 32, 4)
+    layer = pose(sprite, rng, size)  # (32, 32, 4)
     opacity = layer[..., 3:]
     light = rng.uniform(0.5, 1.05) * rng.uniform(0.75, 1.25, 3)
     veil = rng.uniform(*haze)
