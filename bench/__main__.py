@@ -2,8 +2,8 @@
 
 Writes tables to ``data/results/bench`` and a figure to ``figures/bench``. All sections of one size run one after
 another in one process (but the memory map, which has its own), so ratios within a table compare like with like;
-absolute times are those of the machine and of whatever else ran on it. ``cpu_seconds`` suffers less from company than
-``seconds``.
+absolute times are those of the machine and of whatever else ran on it. Other programs that run at the same time change
+``cpu_seconds`` less than ``seconds``.
 """
 
 import argparse
@@ -31,8 +31,9 @@ from ncrepro.store import paths
 
 IMAGENET = 1_200_000  # images in the size of its training split
 
-# sweeps along each axis about a base; the largest cases; what the plain evaluation, the pairs, the sweep with no more
-# samples than features, the sizes that people rank with, the resamples and the memory maps run on
+# What the sections run on: sweeps along each axis about a base, the largest cases, and the sizes for the plain
+# evaluation, the pairs, the sweep with no more samples than features, usual rankings, the resamples and the memory
+# maps.
 SIZES = {
     "smoke": dict(
         base=(400, 24, 4), n=(200, 400), d=(12, 24), K=(2, 4), corners=[(400, 24, 4)], plain=(300, 70, 3), pairs=(6, 4),
@@ -223,8 +224,8 @@ def out_of_core(size: dict) -> Iterator[dict]:
 
 
 def imagenet_size(size: dict) -> Iterator[dict]:
-    """All scores of as many features as ImageNet gives a ResNet-50, 9.8 GB on disk; or of fewer, and then what follows
-    for all.
+    """All scores of the features of ImageNet's images by a ResNet-50, 9.8 GB on disk. If fewer samples are measured,
+    the cost of all is estimated from them.
     """
     measured = [row | {"measured": True} for row in _of_maps(*size["imagenet"])]
     yield from measured
@@ -233,11 +234,11 @@ def imagenet_size(size: dict) -> Iterator[dict]:
 
 
 def extrapolated(row: dict, n_samples: int) -> dict:
-    """At most what ``n_samples`` take, from a row of `_of_maps`: processor time in proportion.
+    """An upper bound of the processor time that ``n_samples`` take, in proportion to a row of `_of_maps`.
 
-    Every pass over the samples is linear in their number, and what is done once (matrices of the features, pairs of
-    classes) is counted as if it grew, too. No wall-clock time and no memory: the one is spoilt by company, the other
-    `out_of_core` measures.
+    Every pass over the samples is linear in their number, and work that is done once (matrices of the features, pairs
+    of classes) is counted as if it grew, too. Wall-clock time and memory are not estimated: other programs change the
+    first, and `out_of_core` measures the second.
     """
     more = {key: row[key] * n_samples / row["n_samples"] for key in ("cpu_seconds", "file_mb")}
     return {**row, **more, "n_samples": n_samples, "seconds": np.nan, "peak_mb": np.nan, "measured": False}

@@ -111,7 +111,7 @@ def _measure(photos: folders.Photos, names: tuple[str, ...], rounds: int, n_imag
         wall, cpu = ({loop: np.median([t[i] for t in times]) for loop, times in durations.items()} for i in (0, 1))
         cost = (
             wall if place.type == "cuda" else cpu
-        )  # on a CPU that others use too, seconds of it say more than the clock
+        )  # other programs use the CPU too, so count its seconds, not the clock's
         rows += [
             {
                 "model": name,

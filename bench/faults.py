@@ -1,10 +1,11 @@
 """What a run survives: ``python -m bench.faults`` damages, deletes, edits, kills and crowds runs of the smoke profile
 in a copy.
 
-Faults that cannot hide each other are put into one copy together: each file fault in what another notebook made, and a
-few runs that are killed, crowded or short of disk one after the other. Then ``make all`` runs once more. Right is the
-bytes of an undisturbed run in every table, figure and artefact, or a refusal in one line that names the fault, after
-which the mended copy gives those bytes. A group that is not right is halved until the guilty fault stands alone.
+Faults that cannot hide each other are put into one copy together. Each file fault is in a file of another notebook, and
+a few runs are killed, crowded or short of disk, one after the other. Then ``make all`` runs once more. The result is
+right if every table, figure and artefact has the bytes of an undisturbed run. It is also right if make refuses in one
+line that names the fault, and the repaired copy gives those bytes. A group that is not right is halved until each fault
+that causes this is in a group of its own.
 
 The faults follow from ``--seed``; a campaign that was stopped goes on where it was, and the table, one row for each
 fault, goes to ``data/reference/faults/faults.csv``.
@@ -40,7 +41,7 @@ NOT_COPIED = ("cache", "results", "faults", "__pycache__", ".ipynb_checkpoints",
 TIMED = ("seconds_", "ncti_fig4", "cost")  # what holds times differs from run to run
 TIMED_ARRAYS = ("seconds", "peak_mb")
 FOREIGN = "foreign"  # files of this name are ours, and of no run
-ODD = "odd_features"  # a file of features that are none
+ODD = "odd_features"  # a file that claims to hold features, but does not
 RIGHT = ("same bytes", "refused in one line")
 
 
@@ -420,8 +421,9 @@ def two_makes(context: Context) -> dict:
 
 
 def disk_full(context: Context) -> dict:
-    """No file may grow beyond a few kilobytes, as if the disk were full; make fails, and no half file stays. Python
-    keeps no compiled modules meanwhile: before 3.12.8 it keeps half of one, and no program could heal that.
+    """No file may grow beyond a few kilobytes, as if the disk were full. Make must fail, and no incomplete file may
+    stay. Python writes no compiled modules here: before 3.12.8 it would leave an incomplete one, which no program could
+    repair.
     """
     import resource
 
@@ -455,8 +457,8 @@ def long_path(context: Context) -> dict:
 
 
 def source(context: Context) -> dict:
-    """A module, a committed table, a notebook or the profile changes: whatever was seen to import or read it is made
-    again, and nothing once it is as it was.
+    """A module, a committed table, a notebook or the profile changes: every run that imported or read it is made again.
+    Once the change is undone, no run is made again.
     """
     modules = sorted({m.replace(".", "/") for run in context.runs for m in run["module"]})
     modules = [m for m in (f"{m}.py" for m in modules) if (context.copy.folder / m).is_file()]
@@ -509,8 +511,8 @@ def _planned(copy: Copy) -> tuple[set[str] | None, str]:
 
 
 def hostile_data(context: Context) -> dict:
-    """A reader's own data that are none: `rank` or `score` refuse them in one line that names the file, or the model
-    that is called like it.
+    """A reader's own data that cannot be used: `rank` or `score` refuse them in one line that names the file, or the
+    model named after it.
     """
     how, seed = context.chance.choice(sorted(HOSTILE)), context.chance.random()
 
@@ -629,10 +631,10 @@ SIZE, DISTURBED = 24, 5  # faults in one group, and how many of them disturb a r
 
 
 def fits(fault: Fault, group: list[Fault]) -> bool:
-    """Can a fault join a group, and no other hide it, nor it another one?
+    """Can a fault join a group, so that it hides no other fault and no other fault hides it?
 
-    File faults whose files come of the same run hide each other: one that is seen mends both. Two makes at once have to
-    succeed, so nothing in their group may be refused.
+    File faults in files of the same run hide each other: if make notices one, the new run repairs both. Two makes at
+    once have to succeed, so nothing in their group may be refused.
     """
     if fault.check or any(other.check for other in group) or len(group) == SIZE:
         return False

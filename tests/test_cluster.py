@@ -277,7 +277,7 @@ def _workers():
 
 
 def test_what_kills_every_worker_is_an_error_in_words(shared, monkeypatch):
-    with pytest.raises(ChildProcessError, match="0 has seen 3 workers die that did it, most often for lack of memory"):
+    with pytest.raises(ChildProcessError, match="3 workers died while they did 0, most often for lack of memory"):
         results(fatal, [0])
 
 

@@ -105,7 +105,7 @@ def test_what_is_shown_is_what_this_code_computes(notebooks, session):
 @pytest.mark.parametrize("path", SOLUTIONS, ids=ids)
 def test_what_students_get_is_made_from_the_solution(path):
     for made, content in course.student_files(path).items():
-        assert made.read_text(encoding="utf-8") == content, f"{paths.relative(made)}: `make course` writes it anew"
+        assert made.read_text(encoding="utf-8") == content, f"{paths.relative(made)}: `make course` writes it again"
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=ids)
@@ -187,8 +187,8 @@ SERIES = pd.Series({"a": 1.0, "b": 2.0})
     ([1, 2], [1, 2], "right"),
     ([1, 2, 3], [1, 2], "the shape is"),
     ("Top ", "top", "right"),
-    ("bottom", "top", "'bottom' is not it"),
-    (1, "top", "1 is not it"),
+    ("bottom", "top", "'bottom' is not right"),
+    (1, "top", "1 is not right"),
     ({"a"}, {"a"}, "right"),
     ({"a", "c"}, {"a", "b"}, "1 too few and 1 too many"),
     ("a", {"a"}, "a set of names"),

@@ -448,7 +448,7 @@ def test_samples_take_no_other_labels_than_their_own(features, labels, probs):
     data = metrics.Samples(features, labels)
     assert metrics.logme(data, labels) == metrics.logme(data, list(labels)) == metrics.logme(data, None)
     for others in (labels[::-1], labels[1:], labels.astype(str)):
-        with pytest.raises(ValueError, match="these samples hold labels of their own, which are others"):
+        with pytest.raises(ValueError, match="these samples hold labels of their own, which are different"):
             metrics.ncti(data, others)
     assert metrics.all_scores(data, None, probs) == metrics.all_scores(features, labels, probs)
 
@@ -459,7 +459,7 @@ def test_a_resample_takes_labels_in_the_order_in_which_it_was_drawn(features, la
     scores = metrics.all_scores(part, labels[indices], probs[indices], nleep=False)
     assert scores["leep"] == metrics.leep(probs[indices], labels[indices])
     assert scores["logme"] == metrics.logme(part, None)
-    with pytest.raises(ValueError, match="these samples hold labels of their own, which are others"):
+    with pytest.raises(ValueError, match="these samples hold labels of their own, which are different"):
         metrics.all_scores(part, labels, probs[indices], nleep=False)
 
 

@@ -97,10 +97,10 @@ BROKEN = [  # smoke.yaml with the first ``old`` replaced by ``new``, and the wor
     # The file
     ("workers: 2", "workers: 2\n\tdisk: 1", "smoke.yaml: line 3 is not YAML: .*blanks, not tabs"),
     ("pools:\n", "pools: [\n", "smoke.yaml: line [0-9]+ is not YAML"),
-    ("workers: 2", "workers: 2\nworkers: 3", "smoke.yaml: line 1: the key 'workers' stands there 2 times; keep one"),
-    ("  multi_source:", "  supervised:", "smoke.yaml: line 5: the key 'supervised' stands there 2 times"),
-    ("seeds: 1", "seeds: 1\n    seeds: 2", "smoke.yaml: line 6: the key 'seeds' stands there 2 times"),
-    ("epochs: 1, ", "epochs: 1, epochs: 2, ", "line 13: the key 'epochs' stands there 2 times"),
+    ("workers: 2", "workers: 2\nworkers: 3", "smoke.yaml: line 1: the key 'workers' occurs 2 times; keep one"),
+    ("  multi_source:", "  supervised:", "smoke.yaml: line 5: the key 'supervised' occurs 2 times"),
+    ("seeds: 1", "seeds: 1\n    seeds: 2", "smoke.yaml: line 6: the key 'seeds' occurs 2 times"),
+    ("epochs: 1, ", "epochs: 1, epochs: 2, ", "line 13: the key 'epochs' occurs 2 times"),
     ("workers: 2", "workers: !!python/name:os.getcwd", "line 2 is not YAML: could not determine a constructor"),
     ("workers: 2", "workers: !!bool 2", "smoke.yaml: line 2: '2' is no bool"),
     (

@@ -619,7 +619,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(pictures, monkeypatch
 
 
 def test_a_device_that_is_not_there_is_named(pictures):
-    with pytest.raises(ValueError, match="device is 'tpu'; there is .*cpu here"):
+    with pytest.raises(ValueError, match="device is 'tpu'; available here: .*cpu"):
         rank(pictures, tiny(), device="tpu")
 
 

@@ -268,7 +268,7 @@ def test_hidden_classes_of_a_data_set_deserve_a_caution(cats):
         put(cats / ".ipynb_checkpoints" / f"{i}.png")
     target = opened(ImageFolder(cats))
     assert _cautions_of_data(target.data.classes, target) == [
-        "class '.ipynb_checkpoints' is called like what a system hides in a folder: is it a class?"
+        "class '.ipynb_checkpoints' looks like a hidden system folder: is it a class?"
     ]
 
 
@@ -781,7 +781,7 @@ def test_classes_called_like_a_missing_label_deserve_a_caution():
     y = np.array(["a", np.nan, "b"] * 4)  # strings, all of them
     H = np.random.default_rng(0).normal(size=(12, 4))
     table = ncrepro.rank({"x": H, "y": H**2}, labels=y, metrics="logme", n_bootstrap=0, progress=False)
-    assert "class 'nan' is called like a label that is missing: is it a class?" in table.attrs["cautions"]
+    assert "class 'nan' looks like a missing label: is it a class?" in table.attrs["cautions"]
 
 
 def test_classes_of_one_sample_are_refused_of_features_too():

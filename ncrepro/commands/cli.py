@@ -1,6 +1,7 @@
 """The command line, ``ncrepro COMMAND``: every target of make that computes something is one of its commands.
 
-Every failure is one clear line and a non-zero exit. A command imports what only it needs: none waits for torch in vain.
+Every failure gives one clear line and a non-zero exit status. Each command imports only what it needs, so that none
+loads torch without using it.
 """
 
 import argparse
@@ -24,7 +25,7 @@ EXAMPLES = {
   ncrepro score features.npz
   ncrepro COMMAND --help
 
-exit status: 0 done, 1 the work failed, 2 what was asked for cannot be""",
+exit status: 0 done, 1 the work failed, 2 the request is not valid""",
     "rank": """examples:
   ncrepro rank photos/ --models resnet50 mobilenet_v3_large
       photos/ holds one folder of images per class; train/ is taken if there are train/ and test/
@@ -32,16 +33,16 @@ exit status: 0 done, 1 the work failed, 2 what was asked for cannot be""",
   ncrepro rank tickets.csv --text-column body --label-column queue --models bert-base-uncased roberta-base
   ncrepro rank one.npz two.npz --labels labels.csv --json
 
-Features and scores are kept where NCREPRO_CACHE says, by the content of the data: a second ranking is quick. Published
+Features and scores are kept (NCREPRO_CACHE names the folder), so a second ranking of the same data is quick. Published
 weights are taken from the caches of torch (TORCH_HOME) and Hugging Face (HF_HOME) if they are there.
 
-exit status: 0 ranked, 1 the work failed, as where weights cannot be downloaded, 2 what was asked for cannot be""",
+exit status: 0 ranked, 1 the work failed (for example, a download), 2 the request is not valid""",
     "score": """examples:
   ncrepro score features.npz
       the file holds features (n, d) and labels (n,), and source_probs (n, K_s) for LEEP and NCE
   ncrepro score one.npz two.npz --labels labels.csv --metrics ncti logme
 
-exit status: 0 scored, 1 the work failed, 2 what was asked for cannot be""",
+exit status: 0 scored, 1 the work failed, 2 the request is not valid""",
 }
 
 
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     end_on_sigterm()
     paths.make_absolute()
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # no character that a terminal lacks costs the work
+        sys.stdout.reconfigure(errors="backslashreplace")  # an unprintable character must not stop the work
     try:
         if arguments.command not in ANYWHERE and not paths.is_checkout():
             print(
@@ -87,7 +88,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     add = parser.add_subparsers(dest="command", required=True, metavar="COMMAND").add_parser
     for name, help_text in (
         ("rank", "rank models on data of your own"),
-        ("score", "score features that were taken elsewhere"),
+        ("score", "score features that were extracted elsewhere"),
     ):
         of_data = add(name, help=help_text, epilog=EXAMPLES[name], **AS_WRITTEN)
         if name == command:
@@ -95,28 +96,28 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
             rank_and_score.add_options(of_data, name)
     add("plan", help="say what a profile will run, in what order, how long it takes and how much disk")
-    add("data", help="list the data sets and checkpoints that a profile needs: there or not, and how to get them")
-    add("check", help="is there room, can results be written, does every pool name what exists?")
+    add("data", help="list the data sets and checkpoints that a profile needs: present or not, how to get them")
+    add("check", help="check disk space, write access, and that every pool names only what exists")
     made = add("make", help="make all runs of a profile that are not up to date")
     made.add_argument("goals", nargs="*", default=["all"], help="all, features or a notebook in build/; default: all")
     add("run", help="make one run (20_supervised, 10_train_pool--text) unless it is up to date").add_argument("name")
     add("verify", help="compare the results with the committed reference")
-    option = add("noise", help="run everything with other seeds, and measure how far it moves").add_argument
+    option = add("noise", help="run everything with other seeds, and measure how much results change").add_argument
     option("--repetitions", type=int, default=os.environ.get("REPETITIONS") or 5)
     option("--pools", type=lambda names: names.split(","), help="with --only-ranking: a,b; default all of the profile")
     option("--only-ranking", action="store_true", help="train, score and rank in this process, without the notebooks")
     option("--command", dest="runs", help="what runs one profile, {profile} for its name; default: make all")
-    add("sample", help="make the committed sample of features anew, and say what changed")
+    add("sample", help="make the committed sample of features again, and say what changed")
     option = add("lab", help="open JupyterLab on working copies of the notebooks").add_argument
-    option("--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to be made anew, or all")
+    option("--refresh", type=str.split, default=os.environ.get("REFRESH", ""), help="copies to make again, or all")
     chosen = os.environ.get("LAB_OPTIONS", "")
     option("--options", type=shlex.split, default=chosen, help="of JupyterLab: '--no-browser'")
-    add("course", help="run the solutions of the course, and write the students' notebooks and quizzes anew")
+    add("course", help="run the solutions of the course, and write the students' notebooks and quizzes again")
     add("slides", help="write the slides of the course to build/slides")
     add("book", help="make a site of the notebooks, the figures and the interface")
     option = add("worker", help="work for a Dask scheduler, with the same arithmetic, until stopped").add_argument
     option("scheduler", help="tcp://host:8786")
-    option("--number", type=int, help="workers without a GPU; default: the cores, none where there is a GPU")
+    option("--number", type=int, help="number of workers without a GPU; default: one per core, or 0 with a GPU")
     digests = add("digests", help="print digests of what decides numbers, the same on every CPU")
     digests.add_argument("names", nargs="*", help="beginnings of names; default all")
     return parser

@@ -61,7 +61,7 @@ class Forked:
 
 
 def _do(work: Callable[[], int], mask: set[int]) -> None:
-    """Nothing of what the other process has begun is this one's to end: it never returns."""
+    """It never returns, because the copy must not end anything that the first process has begun."""
     status = 1
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -18,7 +18,8 @@ from .forked_process import Forked
 LOOK_S = 0.05  # how often the runs are looked at
 AT_A_TIME = 3  # one that trains and two that do not, so that no core is idle while a notebook starts or draws
 
-# What most notebooks import, which takes longer than many of them. Nothing of ours: a run notes what it imports.
+# Libraries that most notebooks import: to load them takes longer than many notebooks run. No module of this package is
+# loaded here, because each run records what it imports.
 LIBRARIES = ("IPython", "ipykernel.kernelapp", "matplotlib.pyplot", "pandas", "safetensors.numpy", "scipy.stats",
              "seaborn", "sklearn.linear_model", "sklearn.mixture", "torch", "torchvision")  # fmt: skip
 

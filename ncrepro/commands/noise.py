@@ -1,9 +1,9 @@
 """``make noise``: run a profile again with other training seeds, and measure how far every number and verdict moves.
 
 A repetition is the profile ``demo+2``: the same work, all training seeds shifted. Repetition 0 is the profile itself.
-First the models of all repetitions are trained, scored and ranked: from these tables come the intervals of every
-notebook. Then everything of each repetition is run, which shows how far tables and verdicts move that rest on such
-intervals. At last the profile itself is run again, since its verdicts rest on what all trainings say.
+First the models of all repetitions are trained, scored and ranked; every notebook takes its intervals from these
+tables. Then all notebooks of each repetition are run. This shows how far the tables and verdicts that rest on such
+intervals move. Finally the profile itself is run again, since its verdicts rest on all trainings.
 """
 
 import os
@@ -161,7 +161,7 @@ def _of_pool(profile: str, pool: str, repetition: int, folder: Path) -> pd.DataF
     if (folder / pool / "scores.csv").exists():
         scores, accuracies = experiment.ranked(beside=True)
         table = scores.pivot(index=["model", "target"], columns="metric", values="score")[scores["metric"].unique()]
-    else:  # models that nothing was pre-trained for
+    else:  # models without pre-training
         accuracies = experiment.read("accuracies").groupby(["model", "target"])["accuracy"].mean().unstack("target")
         table = pd.DataFrame(index=accuracies.stack().index)
     long = accuracies.stack().rename("accuracy").rename_axis(["model", "target"])

@@ -254,7 +254,7 @@ def _plan(profile: profiles.Profile) -> Iterator[str]:
             f"{row.efficiency:4.0%} of them at work; {row.limit}"
         )
     if not torch.cuda.is_available():
-        yield "This machine has no GPU: for a try, give the pool a max_per_class, fewer models, fewer targets."
+        yield "This machine has no GPU: to try it here, set max_per_class, use fewer models and fewer targets."
 
 
 def _settings(recipe: dict) -> str:

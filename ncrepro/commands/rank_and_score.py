@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     option("--metrics", nargs="+", metavar="METRIC", help=f"of {', '.join(registry.METRICS)}")
     option("--labels", metavar="FILE", help="a .csv or .jsonl with the labels of features that hold none")
     _option(parser, "label_column", metavar="NAME", help="the column of labels (default: label)")
-    _option(parser, "max_per_class", type=int, metavar="N", help="take at most so many samples of each class")
+    _option(parser, "max_per_class", type=int, metavar="N", help="use at most N samples of each class")
     option("--seed", type=int, metavar="N", help="draws these samples, and the resamples (default: 0)")
     option("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to standard output without FILE")
     option("--csv", nargs="?", const="-", metavar="FILE", help="write CSV, to standard output without FILE")
@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     option("--html", nargs="?", const="-", metavar="FILE", help="write one page with figure, evidence and cautions")
     _option(parser, "text_column", metavar="NAME", help="the column of texts (default: text)")
     _option(parser, "batch_size", type=int, metavar="N", help="samples in one forward pass")
-    option("--device", choices=("cuda", "mps", "cpu"), help="default: the first of these that is there")
+    option("--device", choices=("cuda", "mps", "cpu"), help="default: the first of these that is available")
     _option(parser, "n_bootstrap", type=int, metavar="N", help="resamples for the intervals; 0 for none (default: 50)")
     _option(parser, "on_error", metavar="raise|skip", help="what to do with an image that cannot be read")
     option("--quiet", action="store_true", help="show no progress")
@@ -191,8 +191,8 @@ def _data(given: dict) -> str | list[str]:
 
 
 def names_in(name: str, words: list[str]) -> list[str]:
-    """The names and paths of a list. A single word may be one that exists as it is, or hold several, parted by blanks
-    and quoted as in a shell: so they come from make.
+    """The names and paths of a list. A single word may be one existing path, or hold several names, separated by blanks
+    and quoted as in a shell, as they come from make.
     """
     if len(words) > 1 or os.path.exists(words[0]):  # unlike Path.exists, also of what is too long to be a path
         return words
@@ -230,7 +230,7 @@ def _put(arguments: argparse.Namespace, show, **formats) -> None:
 def _by_notebook(given: dict, data: str | list[str]) -> pd.DataFrame:
     """Execute 41_rank on the data: notebook and tables into ``out`` or ``data/results/rank/NAME``, and the figure.
 
-    Paths are those of the folder that this is called in. NAME is that of the data, and a digest of where they lie.
+    Paths are those of the folder that this is called in. NAME is the name of the data and a digest of their path.
     """
     for name in ("labels", "device", "seed"):
         if name in given:
@@ -258,7 +258,7 @@ def _kind_of(data: str | list[str]) -> str:
 
 
 def _name_of(data: str | list[str], with_digest: bool = False) -> str:
-    """A name for these data; with a digest of where they lie, so that others of the same name have another one."""
+    """A name for these data; with a digest of their path, so that other data of the same name get another one."""
     places = [Path(place).expanduser().resolve() for place in ([data] if isinstance(data, str) else data)]
     name = (places[0].name if places[0].is_dir() else places[0].stem)[:60]
     return f"{name}-{artifacts.digest(list(map(str, places)))[:6]}" if with_digest else name

@@ -21,8 +21,8 @@ from ..store import artifacts
 from . import VERSION
 
 STDOUT = "-"  # in the place of a file
-UNKNOWN, NARROWEST = 80, 20  # columns of a terminal that says it has none, and as many as a table needs
-# Columns that a narrow terminal goes without, the first ones first.
+UNKNOWN, NARROWEST = 80, 20  # width if the terminal does not know its own; the least width of a table
+# Columns that are left out in a narrow terminal, in this order.
 SPARE = ("peak_mb", "n_features", "n_samples", "seconds", "agreement")
 HEADINGS = {"rank": "#", "n_samples": "samples", "n_features": "features", "peak_mb": "MB"}
 
@@ -31,7 +31,7 @@ HEADINGS = {"rank": "#", "n_samples": "samples", "n_features": "features", "peak
 
 
 def as_json(table: pd.DataFrame) -> str:
-    """A ranking with all that it says of itself; what is not known is null."""
+    """A ranking with all its attributes; unknown values are null."""
     rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
     attributes = {key: _plain(value) for key, value in table.attrs.items()}
     return _dumped({"ncrepro": VERSION, "ranking": rows, **attributes})
@@ -57,7 +57,7 @@ def _plain(value):
 
 
 def scores_as_json(scores: pd.DataFrame) -> str:
-    """Scores (terms x models) by model; what a model has no score of is not among its own."""
+    """Scores (terms x models) by model; a term without a score for a model is left out there."""
     by_model = {model: of_model.dropna().to_dict() for model, of_model in scores.items()}
     return _dumped({"ncrepro": VERSION, "scores": by_model})
 

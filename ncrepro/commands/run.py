@@ -52,7 +52,8 @@ def run(name: str, profile: profiles.Profile) -> None:
 
 
 def check(run: workflow.Run, profile: profiles.Profile) -> None:
-    """Hold what a run really imported and read against what it is known to rest on: else it could be stale unnoticed.
+    """Compare what a run imported and read with what it is known to rest on. Otherwise it could be out of date without
+    notice.
 
     Raises
     ------
@@ -82,7 +83,9 @@ def check(run: workflow.Run, profile: profiles.Profile) -> None:
 
 
 def _remove(file: Path) -> None:
-    """Remove what a run makes anew; a folder in its place may hold what somebody wants to keep."""
+    """Remove a file that a run will make again. A folder in its place is refused: somebody may want to keep what it
+    holds.
+    """
     if file.is_dir():
         artifacts.plain_file(file)
     file.unlink(missing_ok=True)
@@ -129,8 +132,8 @@ def run_notebook(notebook: Path, output: Path, parameters: dict[str, str], cwd: 
     from traitlets.config import Config
 
     class Manager(AsyncKernelManager):
-        """Ends a kernel by asking it to, and not by interrupting it first, which an idle kernel tells as an error; what
-        a kernel prints of its own end stands in a file beside its sockets.
+        """Asks a kernel to end without interrupting it first: an idle kernel reports an interrupt as an error. What a
+        kernel prints when it ends goes to a file beside its sockets.
         """
 
         async def _async_launch_kernel(self, kernel_cmd: list[str], **options) -> None:
@@ -205,8 +208,8 @@ class Copy(Forked):
 
 
 def _wait_and_become_kernel(reads: int, tells: int) -> int:
-    """A kernel like one that was started anew: with the environment, folder, signals and warnings of one, and without
-    this package, so that what the notebook imports of it is seen.
+    """Become like a newly started kernel: with its environment, folder, signals and warnings, and without this package,
+    so that the notebook's imports of this package are recorded.
     """
     os.close(tells)
     with open(reads) as file:
@@ -250,8 +253,8 @@ def folder_of_sockets() -> Iterator[Path]:
 
 
 def end_on_sigterm() -> None:
-    """Let a SIGTERM unwind this process, so that what it began is tidied up and its kernel ends. A second one, as make
-    sends to what a signal of the whole group has reached already, would cut that short.
+    """Let a SIGTERM end this process cleanly, with its files and its kernel. A second SIGTERM is ignored: make sends
+    one even if a signal to the whole group has already reached this process, and it would interrupt the cleaning.
     """
 
     def end(number: int, _) -> None:

@@ -36,7 +36,7 @@ def remake(profile: str) -> pd.DataFrame:
             if difference is None:
                 outcome = "new"
             else:
-                outcome = f"differed by {difference:.2g}, made anew" if difference else "the same"
+                outcome = f"differed by {difference:.2g}, made again" if difference else "the same"
             print(f"{pool}: {model} on {target}: {outcome}")
             n_samples, n_features = arrays["features"].shape
             rows.append({

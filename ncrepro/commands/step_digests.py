@@ -55,7 +55,7 @@ def reference() -> dict[str, str]:
 
 
 def differing_names() -> list[str]:
-    """The names of the committed digests that are others on this machine, or with the code that is here."""
+    """The names of the committed digests that differ on this machine, or with the present code."""
     known = names()
     return [name for name, was in reference().items() if name not in known or digest(known[name]()) != was]
 
@@ -64,7 +64,9 @@ def differing_names() -> list[str]:
 
 
 def numpy_functions() -> Iterable:
-    """What is used: in single precision not log1p, cbrt and others of the C library, whose versions differ."""
+    """The functions that are used. In single precision, log1p, cbrt and others of the C library are not used: its
+    versions differ.
+    """
     rng = np.random.default_rng(0)
     for kind in (np.float64, np.float32):
         x = rng.standard_normal((37, 101)).astype(kind)
@@ -143,7 +145,7 @@ def scenes(name: str) -> Iterable:
 
 
 def _noise(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noise, with a patch where the class wants it."""
+    """Noise, with a patch whose place depends on the class."""
     images = np.random.default_rng(0).integers(0, 150, (n, 3, 32, 32), dtype=np.uint8)
     labels = np.arange(n) % N_CLASSES
     for image, k in zip(images, labels, strict=True):

@@ -8,17 +8,21 @@ that one wild number does not stand for many. Three families of statistics look 
   one target move such an average, however small the single differences are;
 - exchanges: how much nearer the two runs would be if two models (targets, ...) were exchanged, or a sign turned.
 
-The ``excess`` of a statistic is by how many standard deviations between repetitions it lies above its mean. The bound
-of a family is what its largest excess in one more honest run stays below; every run left out in turn shows how large
-that is. Each family may refuse a third of `FALSE_ALARMS` of the honest runs; being the largest of all, it needs no
-other correction. A column that no repetition moved, but that moved under the same name in another table, is judged as
-it is there; else a column of words as those of its table that hold all of its words. Not within that rate: that a name
-moves for the first time. How often one did, `leave_one_out` says.
+The ``excess`` of a statistic is the number of standard deviations between repetitions by which it is above its mean.
+The bound of a family is a number above the largest excess that one more honest run would have. To find it, each run is
+left out in turn. Each family may refuse a third of `FALSE_ALARMS` of the honest runs; as only the largest excess
+counts, no other correction is needed. A column that no repetition moved is judged like a column of the same name in
+another table, if that moved. Otherwise a column of words is judged like the columns of its table that hold all of its
+words. This rate does not include a name that moves for the first time; `leave_one_out` says how often that happened.
 
-Whatever the noise, these fail: a column whose name no repetition moved in any table, rows that come or go where they
-never did, a number that lies `LEAP` ranges of its column outside that range, a column (or one metric's part of it) that
-repetitions kept on one side of zero, by more than they differ, and that lies as far on the other, a column that holds
-no number any more.
+These fail, however large the noise is:
+
+- a column whose name no repetition moved in any table;
+- rows that come or go where no repetition added or lost any;
+- a number that is `LEAP` ranges of its column outside that range;
+- a column (or one metric's part of it) that repetitions kept on one side of zero, by more than they differ, and that is
+  now as far on the other side;
+- a column that holds no number any more.
 
 What cannot be seen: a mistake that moves the tables no further than other seeds do. Two models that score alike may be
 exchanged for one target, and the sign of numbers that scatter around zero may be turned.
@@ -43,19 +47,20 @@ FAMILIES = SINGLE, AVERAGE, EXCHANGE = "single numbers", "averages", "exchanges"
 # Why something fails whatever the noise.
 UNMOVED, OUTSIDE = "it must not move", "far outside the range of repetitions"
 TURNED, LOST = "on the other side of zero", "no number is left"
-EMPTY = ", empty"  # ends the name of the channel that says which cells of a column are
+EMPTY = ", empty"  # end of the name of the channel that says which cells of a column are empty
 ROWS = ("rows", "values of ")  # names of the channels that say which rows there are
 MOST_SWAPPED = 64  # values of a key; every two of them are compared
 # Two numbers that differ by rounding only: the last of the ten printed digits, or what is left of an exact zero.
 RELATIVE, ABSOLUTE = 1.001e-9, 1e-12
-# What the spread of a mean of k numbers over repetitions is drawn towards, a + b / sqrt(k), and as if by how many more
+# The spread of a mean of k numbers over repetitions is drawn towards a + b / sqrt(k), with the weight of `PRIOR_PAIRS`
 # pairs of runs: few pairs say little, those of one run depend on each other, and averaged rows move together (``a``).
 PRIOR_SPREAD, PRIOR_PAIRS = (0.02, 0.3), 10
-# What the spread of a family's largest excess (its logarithm) is drawn towards, and as if by how many more runs: six
-# rarely show how heavy its tail is. So heavy-tailed noise stays within `FALSE_ALARMS` too (tests/test_verify.py).
+# The spread of the logarithm of a family's largest excess is drawn towards the first number, with the weight of so many
+# runs as the second says: six runs rarely show how heavy its tail is. So heavy-tailed noise stays within `FALSE_ALARMS`
+# too (tests/test_verify.py).
 PRIOR_LOG_SPREAD = (0.5, 5)
-# As if so many more numbers of a unit had moved as those of the other units do; a unit of fewer rows has no range and
-# no side of its own, however often it was measured: some numbers are 1 in every run but one.
+# Weight, in numbers, with which a unit is drawn towards the other units. A unit of fewer rows has no range and no side
+# of its own, however often it was measured: some numbers are 1 in every run but one.
 PRIOR_NUMBERS = 10
 
 
@@ -234,10 +239,10 @@ class Limits:
         return np.array([unit not in known for unit in units], bool)[codes]
 
     def of_name(self, table: str, channel: Channel, reference: int) -> "Limits":
-        """These limits, and for a channel that never moved what is usual where a column of its name did: the mean over
-        the tables, for single numbers and for all of them; else, of words, where a column did that is alike. Its range
-        is that of the run it is compared with. Cells that are empty are alike in all columns; where no cell of the
-        column is empty in that run, none may be.
+        """These limits, and limits for a channel that never moved. They are taken from columns of its name that moved
+        in other tables: the mean over these tables, for single numbers and for all of them. Without such a column, a
+        column of words takes them from columns of its table that are alike. The range is that of the run it is compared
+        with. Empty cells are alike in all columns; if no cell of the column is empty in that run, none may be empty.
         """
         alike = [key for key in self.usual if key[1] == channel.name]
         alike = alike or [(table, name) for name in channel.alike if (table, name) in self.usual]
@@ -374,7 +379,9 @@ def _largest_mean(values: np.ndarray, group: np.ndarray) -> tuple[float, np.ndar
 
 
 def _gain(one: np.ndarray, other: np.ndarray, scale: np.ndarray, places: np.ndarray) -> tuple[float, np.ndarray]:
-    """How much nearer two runs would be if the two best such of some values had been exchanged, and their rows."""
+    """How much nearer two runs would be if two of some values were exchanged: the best pair of values, and their
+    rows.
+    """
     a, b = one[places] / scale[places], other[places] / scale[places]  # (values, numbers of each)
     apart = np.log1p(np.abs(a[:, None] - b[None]))
     known = ~np.isnan(apart)

@@ -1,7 +1,7 @@
 """What can be given to make as ``NAME=value``, and what was given. ``python -m ncrepro.commands.variables`` checks it.
 
-Make passes what was typed on to its children in ``MAKEFLAGS``, each value as it was typed. Needs nothing but Python,
-for make asks before there is an environment.
+Make passes what was typed on to its children in ``MAKEFLAGS``, each value as it was typed. It needs nothing but Python,
+because make runs it before there is an environment.
 """
 
 import os

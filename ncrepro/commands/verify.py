@@ -1,7 +1,7 @@
 """``make verify``: are this machine's tables those of the reference, byte for byte or as near as other seeds would be?
 
-Where this machine computes what the reference's computed, as its `step_digests` say, only the same bytes will do.
-Elsewhere the repetitions of `tolerances` say how far numbers may move. Words may not be new anywhere.
+If this machine computes the same as the machine of the reference (its `step_digests` say so), every byte must be the
+same. Otherwise the repetitions of `tolerances` say how far numbers may move. New words are refused in both cases.
 """
 
 import csv
@@ -80,7 +80,7 @@ def verify(profile: str) -> int:
     if why is None:
         reached = False
         why = (
-            "this machine computes what the reference's did, so code, data or tables were changed: "
+            "this machine computes as that of the reference did, so code, data or tables were changed: "
             f"`make all PROFILE={profile}` makes edited tables again"
         )
     print(f"{'statistical' if reached and not problems else 'failed'}: {sentence}; not exact: {why}")
@@ -97,7 +97,7 @@ def _why_others() -> str | None:
         return None
     names = f"{others[0]}{', ...' if len(others) > 1 else ''}"
     cpu = pinned_arithmetic.cpu()
-    return f"{len(others)} digests ({names}) are others on this CPU ({cpu}), or with the code that is here"
+    return f"{len(others)} digests ({names}) differ on this CPU ({cpu}), or with the present code"
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
@@ -223,11 +223,11 @@ def first_difference(reference: pd.DataFrame, mine: pd.DataFrame) -> str:
 
 
 def _statistical(profile: str, changed: dict[str, tuple[pd.DataFrame, pd.DataFrame]]) -> tuple[bool, str]:
-    """Print what lies further apart than repetitions do; is there nothing, and one sentence."""
+    """Print what differs more than repetitions do; returns whether there is nothing, and one sentence."""
     limits = tolerances.load(paths.noise(profile))
     if limits is None:
         return False, (
-            f"only the same bytes count, for no repetitions of {profile!r} were measured; `make noise PROFILE="
+            f"only the same bytes count: no repetitions of {profile!r} were measured; `make noise PROFILE="
             f"{profile}` measures them, and on Linux on x86_64 the versions in requirements.txt give the same bytes"
         )
     lines, failing, largest = [], 0, 0.0

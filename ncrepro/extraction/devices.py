@@ -18,7 +18,7 @@ def choose(name: str | None = None, kinds: tuple[str, ...] = ("cuda", "mps", "cp
     is_there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     there = [kind for kind in kinds if is_there[kind]]
     if name is not None and str(name).split(":")[0] not in there:
-        raise ValueError(f"device is {name!r}; there is {', '.join(there)} here")
+        raise ValueError(f"device is {name!r}; available here: {', '.join(there)}")
     return torch.device(name or there[0])
 
 
@@ -29,8 +29,8 @@ def cuda_or_cpu() -> torch.device:
 
 @contextlib.contextmanager
 def on_device(network: nn.Module, place: torch.device) -> Iterator[None]:
-    """A network on a device and in evaluation mode; afterwards it is on the device and in the modes it came in, and its
-    buffers hold what they held.
+    """A network on a device and in evaluation mode; afterwards its device, its modes and its buffers are as they were
+    before.
 
     The modes are set without ``network.eval()``: a reader's ``train`` may keep some layers in training, merge weights,
     or be a training run.
@@ -56,7 +56,7 @@ def on_device(network: nn.Module, place: torch.device) -> Iterator[None]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a smaller batch might do."""
+    """Whether a smaller batch might work."""
     message = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in message or "not enough memory" in message
 

@@ -118,7 +118,7 @@ def extract(
     batch_size : int, optional
         None starts with `BATCH` samples and halves that for as long as the device runs out of memory.
     on_batch : callable, optional
-        Told how many samples were done, after each batch; negative if they have to be done again.
+        Called after each batch with the number of samples done; the number is negative if they have to be done again.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def extract(
 
 
 def is_steady(model: Model, data: Labelled, place: torch.device, features: np.ndarray) -> bool:
-    """Whether the first and the last sample, taken again as a batch of two, have the ``features`` that they had: not so
+    """Whether the first and the last sample, in a new batch of two, have the same ``features`` as before. They differ
     with a transform for training, dropout that is never off, statistics of each batch, or attention drawn at random.
     """
     ends = [0, len(data) - 1]

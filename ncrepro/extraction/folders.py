@@ -56,7 +56,7 @@ class Photos(Labelled):
     flip : bool
         Whether a mirrored image still belongs to its class.
     ignored : tuple of str
-        Files that lie among the images and are not read, as their suffix is no image's.
+        Files among the images that are not read, because their suffix is not that of an image.
     """
 
     name: str
@@ -148,7 +148,7 @@ def tree(folder: Path, name: str, split: str) -> Photos:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is none of its reader's."""
+    """Whether the system, not the reader, made a file or folder of this name."""
     return name.casefold() in SYSTEM or bool(SYSTEM_PATTERN.match(name))
 
 

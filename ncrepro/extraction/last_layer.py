@@ -222,8 +222,8 @@ def _watch_all(network: nn.Module) -> Iterator[tuple[list[Seen], list[Seen], lis
     """What goes through the layers that may be a head while the context lasts, in the order of use, positions last; the
     last layer with weights if these are a matrix; and the layers that were used.
 
-    Of layers with an output for each position only that is kept which is the last one with weights: all would take much
-    memory, and what a normalisation follows is no head.
+    Of the layers with an output for each position, only the last layer with weights is kept: all of them would take
+    much memory, and a layer before a normalisation is no head.
     """
     seen: list[Seen] = []
     last: list[Seen] = []
@@ -249,8 +249,8 @@ def _watch_all(network: nn.Module) -> Iterator[tuple[list[Seen], list[Seen], lis
 
 def _are_channels_last(out: Tensor, layer: nn.Module) -> bool:
     """Whether maps (n, height, width, channels) are returned, as by Swin: then their last side is as wide as the last
-    layer with weights. Where the second side is, too, channels come first, as torch's convolutions have them; and so
-    where the last side is 1, as after pooling to one position.
+    layer with weights. If the second side is as wide too, channels come first, as in torch's convolutions. They also
+    come first if the last side is 1, as after pooling to one position.
     """
     widths = ("out_features", "out_channels", "num_features", "num_channels", "normalized_shape")
     width = next((getattr(layer, name) for name in widths if hasattr(layer, name)), None)
@@ -259,7 +259,9 @@ def _are_channels_last(out: Tensor, layer: nn.Module) -> bool:
 
 
 def _mixes(layer: nn.Module) -> bool:
-    """Whether each output of a layer rests on several inputs, as its weights are a matrix; not so a normalisation."""
+    """Whether each output of a layer rests on several inputs: true if its weights are a matrix, false for a
+    normalisation.
+    """
     own = layer.parameters(recurse=False)
     matrix = any(sum(side > 1 for side in x.shape) > 1 for x in own) and not isinstance(layer, nn.LayerNorm)
     return matrix or _may_be_head(layer)

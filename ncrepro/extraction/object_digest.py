@@ -93,7 +93,9 @@ def _names(code: types.CodeType) -> list[str]:
 
 
 def _named(names: list[str], space: dict[str, Any], above: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Globals of those names, and what has one of them in a module among these that is no library's."""
+    """Globals of those names; for a module among them that is no library's, the values in it that have one of the
+    names.
+    """
     for name in names:
         value = space.get(name)
         if not isinstance(value, types.ModuleType):

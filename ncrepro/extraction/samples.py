@@ -32,7 +32,7 @@ class Labelled:
     """
 
     per_sample: ClassVar[tuple[str, ...]]
-    noun: ClassVar[str]  # one of them is called
+    noun: ClassVar[str]  # what one sample is called
 
     name: str
     split: str

@@ -74,8 +74,8 @@ class TextModel(Model):
             )
 
     def _sees_padding(self, tokens: dict) -> bool:
-        """Whether the feature of the first text, or of its first few tokens, is another one when the text is padded as
-        far as may be: a convolution lets padding into the last tokens only, which are few of a long text.
+        """Whether the feature of the first text, or of its first few tokens, changes when the text is padded as far as
+        possible. A convolution lets padding change only the last tokens, which matter little in a long text.
         """
         n = min(int(tokens["attention_mask"][0].sum()), max(1, self.length // 2))
         return self._differs(tokens, n) or self._differs(tokens, min(n, SHORT))
@@ -135,7 +135,8 @@ def _rows(table: nn.Module) -> int:
 def _positions(network: nn.Module) -> int:
     """Tokens that a network has positions for: what its config says, and its tables of positions hold.
 
-    RoBERTa and its kin count positions from the one after that of padding: the first rows of their tables have no use.
+    RoBERTa and similar models count positions from the one after that of padding: the first rows of their tables are
+    not used.
     """
     names = "max_position_embeddings", "max_seq_len"  # the second is MPT's
     limit = next((n for n in (getattr(network.config, name, None) for name in names) if n), LONGEST)

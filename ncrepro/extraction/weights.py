@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")  # of what is called a file where there is none
+SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")  # names with these ends mean files, even missing ones
 PICKLED = (b"PK", b"\x80")  # what a file of torch.save begins with, today's and that of before 2020
 KEPT = "weights."  # what the names of a network's arrays begin with in our own artefacts
 

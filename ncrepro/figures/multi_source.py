@@ -36,8 +36,8 @@ def rankings_by_factor(study: Experiment, factors: dict[str, str]) -> pd.DataFra
         After `Experiment.score`.
     factors : dict question -> factor
         ``architecture``, ``source`` or ``loss``. Only models with the same value of it are compared with each other,
-        their min-max included; the correlations are averaged over values and targets, and the intervals come from
-        drawing anew what is left to choose.
+        their min-max included; the correlations are averaged over values and targets, and the intervals come from draws
+        of the models that are compared.
 
     Returns
     -------

@@ -33,17 +33,17 @@ def own_target(study: Experiment) -> str:
 
 
 def own_data(study: Experiment, target: str) -> tuple[Path | Photos | dict, str]:
-    """A target as a reader would have it, a folder of images, and that in words; photographs that are files stay where
-    they are.
+    """A target as a reader would have it, a folder of images, and a description of it. Photographs in files are not
+    copied.
 
-    Where nothing has run there are no models to read images: then the features of the committed sample.
+    If the profile is cold, there are no models that could read images, so the committed sample of features is given.
     """
     if study.is_cold:
         features = _features(
             study, [model for model, _ in committed_sample.pairs(study.profile.name, study.pool.name)], target
         )
         what = f"features of the images of {target} by {len(features)} models"
-        return features, f"{what}: the committed sample, for no model was trained here"
+        return features, f"{what}: the committed sample, because no model was trained here"
     data = datasets.load(target, "train", study.pool.max_per_class)
     text = f"{len(data)} images of {data.n_classes} classes"
     if isinstance(data, Photos):

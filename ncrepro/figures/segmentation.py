@@ -28,7 +28,7 @@ def scores_and_accuracies(profile: str | None) -> tuple[pd.DataFrame, pd.DataFra
 
 
 def accuracy_noise(profile: str | None) -> Noise:
-    """How far both measures stray over fine-tunings; of mean IoU over test images nothing is known."""
+    """How far both measures vary over fine-tunings. How far mean IoU varies over test images is not known."""
     study = Experiment("segmentation", profile)
     seeds = [study.noise(truth=column).seeds for column in MEASURES]
     if any(table is None for table in seeds):

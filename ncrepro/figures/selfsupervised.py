@@ -246,7 +246,7 @@ def _probes_hold(profile: str) -> tuple[str, Verdict]:
     text = f"random weights {worst.random_accuracy:.1f} %, weakest {label(worst.model)} {worst.source_accuracy:.1f} %"
     error = _study(profile).read("pretraining").get("standard_error", np.nan)  # both probes are read on the same images
     learnt_something = positive(table["source_accuracy"] - table["random_accuracy"], np.sqrt(2) * error)
-    # Whether one of twelve collapses differs from one training to the next, and each model is trained once.
+    # Each model is trained once, but whether one of the twelve collapses can change from training to training.
     return f"{text}; {_collapsed_text(profile)}", every(*learnt_something, UNKNOWN)
 
 

@@ -1,4 +1,4 @@
-"""A picture below controls that change it, where a reader runs the notebook; elsewhere the same picture alone."""
+"""A picture with controls that change it, if a reader runs the notebook; otherwise the picture alone."""
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence

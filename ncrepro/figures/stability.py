@@ -324,7 +324,7 @@ def contests(probability: pd.DataFrame, against: pd.DataFrame, baseline: str, ti
     Parameters
     ----------
     probability : DataFrame (metrics x metrics)
-        The upper half is drawn: the lower one says the same, as what is missing to 1.
+        Only the upper half is drawn: each value in the lower half is 1 minus one in the upper half.
     against : DataFrame (metrics x pools)
     """
     upper = probability.where(np.triu(np.ones(probability.shape, bool), 1)).iloc[:, 1:]

@@ -48,7 +48,9 @@ def load(profile: str, pool: str, model: str, target: str) -> Arrays:
 
 
 def pack(profile: str, pool: str, model: str, target: str, arrays: Arrays) -> float | None:
-    """Make the sample hold these features, and say how far they are from what it held: 0 is the same, None nothing."""
+    """Put these features into the sample, and return how far they are from the old ones: 0 if they are the same, None
+    if there were none.
+    """
     path, spec = _place(profile, pool, model, target)
     small = {name: arrays[name].astype(np.float16) for name in ("features", "source_probs") if name in arrays}
     small["labels"] = arrays["labels"].astype(np.min_scalar_type(arrays["labels"].max()))

@@ -30,7 +30,7 @@ def check(exercise: str, answer: Any, right: Any, hint: str) -> None:
         What the package computes at this moment: a number, an array, a table, a word, or a set of words. Numbers have
         to agree to rounding, tables by their labels, words whatever their case.
     hint : str
-        A sentence that leads on without giving the answer.
+        A sentence that helps without giving the answer.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def _why_not(answer: Any, right: Any) -> str:
         return "there is no answer here"
     if isinstance(right, str):
         same = isinstance(answer, str) and answer.strip().lower() == right.lower()
-        return "" if same else f"{answer!r} is not it"
+        return "" if same else f"{answer!r} is not right"
     if isinstance(right, set):
         if not isinstance(answer, (set, list, tuple)):
             return "the answer is a set of names, as in {'a', 'b'}"

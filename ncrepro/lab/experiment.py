@@ -60,7 +60,7 @@ class Experiment:
         self.profile = profiles.load(profile)
         self.pool = self.profile.pool(pool)
         self.task = importlib.import_module(f"ncrepro.lab.tasks.{self.pool.task}")
-        fingerprint.of(self.task.__name__)  # what a task says of itself shows in what this prints and refuses
+        fingerprint.of(self.task.__name__)  # messages and refusals here depend on what the task says of itself
         for kind, given, known in (
             ("architecture", self.pool.architectures, self.task.ARCHITECTURES),
             ("loss", self.pool.losses, self.task.LOSSES),
@@ -71,7 +71,7 @@ class Experiment:
         if hasattr(self.task, "check"):
             self.task.check(self.pool)
         for model in self.pool.models:
-            self._parts(model)  # a pair of what no pool has pre-trained is refused
+            self._parts(model)  # refuses a pair with an encoder that no pool has pre-trained
         # Data sets and checkpoints that cannot be downloaded, and that nobody put there: what they are, and what to do.
         needed = (*self.pool.sources, *self.pool.targets, *self.pool.losses)
         self.left_out = self.task.unobtainable(needed) if hasattr(self.task, "unobtainable") else {}
@@ -121,7 +121,7 @@ class Experiment:
         measures
         """
         for name, remedy in self.left_out.items():
-            print(f"{name} is left out, for it cannot be downloaded; to have it, {remedy}")
+            print(f"{name} is left out, because it cannot be downloaded; to have it, {remedy}")
         encoders = {job.path: job for model in self.pool.models for job in self._encoders(model)}
         if encoders:
             self._run("pre-train the encoders", list(encoders.values()))
@@ -205,7 +205,8 @@ class Experiment:
         return pd.concat([whole, baselines(pretraining, accuracies)]), accuracies
 
     def noise(self, subset: str | None = None, truth: str | None = None) -> Noise:
-        """How far the accuracies that `ranked` gives could have been others: by test images, and by training again.
+        """How different the accuracies that `ranked` gives could have been, with other test images and another
+        training.
 
         Parameters
         ----------
@@ -512,7 +513,7 @@ def missing_requirements(task: str, data: str, expected: dict) -> str:
         found = datasets.provenance(reader, data)
     except (OSError, ValueError) as error:
         return f"{data}: {str(error).splitlines()[0]}"
-    return "" if found == expected else f"{data}: its files here are others"
+    return "" if found == expected else f"{data}: its files are different here"
 
 
 def _outline(arrays: Arrays) -> dict:
@@ -624,7 +625,7 @@ def correlations(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: Noise = 
     scores : DataFrame (model, target, metric, score)
     accuracies : DataFrame, models x targets, per cent
     noise : Noise
-        What else than the models is drawn for the intervals.
+        What is drawn for the intervals besides the models.
 
     Returns
     -------

@@ -27,7 +27,7 @@ ANNEALING = (1000.0, 5.0)  # lambda at the start and at the end of the training
 
 
 def get(name: str) -> Loss:
-    """The loss called ``name``, one of `LOSSES`; a ``ValueError`` answers any other name."""
+    """The loss called ``name``, one of `LOSSES`; any other name raises a ``ValueError``."""
     refuse_unknown("loss", name, LOSSES)
     return LOSSES[name]
 

@@ -12,7 +12,7 @@ CENTRES = {  # three classes each
 
 
 def centres_of(arrangement: str | float) -> np.ndarray:
-    """The centres (3, 2) of an arrangement of ``CENTRES``; for a number, so far from even (0) to biased (1)."""
+    """The centres (3, 2) of an arrangement of ``CENTRES``; a number means a place between even (0) and biased (1)."""
     if isinstance(arrangement, str):
         return CENTRES[arrangement]
     on_its_side = -CENTRES["even"][:, ::-1]  # the even triangle with its first corner at the left, where biased has it
@@ -30,8 +30,8 @@ def draw(arrangement: str | float, spread: float, per_class: int = 100, seed: in
 def spread_of_equal_collapse(collapse, arrangement: str | float, value: float) -> float:
     """The spread at which ``collapse(features, labels)`` of an arrangement is ``value``.
 
-    Within-class covariance grows with the square of the spread while the centres stay, so one evaluation suffices up to
-    the wobble of the empirical centres; a few more remove that.
+    Within-class covariance grows with the square of the spread while the centres stay, so one evaluation is almost
+    enough: the empirical centres vary at random, and a few more evaluations remove that error.
     """
     spread = 0.3
     for _ in range(20):

@@ -175,7 +175,8 @@ def load(name: str | None = None) -> Profile:
     Raises
     ------
     ValueError
-        If there is no such profile, or its file holds what means nothing; named are file, key, value and remedy.
+        If there is no such profile, or its file holds something without meaning. The message names file, key, value and
+        remedy.
     OSError
         If the file cannot be read.
     """

@@ -50,8 +50,8 @@ def averages() -> pd.DataFrame:
     """Every printed average beside the mean of the values printed in its row.
 
     Columns: table, statistic, metric, n_targets, printed, computed, and `units`, their difference in units of the last
-    printed digit. Up to 0.5 the average is that of the printed values. Up to 1 the rounding of the values themselves
-    may account for it, which is the less likely the more values there are; from 1 on it cannot.
+    printed digit. Up to 0.5 the average is that of the printed values. Up to 1 the rounding of the values can explain
+    the difference, but with more values this is less likely. From 1 on it cannot.
     """
     rows = []
     for name in TABLES:

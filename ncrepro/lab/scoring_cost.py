@@ -25,7 +25,7 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
     """Time every metric on `TIMED` cached feature sets (cold, on the committed sample), and write ``seconds_cost.csv``.
 
     One process, one thread. Each metric starts from the features alone. All take turns on the same features, so that
-    whatever else the machine does meets them alike; each runs once on the first features before anything is timed.
+    other work of the machine slows all of them alike; each runs once on the first features before anything is timed.
 
     Parameters
     ----------
@@ -37,10 +37,10 @@ def score_pool(study: Experiment, plain: Mapping[str, Callable[[np.ndarray, np.n
     Returns
     -------
     DataFrame (implementation, metric, runs, seconds, difference, error, weighted_kendall)
-        ``runs``: feature sets that were timed; ``seconds``: processor time of all models and targets, as many times
-        the mean over runs; ``error``: its standard error, as a share; ``difference``: largest relative difference of a
-        plain score from this package's; ``weighted_kendall``: mean over targets, NaN for ``all_scores``, which is all
-        metrics at once with their statistics shared.
+        ``runs``: feature sets that were timed; ``seconds``: processor time of all models and targets, that is, their
+        number times the mean over runs; ``error``: its standard error, as a share; ``difference``: largest relative
+        difference of a plain score from this package's; ``weighted_kendall``: mean over targets, NaN for
+        ``all_scores``, which is all metrics at once with their statistics shared.
     """
     everything = list(product([model.name for model in study.pool.models], study.pool.targets))
     pairs = [everything[i] for i in np.unique(np.linspace(0, len(everything) - 1, TIMED).round().astype(int))]

@@ -1,4 +1,4 @@
-"""Pre-train a network on a source, fine-tune it on a target: the ground truth that the metrics try to foresee."""
+"""Pre-train a network on a source, fine-tune it on a target: the ground truth that the metrics try to predict."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -48,7 +48,8 @@ def fit(
     Raises
     ------
     ValueError
-        If images and labels are of unequal lengths, none, or of other types or ranges, or there is no such loss.
+        If there are no images, if images and labels have different lengths or wrong types or ranges, or if there is no
+        such loss.
     FloatingPointError
         If the loss of an epoch is not finite.
     """

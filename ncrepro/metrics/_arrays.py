@@ -223,11 +223,12 @@ def check_whole(name: str, value: object, least: int, otherwise: str = "") -> No
 
 
 def check_order(first: Array, second: Array, what: str) -> None:
-    """Refuse two tables (or columns) whose names of rows show that the rows are no pairs: rows are paired by position.
+    """Refuse two tables (or columns) whose row names show that rows at the same position are not the same sample.
 
     They show it if both have the same names in another order, or share only some of them. Names that have nothing in
-    common say nothing, nor do the numbers 0, 1, 2, ... that pandas gives rows without names. But where only the second
-    has these, and the first has the same numbers in another order, the first was shuffled alone.
+    common show nothing, and neither do the numbers 0, 1, 2, ... that pandas gives to rows without names. There is one
+    exception: if only the second has these numbers, and the first has them in another order, the first was shuffled
+    alone.
     """
     pandas = sys.modules.get("pandas")
     if pandas is None or not all(isinstance(x, (pandas.DataFrame, pandas.Series)) for x in (first, second)):

@@ -80,9 +80,10 @@ def lanczos(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray] | N
     """The largest eigenvalues (count,) of a positive semi-definite matrix, descending, and their eigenvectors as
     columns (d, count), by ARPACK's restarted Lanczos iteration from a seeded start; None where they may be others.
 
-    They are believed only after two checks. All residuals ‖Mv - λv‖ are below 10 tolerances times the largest
-    eigenvalue. And no larger eigenvalue was passed over, such as the second of two equal ones: with those found taken
-    out of the matrix, what is left lies below the last of them, since a Cholesky factor of the difference exists.
+    They are returned only after two checks. First, all residuals ‖Mv - λv‖ are below 10 tolerances times the largest
+    eigenvalue. Second, no larger eigenvalue was missed, such as the second of two equal ones: the found ones are taken
+    out of the matrix, and the eigenvalues that are left are below the last of them if a Cholesky factor of the
+    difference exists.
     """
     rng, tolerance = np.random.default_rng(0), LANCZOS[matrix.dtype.name]
     symv = linalg.get_blas_funcs("symv", (matrix,))  # reads half of the matrix

@@ -61,13 +61,13 @@ def etran(features: Array, labels: Array, *, released: bool = False) -> ETranTer
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2308.02027 and the authors' released code. What the code does otherwise, and
-    ``released=True`` with it: the energy is averaged over the 0.5 % of the samples with the lowest score (here at
+    Source: https://arxiv.org/abs/2308.02027 and the authors' released code. The code differs from the paper, and
+    ``released=True`` does the same: the energy is averaged over the 0.5 % of the samples with the lowest score (here at
     least one; the code averages none below 200 samples); and the discriminant's directions come from a routine for
     symmetric matrices, applied to one that is not, and all d are kept, an orthonormal basis. Whatever they are, they
-    cancel out of the logits, which become those of Gaussians with covariance I: :math:`h^\top\mu_k -
-    \frac12\|\mu_k\|^2 + \log\pi_k`. The code's script adds 0.15 of the normalised energy to 0.85 of the normalised
-    classification score; totals here add them equally (`ncrepro.ranking.total` takes weights).
+    cancel out of the logits, which become those of Gaussians with covariance I: :math:`h^\top\mu_k - \frac12\|\mu_k\|^2
+    + \log\pi_k`. The code's script adds 0.15 of the normalised energy to 0.85 of the normalised classification score;
+    totals here add them equally (`ncrepro.ranking.total` takes weights).
 
     Examples
     --------

@@ -75,8 +75,8 @@ def face(
 
     Notes
     -----
-    Source: https://arxiv.org/abs/2310.05754, section 3; no code was released. Open in the print and chosen here: the
-    default covariance, PCA, the floor, the sum without self, and the pseudo-inverse, which drops eigenvalues of
+    Source: https://arxiv.org/abs/2310.05754, section 3; no code was released. Not fixed in the paper and chosen here:
+    the default covariance, PCA, the floor, the sum without self, and the pseudo-inverse, which drops eigenvalues of
     :math:`\Sigma_B` below 1e-10 of the largest. No (d, d) matrix is inverted: with A = (class means - h_G)/√K, (K, d),
     and its right singular vectors w_q and singular values s_q, tr(Σ_W Σ_B†) = Σ_q w_q' Σ_W w_q / s_q².
 

@@ -31,7 +31,7 @@ def knn(
     k : int
         Neighbours that vote; all others where there are fewer.
     max_queries : int
-        With more samples than this, so many are classified, of every class its share, by all the others.
+        With more samples than this, only this many are classified, from each class its share, by all the others.
     seed : int
         Which ones.
 

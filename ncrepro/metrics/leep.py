@@ -20,7 +20,7 @@ from ._arrays import (
 )
 from .samples import samples
 
-MODERATE = 2.0**-10, 2.0**30  # variances beside which the 1e-6 that scikit-learn adds to each is neither much nor lost
+MODERATE = 2.0**-10, 2.0**30  # variances for which the 1e-6 that scikit-learn adds is neither large nor lost
 
 
 def leep(source_probs: Array, labels: Array) -> float:
@@ -40,7 +40,7 @@ def leep(source_probs: Array, labels: Array) -> float:
     Returns
     -------
     float
-        In (-inf, 0]; higher is better. A source class that no sample reaches counts for nothing.
+        In (-inf, 0]; higher is better. A source class that no sample reaches has no effect.
 
     Raises
     ------
@@ -84,14 +84,14 @@ def nce(source_labels: Array, labels: Array) -> float:
     Parameters
     ----------
     source_labels : array of shape (n,)
-        The source class that the model takes each sample for, arg max of its probabilities.
+        The source class that the model predicts for each sample, arg max of its probabilities.
     labels : array of shape (n,)
         Target labels; both may be integers or strings.
 
     Returns
     -------
     float
-        In nats, in [-log K, 0]; higher is better, 0 means that the source class gives the target label away.
+        In nats, in [-log K, 0]; higher is better, 0 means that the source class determines the target label.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a metric has to beat that looks at the target's features: a plain linear classifier, cross-validated."""
+"""The baseline for metrics that look at the target's features: a plain linear classifier, cross-validated."""
 
 import numpy as np
 from sklearn.linear_model import RidgeClassifier
@@ -18,8 +18,8 @@ def linear_probe(features: Array, labels: Array, folds: int = 3) -> float:
 
     .. math:: w_k = \bigl(X^\top X + \tfrac n{10} I\bigr)^{-1} X^\top (t_k - \bar t_k)
 
-    so the penalty is a tenth of what a feature's squares sum to. There is nothing to choose and nothing iterates: about
-    as cheap as a metric, where logistic regression takes three times as long.
+    so the penalty is a tenth of what a feature's squares sum to. There is nothing to choose and no iteration, so it is
+    about as cheap as a metric; logistic regression takes three times as long.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from .statistics import ClassStatistics
 
 EPSILON = np.finfo(float).eps
 RELEASED_ITERATIONS, MOST_ITERATIONS = 11, 1000
-EXACT = 1e-13  # a share of the labels below which what the features leave of them is rounding
+EXACT = 1e-13  # if the features leave less than this share of the labels unexplained, it is rounding
 TOLERANCE = 1e-2  # relative change of alpha / beta at which a class has converged, as released
 
 

@@ -37,7 +37,7 @@ def ncti(features: Array, labels: Array, variant: str = "released") -> NCTITerms
     \frac{\operatorname{tr}\Sigma_W}{d} I` with :math:`\alpha = \max(\exp(-\sum_{i \le 32} \lambda_i), 10^{-10})`,
     :math:`\lambda` the PCA's variances (Eq. 13 as released); at the floor there is no shrinkage at all. :math:`\alpha`
     depends on the scale of the features, and so do the terms: multiplying features by 0.1 can turn shrinkage on, and
-    then all three terms change. Models of one pool may stand on both sides.
+    then all three terms change. In one pool, some models may have shrinkage and others not.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def ncti(features: Array, labels: Array, variant: str = "released") -> NCTITerms
         ``seli`` is the nuclear norm of the raw features (Eq. 6); the logits are :math:`+\frac12 (h-\mu_k)^\top \Sigma'
         (h-\mu_k) + \log \pi_k` (Eq. 8: plus, and the covariance itself); :math:`\Sigma' = (1-\alpha)\Sigma_W + \alpha
         I` with :math:`\alpha = \exp(+\sum\lambda)` (Eq. 13; the exponent is capped at 600 so that it stays finite); no
-        logarithm in Eq. 5, so the field ``log_vc`` holds :math:`\sum_k \|P_k\|_*` itself. The print does not say in
-        which space Eq. 8 lives; here it is the 64-dimensional PCA, as in the release.
+        logarithm in Eq. 5, so the field ``log_vc`` holds :math:`\sum_k \|P_k\|_*` itself. The paper does not say in
+        which space Eq. 8 is computed; here it is the 64-dimensional PCA, as in the release.
 
     Returns
     -------

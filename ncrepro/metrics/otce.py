@@ -15,7 +15,8 @@ MOST_SAMPLES = 2000  # of either side: the coupling of 2,000 with 2,000 takes se
 def otce(
     source_samples: Samples, features: Array, labels: Array, *, max_samples: int = MOST_SAMPLES, seed: int = 0
 ) -> float:
-    r"""How well the labels of source samples tell those of the target samples that optimal transport couples them with.
+    r"""How well the labels of source samples predict those of the target samples that optimal transport couples with
+    them.
 
     .. math::
         \pi^* = \arg\min_{\pi \in \Pi(1/m, 1/n)} \sum_{i,j} \|s_i - h_j\|^2\, \pi_{ij}, \qquad
@@ -36,14 +37,14 @@ def otce(
     labels : array of shape (n,)
         Integers or strings.
     max_samples : int
-        With more samples than this, on either side, so many are coupled: of every class its share.
+        If one side has more samples than this, only this many of them are coupled, from each class its share.
     seed : int
         Which ones.
 
     Returns
     -------
     float
-        In nats, in [-log K, 0]; higher is better, 0 means that the source class gives the target label away.
+        In nats, in [-log K, 0]; higher is better, 0 means that the source class determines the target label.
 
     Raises
     ------
@@ -57,9 +58,10 @@ def otce(
     -----
     Source: https://arxiv.org/abs/2103.13843 and the authors' demo code. The OTCE of the paper adds the cost of the
     transport, the difference of the domains, with weights that are fitted to auxiliary tasks whose transfer accuracies
-    are known. Who ranks models has none: the authors recommend the conditional entropy alone in that case, and later
-    named it F-OTCE (https://arxiv.org/abs/2207.05510), beside JC-OTCE, which adds distances of labels to the cost and
-    is not computed here. Their demo code solves the transport exactly, as here; the papers add an entropic penalty.
+    are known. A ranking of models has no such tasks. In that case the authors recommend the conditional entropy alone,
+    and later named it F-OTCE (https://arxiv.org/abs/2207.05510), beside JC-OTCE, which adds distances of labels to the
+    cost and is not computed here. Their demo code solves the transport exactly, as here; the papers add an entropic
+    penalty.
 
     Examples
     --------

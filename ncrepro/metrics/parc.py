@@ -39,7 +39,8 @@ def parc(
     n_components : int or None
         PCA dimensions, cut to min(n, d) and to those with variance; None scales the features as they are.
     max_samples : int
-        With more samples than this, so many are compared: of every class its share. The cost grows with their square.
+        With more samples than this, only this many are compared, from each class its share. The cost grows with their
+        square.
     seed : int
         Which ones.
 

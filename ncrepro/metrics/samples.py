@@ -35,9 +35,9 @@ class Samples:
     """Checked features and labels, and what the metrics share: statistics, principal components, projections.
 
     Every metric of features takes it in their place, with None in the place of the labels; several then share their
-    work. Where there are no more samples than features, ``features`` are coordinates in the samples' own row space, to
-    which every score is blind that does not change under rotation. Two options do look at the axes that the features
-    came in, ``n_components=None`` of FaCe's class fairness and of GBC: they ask :meth:`axes_of_class`.
+    work. Where there are no more samples than features, ``features`` are coordinates in the samples' own row space.
+    This changes no score that is the same under rotation. Two options do look at the axes that the features came in,
+    ``n_components=None`` of FaCe's class fairness and of GBC: they ask :meth:`axes_of_class`.
 
     Parameters
     ----------
@@ -110,7 +110,9 @@ class Samples:
         check_two(self.classes)
 
     def hold(self, labels: Array) -> bool:
-        """Whether these are the labels in their order; of a resample, which keeps none, if each class has as many."""
+        """Whether these are the labels in their order; a resample keeps no order, so there only class sizes are
+        compared.
+        """
         classes, codes = check_labels(labels)
         if not np.array_equal(classes, self.classes):
             return False
@@ -244,7 +246,7 @@ def samples(features: "Array | Samples", labels: Array | None) -> Samples:
         return Samples(features, labels)
     if labels is not None and not features.hold(labels):
         raise ValueError(
-            "these samples hold labels of their own, which are others: give None in the place of the labels"
+            "these samples hold labels of their own, which are different: give None in the place of the labels"
         )
     return features
 

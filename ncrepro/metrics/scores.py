@@ -58,7 +58,7 @@ def all_scores(
     """
     data = samples(features, labels)
     labels = data.classes[data.codes] if labels is None else labels
-    _ = data.statistics.reduced  # before the first score that needs but a part of it
+    _ = data.statistics.reduced  # before the first score that needs only a part of it
     given = {SOURCE_PROBS: source_probs, SOURCE_LABELS: source_probs, SOURCE_SAMPLES: source_samples}
     scores = {}
     for name, metric in METRICS.items():
@@ -90,7 +90,9 @@ def score(
 
 
 def check_finite(model: str, metrics: Iterable[str], terms: np.ndarray) -> None:
-    """A ``ValueError`` for a term of these metrics, all terms in a row, that is no number: the first of them."""
+    """Raise a ``ValueError`` about the first term of these metrics that is no number; ``terms`` holds all terms in a
+    row.
+    """
     for (metric, term), value in zip(columns(metrics), terms, strict=True):
         if not np.isfinite(value):
             name = metric if term == metric else f"{metric}'s {term}"

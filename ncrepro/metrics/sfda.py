@@ -104,7 +104,7 @@ def _conf_mix(data: Samples, first: Discriminant, others: np.ndarray, dtype: str
 
 def _largest(matrix: np.ndarray, ones: np.ndarray, power_iterations: int | None) -> float:
     """The largest eigenvalue; ``ones`` is the vector of ones in the basis of the matrix, which gives the row sums.
-    Where these are zero but for rounding, as of features that add up to a constant, nothing is there to start from.
+    If these are zero except for rounding, as with features that add up to a constant, there is nothing to start from.
     """
     x = matrix @ ones
     if power_iterations is None or np.linalg.norm(x) <= ROUNDING * np.trace(matrix):

@@ -101,7 +101,7 @@ class ClassStatistics:
         """Statistics of one data set.
 
         float32 features are first tried with float32 products; where the result is so near to singular that these do
-        not resolve it, the pass is made again in float64, and if need be once more about the class means.
+        not resolve it, the pass is made again in float64, and if necessary once more about the class means.
 
         Parameters
         ----------

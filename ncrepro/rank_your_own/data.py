@@ -1,6 +1,6 @@
-"""A reader's own data: a folder of images, a data set in torchvision's manner, or a table of texts.
+"""A reader's own data: a folder of images, a torchvision-style data set, or a table of texts.
 
-`open_target` finds samples and labels and refuses, before anything long is started, what cannot be ranked for;
+`open_target` finds samples and labels and, before any long work, refuses data that cannot be ranked for;
 `Target.checked` then reads every image once, so that an unreadable one is named before any network sees it.
 """
 
@@ -42,7 +42,7 @@ _ONE = threading.RLock()  # one for all data sets, as they may share what they r
 
 @dataclass(frozen=True, eq=False)
 class DatasetPhotos(Photos):
-    """Photos whose images a data set in torchvision's manner hands out; ``sources`` are positions in ``dataset``.
+    """Photos whose images come from a torchvision-style data set; ``sources`` are positions in ``dataset``.
 
     ``read`` is what was found there when every item was asked for: a digest of the image, and why there is none.
     """
@@ -154,8 +154,8 @@ def open_target(
     seed: int = 0,
     progress: Callable[[Iterable, str, int], Iterable] = lambda work, title, n: work,
 ) -> Target:
-    """Find samples and labels in what a reader calls data. Nothing long is done, but that a data set is asked for every
-    item: what label an item has, only the item says.
+    """Find samples and labels in a reader's data. This is quick, except that a data set is asked for every item: only
+    the item itself gives its label.
 
     Parameters as for `ncrepro.rank`, and ``progress`` as for `Target.checked`.
 

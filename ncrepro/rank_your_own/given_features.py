@@ -19,7 +19,7 @@ from ..metrics import ClassStatistics
 from ..metrics._arrays import check_features, check_order
 from .labels import as_list, check, encode, subset
 
-BOMB = 100, 1 << 30  # an archive that unpacks to so many times its size, and to so many bytes, is none of features
+BOMB = 100, 1 << 30  # an archive that unpacks to so many times its size, and so many bytes, is refused
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
         model: an array (n, d) with ``labels`` given beside, a pair (features, labels), a path, a `ClassStatistics`, or
         a list of those that are shards of one data set.
     labels : array of n labels, optional
-        Of features that hold none; those of features that hold some must be the same.
+        Labels for files without labels; where a file holds labels, they must be the same.
     max_per_class, seed
         As for `ncrepro.rank`.
 
@@ -94,8 +94,8 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
         check(model.labels, model.classes, model.name)
         if given and not _are_labels_of(model, *given):
             raise ValueError(
-                f"labels=... are given, but {model.name} carries labels of its own, which are others: leave one of the "
-                "two out"
+                f"labels=... are given, but {model.name} carries labels of its own, which are different: leave one of "
+                "the two out"
             )
         if not _have_same_labels(model, found[0]):
             raise ValueError(

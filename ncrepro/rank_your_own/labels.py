@@ -1,4 +1,4 @@
-"""Labels, whatever holds them -> positions in the sorted classes, or one sentence about what is no label of a class."""
+"""Labels in any form -> positions in the sorted classes, or one sentence about a value that is not a class label."""
 
 import re
 import unicodedata
@@ -42,7 +42,7 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
     Raises
     ------
     ValueError
-        If a label is missing, measured instead of chosen, or more than one.
+        If a label is missing, is a measured number, or if a sample has more than one.
     """
     if labels is None:
         raise ValueError(f"labels are missing: give labels=..., one per sample of the {n} {what}")
@@ -67,7 +67,7 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
 
 
 def is_missing(x: Any) -> bool:
-    """Whether a value says that there is none: None, NaN, pandas' NA and NaT, or nothing but blanks."""
+    """Whether a value means a missing label: None, NaN, pandas' NA and NaT, or only blanks."""
     if isinstance(x, str):
         return not x.strip()
     return x is None or x is pd.NA or x is pd.NaT or (isinstance(x, float) and x != x)
@@ -89,7 +89,9 @@ def as_list(labels: Any) -> list:
 
 
 def from_csv(column: list[str]) -> list:
-    """The labels of a CSV file: as numbers where they are measured ones, to be refused as such, else as they are."""
+    """The labels of a CSV file. Measured numbers become numbers, so that they are refused later; all others stay as
+    they are.
+    """
     numbers = {name: _number(name) for name in dict.fromkeys(column) if name.strip() and not missing_lookalikes([name])}
     if None in numbers.values() or all(x == x.to_integral_value() for x in numbers.values()):
         return column
@@ -159,10 +161,10 @@ def check(codes: np.ndarray, classes: Sequence[str], name: str) -> None:
 
 
 def splits(names: Sequence[str]) -> dict[str, str]:
-    """What folders or classes that lie side by side are called like: ``"train"`` or ``"held out"``, which are splits of
-    a data set, ``"perhaps"`` one (there are other words in the name), or ``""``.
+    """Which split the names of folders or classes side by side mean: ``"train"`` or ``"held out"``, ``"perhaps"`` a
+    split (there are other words in the name), or ``""`` for none.
 
-    What all those that may be splits are called alike (``flowers_train``, ``flowers_valid``) is no other word.
+    A word that all possible splits share (``flowers_train``, ``flowers_valid``) does not count as another word.
     """
     words = {name: _words(name) for name in names}
     candidates = [found for found in words.values() if found & (TRAIN | HELD_OUT)]
@@ -189,7 +191,7 @@ def _words(name: str) -> set[str]:
 
 
 def missing_lookalikes(classes: Sequence[str]) -> list[str]:
-    """Classes that are called like a label that is missing, once it is written as a string."""
+    """Classes whose name is a usual way to write a missing label as a string."""
     return [name for name in classes if name.strip().casefold() in MISSING]
 
 

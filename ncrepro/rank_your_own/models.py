@@ -52,8 +52,8 @@ class Candidate:
     caution : str
         What a reader should know about it.
     is_classifier : bool
-        Whether it is known to end in a classifier. Of a network of the reader's that cannot be told: a metric learner's
-        embedding is a linear layer, too.
+        Whether it is known to end in a classifier. This is not known of a reader's own network: an embedding may be a
+        linear layer, too.
     """
 
     name: str
@@ -135,7 +135,7 @@ def _parts(what: str) -> tuple[str, str]:
 
 
 def _is_file(what: str) -> bool:
-    """Whether a text means a file of weights, be it there or not."""
+    """Whether a text means a file of weights, even one that is missing."""
     path = Path(what).expanduser()
     return path.suffix.lower() in weights.SUFFIXES or (path.is_file() and what not in networks.names())
 
@@ -168,7 +168,7 @@ def _check_architecture(name: str) -> None:
     if name.startswith(TIMM):
         networks.checkpoint(name)  # says which names are near
     elif name not in networks.names():
-        hint = suggestion(name, networks.names()) or "nothing torchvision has is called like it."
+        hint = suggestion(name, networks.names()) or "torchvision has no similar name."
         raise ValueError(
             f"unknown model {name!r}: {hint} Allowed are the names of torchvision.models.list_models(), {TIMM}NAME, "
             f"ARCHITECTURE=FILE with a file of weights ({', '.join(weights.SUFFIXES)}), and torch.nn.Module"

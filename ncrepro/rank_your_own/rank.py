@@ -45,16 +45,18 @@ DARK = 1 << 14  # images of 16 bits without a number so large may be of 14 bits 
 LEVEL = 1.96  # standard errors on either side: 95 % of a normal distribution
 
 MEANING = (
-    "A score says how ready a model's features of these samples are to tell these classes apart, compared with the "
-    "other models in this table. It is not an accuracy, cannot be compared with another table's, and does not know "
-    "what fine-tuning will change: fine-tune the first few and compare them, not the first one only."
+    "A score says how well a model's features of these samples separate these classes, compared with the other models "
+    "in this table. It is not an accuracy, cannot be compared with scores in another table, and does not know what "
+    "fine-tuning will change: fine-tune the first few models and compare them, not only the first one."
 )
 EVIDENCE = (
     "These metrics are the default since they are the smallest set whose mean weighted Kendall, over the pools of "
     "small networks in notebooks/35_which_metric, is within one standard error of the best set's. They need features "
     "and labels only."
 )
-CHOSEN = "These metrics are your choice; notebooks/35_which_metric shows how well each ranks pools of known truth."
+CHOSEN = (
+    "These metrics are your choice; notebooks/35_which_metric shows how well each ranks pools with known accuracies."
+)
 
 
 def rank(
@@ -85,12 +87,12 @@ def rank(
     ----------
     data : path, data set or arrays
         *Images:* a folder with one folder of images per class (``train/`` is taken if there are ``train/`` and
-        ``test/``), in any raster format that Pillow reads (`extraction.decode.FORMATS`); a data set in torchvision's
-        manner without transform, whose items say their labels; or uint8 images (n, height, width, 3) with ``labels``.
-        *Texts:* a ``.csv`` or JSON-lines file, a DataFrame, or a list with ``labels``.
-        *Features*, taken elsewhere: ``.npz`` files or a folder of them, each with ``features`` and ``labels``; or a
-        dict of one entry per model: features (n, d) with ``labels``, a pair (features, labels), a path, a
-        `metrics.ClassStatistics`, or a list of shards.
+        ``test/``), in any raster format that Pillow reads (`extraction.decode.FORMATS`); a torchvision-style data set
+        without transform, whose items give their labels; or uint8 images (n, height, width, 3) with ``labels``.
+        *Texts:* a ``.csv`` or JSON-lines file, a DataFrame, or a list with ``labels``. *Features*, extracted elsewhere:
+        ``.npz`` files or a folder of them, each with ``features`` and ``labels``; or a dict of one entry per model:
+        features (n, d) with ``labels``, a pair (features, labels), a path, a `metrics.ClassStatistics`, or a list of
+        shards.
     models : list, dict of name -> model, or names separated by blanks
         *Images:* names of torchvision (``resnet50``) and timm (``timm/vit_small_patch16_224``), weights of your own
         (``resnet50=weights.pth``, or ``mine=resnet50:weights.safetensors``), `torch.nn.Module`, or a pair of a module
@@ -100,8 +102,9 @@ def rank(
         known, NCTI and LogME together are the smallest set within one standard error of the best one; adding FaCe makes
         the ranking no better. It needs features and labels only, and no fitting by trial, so that resamples are cheap.
         Of ``ncti, face, logme, sfda, h_score, regularized_h_score, transrate, gbc, etran, parc, knn, linear_probe,
-        nleep, leep, nce``; the last two need models with a source classifier. Whether the last linear layer of a module
-        or file of your own is one or an embedding cannot be told: it is taken for one, and the table's caution says so.
+        nleep, leep, nce``; the last two need models with a source classifier. It is not known whether the last linear
+        layer of your own module or file is a classifier or an embedding. It is taken for a classifier, and the table's
+        caution says so.
     labels : array of n labels, optional
         Integers or strings, for data that carry none.
     text, label : str
@@ -140,7 +143,7 @@ def rank(
     Raises
     ------
     ValueError
-        For data, models or metrics that cannot be: the message says what is allowed. All of this is answered before
+        For data, models or metrics that are not valid: the message says what is allowed. All of this is checked before
         any long work.
     OSError
         If weights are missing and cannot be downloaded; the message says which file to put where.
@@ -149,8 +152,8 @@ def rank(
     -----
     The interval is the total plus and minus 1.96 standard errors, from totals of resamples under the min-max of the
     full data. It is centred on the total of the full data, not on the resamples' mean: a resample holds samples twice
-    and so looks more separable than it is. Of more than 4,000 samples a resample takes so many, and its deviations
-    shrink by the square root of the share.
+    and so looks more separable than it is. With more than 4,000 samples, a resample takes 4,000 of them, and its
+    deviations shrink by the square root of the share.
 
     Examples
     --------
@@ -246,7 +249,7 @@ def _check_pool(pool: list) -> None:
 
 
 def _check_folder(folder: Path | None) -> None:
-    """Whether features can be kept is asked before they are taken."""
+    """Check that features can be kept, before they are extracted."""
     if folder is None:
         return
     try:
@@ -380,7 +383,7 @@ def _new_features(settings: Settings, model: Candidate, target: Target, show: bo
         torch.cuda.reset_peak_memory_stats(place)
     with bars.bar(model.name, len(target), unit=target.kind, passing=True, shown=show) as advance:
         loaded = model.load()
-        with torch.autocast(place.type, enabled=False):  # what is kept shall not rest on where `rank` is called
+        with torch.autocast(place.type, enabled=False):  # what is kept must not depend on where `rank` is called
             H, probs = extract(loaded, target.data, place, settings.batch_size, advance)
             cut = getattr(loaded, "cut", 0)  # of all samples: the next line asks for two of them again
             steady = is_steady(loaded, target.data, place, H)
@@ -625,9 +628,9 @@ def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str
         for names in lookalikes(classes)
     ]
     if missing := missing_lookalikes(classes):
-        sentences.append(f"class {missing[0]!r} is called like a label that is missing: is it a class?")
+        sentences.append(f"class {missing[0]!r} looks like a missing label: is it a class?")
     if hidden := [name for name in classes if folders.is_hidden(name)]:
-        sentences.append(f"class {hidden[0]!r} is called like what a system hides in a folder: is it a class?")
+        sentences.append(f"class {hidden[0]!r} looks like a hidden system folder: is it a class?")
     if target and target.skipped:
         sentences.append(
             f"{len(target.skipped)} images could not be read and were left out, the first {target.skipped[0]}"

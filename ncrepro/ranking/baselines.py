@@ -1,4 +1,4 @@
-"""What a ranking has to beat: one that never looks at the target."""
+"""The baseline for a ranking: one that never looks at the target."""
 
 import pandas as pd
 
@@ -10,9 +10,9 @@ def static_baseline(accuracies: pd.DataFrame) -> pd.DataFrame:
 
     .. math:: s_{m,t} = \frac{1}{T-1} \sum_{t' \ne t} a_{m,t'}
 
-    What a metric adds is what it ranks better than this: the baseline knows which models are good anywhere, and
-    nothing about the target. It is a yardstick, not a method to use instead: it needs models that were fine-tuned on
-    other targets before.
+    A metric is useful only where it ranks better than this baseline, which knows the models that are good anywhere, and
+    nothing about the target. The baseline is for comparison, not a method to use instead: it needs models that were
+    fine-tuned on other targets before.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How far a correlation could have been another, with other models in the pool."""
+"""How different a correlation could have been, with other models in the pool."""
 
 from collections.abc import Callable
 

@@ -17,7 +17,7 @@ COMPONENTS = ("models", "images", "training")
 
 @dataclass(frozen=True)
 class Noise:
-    """How far the accuracies of the same models could have been others. All tables: models x targets.
+    """How different the accuracies of the same models could have been. All tables: models x targets.
 
     Parameters
     ----------
@@ -80,9 +80,9 @@ def draws(
 ) -> pd.DataFrame:
     r"""What rankings are worth in ``n`` pools that could have been.
 
-    A draw takes the models with replacement; the accuracies, and the scores where they are kept, of one run of all; and
-    moves the accuracies by what other test images (and, without runs, another fine-tuning) would do to them. The same
-    seed draws the same for every ranking.
+    A draw takes the models with replacement. It takes the accuracies (and the scores, where they are kept) from one of
+    all runs. Then it moves the accuracies as other test images (and, without runs, another fine-tuning) would move
+    them. The same seed draws the same for every ranking.
 
     Parameters
     ----------

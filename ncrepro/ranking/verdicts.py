@@ -78,7 +78,9 @@ def exact(true: bool, because: str) -> Verdict:
 
 
 def every(*parts: Verdict) -> Verdict:
-    """That all parts hold: as sure as the least sure; false where one part fails beyond the luck of many."""
+    """That all parts hold: as sure as the least sure part; false if one part fails by more than the luck of many
+    tests.
+    """
     _some_parts(parts)
     return Verdict(max(part.if_false for part in parts), min(1.0, len(parts) * min(part.if_true for part in parts)))
 

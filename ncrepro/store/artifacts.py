@@ -51,12 +51,12 @@ def load(path: Path, spec: dict) -> Arrays | None:
 
 
 def plain_file(path: Path) -> Path:
-    """``path`` itself, if a file is there or nothing.
+    """``path`` itself, if it is a file or does not exist.
 
     Raises
     ------
     OSError
-        If anything else is: a pipe would be waited for.
+        If it is anything else; reading a pipe, for example, could wait forever.
     """
     if path.exists() and not path.is_file():
         raise OSError(f"{paths.relative(path)} is a folder or no plain file: remove it, and it is made again")

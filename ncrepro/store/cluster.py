@@ -1,7 +1,8 @@
 """Work on a Dask cluster: ``NCREPRO_CLUSTER`` says where it is, and then every long step goes there.
 
-The engine is dask.distributed. Here stands what it does not know: whether a worker computes as this process does, which
-of them may take what, how files reach workers that do not share this folder, and when to ask somebody else.
+The engine is dask.distributed. This module adds what it lacks. It decides whether a worker computes as this process
+does, which worker may take which work, how files reach workers that do not share this folder, and when another worker
+must do the work.
 """
 
 import hashlib
@@ -35,9 +36,9 @@ from .schema import refuse_unknown
 LOOK_S = 1.0  # how often the team is looked at
 ANSWER_S = 15.0  # how long a scheduler may take to answer
 PATIENCE_S = 600.0  # how long a scheduler or the last worker may be away
-SLOW = 20  # work that takes so many times as long as the longest before it, or as was estimated, hangs
+SLOW = 20  # work hangs if it takes this many times the longest time before, or the estimate
 SLOW_S = 1800.0  # but nothing hangs sooner
-DEATHS = 3  # so many workers may die of the same work
+DEATHS = 3  # if so many workers died in the same work, give up
 _BAD_DISK = (ENOSPC, EDQUOT, EROFS, EIO)
 
 
@@ -92,7 +93,7 @@ def client():
     Raises
     ------
     ValueError
-        If ``NCREPRO_CLUSTER`` means nothing, or a worker has other versions; it is named.
+        If ``NCREPRO_CLUSTER`` has no meaning, or a worker has other versions; the message names the worker.
     OSError
         If nobody answers.
     """
@@ -125,15 +126,15 @@ def client():
 
 @contextmanager
 def started() -> Iterator[None]:
-    """In the meantime ``local:4`` and a YAML file are one cluster for all processes that are started, each of which
-    would start its own: workers load the libraries, or wait in a queue, once.
+    """In this context all started processes share one cluster for ``local:4`` or a YAML file. Otherwise each would
+    start its own. So workers load the libraries, or wait in a queue, only once.
     """
     where = address()
     if not where or where.startswith(("tcp:", "tls:")):  # there is none, or it runs
         yield
         return
     try:
-        if not client().scheduler.address.startswith("tls:"):  # nobody else has the keys of such a one
+        if not client().scheduler.address.startswith("tls:"):  # no other process has its keys
             os.environ["NCREPRO_CLUSTER"] = client().scheduler.address
         yield
     finally:
@@ -192,7 +193,7 @@ def _described(file: Path):
 
 
 async def _scale(cluster: Any, workers: int) -> None:
-    """Ask for workers, and hear it if the queue takes none: `scale` alone keeps that to itself."""
+    """Ask for workers, and raise an error if the queue takes none: `scale` alone does not report that."""
     from distributed import Status
 
     cluster.scale(workers)
@@ -248,7 +249,9 @@ class Team:
         self.exclusions: set[str] = set()  # addresses of those that are left out
 
     def look(self, first: bool = False) -> None:
-        """Who has come, and who is gone. Who computes otherwise stops the work as it begins, and is left out later."""
+        """Note which workers have come and gone. One that computes differently stops the work at first; later it is
+        left out.
+        """
         there = self.client.scheduler_info(n_workers=-1)["workers"]
         for lost_address in self.workers.keys() - there.keys():
             del self.workers[lost_address]
@@ -310,7 +313,9 @@ class Team:
                 raise FileNotFoundError(f"{host} lacks what this work reads: {'; '.join(missing)}")
 
     def free(self, work: Work) -> Worker | None:
-        """Who takes a piece of work: with a GPU if it wants one and there is any, enough memory, its data at hand."""
+        """The worker for some work: with a GPU if asked for and there is one, enough memory, and the data loaded if
+        possible.
+        """
         fit = [worker for worker in self.workers.values() if worker.fit]
         if work.gpu and any(worker.gpus for worker in fit):
             fit = [worker for worker in fit if worker.gpus]
@@ -385,7 +390,7 @@ def side_by_side(
 ) -> Iterator[tuple[Any, Done]]:
     """``function(item)`` of every item, the longest first, each on a worker that has what it asks for; as they end.
 
-    A worker that dies loses only what it was doing, and another does it. So it is with one whose disk is full, or whose
+    A worker that dies loses only what it was doing, and another does it. The same happens if its disk is full, or its
     work hangs. A scheduler may be away for some minutes.
 
     Parameters
@@ -480,7 +485,7 @@ class _Run:
         self.waiting.extendleft(reversed(passed_over))
 
     def take_back(self) -> None:
-        """What a worker was doing that is gone waits for another."""
+        """The work of a worker that is gone waits for another worker."""
         for future, (item, work, worker, _) in list(self.running.items()):
             if worker.address in self.team.workers or future.done():
                 continue
@@ -489,7 +494,7 @@ class _Run:
             self.died[work.label] += 1
             if self.died[work.label] >= DEATHS:
                 raise ChildProcessError(
-                    f"{work.label} has seen {DEATHS} workers die that did it, most often for lack of memory"
+                    f"{DEATHS} workers died while they did {work.label}, most often for lack of memory"
                 )
             self.waiting.appendleft((item, work))
 
@@ -530,7 +535,7 @@ class _Run:
             self.team.client.restart_workers([worker.address], timeout=30, raise_for_error=False)
             if self.hung[work.label] > 1:
                 raise TimeoutError(f"{work.label} hangs: on {worker.host}, and before that on another worker")
-            print(f"{work.label} hangs on {worker.host}: that worker is started anew, and another does the work")
+            print(f"{work.label} hangs on {worker.host}: that worker is started again, and another does the work")
             self.waiting.appendleft((item, work))
 
     def connect_again(self) -> None:

@@ -70,7 +70,9 @@ def _has_tables(folder: Path) -> bool:
 
 
 def _is_read() -> bool:
-    """Is this a reader's notebook? make watches the notebooks that it runs, and its commands are none."""
+    """Is this a reader's notebook? Not if make runs it, since make watches its notebooks; and not if this is a
+    command.
+    """
     return not trace.is_on() and "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
 
 

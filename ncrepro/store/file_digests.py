@@ -15,7 +15,7 @@ from . import paths, trace, yaml12
 def digest(path: Path) -> str | None:
     """A digest of a file's content, or of all files below a folder and their names; None where there is neither.
 
-    Of YAML counts what it says, not how it is written.
+    For YAML, its meaning counts, not how it is written.
     """
     try:
         if path.is_dir():
@@ -31,7 +31,9 @@ def digest(path: Path) -> str | None:
 
 
 def of_data(folder: Path) -> dict[str, str | None]:
-    """What the spec of what is made from a folder of somebody's data says of it; the run that asks depends on it."""
+    """What a spec says of a folder of a reader's data, if something is made from it; the run that asks depends on the
+    folder.
+    """
     trace.note("read", paths.relative(folder))
     looked_at = {} if _looked_at is None else _looked_at
     if folder not in looked_at:
@@ -94,10 +96,10 @@ def _files(folder: str) -> Iterator[tuple[tuple[str, ...], int, int]]:
 
 
 def walk(folder: str, skipped: Callable[[str], bool] = lambda name: False) -> Iterator[tuple[str, list[str]]]:
-    """Every folder from ``folder`` down, and the names in it that are no folders; ``skipped`` names are as absent.
+    """Every folder from ``folder`` down, and the names in it that are no folders; ``skipped`` names are ignored.
 
-    Links are followed, but no folder is walked through twice, nor one that ``folder`` lies in. However deep folders
-    lie in each other: `os.walk` of Python 3.11 fails where functions may not call each other as deeply.
+    Links are followed, but no folder is read twice, and no folder that contains ``folder`` is read. This works at any
+    depth, while `os.walk` of Python 3.11 fails at the limit of recursion.
 
     Raises
     ------

@@ -130,7 +130,7 @@ def reach(*roots: str, stops: tuple[str, ...] = ()) -> Reached:
         units, *sets = (known[field] for field in Reached._fields[:-1])
         return Reached(frozenset(Unit(*unit) for unit in units), *map(frozenset, sets), known["code"])
     found = _reach(roots, stops)
-    with suppress(OSError):  # a folder that cannot be written is no reason not to know
+    with suppress(OSError):  # the result is known even if the folder cannot be written
         for old in file.parent.glob("*.json"):
             if not old.name.startswith(_sources()):
                 old.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from .cluster import Work
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
-# A copy of this process need not import anything again; but neither macOS nor a GPU's driver stands being copied.
+# A copy of this process need not import anything again; but on macOS and with a GPU's driver copies do not work.
 START = "fork" if sys.platform == "linux" and not Path("/dev/nvidiactl").exists() else "spawn"
 
 
@@ -97,7 +97,7 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], work
 
 
 def _begin() -> None:
-    """In a new process: one thread, also for what is imported later on; and an end when its parent ends."""
+    """Set up a new process: one thread, also for libraries that are imported later; it ends when its parent ends."""
     _keep_memory()
     os.environ.update(pinned_arithmetic.ONE_THREAD)
     threadpool_limits(1)
@@ -107,8 +107,8 @@ def _begin() -> None:
 
 
 def _keep_memory() -> None:
-    """Hold on to memory that is freed, where the C library is glibc: a training asks for the same again at each step,
-    and to get it from the kernel anew, page by page, takes up to a tenth of its time.
+    """Keep freed memory in the process, if the C library is glibc. A training needs the same memory again at each step,
+    and to get it from the kernel page by page takes up to a tenth of the time.
     """
     trim_threshold, mmap_threshold = -1, -3  # glibc's numbers for what `mallopt` sets
     if set_option := getattr(ctypes.CDLL(None), "mallopt", None):

@@ -65,7 +65,7 @@ def load(path: Path) -> dict | None:
 
 
 def why_again(path: Path, request: dict) -> str | None:
-    """Why what ``path`` is the manifest of has to be made again, in a few words; None if it is up to date."""
+    """Why a run has to be made again, in a few words, by its manifest at ``path``; None if it is up to date."""
     content = load(path)
     if content is None:
         return "it has not run yet"

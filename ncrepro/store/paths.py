@@ -90,7 +90,7 @@ def downloads() -> Path:
 def caches() -> Path:
     """``NCREPRO_CACHE`` if set, as a checkout may be read-only, or its disk small; else ``data/cache`` of the checkout.
 
-    A package that was installed elsewhere keeps nothing beside its code, but in the system's folder for caches.
+    A package that was installed elsewhere keeps its files in the system's folder for caches, not beside its code.
     """
     if chosen := os.environ.get("NCREPRO_CACHE"):
         return Path(chosen).expanduser()

@@ -27,7 +27,7 @@ PINS = {
 }
 UNSET = ("OPENBLAS_L2_SIZE", "NPY_ENABLE_CPU_FEATURES")  # would undo some of this
 LOADED_ONCE = ("numpy", "scipy", "torch")
-# Distributions whose version decides numbers: what computes, what draws the data sets, and whose docstrings are one.
+# Packages whose version decides numbers: they compute, draw the data sets, or have docstrings that are a data set.
 DECIDE = ("numpy", "scipy", "scikit-learn", "pandas", "torch", "torchvision", "segmentation_models_pytorch",
           "transformers", "tokenizers", "matplotlib", "pillow")  # fmt: skip
 
@@ -47,7 +47,9 @@ def pin() -> None:
 
 
 def wants_exact() -> bool:
-    """In a checkout of the compendium, unless its user says otherwise; what is installed leaves its process alone."""
+    """Whether to pin: in a checkout of the compendium, unless the user says otherwise, but not in an installed
+    package.
+    """
     choice = os.environ.get("NCREPRO_ARITHMETIC") or "exact"
     if choice not in ("exact", "native"):
         raise ValueError(f"NCREPRO_ARITHMETIC is {choice!r}; allowed is 'exact' (the default) or 'native'")
@@ -55,7 +57,9 @@ def wants_exact() -> bool:
 
 
 def make_torch_deterministic() -> None:
-    """No algorithm of torch that may give other bits the next time; on a GPU, never byte-equal, speed comes first."""
+    """Forbid algorithms of torch that may give other bits the next time; not on a GPU, which never gives equal
+    bytes.
+    """
     import torch  # loaded already by whoever calls this
 
     if wants_exact() and not torch.cuda.is_available():

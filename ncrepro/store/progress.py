@@ -25,7 +25,7 @@ def bar(
     Parameters
     ----------
     title, total, done, unit
-        What is done, how much of it there is, how much was there before, and of what.
+        The name of the work, its size, how much was done before, and the unit.
     passing : bool
         A part of other work that has a bar: it disappears when it ends, and a log has lines of it only if it is long.
     shown : bool

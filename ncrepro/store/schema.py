@@ -1,7 +1,8 @@
-"""What may stand where: the annotations of a dataclass say it once, for files that are read and for Python.
+"""Which values are allowed where: the annotations of a dataclass say it once, for files that are read and for Python.
 
 The second part of ``Annotated[type, check]`` is a function ``check(where, given)``: it returns the value to keep, or
-raises a ValueError that names the place, the value and what is allowed. Needs only Python: so early does make ask it.
+raises a ValueError that names the place, the value and what is allowed. Needs only Python, because make uses it very
+early.
 """
 
 import difflib
@@ -27,7 +28,7 @@ _LARGEST = 1e15  # what is larger is a slip, infinite, or of no use as a float
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """The one sentence a mistyped name is answered with."""
+    """The message for a mistyped name."""
     hint = suggestion(name, known, n=1) if isinstance(name, str) else ""  # another value may be too large to be printed
     return f"unknown {kind} {_SHORT.repr(name)}: choose one of {', '.join(sorted(known))}{hint and '; ' + hint}"
 
@@ -39,7 +40,7 @@ def refuse_unknown(kind: str, name: str, known: Collection[str], where: str = ""
 
 
 def suggestion(name: str, known: Iterable[str], n: int = 3) -> str:
-    """A question that offers the likest of the names there are, "" where none is like it."""
+    """A question that offers the most similar of the known names; "" if none is similar."""
     spelt = {choice.lower(): choice for choice in known}
     found = difflib.get_close_matches(str(name).lower(), spelt, n)
     return f"did you mean {' or '.join(repr(spelt[choice]) for choice in found)}?" if found else ""

@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
         keys = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for (_, key), n in keys.items():
             if n > 1:
-                raise ValueError(f"line {node.start_mark.line + 1}: the key {key!r} stands there {n} times; keep one")
+                raise ValueError(f"line {node.start_mark.line + 1}: the key {key!r} occurs {n} times; keep one")
         return node
 
     def construct_object(self, node, deep=False):

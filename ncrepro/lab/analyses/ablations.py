@@ -69,8 +69,9 @@ def thinned(labels: np.ndarray, ratio: float, balanced: bool, draw: int) -> np.n
     ----------
     labels : array (n,)
     ratio : float
-        The smallest class keeps 1 / ratio of the share that the largest keeps, the others lie between on a geometric
-        scale; which class is which is drawn. At least two samples of each class are kept.
+        The smallest class keeps 1 / ratio of the share that the largest keeps, the shares of the others are between
+        these, on a geometric scale; which class gets which share is drawn at random. At least two samples of each class
+        are kept.
     balanced : bool
         True keeps as many samples in all, but the same share of every class.
     draw : int

@@ -40,7 +40,7 @@ def rankings(measured: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
 
 
 def regimes(measured: pd.DataFrame, sizes: pd.DataFrame, n_features: pd.Series) -> pd.DataFrame:
-    """What becomes of NCTI as samples become fewer than dimensions.
+    """What happens to NCTI when there are fewer samples than dimensions.
 
     Parameters
     ----------

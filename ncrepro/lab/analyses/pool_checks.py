@@ -1,4 +1,4 @@
-"""Is a pool a test of a metric at all? Lists that look at no target, the largest models left out, how far targets
+"""Can a pool test a metric at all? Lists that look at no target, the largest models left out, how far targets
 disagree, and whether gaps in score mean gaps in accuracy (`35_which_metric`).
 
 The questions are those of Singh, Hess and Vanschoren, *How NOT to benchmark your SITE metric*, ICLR 2026,

@@ -51,7 +51,7 @@ def of_pool(study: Experiment) -> pd.DataFrame:
         both = study.measure_both(coupled, [{}], PER_CLASS).rename(columns={"term": "metric"})
         tables.append(both.assign(features="both"))
     else:
-        print("F-OTCE is left out, for it needs the package POT; to have it, `pip install pot`")
+        print("F-OTCE is left out, because it needs the package POT; to have it, `pip install pot`")
     whole = with_accuracies(pd.concat(tables), accuracies)
     return whole[["model", "target", "features", "metric", "score", "accuracy"]]
 

@@ -1,4 +1,4 @@
-"""How far a result could have been another: by other models, images, fine-tunings, ground truths (`34_stability`)."""
+"""How different a result could have been, with other models, images, fine-tunings, ground truths (`34_stability`)."""
 
 from itertools import product
 
@@ -189,7 +189,7 @@ def source_groups(one: Experiment, several: Experiment) -> list[tuple[Experiment
 
 
 def choice_quality(scores: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """What one gets who fine-tunes the model that a ranking puts first.
+    """What you get if you fine-tune the model that a ranking puts first.
 
     Parameters
     ----------

@@ -1,4 +1,5 @@
-"""Which metric, pair or trio of metrics one would have wanted, on every pool that has tables (`35_which_metric`).
+"""Which metric, pair or trio of metrics would have been the best choice, on every pool that has tables
+(`35_which_metric`).
 
 A set is judged on pools that it was not chosen on: those of this profile, and of all whose tables are committed.
 """

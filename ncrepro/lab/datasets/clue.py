@@ -1,8 +1,8 @@
 """The paper's text data, IFLYTEK and TNEWS (Xu et al., 2020), in the JSON-lines layout of the CLUE benchmark.
 
 A folder holds ``train.json`` and ``dev.json``, one object per line with ``label`` and ``sentence``, and
-``labels.json``, one object per line with ``label`` and its name. CLUE keeps the labels of its own test set to itself:
-test is ``dev``.
+``labels.json``, one object per line with ``label`` and its name. CLUE does not publish the labels of its own test set,
+so test is ``dev``.
 """
 
 import json

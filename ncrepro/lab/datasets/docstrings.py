@@ -113,7 +113,7 @@ class Corpus:
     read: Callable[[str], Iterator[Passage]]
     n_train: int  # of each class, at most
     n_test: int
-    n_least: int  # texts without which a class is left out
+    n_least: int  # a class with fewer texts is left out
 
 
 CORPORA = {

@@ -16,7 +16,7 @@ drives      7       the layout of the target; other textures (CamVid)
 street      7       the target (Cityscapes)
 =========== ======= ============================================================================================
 
-No texture, sign or character of a source is in the target; that a road lies below the sky is.
+No texture, sign or character of a source is in the target. Only the layout can be the same: a road below the sky.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def _open_lip(folder: Path, part: str) -> Pairs:
 
 
 def _open_kitti(folder: Path, part: str) -> Pairs:
-    """The benchmark keeps the labels of its test images to itself: every fifth training image is taken for tests."""
+    """The benchmark does not publish the labels of its test images, so every fifth training image is used for tests."""
     training = folder / "training"
     return Pairs(training / "image_2", training / "semantic", keep=lambda i, name: (i % 5 == 4) == (part == "test"))
 

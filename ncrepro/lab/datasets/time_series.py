@@ -7,7 +7,7 @@ Files are in the archives' own ``.ts`` format. As users of such data expect:
   at the end of a series are cut off, since the archives fill up shorter series in that way.
 * A series of more than ``LONGEST`` points is resampled to that many, each the mean over its share of the series.
 * Shorter series of a set are filled up with zeros at their end; ``Series.lengths`` says where they end, and no network
-  sees what lies behind.
+  sees the points after that.
 * Every channel is standardised by mean and standard deviation of all its points in the training split.
 """
 
@@ -53,7 +53,7 @@ def load(name: str, split: str) -> Series:
     Raises
     ------
     ValueError
-        If the name or the split is unknown, or a file is not as the format wants it.
+        If the name or the split is unknown, or a file does not follow the format.
     """
     train_test.check(name, NAMES, split)
     series, labels, classes = _source(name, split)
@@ -97,7 +97,7 @@ def read(path: Path) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a line is not as the format wants it: the message names file and line.
+        If a line does not follow the format: the message names file and line.
     """
     with (lzma.open if path.suffix == ".xz" else open)(path, "rt", encoding="utf-8") as file:
         lines = [line.strip() for line in file]

@@ -5,7 +5,7 @@ out, so that what was downloaded with torchvision is found. What is not there is
 unpacked; an archive put into ``archives/`` by hand is taken instead of a download.
 
 ``split="released"`` takes those images that NCTI's released code used, as far as it is known; ``split="trainval"`` all
-that the data set has for training and validation. Test images are never among either.
+that the data set has for training and validation. Neither contains test images.
 """
 
 import fcntl
@@ -64,7 +64,7 @@ class Entry:
     n_train: int  # images for training and validation
     n_test: int
     megabytes: int  # of the download
-    marker: str  # is there once the data set is
+    marker: str  # a path that exists if the data set is there
     licence: str
     page: str
     archives: tuple[Archive, ...] = ()  # none: the official download is gone

@@ -35,7 +35,9 @@ def split_texts(
 
 
 def cached(kind: type[Data], file: str, name: str, split: str, make: Callable[[], Data], **rests_on) -> Data:
-    """What ``make`` gives, made once and then taken from ``file`` in the cache while all that it ``rests_on`` stays."""
+    """What ``make`` gives. It is made once, then read from ``file`` in the cache as long as all that it ``rests_on`` is
+    the same.
+    """
 
     def fields() -> artifacts.Arrays:
         return {field: value for field, value in vars(make()).items() if field not in ("name", "split")}

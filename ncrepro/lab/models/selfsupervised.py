@@ -124,8 +124,8 @@ def load(name: str, transform: str = "own", path: Path | None = None) -> tuple[n
     OSError
         If the file is not there and cannot be downloaded; the message says what to put where.
     ValueError
-        If there is no such release, or the file is not it: other digest, unreadable without running code from it, keys
-        or shapes that do not belong there.
+        If there is no such release, or the file is not this release: it has another digest, cannot be read without
+        running code from it, or has keys or shapes that do not belong there.
 
     Notes
     -----

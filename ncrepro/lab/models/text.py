@@ -198,7 +198,7 @@ def from_checkpoint(name: str) -> BertModel:
     Raises
     ------
     OSError
-        If there is no such checkpoint, or no way to it.
+        If there is no such checkpoint, or it cannot be downloaded.
     ValueError
         If it lacks weights of the encoder.
     """

@@ -9,8 +9,8 @@ gru           a gated recurrent unit (Cho et al., 2014, arXiv:1406.1078)
 ============= ===================================================================================================
 
 All read one channel, and end in the mean over the points of a series. A series of several channels goes through the
-network channel by channel, and its features are those of its channels, one after the other. What lies behind the end of
-a series is masked everywhere: it changes neither features nor the statistics of a normalisation.
+network channel by channel, and its features are those of its channels, one after the other. All points after the end of
+a series are masked everywhere: they change neither features nor the statistics of a normalisation.
 """
 
 import math
@@ -177,7 +177,7 @@ class Recurrent(nn.Module):
 
 
 def _convolutions(n_in: int, is_last: bool = False) -> tuple[Convolution, ...]:
-    """Three, shorter and shorter."""
+    """Three convolutions, each shorter than the one before."""
     return Convolution(n_in, 7), Convolution(WIDTH, 5), Convolution(WIDTH, 3, is_last)
 
 

@@ -16,9 +16,9 @@ class BYOL(Objective):
 
     .. math:: L = \lVert \bar q(z) - \bar z' \rVert^2 = 2 - 2 \cos(q(z), z')
 
-    summed over both orders of the views. Nothing pushes images apart: that all outputs become equal would minimise the
-    loss, and is avoided by the predictor and by the target, whose weights follow slowly. Grill et al., *Bootstrap Your
-    Own Latent*, NeurIPS 2020, Eq. 1 (target) and Eq. 2 (loss).
+    summed over both orders of the views. Nothing pushes images apart: equal outputs for all images would minimise the
+    loss. The predictor and the target, whose weights follow slowly, avoid this. Grill et al., *Bootstrap Your Own
+    Latent*, NeurIPS 2020, Eq. 1 (target) and Eq. 2 (loss).
     """
 
     views = (BLURRED, SHARP)

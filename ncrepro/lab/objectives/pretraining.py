@@ -38,7 +38,7 @@ def fit(objective: Objective, images: np.ndarray | Tensor, recipe: Recipe, seed:
         If the loss of an epoch is not finite.
     """
     if len(images) != objective.n_images:
-        raise ValueError(f"{len(images)} images, but the objective was built for {objective.n_images}; build it anew")
+        raise ValueError(f"{len(images)} images, but the objective was built for {objective.n_images}; build it again")
     x = training.prepare(images).to(next(objective.parameters()).device)
     n_batches = max(1, len(x) // recipe.batch_size)
     draws = torch.Generator().manual_seed(seed)

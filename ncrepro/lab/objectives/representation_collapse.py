@@ -17,7 +17,7 @@ class Collapse(NamedTuple):
 
     @property
     def collapsed(self) -> bool:
-        """Whether directions hardly vary, or vary along one line only: such a model has nothing to be ranked by."""
+        """Whether directions hardly vary, or vary along one line only: such a model cannot be ranked."""
         return self.feature_std < SMALLEST_STD or self.effective_rank < SMALLEST_RANK
 
 

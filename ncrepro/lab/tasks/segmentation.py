@@ -1,7 +1,7 @@
 """Semantic segmentation: pre-train on a source with pixel labels, fine-tune on a target, take features of its pixels.
 
 A sample is a pixel. Its feature is the input of the network's last convolution at that place, and as there are too many
-pixels for any metric, `sample_pixels` draws as many of every class.
+pixels for any metric, `sample_pixels` draws the same number from every class.
 """
 
 from collections.abc import Iterator, Sequence
@@ -132,7 +132,7 @@ def sample_pixels(masks: Sequence[np.ndarray], n_classes: int, per_class: int, s
     n_classes : int
         K.
     per_class : int
-        The budget. A class with fewer pixels within reach gives fewer.
+        The budget. Fewer are drawn if a class has fewer pixels to draw from.
     seed : int
         The same masks, budget and seed give the same pixels.
 

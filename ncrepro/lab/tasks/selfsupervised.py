@@ -59,7 +59,8 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
 def probe(
     network: nn.Module, train: datasets.Images, test: datasets.Images
 ) -> tuple[float, representation_collapse.Collapse]:
-    """How much of the classes a frozen network tells apart linearly, and how much of its feature space it uses.
+    """How well a linear classifier separates the classes by a frozen network's features, and how much of its feature
+    space the network uses.
 
     Returns
     -------

@@ -19,7 +19,7 @@ NOTHING = "nothing"  # as a source: the network keeps its first weights
 
 
 class Task(NamedTuple):
-    """What is a task's own. Data have ``n_classes`` and a length."""
+    """The functions that differ from task to task. Data have ``n_classes`` and a length."""
 
     load: Callable[[str, str, int | None], Any]  # (name, split, max_per_class) -> data
     build: Callable[[str, int, int], nn.Module]  # (architecture, n_classes, seed)

@@ -1,9 +1,9 @@
 """The demo's data: drawn or real images of 32 x 32 pixels, without a download, the same bytes every time.
 
 The supervised pool is pre-trained on ``SOURCE``, the multi-source pool on each of ``SOURCES``; models are chosen for
-``TARGETS``. No class of a source is a class of a target: characters, textures, signs and the fonts to be recognised are
-others, and Greek letters that look Cyrillic are left out (cousins such as O and 0 remain). ``photographs`` and ``hues``
-are sources that teach little about shape, on purpose.
+``TARGETS``. No class of a source is a class of a target: they have different characters, textures, signs and fonts to
+recognise. Greek letters that look Cyrillic are left out (similar characters such as O and 0 remain). ``photographs``
+and ``hues`` are sources that teach little about shape, on purpose.
 """
 
 from __future__ import annotations
