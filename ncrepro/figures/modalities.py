@@ -126,7 +126,7 @@ def _lacks(profile: str) -> tuple[str, Verdict]:
 
 @figure(
     shows="accuracy of pairs that were fine-tuned side by side and are tested on items without text, or without image, "
-    "beside that of encoders which have learnt alone",
+    "beside that of encoders that were fine-tuned alone",
     claim="(ours) where one modality is missing at the test, an encoder that was fine-tuned alone is better than a "
     "pair that was fine-tuned side by side, on average over targets",
 )
@@ -250,8 +250,8 @@ def _scale_matters(profile: str) -> tuple[str, Verdict]:
 @figure(
     shows="agreement of each metric's order of the pairs with its order at scale 1, and NCTI's shrinkage α, when the "
     "text features are multiplied by 0.1, 1 and 10",
-    claim="(ours) NCTI orders the pairs otherwise as soon as the features of one modality are ten times larger, or ten "
-    "times smaller",
+    claim="(ours) NCTI orders the pairs differently as soon as the features of one modality are ten times larger, or "
+    "ten times smaller",
 )
 def modalities_scale(profile: str) -> Checked:
     kept, alpha = order_kept(profile), alphas(profile)

@@ -14,8 +14,8 @@ from . import style
 def slide(draw: Callable[..., Figure], **choices: Sequence[float]) -> None:
     """Show the figure that ``draw`` makes of the first value of each choice, and a slider for each.
 
-    A slider that has moved draws one figure, when it is let go. In a notebook that make runs there is nobody to move
-    one: what is saved and printed is the figure alone.
+    A slider draws one figure when it is let go. In a notebook that make runs, nobody can move a slider: the figure is
+    saved and printed without it.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def stability_training(profile: str) -> Figure:
 
 
 def training_text(profile: str) -> str:
-    """What was measured of training again, in Markdown: how far accuracies stray, and which verdicts changed."""
+    """What training again showed, in Markdown: how far accuracies vary, and which verdicts changed."""
     table = read(profile, "stability", "points").query("pool == @POOL")
     names = {"images": "other test images", "seeds": "another fine-tuning", "training": "everything trained again"}
     strays = [f"{name} {table[column].mean():.1f}" for column, name in names.items() if table[column].notna().any()]

@@ -1,4 +1,4 @@
-"""One look for every figure: sizes of a printed paper, colours that colour-blind readers tell apart, undated files."""
+"""One look for every figure: sizes of a printed paper, colours that colour-blind readers can distinguish, no dates."""
 
 import html
 from base64 import b64encode

@@ -34,7 +34,7 @@ def gains(profile: str | None) -> pd.DataFrame:
 
 
 def accuracy_noise(profile: str | None) -> pd.DataFrame:
-    """How far accuracies stray, in points, beside how far the models are apart: a row for each target.
+    """How far accuracies vary, in points, and how far the models differ: a row for each target.
 
     Returns
     -------
