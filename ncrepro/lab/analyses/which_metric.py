@@ -256,7 +256,8 @@ def _part(pool: str, left_out: str) -> str:
 
 
 def advice(held: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """`held_out` by group: (choice, group, n_pools, most_often, times, weighted_kendall, error, regret, regret_error).
+    """Of `worth_on_other_pools`, by group: (choice, group, n_pools, most_often, times, weighted_kendall, error, regret,
+    regret_error).
 
     Groups: all pools (also where whole profiles were left out), by what varies, by the number of models, with and
     without a source classifier. Errors are standard errors over pools; NaN for one pool.

@@ -28,7 +28,8 @@ def pretrain(spec: dict) -> Arrays:
     """A network trained on its source without labels; ``accuracy`` is that of a linear probe (see `probe`).
 
     ``random_accuracy`` is the probe of the same network with its random weights; ``feature_std``, ``effective_rank``,
-    ``live_features`` and ``collapsed``, 1 or 0, say how much of the feature space is used (`objectives.collapse`).
+    ``live_features`` and ``collapsed``, 1 or 0, say how much of the feature space is used
+    (`objectives.representation_collapse`).
     """
     train, test = (datasets.load(spec["source"], split, spec["max_per_class"]) for split in ("train", "test"))
     network = models.build(spec["architecture"], _HEAD, spec["seed"])
