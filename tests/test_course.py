@@ -229,7 +229,7 @@ def test_a_widget_draws_one_picture_per_change_on_axes_that_stay(monkeypatch):
     from ncrepro.figures import course as pictures
 
     figures = []
-    for name in ("space_with_terms", "crossing", "widths"):
+    for name in ("space_with_terms", "crossing_lines", "widths"):
         original = getattr(pictures, name)
         monkeypatch.setattr(pictures, name, lambda *a, draw=original: figures.append(draw(*a)) or figures[-1])
     sliders, buttons, sizes = (

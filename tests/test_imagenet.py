@@ -540,9 +540,9 @@ def released(standins, tmp_path, monkeypatch):
         torch.save(LAYOUTS[name](backbone(network)), place)
     real = networks.checkpoint
     monkeypatch.setattr(networks, "checkpoint", lambda *given, **named: replace(real(*given, **named), transform=TINY))
-    measure = imagenet.collapse.measure
+    measure = imagenet.representation_collapse.measure
     monkeypatch.setattr(
-        imagenet.collapse, "measure", lambda features: measure(features[:, :64])
+        imagenet.representation_collapse, "measure", lambda features: measure(features[:, :64])
     )  # of all 2,048 it takes long
     return Experiment("selfsupervised")
 

@@ -380,7 +380,7 @@ def write(root: Path, kind: str, table: pd.DataFrame, name: str = "supervised/ac
 @pytest.fixture
 def mine(root, monkeypatch):
     """A reference of one table, and the same table as a result; as on a machine where the same bytes are expected."""
-    monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda: None)
+    monkeypatch.setattr(verify.pinned_arithmetic, "why_not_exact", lambda: None)
     monkeypatch.setattr(step_digests, "differing_names", list)
     write(root, "reference/smoke", ACCURACIES)
     return write(root, "results/smoke", ACCURACIES)
@@ -408,7 +408,7 @@ def run_verify(capsys) -> tuple[int, str, str]:
 
 def test_the_same_bytes_are_exact_on_any_machine(mine, capsys, monkeypatch):
     for why in (None, "this is Darwin on arm64"):
-        monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda why=why: why)
+        monkeypatch.setattr(verify.pinned_arithmetic, "why_not_exact", lambda why=why: why)
         status, out, _ = run_verify(capsys)
         assert status == 0
         assert "16 numbers in 1 tables" in out and "exact: all 1 tables are byte for byte those of the reference" in out
@@ -448,7 +448,7 @@ def test_where_the_cpu_computes_otherwise_a_study_decides(measured, capsys, monk
 def test_where_the_same_bytes_are_not_expected_the_reason_is_printed_and_single_cells_are_not(
     measured, capsys, monkeypatch
 ):
-    monkeypatch.setattr(verify.arithmetic, "why_not_exact", lambda: "this is Darwin on arm64")
+    monkeypatch.setattr(verify.pinned_arithmetic, "why_not_exact", lambda: "this is Darwin on arm64")
     ACCURACIES.assign(accuracy=ACCURACIES["accuracy"] + 1).to_csv(measured, index=False)
     status, out, _ = run_verify(capsys)
     assert status == 0
