@@ -13,6 +13,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 from torchvision import transforms
@@ -1196,6 +1197,44 @@ def test_an_encoder_that_was_saved_alone_is_read(tmp_path):
     states = network(input_ids=torch.tensor([[4, 5, 6]])).last_hidden_state
     data = Texts("t", "train", ("w1 w2 w3", "w4"), np.arange(2), ("a", "b"))
     np.testing.assert_allclose(features(model, data, 2)[:1], states.mean(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("fault", ["parallel", "wrapped", "a layer less", "half a file"])
+def test_a_folder_whose_weights_are_not_those_of_its_config_is_refused(tmp_path, fault):
+    """transformers would draw the missing weights at random, other ones at each call."""
+    network = encoders(pytest.importorskip("transformers"))["gpt2"]
+    text_model(tmp_path, network, pad_token="<pad>")
+    file, arrays = tmp_path / "model.safetensors", network.state_dict()
+    if fault == "a layer less":
+        network.config.n_layer = 2
+        network.config.save_pretrained(tmp_path)
+    elif fault == "half a file":
+        save_file({key: x for key, x in arrays.items() if "attn" not in key}, file, metadata={"format": "pt"})
+    else:
+        prefix = {"parallel": "module.", "wrapped": "encoder_model."}[fault]
+        save_file({prefix + key: x for key, x in arrays.items()}, file, metadata={"format": "pt"})
+    with pytest.raises(
+        OSError, match=r"its file of weights lacks \d+ of those that config.json asks for, as .*: it needs"
+    ):
+        resolve([f"it={tmp_path}"], "texts")
+
+
+def test_heads_and_poolers_that_no_feature_needs_may_be_there_or_missing(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    size = dict(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    config = transformers.BertConfig(**size)
+    data = texts(3, 8)
+    for kind in (transformers.BertForMaskedLM, transformers.BertForSequenceClassification):
+        model = text_model(tmp_path / kind.__name__, network := kind(config).eval(), pad_token="<pad>")
+        own = TextModel("own", network.bert, model.tokenizer)
+        np.testing.assert_allclose(features(model, data, 2), features(own, data, 2), atol=1e-6)
+
+
+def test_the_folder_of_a_text_model_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text_model(tmp_path / "mine", encoders(pytest.importorskip("transformers"))["gpt2"], pad_token="<pad>")
+    (found,) = resolve(["it=~/mine"], "texts")
+    assert found.spec == resolve([f"it={tmp_path / 'mine'}"], "texts")[0].spec
 
 
 @pytest.mark.parametrize("name", ["mpt", "ibert"])

@@ -275,7 +275,9 @@ def _text_model(name: str, what: Any) -> Callable[[], Candidate]:
         raise ValueError(
             f"model {name!r} is a {type(what).__name__}; for texts allowed are Hugging Face names and folders"
         )
-    return partial(_of_hub, name, _parts(str(what))[1])
+    where = _parts(str(what))[1]
+    folder = Path(where).expanduser()
+    return partial(_of_hub, name, str(folder) if folder.is_dir() else where)
 
 
 def _of_hub(name: str, where: str) -> Candidate:
@@ -303,8 +305,8 @@ def _of_hub(name: str, where: str) -> Candidate:
 def _why_not(where: str, error: str) -> str:
     if Path(where).is_dir():
         return (
-            f"this folder holds no model that transformers can read ({error[:160]}): it needs config.json, "
-            "weights and a tokenizer"
+            f"this folder holds no model that transformers can read ({error[:160]}): it needs config.json, all weights "
+            "and a tokenizer, as save_pretrained of the model itself writes them"
         )
     hint = "" if where in SOME_TEXT_MODELS else suggestion(where, SOME_TEXT_MODELS)
     return (
@@ -325,8 +327,23 @@ def _transformers():
 def _load_text(name: str, where: str) -> TextModel:
     transformers = _transformers()
     tokenizer = transformers.AutoTokenizer.from_pretrained(where)
-    network = transformers.AutoModel.from_pretrained(where, dtype=torch.float32)
+    whole, found = transformers.AutoModel.from_pretrained(where, dtype=torch.float32, output_loading_info=True)
+    network = whole
     # An encoder saved alone, as T5EncoderModel, says that it has no decoder, but AutoModel makes one for it.
-    if network.config.is_encoder_decoder or "decoder_input_ids" in inspect.signature(network.forward).parameters:
-        network = network.get_encoder()
+    if whole.config.is_encoder_decoder or "decoder_input_ids" in inspect.signature(whole.forward).parameters:
+        network = whole.get_encoder()
+    if lacking := _random_weights(whole, network, found):
+        raise ValueError(
+            f"its file of weights lacks {len(lacking)} of those that config.json asks for, as {lacking[0]}"
+        )
     return TextModel(name, network, tokenizer)
+
+
+def _random_weights(whole: nn.Module, network: nn.Module, found: dict) -> list[str]:
+    """Weights of ``network``, a part of ``whole``, that no file gave and transformers drew; a pooler's change no
+    feature.
+    """
+    used = {id(x) for x in network.state_dict(keep_vars=True).values()}
+    names = [name for name, x in whole.state_dict(keep_vars=True).items() if id(x) in used]
+    drawn = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
+    return [name for name in names if name in drawn and "pooler" not in name.split(".")]
