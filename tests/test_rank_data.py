@@ -9,6 +9,7 @@ import os
 import resource
 import socket
 import time
+import warnings
 import zipfile
 
 import numpy as np
@@ -818,7 +819,9 @@ def test_rows_of_a_csv_are_never_shifted(tmp_path):
         ('text,label\n"x,a\ny,b\n', "cannot be read as csv"),
         ("", "unknown text column 'text'"),
         (b"\xff\xfet\0e\0x\0t\0", "cannot be read as csv"),
-        ("text;label\nx;a\n", "unknown text column 'text'"),
+        ("text;label\nx;a\n", "its columns are separated by ';'; save it with commas"),
+        ("sep=;\ntext;label\nx;a\n", "its columns are separated by ';'"),
+        ("text\tlabel\nx\ta\n", r"its columns are separated by '\\t'"),
     ):
         with pytest.raises(ValueError, match=message):
             table(tmp_path, content)
@@ -994,6 +997,82 @@ def test_source_probabilities_of_several_models_in_one_file_are_refused(tmp_path
         ValueError, match="source_probs beside the features of 2 models: one, two; save a file for each"
     ):
         open_features([tmp_path / "f.npz"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.arange(11), np.arange(11).astype(str)),  # which sorts "10" before "2"
+        (np.arange(11), np.arange(11.0)),
+        (np.arange(11), [f"{i}.0" for i in range(11)]),
+        (np.arange(11), np.arange(1, 12)),
+        (list("abcdefghijk"), np.arange(11)),  # as an encoder of labels numbers them
+        (list("abcdefghijk"), [f" {x.upper()}" for x in "abcdefghijk"]),
+        (["caf\u00e9", *"bcdefghijk"], ["cafe\u0301", *"bcdefghijk"]),
+    ],
+)
+def test_labels_may_be_written_in_several_ways(one, other):
+    H, order = np.random.default_rng(0).normal(size=(44, 3)), np.random.default_rng(1).permutation(np.arange(44) % 11)
+    left, right = (np.asarray(names)[order] for names in (one, other))
+    assert len(open_features({"a": (H, left), "b": (H, right)})) == 2
+    assert len(open_features({"b": (H, right), "a": (H, left)})) == 2
+    other_samples = np.roll(right, 1)
+    with pytest.raises(ValueError, match="b and a have different labels"):
+        open_features({"a": (H, left), "b": (H, other_samples)})
+
+
+@pytest.mark.parametrize("shards", [False, True])
+def test_features_of_other_classes_in_the_same_order_are_refused(shards):
+    H, y = np.random.default_rng(0).normal(size=(30, 3)), np.repeat(np.arange(3), 10)
+    dogs, cars = np.array(["beagle", "boxer", "pug"])[y], np.array(["audi", "bmw", "fiat"])[y]
+    pool = {name: [(H, y)] if shards else (H, y) for name, y in {"dogs": dogs, "cars": cars}.items()}
+    with pytest.raises(ValueError, match="cars and dogs have different labels.*call their classes the same"):
+        open_features(pool)
+    with pytest.raises(ValueError, match="labels=... are given, but dogs carries labels of its own"):
+        open_features({"dogs": pool["dogs"]}, cars)
+
+
+def test_labels_beside_features_may_be_written_as_a_table_writes_them():
+    H, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 3
+    for given in ([f"{i}.0" for i in y], y.astype(float), [str(i) for i in y]):
+        assert len(open_features({"a": (H, y), "b": (H, y)}, given)) == 2
+
+
+def test_labels_of_shards_are_checked_as_all_labels_are():
+    H, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 3
+    names = np.array(["cat", "dog", "eel"])[y]
+    for values, message in (
+        (np.where(y, names, ""), "labels are missing: 4 of the 12 samples in a shard of a have none"),
+        (np.where(y, names.astype(object), None), "labels are missing: 4 of the 12"),
+        (y + 0.5, "labels are measured numbers"),
+        (pd.Series(y, index=range(12, 0, -1)), "features and labels of a shard of a name the same samples"),
+    ):
+        features = pd.DataFrame(H, index=range(1, 13)) if isinstance(values, pd.Series) else H
+        with pytest.raises(ValueError, match=message):
+            open_features({"a": [(features, values)]})
+    with pytest.raises(ValueError, match="labels of some samples of a are missing"):
+        open_features({"a": ncrepro.metrics.ClassStatistics().update(H, np.where(y, names, ""))})
+    for values, classes in ((y.astype(float), "012"), (torch.tensor(y), "012"), (names.astype(object), names[:3])):
+        (model,) = open_features({"a": [(H, values), (H, values)]})
+        assert model.classes == tuple(classes) and model.statistics.class_counts.tolist() == [8, 8, 8]
+
+
+def test_data_taken_for_features_by_mistake_are_refused_with_a_remedy(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(4))
+    for data in (tmp_path / "a.npy", [str(tmp_path / "a.npy")]):
+        with pytest.raises(ValueError, match="a.npy is not a .npz file.*: save it with np.savez"):
+            ncrepro.rank(data, labels=[0, 0, 1, 1])
+    with pytest.raises(ValueError, match="a table of texts, give pandas.DataFrame"):
+        ncrepro.rank({"text": ["x", "y"], "label": [0, 1]}, ["bert-base-uncased", "gpt2"])
+
+
+def test_logme_of_features_that_say_nothing_of_a_class_needs_no_caution():
+    """Its evidence has come to its limit for an infinite prior precision, which no number of steps reaches."""
+    H, y = np.random.default_rng(0).normal(size=(200, 4)), np.arange(200) % 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        few = ncrepro.metrics.logme(H, y)
+        assert ncrepro.metrics.logme(H, y, iterations=20_000) == pytest.approx(few, abs=1e-9)
 
 
 def test_logme_that_stopped_early_gets_a_caution(tmp_path):

@@ -13,6 +13,7 @@ from .statistics import ClassStatistics
 EPSILON = np.finfo(float).eps
 RELEASED_ITERATIONS, MOST_ITERATIONS = 11, 1000
 EXACT = 1e-13  # if the features leave less than this share of the labels unexplained, it is rounding
+FLAT = 1e-6  # evidence per sample, so near to its limit for α -> ∞ that more steps are not worth a warning
 TOLERANCE = 1e-2  # relative change of alpha / beta at which a class has converged, as released
 
 
@@ -39,8 +40,8 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
         Integers or strings.
     iterations : int or None
         Steps of the fixed-point iteration at most. None makes as many as it takes; but where the features have fewer
-        dimensions than columns, only the 11 of the release. For n <= d they can fit any labels: t = α/β may fall there
-        without end, and more steps find a slightly higher evidence.
+        dimensions than columns, only the 11 of the release. For n <= d they can fit any labels: t = α/β may approach 0
+        there and never converge, and more steps find a slightly higher evidence.
 
     Returns
     -------
@@ -57,7 +58,8 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
     -----
     UserWarning
         When a class has not converged: after 1,000 iterations, or after 11 where n > d and some columns follow from
-        others or never vary, as units that never fire.
+        others or never vary, as units that never fire. Not where the features say nothing of the class: its evidence
+        is then that of α → ∞ but for rounding, however long t grows.
 
     Notes
     -----
@@ -114,14 +116,16 @@ def logme(features: Array | ClassStatistics, labels: Array | None = None, *, ite
         beta[moving] = (n - gamma).clip(EPSILON) / residual[moving].clip(EPSILON**2)
         ratio[moving] = (alpha[moving] / beta[moving]).clip(*bounds)
         moving = moving[abs(ratio[moving] - t) >= TOLERANCE * t]
+    growth = _solve(scatter, mean, ratio, class_sums)[2]
+    log_det = np.log(alpha + beta * sigma).sum(axis=0) + np.log(growth) + (d - len(sigma)) * np.log(alpha)  # of A
+    evidence = n * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - log_det - beta * residual - alpha * length
+    without = n * np.log(n / (2 * np.pi * counts)) - n  # the limit for α -> ∞: of features that say nothing of a class
+    moving = moving[abs(evidence - without)[moving] > 2 * n * FLAT]
     if len(moving) and (limit == MOST_ITERATIONS or (iterations is None and not fit_any)):
         warnings.warn(
             f"logme has not converged after {limit} iterations; its value is not the maximum yet", stacklevel=2
         )
-    growth = _solve(scatter, mean, ratio, class_sums)[2]
-    log_det = np.log(alpha + beta * sigma).sum(axis=0) + np.log(growth) + (d - len(sigma)) * np.log(alpha)  # of A
-    evidence = n * np.log(beta / (2 * np.pi)) + d * np.log(alpha) - log_det - beta * residual - alpha * length
-    evidence = np.where(reached, evidence, n * np.log(n / (2 * np.pi * counts)) - n)
+    evidence = np.where(reached, evidence, without)
     return float(evidence.mean() / (2 * n))
 
 

@@ -7,7 +7,9 @@ import itertools
 import math
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 from ..extraction import folders
 from ..metrics import ClassStatistics
 from ..metrics._arrays import check_features, check_order
-from .labels import as_list, check, encode, subset
+from .labels import as_list, check, encode, is_missing, plain_name, plain_values, subset
 
 BOMB = 100, 1 << 30  # an archive that unpacks to so many times its size, and so many bytes, is refused
 
@@ -39,11 +41,16 @@ def are_features(data: Any) -> bool:
     if isinstance(data, dict):
         return True
     if isinstance(data, (list, tuple)):
-        return bool(data) and all(isinstance(x, (str, Path)) and _is_npz(Path(x)) for x in data)
+        return bool(data) and all(isinstance(x, (str, Path)) and _is_named_as_arrays(Path(x)) for x in data)
     if not isinstance(data, (str, Path)):
         return False
     path = Path(data).expanduser()
-    return _is_npz(path) or (path.is_dir() and not folders.subfolders(path) and bool(_files(path)))
+    return _is_named_as_arrays(path) or (path.is_dir() and not folders.subfolders(path) and bool(_files(path)))
+
+
+def _is_named_as_arrays(path: Path) -> bool:
+    """Whether a file is meant to hold features: a .npy file, which lacks labels, is refused when it is read."""
+    return _is_npz(path) or path.suffix.lower() == ".npy"
 
 
 def _is_npz(path: Path) -> bool:
@@ -89,10 +96,10 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
             f"{names.count(twice[0])} models are called {twice[0]!r}: give each a name of its own, as in {{'first': "
             f"..., 'second': ...}}"
         )
-    given = None if labels is None else encode(labels, len(labels), "samples")
+    given = None if labels is None else Features("labels", None, *encode(labels, len(labels), "samples"))
     for model in found:
         check(model.labels, model.classes, model.name)
-        if given and not _are_labels_of(model, *given):
+        if given and not _are_same(model, given):
             raise ValueError(
                 f"labels=... are given, but {model.name} carries labels of its own, which are different: leave one of "
                 "the two out"
@@ -100,7 +107,7 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
         if not _have_same_labels(model, found[0]):
             raise ValueError(
                 f"{model.name} and {found[0].name} have different labels; extract features of the same samples in the "
-                "same order, so that models can be compared"
+                "same order, and call their classes the same, so that models can be compared"
             )
     if max_per_class is None:
         return found
@@ -112,17 +119,37 @@ def open_features(data: Any, labels: Any = None, *, max_per_class: int | None = 
 
 
 def _have_same_labels(one: Features, other: Features) -> bool:
-    if one.statistics is None and other.statistics is None:
-        return np.array_equal(one.labels, other.labels)
-    counts = [Counter(np.array(model.classes)[model.labels].tolist()) for model in (one, other)]
-    return counts[0] == counts[1]  # statistics keep no order
+    """Whether two models have seen the same samples, as far as labels can say: the same classes in the same order; or
+    where one has numbers for classes, as many classes whose sorted positions are in the same order.
+    """
+    if _are_same(one, other):
+        return True
+    if one.statistics is not None or other.statistics is not None:
+        return False
+    names, others = _plain_names(one), _plain_names(other)
+    may_be_codes = any(all(isinstance(x, Decimal) for x in side) for side in (names, others))
+    return set(names) != set(others) and may_be_codes and np.array_equal(_sorted_codes(one), _sorted_codes(other))
 
 
-def _are_labels_of(model: Features, codes: np.ndarray, classes: tuple[str, ...]) -> bool:
-    given, own = np.array(classes)[codes], np.array(model.classes)[model.labels]
-    if model.statistics is not None:  # which keep no order
-        given, own = np.sort(given), np.sort(own)
-    return np.array_equal(given, own)
+def _are_same(one: Features, other: Features) -> bool:
+    """Whether labels are equal but for the way of writing them: 1 and "1.0" are one class, as are "cat" and "Cat "."""
+    names, others = ([_plain_names(model)[code] for code in model.labels] for model in (one, other))
+    if one.statistics is not None or other.statistics is not None:  # which keep no order
+        return Counter(names) == Counter(others)
+    return names == others
+
+
+def _plain_names(model: Features) -> Sequence[str | Decimal]:
+    plain = [plain_name(name) for name in model.classes]
+    return plain if len(set(plain)) == len(plain) else model.classes
+
+
+def _sorted_codes(model: Features) -> np.ndarray:
+    """Labels as positions in the sorted classes: of numbers by their value, though they came as strings."""
+    names = _plain_names(model)
+    if all(isinstance(x, Decimal) for x in names):
+        return np.argsort(np.argsort(np.array(names, dtype=object)))[model.labels]
+    return model.labels
 
 
 def _entries(data: Any) -> list[tuple[str, Any]]:
@@ -151,6 +178,8 @@ def _features_of(name: str, value: Any, labels: Any) -> list[Features]:
         made = joblib.Parallel()(joblib.delayed(_statistics)(name, shard) for shard in shards)
         merged = functools.reduce(ClassStatistics.merge, made)
         codes = np.repeat(np.arange(len(merged.classes)), merged.class_counts)
+        if any(map(is_missing, merged.classes)):
+            raise ValueError(f"labels of some samples of {name} are missing; fill them in, or leave these samples out")
         return [Features(name, None, codes, tuple(map(str, merged.classes)), statistics=merged)]
     if isinstance(value, (str, Path)):
         return _of_file(name, Path(value).expanduser(), labels)
@@ -193,7 +222,10 @@ def _statistics(name: str, shard: Any) -> ClassStatistics:
                 f"shard {shard} of {name} holds no {' and no '.join(sorted(missing))}; save both arrays in it"
             )
         shard = arrays["features"], arrays["labels"]
-    return ClassStatistics("float64").update(*shard)
+    H, labels = shard
+    check_order(H, labels, f"features and labels of a shard of {name}")
+    values = plain_values(labels, len(H), f"samples in a shard of {name}")
+    return ClassStatistics("float64").update(H, values.astype(str) if values.dtype == object else values)
 
 
 def _of_file(name: str, path: Path, labels: Any) -> list[Features]:

@@ -44,6 +44,12 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
     ValueError
         If a label is missing, is a measured number, or if a sample has more than one.
     """
+    classes, codes = np.unique(plain_values(labels, n, what), return_inverse=True)
+    return codes.astype(np.int64), tuple(map(str, classes.tolist()))
+
+
+def plain_values(labels: Any, n: int, what: str) -> np.ndarray:
+    """Labels as one array of integers or strings, checked; parameters and errors as those of `encode`."""
     if labels is None:
         raise ValueError(f"labels are missing: give labels=..., one per sample of the {n} {what}")
     values = [_plain(x) for x in as_list(labels)]
@@ -62,8 +68,7 @@ def encode(labels: Any, n: int, what: str) -> tuple[np.ndarray, tuple[str, ...]]
     array = np.array(values, dtype=None if all(numbers) else object)
     if array.dtype.kind == "f":  # NumPy rounds integers that no integer type of its own holds side by side
         array = np.array(values, dtype=object)
-    classes, codes = np.unique(array, return_inverse=True)
-    return codes.astype(np.int64), tuple(map(str, classes.tolist()))
+    return array
 
 
 def is_missing(x: Any) -> bool:
@@ -195,13 +200,18 @@ def missing_lookalikes(classes: Sequence[str]) -> list[str]:
     return [name for name in classes if name.strip().casefold() in MISSING]
 
 
+def plain_name(name: str) -> str | Decimal:
+    """A class without what may differ from file to file: blanks, capitals, the way of writing an accent or a number."""
+    plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    number = _number(plain)
+    return plain if number is None else number
+
+
 def lookalikes(classes: Sequence[str]) -> list[tuple[str, ...]]:
     """Classes that differ by blanks, capitals or the way of writing an accent or a number only."""
     groups = defaultdict(list)
     for name in classes:
-        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        number = _number(plain)
-        groups[plain if number is None else number].append(name)
+        groups[plain_name(name)].append(name)
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 

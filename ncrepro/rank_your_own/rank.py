@@ -165,7 +165,12 @@ def rank(
     bar = partial(bars.through, unit="samples", passing=True, shown=bool(progress))
     if are_features(data):
         if models:
-            raise ValueError("the data are features already, so there is nothing for models to read: leave models out")
+            raise ValueError(
+                "the data are features already, so there is nothing for models to read: leave models out; if this dict "
+                "is a table of texts, give pandas.DataFrame(...) of it"
+                if isinstance(data, dict)
+                else "the data are features already, so there is nothing for models to read: leave models out"
+            )
         pool: list = open_features(data, labels, max_per_class=max_per_class, seed=seed)
         _check_pool(pool)
         counts, target = np.unique(pool[0].labels, return_counts=True)[1], None
@@ -560,8 +565,8 @@ def _own_cautions(
         doubtful.append(("features are not the same twice", remedy))
     found += [_Own(f"its {caution}: {remedy}", caution, remedy) for caution, remedy in doubtful]
     if arrays["early"]:
-        caution = "LogME stopped before its maximum, since some features never vary or follow from others"
-        found.append(_Own(caution, caution, "if you give features, leave these columns out"))
+        caution, remedy = "LogME stopped before its maximum", "leave out features that never vary or follow from others"
+        found.append(_Own(caution, caution, f"if you give features, {remedy}"))
     if caution := getattr(model, "caution", ""):
         found.append(_Own(caution, caution))
     return found

@@ -10,6 +10,7 @@ from ..store.schema import unknown
 from .labels import from_csv
 
 SUFFIXES = (".csv", ".jsonl", ".ndjson")
+OTHER_SEPARATORS = ";\t|"  # that programs write in place of commas
 SHOWN = 50  # names of columns in a message
 
 
@@ -77,6 +78,8 @@ def _csv(file, named: dict[str, str]) -> Iterator[tuple[str, ...]]:
     with _fields_of_any_length():
         rows = csv.reader(file, strict=True)
         header = next((row for row in rows if row), [])
+        if len(header) == 1 and (found := [mark for mark in OTHER_SEPARATORS if mark in header[0]]):
+            raise ValueError(f"its columns are separated by {found[0]!r}; save it with commas")
         check_columns(header, named)
         places = [header.index(name) for name in named.values()]
         for row in rows:
