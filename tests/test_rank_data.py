@@ -297,6 +297,25 @@ def test_links_are_followed_but_never_in_a_circle(cats, tmp_path):
     assert opened(cats).counts.to_dict() == {"a": 4, "b": 5, "c": 2}
 
 
+def test_a_link_to_nothing_among_the_classes_is_refused(cats):
+    (cats / ".cache").symlink_to("/nowhere")  # of a system
+    (cats / "stray.png").symlink_to("/nowhere")  # an image, which lies in no class
+    assert opened(cats).data.classes == ("a", "b")
+    (cats / "fox").symlink_to("/unmounted/fox")
+    with pytest.raises(ValueError, match="cats/fox is a link to /unmounted/fox, where there is nothing: mount or mend"):
+        opened(cats)
+
+
+def test_archives_and_hidden_folders_of_images_beside_the_classes_deserve_a_caution(cats):
+    for name in ("gnu.zip", "elk.tar.gz", "a.zip", "labels.csv.gz", "README.md"):  # the third is unpacked
+        (cats / name).write_bytes(b"x")
+    for name in (".NET/x.png", ".config/x.json", ".git/x.png", ".Trash-1000/x.png", ".cache/deep/x.png"):
+        put(cats / name)
+    target = opened(cats)
+    (caution,) = _cautions_of_data(target.data.classes, target)
+    assert "may be one was left out: .NET, elk.tar.gz, gnu.zip; unpack" in caution
+
+
 def test_files_that_are_not_looked_at_are_counted(cats):
     for name in ("a/notes.txt", "b/x.heic", "stray.png", "b/vector.svg"):
         (cats / name).write_bytes(b"x")

@@ -233,7 +233,7 @@ def _of_folder(folder: Path) -> Photos:
             f"texts ({', '.join(tables.SUFFIXES)}) and features (.npz)"
         )
     split = _split(folder, folders.subfolders(folder))
-    classes = folders.subfolders(folder / split)
+    classes = folders.classes(folder / split)
     if len(classes) < 2:
         raise ValueError(
             f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
