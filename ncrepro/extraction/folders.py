@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from PIL import Image
@@ -81,6 +81,7 @@ class Photos(Labelled):
     beside: tuple[str, ...] = ()
 
     per_sample, noun = ("sources", "labels", "present"), "image"
+    from_code: ClassVar[bool] = False  # whether a reader's own code gives the images
 
     def image(self, i: int) -> Image.Image:
         """The i-th image in red, green, blue; a ``ValueError`` names its file if that is missing or damaged."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,8 @@ class DatasetPhotos(Photos):
 
     dataset: Any = None
     read: Sequence[tuple[str, str, int]] = ()
+
+    from_code: ClassVar[bool] = True
 
     def image(self, i: int) -> Image.Image:
         """Image number ``i``."""
