@@ -339,6 +339,22 @@ def test_any_callable_from_an_image_to_a_tensor_is_a_transform(pictures):
         rank(pictures, {"a": (Tiny(), lambda image: torch.zeros(4)), "b": (Tiny(1), SIZE)})
 
 
+@pytest.mark.parametrize("share", [0.1, 0.0])
+def test_a_random_part_that_acts_seldom_is_found_in_transforms_and_data_sets(pictures, share):
+    from torchvision import transforms
+    from torchvision.datasets import ImageFolder
+
+    torch.manual_seed(0)
+    seldom = transforms.RandomApply([transforms.RandomInvert(1)], share)
+    sized = transforms.Compose([transforms.Resize((32, 32)), seldom, transforms.ToTensor()])
+    for data, transform in (
+        (pictures, sized),
+        (ImageFolder(pictures / "train", transform=seldom), transforms.ToTensor()),
+    ):
+        table = rank(data, {"a": (Tiny(0), transform), "b": (Tiny(1), transform)})
+        assert table["caution"].str.contains("not the same twice").tolist() == [share > 0] * 2
+
+
 def test_a_bare_module_gets_imagenets_transform_and_a_caution(pictures):
     first, second = Tiny(0), Tiny(1)
     first.name, second.name, second.transform = "first", "second", SIZE

@@ -7,16 +7,19 @@ import io
 import json
 import os
 import resource
+import shutil
 import socket
+import struct
 import time
 import warnings
 import zipfile
+import zlib
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from safetensors import safe_open
 
 import ncrepro
@@ -36,7 +39,9 @@ def opened(data, *arguments, **options):
 def put(path, image=None, format="PNG"):
     """An image in a file, 8 x 8 pixels unless one is given; returns the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = image or Image.fromarray(np.random.default_rng(len(str(path))).integers(0, 255, (8, 8, 3), dtype=np.uint8))
+    image = image or Image.fromarray(
+        np.random.default_rng(zlib.crc32(str(path).encode())).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    )
     image.save(path, format)
     return path
 
@@ -298,6 +303,37 @@ def test_links_are_followed_but_never_in_a_circle(cats, tmp_path):
     assert opened(cats).counts.to_dict() == {"a": 4, "b": 5, "c": 2}
 
 
+def test_a_link_to_nothing_among_the_classes_is_refused(cats):
+    (cats / ".cache").symlink_to("/nowhere")  # of a system
+    (cats / "stray.png").symlink_to("/nowhere")  # an image, which lies in no class
+    assert opened(cats).data.classes == ("a", "b")
+    (cats / "fox").symlink_to("/unmounted/fox")
+    with pytest.raises(ValueError, match="cats/fox is a link to /unmounted/fox, where there is nothing: mount or mend"):
+        opened(cats)
+
+
+def test_archives_and_hidden_folders_of_images_beside_the_classes_deserve_a_caution(cats):
+    for name in ("gnu.zip", "elk.tar.gz", "a.zip", "labels.csv.gz", "README.md"):  # the third is unpacked
+        (cats / name).write_bytes(b"x")
+    for name in (".NET/x.png", ".config/x.json", ".git/x.png", ".Trash-1000/x.png", ".cache/deep/x.png"):
+        put(cats / name)
+    target = opened(cats)
+    (caution,) = _cautions_of_data(target.data.classes, target)
+    assert "may be one was left out: .NET, elk.tar.gz, gnu.zip; unpack" in caution
+
+
+def test_the_same_samples_in_two_classes_deserve_a_caution(cats):
+    target = opened(cats)
+    assert not target.shared
+    shutil.copytree(cats / "a", cats / "a - Copy")
+    shutil.copy(cats / "b" / "0.png", cats / "b" / "1.png")  # twice in one class
+    target = opened(cats)
+    (caution,) = _cautions_of_data(target.data.classes, target)
+    assert "3 images lie in more than one class, the first is " in caution and "a - Copy/0.png" not in caution
+    target = opened(["x", "y", "x", "z"], [0, 0, 1, 1])
+    assert "1 texts lie in more than one class" in _cautions_of_data(target.data.classes, target)[0]
+
+
 def test_files_that_are_not_looked_at_are_counted(cats):
     for name in ("a/notes.txt", "b/x.heic", "stray.png", "b/vector.svg"):
         (cats / name).write_bytes(b"x")
@@ -377,13 +413,40 @@ def test_8_bits_in_an_image_of_more_are_not_read_as_black(tmp_path, kind, format
 @pytest.mark.parametrize(("bits", "n_cautions"), [(10, 1), (12, 1), (14, 1), (15, 0), (16, 0)])
 def test_fewer_bits_in_an_image_of_16_deserve_a_caution(cats, tmp_path, bits, n_cautions):
     assert not opened(cats).largest
-    for k in "ab":
-        put(cats / k / "x.png", Image.fromarray(np.linspace(0, 2**bits - 1, 64).astype(np.uint16).reshape(8, 8)))
+    ramp = np.linspace(0, 2**bits - 1, 64).astype(np.uint16).reshape(8, 8)
+    for k, image in ("a", ramp), ("b", ramp.T):
+        put(cats / k / "x.png", Image.fromarray(image))
     for _ in "first", "kept":
         target = open_target(cats).checked("raise", tmp_path / "kept", lambda work, *_: work)
         cautions = _cautions_of_data(target.data.classes, target)
         assert target.largest == 2**bits - 1 and len(cautions) == n_cautions
         assert all(f"no number in the images of 16 bits is above {2**bits - 1}, where" in line for line in cautions)
+
+
+@pytest.mark.parametrize(("channels", "colour_type"), [(2, 4), (3, 2), (4, 6)])
+@pytest.mark.parametrize(("bits", "largest"), [(9, 511), (12, 4095), (16, 65535)])
+def test_dark_colours_of_16_bits_are_found_though_pillow_gives_8(tmp_path, channels, colour_type, bits, largest):
+    pixels = np.random.default_rng(0).integers(0, 2**bits, (64, 64, channels)).astype(">u2")
+    pixels[0, 0] = 2**bits - 1
+    if channels % 2 == 0:
+        pixels[..., -1] = 65535  # opaque, which is no colour
+    header = struct.pack(">IIBBBBB", 64, 64, 16, colour_type, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
+    file = b"\x89PNG\r\n\x1a\n"
+    for kind, content in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")):
+        file += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    (tmp_path / "x.png").write_bytes(file)
+    assert decode.read(tmp_path / "x.png").info[decode.LARGEST] == largest
+
+
+def test_dark_images_of_a_data_set_deserve_a_caution_too():
+    class Dark(Listed):
+        def __getitem__(self, i):
+            return Image.fromarray(np.full((8, 8), 4000 + i, np.uint16)), i % 2
+
+    target = opened(Dark(None))
+    assert target.largest == 4005
+    assert any("no number in the images of 16 bits is above 4005" in x for x in _cautions_of_data(("0", "1"), target))
 
 
 def test_transparency_is_dropped_in_the_same_way_from_palettes_and_colours(tmp_path):
@@ -518,6 +581,41 @@ def test_which_images_cannot_be_decoded_is_kept_and_read_in_no_older_form(cats, 
     none_broken = np.frombuffer(json.dumps([""] * 6).encode(), np.uint8)
     artifacts.save(tmp_path / "cache" / f"decoded-{artifacts.digest(spec)}.safetensors", {"errors": none_broken}, spec)
     assert skipped() == (str(torn),) and done == ["read", "decode"]
+
+
+def test_what_pillow_is_told_of_truncated_files_counts_in_what_is_kept(cats, tmp_path, monkeypatch):
+    torn = put(cats / "a" / "0.jpg", Image.effect_noise((64, 64), 90), "JPEG")
+    torn.write_bytes(torn.read_bytes()[: torn.stat().st_size * 2 // 3])
+
+    def target(allowed):
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", allowed)
+        return open_target(cats).checked("raise", tmp_path / "kept", lambda work, *_: work)
+
+    for _ in "first", "kept":
+        with pytest.raises(ValueError, match="1 of 7 images cannot be read"):
+            target(False)
+        assert len(target(True)) == 7
+    torn.unlink()
+    assert target(False).key != target(True).key  # a damaged file may be read, and turned, in another way
+
+
+def test_the_next_image_takes_the_place_of_one_that_cannot_be_read(tmp_path):
+    from torchvision.datasets import ImageFolder
+
+    for k in "abc":
+        for i in range(12):
+            put(tmp_path / k / f"{i}.png")
+    chosen = opened(tmp_path, max_per_class=3, seed=1)
+    everything = opened(tmp_path)
+    assert set(chosen.data.sources) == {everything.data.sources[i] for i in labels.subset(everything.data.labels, 3, 1)}
+    for i in range(9):
+        (tmp_path / "b" / f"{i}.png").write_text("not found")
+    for data in (tmp_path, ImageFolder(tmp_path)):
+        for most in (2, 3):
+            target = opened(data, max_per_class=most, seed=1, on_error="skip")
+            assert target.counts.to_dict() == dict.fromkeys("abc", most)
+    less = opened(tmp_path, max_per_class=3, seed=1, on_error="skip").data.sources
+    assert set(chosen.data.sources) - set(less) <= {tmp_path / "b" / f"{i}.png" for i in range(9)}
 
 
 def test_every_cut_of_a_file_is_unreadable(cats, tmp_path):
@@ -672,7 +770,7 @@ def test_a_data_set_may_read_all_its_items_from_one_open_file(tmp_path):
         data = opened(OneFile(lambda i: i % 2, file)).data
         read = list(batches.batches(lambda i: np.asarray(data.image(i)), range(60), 7, torch.device("cpu")))
     expected = [hashlib.sha256(b"(8, 8)" + image.tobytes()).hexdigest() for image in pixels]
-    assert [digest for digest, _ in data.read] == expected
+    assert [digest for digest, *_ in data.read] == expected
     np.testing.assert_array_equal(torch.cat(read).permute(0, 2, 3, 1), pixels)
 
 

@@ -57,13 +57,15 @@ def rgb(image: Image.Image) -> Image.Image:
     """An image as its viewer shows it: turned as its EXIF data say, 8 bits for each of red, green and blue.
 
     65,535 is white of 16 bits, and 1.0 of floating-point numbers. Transparency is dropped, as torchvision's loader
-    does. ``info[LARGEST]`` is the largest number of an image with integers of more than 8 bits.
+    does. ``info[LARGEST]`` is the largest number of an image with integers of more than 8 bits; of 16 bits in colour,
+    whose upper 8 are all that Pillow gives, the largest that it may be.
 
     Raises
     ------
     ValueError
         If the numbers of an image with more than 8 bits lie outside these ranges, or are those of one with 8 bits.
     """
+    halved = image.mode in ("LA", "RGB", "RGBA", "RGBX") and _is_of_16_bits(image)
     if _is_turned(image):
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # integers of 16 or 32 bits, which Pillow would clip at 255
@@ -79,7 +81,10 @@ def rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((_within(image, 1) * 255).round().astype(np.uint8))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    image = image.convert("RGB")
+    if halved:
+        image.info[LARGEST] = 256 * max(high for _, high in image.getextrema()) + 255
+    return image
 
 
 def check_size(width: int, height: int) -> None:
@@ -95,6 +100,12 @@ def _is_turned(image: Image.Image) -> bool:
         return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
     except Exception:  # damaged EXIF data say nothing against the pixels
         return False
+
+
+def _is_of_16_bits(image: Image.Image) -> bool:
+    """Whether the file, which must not be loaded yet, holds 16 bits of each colour."""
+    arguments = [tile[3] for tile in getattr(image, "tile", ())]
+    return any(";16" in str(raw[0] if isinstance(raw, tuple) else raw) for raw in arguments)
 
 
 def _within(image: Image.Image, high: float) -> np.ndarray:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from PIL import Image
@@ -35,6 +36,12 @@ SYSTEM = {
     "desktop.ini",
 }  # what systems leave behind in folders, in any capitals; all else that they leave begins with a dot
 SYSTEM_PATTERN = re.compile(r"\.|~\$|RECYCLER$|found\.[0-9]{3}$")  # a recycler may be a class
+# What hidden folders of programs begin with, which may hold images but no class.
+LITTER = tuple(
+    ".@ ._ .apple .cache .ds_store .dvc .git .hg .huggingface .idea .ipynb_checkpoints .picasa .recycle .snapshot "
+    ".spotlight .svn .temporaryitems .thumb .trash .venv .vscode .xvpics .zfs".split()
+)
+ARCHIVE = re.compile(r"(.+?)\.(zip|7z|rar|t[bgx]z2?|tar(\.[a-z0-9]+)?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +64,8 @@ class Photos(Labelled):
         Whether a mirrored image still belongs to its class.
     ignored : tuple of str
         Files among the images that are not read, because their suffix is not that of an image.
+    beside : tuple of str
+        What lies beside the classes and may be one: archives, and hidden folders that hold images.
     """
 
     name: str
@@ -69,8 +78,10 @@ class Photos(Labelled):
     measure: str = "accuracy"
     flip: bool = True
     ignored: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     per_sample, noun = ("sources", "labels", "present"), "image"
+    from_code: ClassVar[bool] = False  # whether a reader's own code gives the images
 
     def image(self, i: int) -> Image.Image:
         """The i-th image in red, green, blue; a ``ValueError`` names its file if that is missing or damaged."""
@@ -121,18 +132,18 @@ def tree(folder: Path, name: str, split: str) -> Photos:
     Raises
     ------
     ValueError
-        If there is no such folder, or a class has no images.
+        If there is no such folder, a class has no images, or a link beside the classes leads to nothing.
     """
     place = folder / split
-    classes = subfolders(place) if place.is_dir() else []
-    if len(classes) < 2:
+    names = classes(place) if place.is_dir() else []
+    if len(names) < 2:
         raise ValueError(
-            f"{place} holds {len(classes)} folders; allowed are two or more, one per class: put images there"
+            f"{place} holds {len(names)} folders; allowed are two or more, one per class: put images there"
         )
     found, ignored = [], [file for file in sorted(place.iterdir()) if is_image(file) and not file.is_dir()]
-    for k in classes:
+    for k in names:
         files = sorted(
-            Path(inside, name) for inside, names in file_digests.walk(str(place / k), is_hidden) for name in names
+            Path(inside, file) for inside, files in file_digests.walk(str(place / k), is_hidden) for file in files
         )
         found.append([file for file in files if is_image(file)])
         ignored += [file for file in files if not is_image(file)]
@@ -140,11 +151,27 @@ def tree(folder: Path, name: str, split: str) -> Photos:
             raise ValueError(
                 f"{place / k} holds no images ({', '.join(decode.FORMATS)}): put some there or remove the folder"
             )
-    labels = np.repeat(np.arange(len(classes)), [len(files) for files in found])
+    labels = np.repeat(np.arange(len(names)), [len(files) for files in found])
     files = [file for of_class in found for file in of_class]
     return Photos(
-        name, split, files, labels, tuple(classes), f"all images in {split}/", ignored=tuple(map(str, ignored))
+        name,
+        split,
+        files,
+        labels,
+        tuple(names),
+        f"all images in {split}/",
+        ignored=tuple(map(str, ignored)),
+        beside=tuple(path.name for path in sorted(place.iterdir()) if _may_be_a_class(path, names)),
     )
+
+
+def _may_be_a_class(path: Path, names: list[str]) -> bool:
+    """Whether it is an archive that is not unpacked beside itself, or a hidden folder that holds a reader's images."""
+    if path.is_dir():
+        hidden = path.name.startswith(".") and not path.name.casefold().startswith(LITTER)
+        return hidden and any(is_image(file) for file in path.rglob("*"))
+    archive = ARCHIVE.fullmatch(path.name)
+    return bool(archive) and not is_hidden(path.name) and archive[1] not in names
 
 
 def is_hidden(name: str) -> bool:
@@ -155,6 +182,23 @@ def is_hidden(name: str) -> bool:
 def is_image(file: Path) -> bool:
     """Whether a file is called like an image."""
     return file.suffix.lower() in decode.SUFFIXES and not is_hidden(file.name)
+
+
+def classes(folder: Path) -> list[str]:
+    """The `subfolders`, unless a link leads to nothing: it may be a class as well.
+
+    Raises
+    ------
+    ValueError
+        If there is such a link, which it names.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not path.exists() and not is_hidden(path.name) and not is_image(path):
+            raise ValueError(
+                f"{path} is a link to {os.readlink(path)}, where there is nothing: mount or mend that if it is a "
+                "class, else remove the link"
+            )
+    return subfolders(folder)
 
 
 def subfolders(folder: Path) -> list[str]:

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ..extraction import decode, folders
 from ..extraction.folders import Photos
@@ -44,11 +44,14 @@ _ONE = threading.RLock()  # one for all data sets, as they may share what they r
 class DatasetPhotos(Photos):
     """Photos whose images come from a torchvision-style data set; ``sources`` are positions in ``dataset``.
 
-    ``read`` is what was found there when every item was asked for: a digest of the image, and why there is none.
+    ``read`` is what was found there when every item was asked for: a digest of the image, why there is none, and its
+    largest number if it has more than 8 bits, or 0.
     """
 
     dataset: Any = None
-    read: Sequence[tuple[str, str]] = ()
+    read: Sequence[tuple[str, str, int]] = ()
+
+    from_code: ClassVar[bool] = True
 
     def image(self, i: int) -> Image.Image:
         """Image number ``i``."""
@@ -64,19 +67,26 @@ class Target:
     ----------
     kind : {"images", "texts"}
     data : Photos or Texts
+        All samples; after `checked`, those that are ranked on.
+    choose : callable, optional
+        Positions that are left out -> those of the samples to rank on.
     key : str
         A digest of the samples and their labels; "" before `checked`.
     skipped : tuple of str
         What was left out because it could not be read.
     largest : int
-        The largest number in files of images with more than 8 bits; 0 if there are none.
+        The largest number in images with more than 8 bits; 0 if there are none.
+    shared : tuple of str
+        Samples that lie in several classes, the same to the last bit; each is called as in the first of them.
     """
 
     kind: str
     data: Photos | Texts
+    choose: Callable[[Iterable[int]], np.ndarray] | None = None
     key: str = ""
     skipped: tuple[str, ...] = ()
     largest: int = 0
+    shared: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.data)
@@ -88,7 +98,8 @@ class Target:
         return pd.Series(counts, index=list(self.data.classes))
 
     def checked(self, on_error: str, folder: Path | None, progress: Callable[[Iterable, str, int], Iterable]) -> Target:
-        """The same with every sample read once: what cannot be read raises or is left out, and the key is known.
+        """The same with the chosen samples, each read once: what cannot be read raises, or the next in the same order
+        takes its place. Then the key is known.
 
         Parameters
         ----------
@@ -103,45 +114,38 @@ class Target:
         ValueError
             If an image cannot be read (the first is named), or a class is left without samples.
         """
-        n = len(self.data)
-        with ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # of EXIF data that nobody asked for
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # too large to read
-            found = list(progress(threads.map(partial(_digest, self.data), range(n)), "read", n))
-            broken, largest = {i: error for i, (_, error) in enumerate(found) if error}, 0
-            if _has_files(self.data):
-                spec = {
-                    "content": hashlib.sha256("".join(digest for digest, _ in found).encode()).hexdigest(),
-                    "by": [fingerprint.of(decode.__name__), Image.MAX_IMAGE_PIXELS],
-                }
-                path = folder / f"undecodable-{artifacts.digest(spec)}.safetensors" if folder else None
-                known = artifacts.load(path, spec) if path else None
-                if known is None:
-                    decoded = list(progress(threads.map(partial(_decode, self.data), range(n)), "decode", n))
-                    known = {"errors": [error for error, _ in decoded], "largest": [max(x for _, x in decoded)]}
-                    if path:
-                        artifacts.save(path, known, spec)
-                broken |= {i: error for i, error in enumerate(known["errors"]) if error and i not in broken}
-                (largest,) = known["largest"]
-        kept, data = [i for i in range(n) if i not in broken], self.data
-        if broken:
-            first = f"{_called(data, min(broken))} ({broken[min(broken)]})"
-            if on_error == "raise":
+        data, read, broken = self.data, {}, {}
+        chosen = self.choose(())
+        while new := [i for i in chosen if i not in read]:
+            found = _read(data.take(new), folder, progress)
+            read |= dict(zip(new, found, strict=True))
+            broken |= {i: error for i, (_, error, _) in zip(new, found, strict=True) if error}
+            if broken and on_error == "raise":
                 raise ValueError(
-                    f"{len(broken)} of {n} images cannot be read, the first is {first}: repair or remove it, or leave "
-                    "such images out with on_error='skip'"
+                    f"{len(broken)} of {len(new)} images cannot be read, the first is {_first(data, broken)}: repair "
+                    "or remove it, or leave such images out with on_error='skip'"
                 )
-            data = data.take(kept)
-            counts = np.bincount(data.labels, minlength=len(data.classes))
-            for k in np.flatnonzero(counts < 2)[:1]:
-                raise ValueError(
-                    f"{counts[k] or 'no'} image of class {data.classes[k]!r} can be read, and two are needed; the "
-                    f"first that cannot: {first}"
-                )
-        hasher = hashlib.sha256(json.dumps([data.labels.tolist(), list(data.classes)]).encode())
-        hasher.update("".join(found[i][0] for i in kept).encode())
-        skipped = tuple(_called(self.data, i) for i in sorted(broken))
-        return replace(self, data=data, key=hasher.hexdigest(), skipped=skipped, largest=largest)
+            chosen = self.choose(list(broken))
+        kept = data.take(chosen)
+        for k in np.flatnonzero(np.bincount(kept.labels, minlength=len(kept.classes)) < 2)[:1]:
+            count = (kept.labels == k).sum()
+            raise ValueError(
+                f"{count or 'no'} image of class {kept.classes[k]!r} can be read, and two are needed; the first that "
+                f"cannot: {_first(data, broken)}"
+            )
+        digests = [read[i][0] for i in chosen]
+        # With it, Pillow reads on behind a damaged part, so that files can be other images.
+        settings = [ImageFile.LOAD_TRUNCATED_IMAGES] if _has_files(data) else []
+        hasher = hashlib.sha256(json.dumps([kept.labels.tolist(), list(kept.classes), *settings]).encode())
+        hasher.update("".join(digests).encode())
+        return Target(
+            self.kind,
+            kept,
+            key=hasher.hexdigest(),
+            skipped=tuple(_called(data, i) for i in sorted(broken)),
+            largest=max(read[i][2] for i in chosen),
+            shared=tuple(_called(kept, i) for i in _in_several(digests, kept.labels)),
+        )
 
 
 def open_target(
@@ -172,9 +176,11 @@ def open_target(
         )
     found = _find(data, labels, text, label, progress)
     check(found.labels, found.classes, found.name)
+    choose = partial(np.setdiff1d, np.arange(len(found)))
     if max_per_class is not None:
-        found = found.take(subset(found.labels, max_per_class, seed))
-    return Target("texts" if isinstance(found, Texts) else "images", found)
+        choose = partial(subset, found.labels, max_per_class, seed)
+        choose(())  # refuses numbers that cannot be
+    return Target("texts" if isinstance(found, Texts) else "images", found, choose)
 
 
 def write(images: Images, folder: Path) -> Path:
@@ -233,7 +239,7 @@ def _of_folder(folder: Path) -> Photos:
             f"texts ({', '.join(tables.SUFFIXES)}) and features (.npz)"
         )
     split = _split(folder, folders.subfolders(folder))
-    classes = folders.subfolders(folder / split)
+    classes = folders.classes(folder / split)
     if len(classes) < 2:
         raise ValueError(
             f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
@@ -316,11 +322,11 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
         raise ValueError(f"{name} is empty; give at least two samples of each class")
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         items = list(progress(threads.map(partial(_item, dataset), range(n)), "read", n))
-    readable = [i for i, (*_, error) in enumerate(items) if not error]
+    readable = [i for i, (_, _, error, _) in enumerate(items) if not error]
     if not readable:
         raise ValueError(f"none of the {n} items of {name} can be read; the first says: {items[0][2]}")
     # An item that cannot be read has no label either: until it is left out, it has that of another one.
-    given = [label if not error else items[readable[0]][0] for label, _, error in items]
+    given = [label if not error else items[readable[0]][0] for label, _, error, _ in items]
     codes, classes = encode(given, n, f"items of {name}")
     named = _class_names(dataset) if all(k.removeprefix("-").isdecimal() for k in classes) else None
     if named is not None and any(k.startswith("-") for k in classes):
@@ -329,7 +335,7 @@ def _of_dataset(dataset: Any, progress: Callable) -> Photos:
         )
     if named is not None and len(classes) <= len(named) and all(int(k) < len(named) for k in classes):
         classes = tuple(str(named[int(k)]) for k in classes)
-    read = [(digest, error) for _, digest, error in items]
+    read = [tuple(found) for _, *found in items]
     return DatasetPhotos(name, "train", np.arange(n), codes, classes, "all", dataset=dataset, read=read)
 
 
@@ -373,14 +379,14 @@ def _alone(dataset: Any) -> AbstractContextManager:
     return nullcontext() if own and dataset.transform is dataset.target_transform is None else _ONE
 
 
-def _item(dataset: Any, i: int) -> tuple[Any, str, str]:
-    """One item's label, a digest of its image, and why it cannot be read."""
+def _item(dataset: Any, i: int) -> tuple[Any, str, str, int]:
+    """One item's label, and of its image a digest, why it cannot be read, and the largest number if of many bits."""
     called = f"item {i} of {type(dataset).__name__}"
     with _alone(dataset):  # an image may be decoded only when it is looked at
         try:
             item = dataset[i]
         except Exception as error:  # a data set is anybody's code
-            return None, "", f"{type(error).__name__}: {error}"
+            return None, "", f"{type(error).__name__}: {error}", 0
         if not isinstance(item, (tuple, list)) or len(item) < 2:
             raise ValueError(
                 f"labels are missing: {called} is a {type(item).__name__}; allowed are pairs of an image and a label"
@@ -393,8 +399,9 @@ def _item(dataset: Any, i: int) -> tuple[Any, str, str]:
         try:
             image = _as_image(item[0])
         except (OSError, ValueError) as error:
-            return None, "", str(error)
-    return item[1], hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest(), ""
+            return None, "", str(error), 0
+    digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+    return item[1], digest, "", image.info.get(decode.LARGEST, 0)
 
 
 def _is_pixels(array: np.ndarray) -> bool:
@@ -439,20 +446,57 @@ def _called(data: Photos | Texts, i: int) -> str:
     return str(data.sources[i]) if _has_files(data) else f"item {i} of {data.name}"
 
 
-def _digest(data: Photos | Texts, i: int) -> tuple[str, str]:
-    """A digest of one sample's bytes, or an error in words."""
+def _first(data: Photos | Texts, broken: dict[int, str]) -> str:
+    return f"{_called(data, min(broken))} ({broken[min(broken)]})"
+
+
+def _in_several(digests: list[str], labels: np.ndarray) -> list[int]:
+    """Where each sample lies first that is also, the same to the last bit, in another class."""
+    same = pd.DataFrame({"digest": digests, "label": labels}).groupby("digest", sort=False)
+    several = same["label"].nunique() > 1
+    return sorted(same.indices[digest][0] for digest in several.index[several])
+
+
+def _read(
+    data: Photos | Texts, folder: Path | None, progress: Callable[[Iterable, str, int], Iterable]
+) -> list[tuple[str, str, int]]:
+    """Of each sample a digest, why it cannot be read, and its largest number if it has more than 8 bits, or 0."""
+    n = len(data)
+    with ThreadPoolExecutor(os.cpu_count()) as threads, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of EXIF data that nobody asked for
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # too large to read
+        found = list(progress(threads.map(partial(_digest, data), range(n)), "read", n))
+        if not _has_files(data):
+            return found
+        spec = {
+            "content": hashlib.sha256("".join(digest for digest, *_ in found).encode()).hexdigest(),
+            "by": [fingerprint.of(decode.__name__), Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES],
+        }
+        path = folder / f"undecodable-{artifacts.digest(spec)}.safetensors" if folder else None
+        known = artifacts.load(path, spec) if path else None
+        if known is None:
+            decoded = list(progress(threads.map(partial(_decode, data), range(n)), "decode", n))
+            known = {"errors": [error for error, _ in decoded], "largest": [largest for _, largest in decoded]}
+            if path:
+                artifacts.save(path, known, spec)
+    pairs = zip(found, known["errors"], known["largest"], strict=True)
+    return [(digest, first or error, largest) for (digest, first, _), error, largest in pairs]
+
+
+def _digest(data: Photos | Texts, i: int) -> tuple[str, str, int]:
+    """A digest of one sample's bytes, or an error in words; the largest number of an image of many bits, if known."""
     if isinstance(data, DatasetPhotos):
         return data.read[data.sources[i]]
     if isinstance(data, Texts):
-        return hashlib.sha256(data.texts[i].encode()).hexdigest(), ""
+        return hashlib.sha256(data.texts[i].encode()).hexdigest(), "", 0
     if not _has_files(data):
-        return hashlib.sha256(f"{data.sources[i].shape}".encode() + data.sources[i].tobytes()).hexdigest(), ""
+        return hashlib.sha256(f"{data.sources[i].shape}".encode() + data.sources[i].tobytes()).hexdigest(), "", 0
     try:
         if not Path(data.sources[i]).is_file():
-            return "", "it is not a plain file, or a link to nothing"
-        return file_digests.of_file(data.sources[i]), ""
+            return "", "it is not a plain file, or a link to nothing", 0
+        return file_digests.of_file(data.sources[i]), "", 0
     except OSError as error:
-        return "", str(error)
+        return "", str(error), 0
 
 
 def _decode(data: Photos, i: int) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -215,10 +215,14 @@ def lookalikes(classes: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def subset(codes: np.ndarray, max_per_class: int, seed: int) -> np.ndarray:
-    """Positions of at most so many samples of each class, drawn with ``seed``, in their old order."""
+def subset(codes: np.ndarray, max_per_class: int, seed: int, without: Iterable[int] = ()) -> np.ndarray:
+    """Positions of at most so many samples of each class, drawn with ``seed``, in their old order.
+
+    Where one of them is in ``without``, the next that would be drawn takes its place.
+    """
     check_whole("max_per_class", max_per_class, 2)
     check_whole("seed", seed, 0)
     order = np.random.default_rng(seed).permutation(len(codes))
+    order = order[~np.isin(order, list(without))]
     place = pd.Series(codes[order]).groupby(codes[order]).cumcount().to_numpy()
     return np.sort(order[place < max_per_class])

@@ -645,6 +645,16 @@ def _cautions_of_data(classes: Sequence[str], target: Target | None) -> list[str
             f"no number in the images of 16 bits is above {target.largest}, where 65535 is white, so models see dark "
             "images: if their white is lower, as 4095 of 12 bits, scale them up or save them with 8 bits per colour"
         )
+    if target and target.shared:
+        sentences.append(
+            f"{len(target.shared)} {target.kind} lie in more than one class, the first is {target.shared[0]}: if a "
+            "class was copied, remove the copy; else keep each in one class"
+        )
+    if beside := getattr(target and target.data, "beside", ()):
+        sentences.append(
+            f"what lies beside the classes and may be one was left out: {', '.join(beside[:NAMED])}; unpack an archive "
+            "that holds a class, and give a hidden folder that is one a name without a dot"
+        )
     if ignored := getattr(target and target.data, "ignored", ()):
         sentences.append(
             f"{len(ignored)} files among the images were not looked at, as they lie in no class or have no image's "
