@@ -72,7 +72,7 @@ def shortlist_length(found: np.ndarray) -> int:
     return int(np.sort(found)[int(np.ceil(SURE * len(found))) - 1])
 
 
-def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
+def shortlists_on_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
     """How many models must be fine-tuned to have the best one, or one within a point, with 95 %.
 
     Returns
@@ -102,19 +102,19 @@ def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).round(6).astype({"promised_best": "Int64", "promised_near": "Int64"})
 
 
-def hub() -> pd.DataFrame:
-    """`of_hub` of the reader's file; where there is none, the committed table."""
+def hub_shortlists() -> pd.DataFrame:
+    """`shortlists_on_hub` of the reader's file; where there is none, the committed table."""
     accuracies = published_pools.hub_accuracies()
     if accuracies is not None:
-        return of_hub(accuracies)
+        return shortlists_on_hub(accuracies)
     table = published.load("hub_shortlists")
     promised = ["promised_best", "promised_near"]
     return table.assign(**table[promised].apply(pd.to_numeric).astype("Int64"))
 
 
-def write_hub() -> None:
+def write_hub_shortlists() -> None:
     """Write ``data/published/hub_shortlists.csv`` from the reader's file."""
-    published_pools.write_hub(of_hub, "hub_shortlists")
+    published_pools.write_hub(shortlists_on_hub, "hub_shortlists")
 
 
 # A thousand candidates ------------------------------------------------------------------------------------------------
