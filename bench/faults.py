@@ -338,13 +338,13 @@ def times_only(context: Context) -> dict:
 # Runs that go wrong. Each brings work of its own, so that there is something to disturb.
 
 
-def _with_work(context: Context, what: str, disturb: Callable[[Copy], str], trained: float = 0.5) -> dict:
+def _with_work(context: Context, what: str, disturb: Callable[[Copy], str]) -> dict:
     pools = sorted(p.name for p in (context.copy.folder / "data/results/smoke").iterdir() if p.is_dir())
     pool = context.chance.choice(pools)
     models = [
         f for run in context.runs for f in run["artefact"] if run["name"].endswith(f"--{pool}") and "finetuned" in f
     ]
-    lost = [context.chance.choice(sorted(models))] if models and context.chance.random() < trained else []
+    lost = [context.chance.choice(sorted(models))] if models and context.chance.random() < 0.5 else []
 
     def strike(copy: Copy) -> None:
         shutil.rmtree(copy.folder / "data/results/smoke" / pool, ignore_errors=True)

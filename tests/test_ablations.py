@@ -104,6 +104,10 @@ def measured(**setting):
                       for target in OF_POOL for term in ablations.FACE_TERMS])  # fmt: skip
 
 
+def test_the_default_is_that_of_the_metric():
+    assert ablations.DEFAULT == metrics.face.__kwdefaults__
+
+
 def test_a_variant_moves_as_far_as_it_ranks_otherwise_than_the_default():
     other, none = ablations.DEFAULT | {"temperature": 5.0}, ablations.DEFAULT | {"n_components": None}
     table = pd.concat(

@@ -63,7 +63,7 @@ def test_simulated_scores_have_the_requested_quality():
 def test_better_rankings_need_fewer_models():
     rng = np.random.default_rng(0)
     accuracies = pd.DataFrame(rng.uniform(50, 90, (30, 3)), columns=[*"xyz"], index=pd.Index(range(30), name="model"))
-    found = large_pools.of_hub(accuracies)
+    found = large_pools.shortlists_on_hub(accuracies)
     simulated = found[found["ranking"] == "simulated"]
     assert (simulated.groupby("target")["best"].diff().dropna() <= 0).all()
     assert (simulated["near"] <= simulated["best"]).all()
@@ -79,18 +79,18 @@ def test_the_committed_shortlists_of_the_hub_are_those_of_its_file():
             f"{paths.relative(published_pools.hub_file())} is not there: data/README.md says where it comes from"
         )
     committed = published.load("hub_shortlists").replace("", np.nan).infer_objects()
-    found = large_pools.of_hub(accuracies).astype({"promised_best": float, "promised_near": float})
+    found = large_pools.shortlists_on_hub(accuracies).astype({"promised_best": float, "promised_near": float})
     known = committed.astype({"promised_best": float, "promised_near": float})
     pd.testing.assert_frame_equal(found, known, check_dtype=False)
 
 
 def test_without_the_file_the_committed_shortlists_are_shown_and_none_are_written(tmp_path, monkeypatch):
     monkeypatch.setenv("NCREPRO_DATA", str(tmp_path))
-    found = large_pools.hub()
+    found = large_pools.hub_shortlists()
     assert found["target"].nunique() == 12 and (found["ranking"] == "static").sum() == 12
     assert found.query("ranking == 'static'")["promised_best"].notna().all()
     with pytest.raises(FileNotFoundError, match="transfergraph/records.csv is missing"):
-        large_pools.write_hub()
+        large_pools.write_hub_shortlists()
 
 
 # Made candidates ------------------------------------------------------------------------------------------------------

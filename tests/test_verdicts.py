@@ -16,6 +16,8 @@ from ncrepro.ranking.resampling import Noise
 from ncrepro.ranking.verdicts import UNKNOWN, Verdict, above, every, exact, likely, over, positive, some
 from ncrepro.store import artifacts, paths
 
+WORDS = (verdicts.HOLDS, verdicts.FAILS, verdicts.OPEN)
+
 # The rule -------------------------------------------------------------------------------------------------------------
 
 
@@ -87,7 +89,7 @@ def test_two_numbers_are_no_draws():
 
 
 def test_the_rule_is_written_with_its_threshold_and_its_words():
-    assert "95%" in verdicts.RULE and all(word in verdicts.RULE for word in verdicts.WORDS)
+    assert "95%" in verdicts.RULE and all(word in verdicts.RULE for word in WORDS)
 
 
 def test_a_difference_with_a_known_error_is_judged_by_the_normal_distribution():
@@ -379,9 +381,7 @@ def test_every_claim_gets_one_of_three_words(tables):
             found[entry.name] = (shown.found, shown.verdict)
     assert len(found) > 40
     for name, (text, verdict) in found.items():
-        assert isinstance(verdict, Verdict) and verdict.word in verdicts.WORDS and text and "nan" not in text, (
-            f"{name}: {text}"
-        )
+        assert isinstance(verdict, Verdict) and verdict.word in WORDS and text and "nan" not in text, f"{name}: {text}"
     words = {name: verdict.word for name, (_, verdict) in found.items()}
     assert {words[name] for name in ("face_fig2", "ncti_fig2")} == {"cannot be told here"}  # one network, and four
     assert words["published_audit"] == words["stability_ground_truth"] == "does not hold"

@@ -107,7 +107,7 @@ def execute(solution: Path) -> None:
 
     whole = nbformat.read(solution, as_version=4)
     try:
-        run_cells(whole, solution.parent, strict=True)
+        run_cells(whole, solution.parent)
     except CellExecutionError as error:
         raise NotebookFailed(f"{paths.relative(solution)}: {error.ename}: {error.evalue}; it stays as it was") from None
     for cell in whole.cells:
@@ -116,11 +116,11 @@ def execute(solution: Path) -> None:
     artifacts.write(solution, _text(whole))
 
 
-def run_cells(notebook: NotebookNode, cwd: Path, strict: bool, **options) -> None:
+def run_cells(notebook: NotebookNode, cwd: Path, **options) -> None:
     """Execute a notebook in place, its kernel in the folder ``cwd``; ``options`` are nbclient's."""
     from nbclient import NotebookClient  # as above
 
-    environment = os.environ | {STRICT: "1" if strict else ""}
+    environment = os.environ | {STRICT: "1"}
     with folder_of_sockets() as sockets:
         private = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})  # no open network ports
         client = NotebookClient(notebook, resources={"metadata": {"path": str(cwd)}}, config=private, **options)

@@ -1,4 +1,4 @@
-"""Labelled photographs on disk, decoded one at a time: what every data set of the paper's scale is.
+"""Labelled photographs on disk, decoded one at a time: those of the profile `paper`, and a reader's own.
 
 `Photos` holds where images are and what they show; `tree` and `cub` find them where torchvision has no class for it.
 """

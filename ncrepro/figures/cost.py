@@ -16,7 +16,6 @@ from .display_names import label
 from .findings import NCTI_METHODS, is_best
 from .index import Checked, figure
 
-RIVALS = [method for method in NCTI_METHODS if method != "ncti"]  # in its Fig. 4
 TIMES = 10  # "more than 10x more time"
 
 
@@ -34,12 +33,12 @@ def _holds(profile: str) -> tuple[str, Verdict]:
     for pool, group in _table(profile).groupby("pool", sort=False):
         seconds = group.set_index(["implementation", "metric"])["seconds"]
         ranked = group[group["implementation"] == OURS].set_index("metric")["weighted_kendall"]
-        better = ranked.index[ranked.index.isin(RIVALS) & (ranked > ranked["ncti"])]
+        better = ranked.index[ranked.index.isin(NCTI_METHODS) & (ranked > ranked["ncti"])]
         ratios = [seconds[way, "sfda"] / seconds[way, "ncti"] for way in (OURS, PLAIN)]
         in_time = group[group["implementation"] == OURS].set_index("metric")["error"]  # of the logarithm
         text = f"{label(pool)}: metrics that rank better: {', '.join(map(label, better)) or 'none'}"
         text += f"; time of SFDA / NCTI {ratios[0]:.1f}, plain {ratios[1]:.1f}"
-        more, verdict = is_best(Experiment(pool, profile).draws(), "ncti", [m for m in RIVALS if m in ranked])
+        more, verdict = is_best(Experiment(pool, profile).draws(), "ncti", [m for m in NCTI_METHODS if m in ranked])
         slower = positive(np.log(ratios[0] / TIMES), np.hypot(in_time["sfda"], in_time["ncti"]))
         found.append((f"{text}; NCTI {more}", every(verdict, *slower)))
     return "; ".join(text for text, _ in found), every(*(verdict for _, verdict in found))

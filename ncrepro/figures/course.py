@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import kendalltau
 
 from .. import metrics, ranking
 from ..lab import course, point_clouds
 from ..metrics import collapse, registry
-from ..ranking.correlation import KERNELS
 from . import style
 from .display_names import label
 from .feature_spaces import draw_space
+from .findings import random_taus
 from .sliders import Live
 
 SIZES = (4, 5, 6, 8, 10, 12, 15, 19)  # of pools
@@ -117,7 +118,8 @@ def crossing_lines(accuracies: pd.Series, order: list[str]) -> Picture:
     """The true order at the left, another at the right: lines that cross are pairs that the other gets wrong."""
     truth = list(accuracies.sort_values(ascending=False).index)
     places = pd.Series(range(len(order), 0, -1), index=order)  # as scores: higher is better
-    tau, plain = (f(places, accuracies) for f in (ranking.weighted_kendall, _kendall))
+    tau = ranking.weighted_kendall(places, accuracies)
+    plain = kendalltau(places[accuracies.index], accuracies).statistic  # all pairs alike
     figure = Picture(2.6)
     ax = figure.subplots()
     for i, model in enumerate(truth):
@@ -131,13 +133,6 @@ def crossing_lines(accuracies: pd.Series, order: list[str]) -> Picture:
     title = rf"weighted Kendall $\tau_w$ = {tau:.2f}     (all pairs alike: {plain:.2f})"
     ax.set_title(title.replace("-", "−"))
     return figure
-
-
-def _kendall(scores: pd.Series, accuracies: pd.Series) -> float:
-    """Kendall's correlation without weights: the share of pairs in the same order minus that of the others."""
-    s, a = (x.loc[accuracies.index].to_numpy() for x in (scores, accuracies))
-    pairs = np.triu_indices(len(s), 1)
-    return float(np.mean(np.sign(s[pairs[0]] - s[pairs[1]]) * np.sign(a[pairs[0]] - a[pairs[1]])))
 
 
 def intervals(table: pd.DataFrame, title: str) -> Picture:
@@ -156,23 +151,23 @@ def intervals(table: pd.DataFrame, title: str) -> Picture:
 # Session 3: how wide is an interval? ----------------------------------------------------------------------------------
 
 
-def pool_slider(pool: str = "supervised", target: str = "digits") -> Live:
-    """A metric and a size of the pool, and how wide the interval of the weighted Kendall is then."""
+def pool_slider() -> Live:
+    """A metric and a size of the supervised pool, and how wide the interval of the weighted Kendall is then."""
     options = {"style": {"description_width": "9em"}}
     names = {label(name): name for name in registry.METRICS}
     metric = widgets.Dropdown(options=names, value="ncti", description="metric", **options)
     size = widgets.SelectionSlider(
         options=SIZES, value=SIZES[2], description="models in the pool", continuous_update=False, **options
     )
-    return Live(lambda: widths(metric.value, size.value, pool, target), metric, size)
+    return Live(lambda: widths(metric.value, size.value), metric, size)
 
 
-def widths(metric: str, size: int, pool: str = "supervised", target: str = "digits") -> Picture:
+def widths(metric: str, size: int) -> Picture:
     """The interval of a metric's weighted Kendall and that of a random order, by the number of models."""
     figure = Picture(2.9)
     ax = figure.subplots()
     for i, n in enumerate(SIZES):
-        (value, low, high), band = _interval(metric, n, pool, target), random_band(n)
+        (value, low, high), band = _interval(metric, n), np.quantile(random_taus(n), [0.025, 0.975])
         chosen = n == size
         ax.fill_betweenx((i - 0.4, i + 0.4), *band, color="0.6" if chosen else "0.88", lw=0)
         look = {"color": style.COLOURS[0], "alpha": 1 if chosen else 0.3}
@@ -182,25 +177,15 @@ def widths(metric: str, size: int, pool: str = "supervised", target: str = "digi
             text = f"{size} models: {value:.2f} ({low:.2f} to {high:.2f}), width {high - low:.2f}"
     _correlation_axis(ax)
     ax.set_yticks(range(len(SIZES)), [f"{n} models" for n in SIZES])
-    ax.set(ylim=(len(SIZES) - 0.5, -0.5), title=f"{label(metric)} on {target}, {text}".replace("-", "−"))
+    ax.set(ylim=(len(SIZES) - 0.5, -0.5), title=f"{label(metric)} on digits, {text}".replace("-", "−"))
     ax.set_xlabel(r"weighted Kendall $\tau_w$; grey: 95 % of random orders; lines: 95 % of draws of other models")
     return figure
 
 
 @cache
-def random_band(n_models: int, draws: int = 2000) -> tuple[float, float]:
-    """The middle 95 % of the weighted Kendall of random orders of ``n_models`` models."""
-    rng = np.random.default_rng(0)
-    truth = np.arange(n_models)
-    orders = rng.permuted(np.tile(truth, (draws, 1)), axis=1)
-    taus = KERNELS[ranking.weighted_kendall](orders, np.broadcast_to(truth, orders.shape))
-    return tuple(np.quantile(taus, [0.025, 0.975]))
-
-
-@cache
-def _interval(metric: str, n_models: int, pool: str, target: str) -> tuple[float, float, float]:
-    """The weighted Kendall of a metric in a part of a pool, and its interval; smaller parts lie in the larger ones."""
-    scores, accuracies = course.scores(pool, metric)[target], course.accuracies(pool)[target]
+def _interval(metric: str, n_models: int) -> tuple[float, float, float]:
+    """The weighted Kendall of a metric in a part of the pool, and its interval; smaller parts lie in larger ones."""
+    scores, accuracies = course.scores("supervised", metric)["digits"], course.accuracies("supervised")["digits"]
     chosen = np.random.default_rng(1).permutation(accuracies.index.to_numpy())[:n_models]
     s, a = scores[chosen], accuracies[chosen]
     return ranking.weighted_kendall(s, a), *ranking.bootstrap_interval(ranking.weighted_kendall, s, a, n=1000)

@@ -1,5 +1,6 @@
 """What figures and notebooks say about a claim: our ranking beside a paper's, which metric is best, what luck gives."""
 
+from functools import cache
 from itertools import permutations
 from math import factorial
 
@@ -11,6 +12,7 @@ from ..lab.experiment import Experiment
 from ..lab.published import SYMBOLS
 from ..metrics import registry
 from ..ranking import resampling
+from ..ranking.correlation import KERNELS
 from ..ranking.verdicts import UNKNOWN, Verdict, above, best, every, likely, probability, some
 from .display_names import label
 
@@ -18,6 +20,7 @@ NCTI_METHODS, FACE_METHODS = list(registry.COMPARED["ncti"]), list(registry.COMP
 SHOWN = [*FACE_METHODS, "face_printed", "ncti"]
 OURS = list(registry.COMPARED)  # the metrics that this compendium is about
 RIVALS = ["static_baseline", "linear_probe"]  # what is easy to have without them
+RANDOM_ORDERS = 2000
 
 
 def ranking_table(correlations: pd.DataFrame, methods: list[str], statistic: str = "weighted_kendall") -> pd.DataFrame:
@@ -93,17 +96,27 @@ def probability_text(chance: float) -> str:
     return "; too few models for a probability" if pd.isna(chance) else f", true in {chance:.1%} of draws"
 
 
-def by_chance(n_models: int, level: float = 0.95, draws: int = 2000) -> float:
+@cache
+def random_taus(n_models: int) -> np.ndarray:
+    """The weighted Kendall of `RANDOM_ORDERS` orders of ``n_models`` models, drawn at random (seeded)."""
+    return _taus(np.random.default_rng(0).permuted(np.tile(np.arange(n_models), (RANDOM_ORDERS, 1)), axis=1))
+
+
+def by_chance(n_models: int, level: float = 0.95) -> float:
     """The weighted Kendall below which a share ``level`` of all rankings of ``n_models`` models stay.
 
-    All rankings count if there are at most ``draws`` of them, otherwise ``draws`` random ones (seeded).
+    All rankings count if there are at most `RANDOM_ORDERS` of them, otherwise `random_taus`.
     """
-    accuracies, rng = np.arange(n_models, dtype=float), np.random.default_rng(0)
-    if factorial(n_models) <= draws:
-        rankings = permutations(accuracies)
+    if factorial(n_models) > RANDOM_ORDERS:
+        taus = random_taus(n_models)
     else:
-        rankings = (rng.permutation(accuracies) for _ in range(draws))
-    return float(np.quantile([ranking.weighted_kendall(np.array(scores), accuracies) for scores in rankings], level))
+        taus = _taus(np.array([*permutations(range(n_models))]))
+    return float(np.quantile(taus, level))
+
+
+def _taus(orders: np.ndarray) -> np.ndarray:
+    """The weighted Kendall of each row with the order 0, 1, 2, ..."""
+    return KERNELS[ranking.weighted_kendall](orders, np.broadcast_to(np.arange(orders.shape[1]), orders.shape))
 
 
 def line(correlations: pd.DataFrame, metric: str) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..rank_your_own.imagenet_experiment import IMAGENET, TEXTS, table
+from ..rank_your_own.rank import LEVEL
 from ..ranking.verdicts import Verdict, every, positive
 from . import charts, style
 from .display_names import label
@@ -17,7 +18,6 @@ LOOKS = {  # family -> colour, marker, and name on the page
     "untrained": (style.COLOURS[6], "X", "untrained"),
     "demo": (style.COLOURS[1], "s", "of the demo, 32 pixels"),
 }
-INTERVAL = 1.96  # standard errors on either side of a total
 
 
 def lead_over_others(scores: pd.DataFrame, first: str) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def lead_over_others(scores: pd.DataFrame, first: str) -> pd.DataFrame:
     for target, group in scores.groupby("target", sort=False):
         ours, others = group[group["family"] == first], group[group["family"] != first]
         low, high = ours.loc[ours["total"].idxmin()], others.loc[others["total"].idxmax()]
-        errors = [(row["high"] - row["low"]) / 2 / INTERVAL for row in (low, high)]
+        errors = [(row["high"] - row["low"]) / 2 / LEVEL for row in (low, high)]
         rows[target] = {"difference": low["total"] - high["total"], "error": float(np.hypot(*errors))}
     return pd.DataFrame(rows).T
 

@@ -89,22 +89,14 @@ def hub_static_shortlist(profile: str) -> Figure:
 # Made candidates ------------------------------------------------------------------------------------------------------
 
 
-def of_size(draws: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A column of `large_pools.random_pools` for the smallest pools, which share few candidates: draws x
-    (target, total).
-    """
-    few = draws[draws["n_models"] == draws["n_models"].min()]
-    return few.pivot(index="draw", columns=["target", "total"], values=column)
-
-
 def _shortlist_holds(profile: str) -> tuple[str, Verdict]:
-    draws = _table(profile, "draws")
-    place = of_size(draws, "best").xs("min-max", axis=1, level="total")
+    draws = _table(profile, "draws").query("total == 'min-max'")
+    place = draws.pivot(index="draw", columns="target", values="best")[draws["target"].unique()]
     shares = ", ".join(f"{label(target)} {share:.0%}" for target, share in (place <= measured.FIRST).mean().items())
     needed = ", ".join(f"{label(target)} {measured.shortlist_length(place[target].to_numpy())}" for target in place)
     text = (
-        f"pools of {draws['n_models'].min()} whose best candidate is among the first {measured.FIRST}: {shares}; to "
-        f"have it in 95 % of them, fine-tune {needed}"
+        f"pools of {measured.SIZE} whose best candidate is among the first {measured.FIRST}: {shares}; to have it in "
+        f"95 % of them, fine-tune {needed}"
     )
     return text, every(*(above(measured.FIRST + 0.5 - place[target]) for target in place))
 
@@ -112,13 +104,13 @@ def _shortlist_holds(profile: str) -> tuple[str, Verdict]:
 @figure(
     shows="how often the best of many made candidates is among the first that NCTI ranks, with three ways to add its "
     "terms",
-    claim=f"(ours) the best of {min(measured.SIZES)} candidates is among the {measured.FIRST} that NCTI ranks first",
+    claim=f"(ours) the best of {measured.SIZE} candidates is among the {measured.FIRST} that NCTI ranks first",
 )
 def large_pool_shortlist(profile: str) -> Checked:
-    groups = _table(profile, "draws").groupby(["target", "n_models", "total"], sort=False)["best"]
+    groups = _table(profile, "draws").groupby(["target", "total"], sort=False)["best"]
     points = [
-        {"panel": f"{label(target)}, {n} candidates", "line": total, "x": k, "y": 100 * (place <= k).mean()}
-        for (target, n, total), place in groups
+        {"panel": f"{label(target)}, {measured.SIZE} candidates", "line": total, "x": k, "y": 100 * (place <= k).mean()}
+        for (target, total), place in groups
         for k in (1, 2, 3, 5, 10, 20, 50, 100)
     ]
     title = f"Is the best candidate among the first? (dashed: {measured.FIRST})"
@@ -129,9 +121,9 @@ def large_pool_shortlist(profile: str) -> Checked:
 
 def _outlier_holds(profile: str) -> tuple[str, Verdict]:
     draws, worst = _table(profile, "draws"), list(measured.OUTLIERS)[-1]
-    moved = 100 * of_size(draws, worst).T.groupby(level="total").mean().T
+    moved = 100 * draws.pivot_table(worst, "draw", "total")
     means = ", ".join(f"{name} {moved[name].mean():.2f} %" for name in measured.TOTALS)
-    text = f"pairs whose order changes in pools of {draws['n_models'].min()}: {means}"
+    text = f"pairs whose order changes in pools of {measured.SIZE}: {means}"
     return text, above(moved["min-max"], moved["ranks"])
 
 
@@ -143,15 +135,12 @@ def _outlier_holds(profile: str) -> tuple[str, Verdict]:
 )
 def large_pool_outlier(profile: str) -> Checked:
     draws = _table(profile, "draws")
-    sizes = sorted(draws["n_models"].unique())
     figure, axes = plt.subplots(1, len(measured.OUTLIERS), figsize=(style.PAGE, 2.3), sharey=True, sharex=True)
     y = np.arange(len(measured.TOTALS))
     for ax, what in zip(axes, measured.OUTLIERS, strict=True):
-        for i, (size, colour, marker) in enumerate(zip(sizes, style.COLOURS, style.MARKERS, strict=False)):
-            part = 100 * draws[draws["n_models"] == size].groupby("total")[what].agg(["mean", "min", "max"])
-            part, at = part.loc[list(measured.TOTALS)], y + 0.3 * (i - (len(sizes) - 1) / 2)
-            ax.hlines(at, part["min"], part["max"], color=colour, lw=4, alpha=0.3)
-            ax.plot(part["mean"], at, marker, color=colour, ms=4, label=f"{size} candidates")
+        part = 100 * draws.groupby("total")[what].agg(["mean", "min", "max"]).loc[list(measured.TOTALS)]
+        ax.hlines(y, part["min"], part["max"], color=style.COLOURS[0], lw=4, alpha=0.3)
+        ax.plot(part["mean"], y, "o", color=style.COLOURS[0], ms=4, label=f"{measured.SIZE} candidates")
         ax.set_title(what)
         ax.set_xlabel("pairs that change their order (%)\nmark: mean, band: range over pools")
         ax.set_xscale("symlog", linthresh=0.1)
@@ -159,6 +148,6 @@ def large_pool_outlier(profile: str) -> Checked:
         ax.minorticks_off()
     axes[0].set_yticks(y, list(measured.TOTALS))
     axes[0].set_ylim(len(y) - 0.5, -0.5)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(sizes))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center")
     figure.suptitle("One outlier joins the pool: does the order of the others change?")
     return figure, *_outlier_holds(profile)

@@ -214,7 +214,7 @@ def modalities_features(profile: str) -> Checked:
     return charts.correlation_heatmap(panels, title), *_together(profile)
 
 
-def order_kept(profile: str | None) -> pd.DataFrame:
+def order_kept_by_scale(profile: str | None) -> pd.DataFrame:
     """How far the order of the pairs by a metric stays when the text features are scaled: metrics x scales.
 
     Weighted Kendall between the scores at a scale and those at scale 1, mean over targets.
@@ -240,7 +240,7 @@ def alphas(profile: str | None) -> pd.DataFrame:
 
 
 def _scale_matters(profile: str) -> tuple[str, Verdict]:
-    kept, alpha = order_kept(profile).loc["ncti"].drop(1.0), alphas(profile)
+    kept, alpha = order_kept_by_scale(profile).loc["ncti"].drop(1.0), alphas(profile)
     shares = ", ".join(f"{(alpha[scale] > SHRINKAGE_FLOOR).mean():.0%} at × {scale:g}" for scale in alpha)
     text = ", ".join(f"{value:.2f} at × {scale:g}" for scale, value in kept.items())
     changed = exact(bool((kept < 1).all()), "the same features, scaled")
@@ -254,7 +254,7 @@ def _scale_matters(profile: str) -> tuple[str, Verdict]:
     "ten times smaller",
 )
 def modalities_scale(profile: str) -> Checked:
-    kept, alpha = order_kept(profile), alphas(profile)
+    kept, alpha = order_kept_by_scale(profile), alphas(profile)
     figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.6), width_ratios=(1.3, 1))
     for i, metric in enumerate(kept.index):
         look = {"marker": style.MARKERS[i], "color": style.COLOURS[i], "ms": 4, "lw": 1.2}

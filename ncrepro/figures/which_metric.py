@@ -41,7 +41,7 @@ def _over_pools(values: pd.DataFrame) -> pd.DataFrame:
 
 def _above(one: pd.Series, other: pd.Series) -> Verdict:
     """That one thing lies above another on average over the same pools."""
-    difference, error, freedom = measured.over_pools(one, other)
+    difference, error, freedom = measured.mean_difference(one, other)
     return positive(difference, error, max(freedom, 1))[0]
 
 

@@ -222,9 +222,9 @@ class Experiment:
             again = again.iloc[:0]
         return noise_of(table, again).like(self._accuracies(subset))
 
-    def covered(self, subset: str | None = None) -> str:
+    def covered(self) -> str:
         """What the intervals of this pool include, in words: `resampling.covers`."""
-        return resampling.covers(self.noise(subset))
+        return resampling.covers(self.noise())
 
     def draws(self, subset: str | None = None, statistic: str = "weighted_kendall") -> pd.DataFrame:
         """What every ranking of the pool could have been worth on average: `resampling.draws`, n x metrics."""

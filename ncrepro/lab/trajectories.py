@@ -124,13 +124,13 @@ def collapse_of(H: np.ndarray, labels: np.ndarray, weights: np.ndarray, predicti
     return dict(zip(MEASURES, values, strict=True))
 
 
-def plane_of_means(H: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes=SHOWN) -> pd.DataFrame:
+def plane_of_means(H: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> pd.DataFrame:
     r"""The features of three classes in the plane of their means, turned so that collapse shows as an upright triangle.
 
-    With M (3, d) the three class means minus their centre and T (3, 2) the corners of an equilateral triangle, the
-    directions are the two columns of P = V Uᵀ from the singular value decomposition TᵀM = U S Vᵀ: of all orthonormal
-    pairs the one that brings M nearest to T (the orthogonal Procrustes problem). The unit of length is the mean length
-    of the projected means, so that collapsed means lie on T itself.
+    With M (3, d) the means of the classes `SHOWN` minus their centre and T (3, 2) the corners of an equilateral
+    triangle, the directions are the two columns of P = V Uᵀ from the singular value decomposition TᵀM = U S Vᵀ: of all
+    orthonormal pairs the one that brings M nearest to T (the orthogonal Procrustes problem). The unit of length is the
+    mean length of the projected means, so that collapsed means lie on T itself.
 
     Parameters
     ----------
@@ -138,22 +138,21 @@ def plane_of_means(H: np.ndarray, labels: np.ndarray, weights: np.ndarray, class
     labels : array of shape (n,), int, 0 to K - 1
     weights : array of shape (K, d)
         The linear classifier; its three rows are centred, turned likewise and scaled by their own mean length.
-    classes : three labels
 
     Returns
     -------
     DataFrame (kind, label, x, y)
         ``kind``: ``sample``, ``mean`` or ``weight``.
     """
-    means = np.stack([H[labels == k].mean(axis=0, dtype=float) for k in classes])  # (3, d)
+    means = np.stack([H[labels == k].mean(axis=0, dtype=float) for k in SHOWN])  # (3, d)
     centre = means.mean(axis=0)
     U, _, Vt = np.linalg.svd(_TRIANGLE.T @ (means - centre), full_matrices=False)
     P = Vt.T @ U.T  # (d, 2)
-    rows = weights[list(classes)].astype(float)
-    own = np.isin(labels, classes)
+    rows = weights[list(SHOWN)].astype(float)
+    own = np.isin(labels, SHOWN)
     z, m, w = (H[own] - centre) @ P, (means - centre) @ P, (rows - rows.mean(axis=0)) @ P  # (., 2) each
     unit, unit_of_weights = (np.linalg.norm(points, axis=1).mean() for points in (m, w))
-    parts = (("sample", labels[own], z / unit), ("mean", classes, m / unit), ("weight", classes, w / unit_of_weights))
+    parts = (("sample", labels[own], z / unit), ("mean", SHOWN, m / unit), ("weight", SHOWN, w / unit_of_weights))
     tables = [pd.DataFrame({"kind": kind, "label": names, "x": xy[:, 0], "y": xy[:, 1]}) for kind, names, xy in parts]
     return pd.concat(tables, ignore_index=True)
 
@@ -164,8 +163,8 @@ def terminal_epoch(measures: pd.DataFrame) -> int | None:
     return None if perfect.empty else int(perfect.iloc[0])
 
 
-def order_kept(following: pd.DataFrame, term: str = "variance_collapse") -> pd.DataFrame:
-    """How far the models' order by ``term`` after each epoch is still their order before fine-tuning.
+def order_kept(following: pd.DataFrame) -> pd.DataFrame:
+    """How far the models' order by variance collapse after each epoch is still their order before fine-tuning.
 
     Returns
     -------
@@ -174,7 +173,7 @@ def order_kept(following: pd.DataFrame, term: str = "variance_collapse") -> pd.D
     """
     rows = []
     for target, group in following.groupby("target", sort=False):
-        table = group.pivot(index="model", columns="epoch", values=term)
+        table = group.pivot(index="model", columns="epoch", values="variance_collapse")
         for epoch in table.columns:
             pairs = (1 + kendalltau(table[0], table[epoch]).statistic) / 2
             agreement = ranking.weighted_kendall(table[0], table[epoch])
@@ -182,15 +181,15 @@ def order_kept(following: pd.DataFrame, term: str = "variance_collapse") -> pd.D
     return pd.DataFrame(rows)
 
 
-def pairs_kept(following: pd.DataFrame, term: str = "variance_collapse", seed: int = 0) -> pd.DataFrame:
+def pairs_kept(following: pd.DataFrame) -> pd.DataFrame:
     """The last epoch's ``pairs_kept`` of `order_kept` in draws of the models with replacement: draws x targets.
 
     A pair of a model with itself does not count. NaN if fewer than `resampling.FEW` models were followed.
     """
     found = {}
     for target, group in following.groupby("target", sort=False):
-        table = group.pivot(index="model", columns="epoch", values=term).to_numpy()
-        counts = resampling.counts_of_models(len(table), np.random.default_rng(seed))
+        table = group.pivot(index="model", columns="epoch", values="variance_collapse").to_numpy()
+        counts = resampling.counts_of_models(len(table), np.random.default_rng(0))
         first, last = (np.sign(x[:, None] - x[None, :]) for x in (table[:, 0], table[:, -1]))
         pairs = 1.0 - np.eye(len(table))
         same, all_pairs = (

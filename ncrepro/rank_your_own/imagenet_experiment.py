@@ -45,7 +45,6 @@ TARGETS = ("cifar10_subset", "mammals", "aquatic", "garden")  # of ``photos``: C
 TEXTS = "parameters_scipy"
 PER_CLASS = {"train": 60, "test": 50}  # photographs
 TEXTS_PER_CLASS = 20  # scored, and as many held out
-OF_TOTAL = ("ncti", "logme")  # of which intervals are drawn; of all others the score alone, which is faster
 TABLES = ("scores", "terms", "provenance")
 PLACE = "imagenet_weights"
 
@@ -190,7 +189,8 @@ def _ranking(
         probes[model.name] = probe_accuracy(H, train.labels, held_out, test.labels)
         advance(note=f"{model.name} on {target}")
     alone = [name for name, metric in registry.METRICS.items() if metric.needs == registry.FEATURES]
-    judged = rank(features, metrics=OF_TOTAL, n_bootstrap=20, progress=False).set_index("model")
+    judged = rank(features, n_bootstrap=20, progress=False).set_index("model")
+    # Of all metrics the score alone: resamples would take long.
     each = rank(features, metrics=alone, n_bootstrap=0, progress=False).set_index("model")
     found = judged[["total", "low", "high", "n_samples", "n_features"]].join(each[alone])
     found["family"] = {model.name: family for family, model in models}

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.stats import t
 
 SURE = 0.95  # the one threshold
-HOLDS, FAILS, OPEN = WORDS = ("holds", "does not hold", "cannot be told here")
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told here"
 
 RULE = f"""\
 A claim is made of statements, each of which says that one number is above another. How often a statement is true is

@@ -80,14 +80,12 @@ def smallest_class(study: Experiment, target: str) -> int:
     return np.unique(labels, return_counts=True)[1].min()
 
 
-def draws_of(
-    scores: pd.DataFrame, accuracies: pd.DataFrame, noise: resampling.Noise, by: list[str], n: int = 500
-) -> pd.DataFrame:
-    """`resampling.draws` of the mean weighted Kendall of each setting: n x settings, the columns named ``by``."""
+def draws_of(scores: pd.DataFrame, accuracies: pd.DataFrame, noise: resampling.Noise, by: list[str]) -> pd.DataFrame:
+    """`resampling.draws` of the mean weighted Kendall of each setting: 500 x settings, the columns named ``by``."""
     settings = scores[by].drop_duplicates()
     numbered = scores.merge(settings.assign(setting=range(len(settings))), on=by)
     numbered = numbered[["model", "target", "setting", "score"]].rename(columns={"setting": "metric"})
-    draws = resampling.mean_over_targets(resampling.draws(numbered, accuracies, noise, n=n))
+    draws = resampling.mean_over_targets(resampling.draws(numbered, accuracies, noise, n=500))
     return draws.set_axis(pd.MultiIndex.from_frame(settings), axis=1)
 
 

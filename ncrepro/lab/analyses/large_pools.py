@@ -12,12 +12,12 @@ from scipy.stats import kendalltau, norm, rankdata, weightedtau
 
 from ... import metrics, ranking
 from ...ranking.correlation import KERNELS
+from ...ranking.verdicts import SURE
 from ...store import memory, progress
 from .. import published
 from ..experiment import Experiment
 from . import pools, published_pools
 
-SURE = 0.95
 POINT = 1.0  # of accuracy: as good as the best, for most purposes
 
 # The hub --------------------------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def shortlist_length(found: np.ndarray) -> int:
     return int(np.sort(found)[int(np.ceil(SURE * len(found))) - 1])
 
 
-def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
+def shortlists_on_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
     """How many models must be fine-tuned to have the best one, or one within a point, with 95 %.
 
     Returns
@@ -102,26 +102,26 @@ def of_hub(accuracies: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).round(6).astype({"promised_best": "Int64", "promised_near": "Int64"})
 
 
-def hub() -> pd.DataFrame:
-    """`of_hub` of the reader's file; where there is none, the committed table."""
+def hub_shortlists() -> pd.DataFrame:
+    """`shortlists_on_hub` of the reader's file; where there is none, the committed table."""
     accuracies = published_pools.hub_accuracies()
     if accuracies is not None:
-        return of_hub(accuracies)
+        return shortlists_on_hub(accuracies)
     table = published.load("hub_shortlists")
     promised = ["promised_best", "promised_near"]
     return table.assign(**table[promised].apply(pd.to_numeric).astype("Int64"))
 
 
-def write_hub() -> None:
+def write_hub_shortlists() -> None:
     """Write ``data/published/hub_shortlists.csv`` from the reader's file."""
-    published_pools.write_hub(of_hub, "hub_shortlists")
+    published_pools.write_hub(shortlists_on_hub, "hub_shortlists")
 
 
 # A thousand candidates ------------------------------------------------------------------------------------------------
 
 RELATIVES = 16  # candidates of each trained model, itself the first
 TARGETS = 2  # those that the most models were trained for
-SIZES = {200: 100, 1000: 25}  # candidates of a pool, as far as there are enough: pools that are drawn
+SIZE, DRAWS = 200, 100  # candidates of a pool that is drawn, and how many are drawn for each target
 RIDGE = 100.0  # penalty of the classifier that tells the truth
 FIRST = 10  # the candidates whose fine-tuning one may well afford
 TERMS = list(metrics.NCTITerms._fields)
@@ -243,23 +243,23 @@ def random_pools(candidates: pd.DataFrame, outliers: pd.DataFrame) -> pd.DataFra
     Returns
     -------
     DataFrame (target, n_models, draw, total, weighted_kendall, best, near, and one column per outlier)
+        No rows of a target that has no more than `SIZE` candidates.
         ``best``, ``near``: `places` of the best candidate and of the first within a point of it. Under the name of an
         outlier: the share of pairs of candidates whose order changes when it joins the pool.
     """
     groups = list(candidates.groupby("target", sort=False))
-    plan = [(number, size, draw) for number, (_, group) in enumerate(groups)
-            for size, draws in SIZES.items() if size < len(group) for draw in range(draws)]  # fmt: skip
+    plan = [(number, draw) for number, (_, group) in enumerate(groups) if len(group) > SIZE for draw in range(DRAWS)]
     rows = []
-    for number, size, draw in progress.through(plan, "draw pools", len(plan)):
+    for number, draw in progress.through(plan, "draw pools", len(plan)):
         target, group = groups[number]
-        chosen = np.random.default_rng([63, number, size, draw]).choice(len(group), size, replace=False)
+        chosen = np.random.default_rng([63, number, SIZE, draw]).choice(len(group), SIZE, replace=False)
         terms, truth = group[TERMS].iloc[chosen], group["accuracy"].to_numpy()[chosen]
         odd = outliers[outliers["target"] == target].set_index("outlier")[TERMS]
         good = {"best": truth == truth.max(), "near": truth >= truth.max() - POINT}
         for name, total in TOTALS.items():
             scores = total(terms).to_numpy()
             moved = {what: total(pd.concat([terms, odd.loc[[what]]])).to_numpy()[:-1] for what in odd.index}
-            rows.append({"target": target, "n_models": size, "draw": draw, "total": name,
+            rows.append({"target": target, "n_models": SIZE, "draw": draw, "total": name,
                          "weighted_kendall": weightedtau(scores, truth).statistic,
                          **{what: int(places(scores, which)) for what, which in good.items()},
                          **{what: (1 - kendalltau(scores, other).statistic) / 2
@@ -268,22 +268,20 @@ def random_pools(candidates: pd.DataFrame, outliers: pd.DataFrame) -> pd.DataFra
 
 
 def shortlists(draws: pd.DataFrame) -> pd.DataFrame:
-    """How good the first places are: (target, n_models, total, weighted_kendall, in_first, best, near).
+    """How good the first places are: (target, total, weighted_kendall, in_first, best, near).
 
     ``in_first``: share of the pools whose best candidate is among the `FIRST`; ``best``, ``near``: how many must be
     fine-tuned to have the best one, or one within a point, in 95 % of the pools.
     """
-    by = ["target", "n_models", "total"]
     in_first = ("best", lambda places: (places <= FIRST).mean())
     found = {"weighted_kendall": ("weighted_kendall", "mean"), "in_first": in_first}
     return (
-        draws.groupby(by, sort=False)
+        draws.groupby(["target", "total"], sort=False)
         .agg(**found, best=("best", shortlist_length), near=("near", shortlist_length))
         .reset_index()
     )
 
 
 def reordered_pairs(draws: pd.DataFrame) -> pd.DataFrame:
-    """Per cent of pairs of candidates that an outlier reorders, mean over pools: (target, n_models, total, *names)."""
-    by = ["target", "n_models", "total"]
-    return (100 * draws.groupby(by, sort=False)[list(OUTLIERS)].mean()).reset_index()
+    """Per cent of pairs of candidates that an outlier reorders, mean over pools: (target, total, *names)."""
+    return (100 * draws.groupby(["target", "total"], sort=False)[list(OUTLIERS)].mean()).reset_index()

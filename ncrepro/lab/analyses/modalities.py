@@ -14,11 +14,11 @@ from ..recipes import PAIR
 from . import stack
 
 POOL = "modalities"
-SIDE_BY_SIDE, LATE, IMAGES, TEXTS = "side by side", "length 1", "images alone", "texts alone"
+SIDE_BY_SIDE, UNIT_LENGTH, IMAGES, TEXTS = "side by side", "length 1", "images alone", "texts alone"
 SCALES = (0.1, 1.0, 10.0)  # what the features of the texts are multiplied by
 SCALED = {scale: SIDE_BY_SIDE if scale == 1 else f"texts × {scale:g}" for scale in SCALES}
 MISSING = {"half the texts missing": 1, "half the images missing": 0}  # which of the two parts
-FEATURES = (SIDE_BY_SIDE, LATE, IMAGES, TEXTS, *(n for n in SCALED.values() if n != SIDE_BY_SIDE), *MISSING)
+FEATURES = (SIDE_BY_SIDE, UNIT_LENGTH, IMAGES, TEXTS, *(n for n in SCALED.values() if n != SIDE_BY_SIDE), *MISSING)
 TRUTHS = {"side by side": None, "late": "late"}  # way of fusing -> the subset of the pool that is judged by it
 ADDED = "scores added"  # of images alone and of texts alone
 SCORED = ("ncti", "face", "logme", "regularized_h_score", "gbc", "transrate", "linear_probe")  # need features only
@@ -38,7 +38,7 @@ def arrange_features(images: np.ndarray, texts: np.ndarray, features: str) -> np
     if features in (IMAGES, TEXTS):
         return images if features == IMAGES else texts
     parts = [images, texts]
-    if features == LATE:
+    if features == UNIT_LENGTH:
         parts = [part / np.linalg.norm(part, axis=1, keepdims=True).clip(1e-12) for part in parts]
     elif features in MISSING:
         missing = MISSING[features]

@@ -314,7 +314,7 @@ def advised_metrics(best: pd.DataFrame, setting: str = FEATURES) -> tuple[str, .
     return tuple(best[(best["setting"] == setting) & best["chosen"]]["metrics"].item().split())
 
 
-def over_pools(one: pd.Series, other: pd.Series) -> tuple[float, float, int]:
+def mean_difference(one: pd.Series, other: pd.Series) -> tuple[float, float, int]:
     """How far one thing lies above another on the same pools: mean difference, standard error, degrees of freedom."""
     difference = (one - other).dropna()
     return float(difference.mean()), float(difference.sem()), len(difference) - 1
