@@ -20,7 +20,7 @@ _ONE = "one linear layer or convolution, so it has no penultimate layer; allowed
 def heads(network: nn.Module) -> list[str]:
     """Where in ``network`` its last layer is: timm says so; else the last linear layer, else the last convolution.
 
-    A distilled network of timm has two.
+    A distilled network of timm has two, one that was `cut` has none.
     """
     modules = {place: m for place, m in network.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
     if hasattr(network, "get_classifier"):
@@ -32,9 +32,19 @@ def heads(network: nn.Module) -> list[str]:
     else:
         linear = [place for place, module in modules.items() if isinstance(module, nn.Linear)]
         found = (linear or list(modules))[-1:]
-    if not found:
+    if not found or any(isinstance(module, Cut) for module in network.modules()):
         raise ValueError(f"{_name(network)} does not end in {_ONE}")
     return found
+
+
+class Cut(nn.Identity):
+    """Stands where the last layer was."""
+
+
+def cut(network: nn.Module) -> None:
+    """Take the last layer away, so that ``network`` returns its features."""
+    for place in heads(network):
+        network.set_submodule(place, Cut())
 
 
 def path(network: nn.Module) -> str:
