@@ -206,7 +206,17 @@ def test_a_single_output_is_no_classifier(end):
         (lambda net, h: net.one(h), False),
         (lambda net, h: net.one(h).relu(), False),
         (lambda net, h: net.norm(net.one(h)), False),
-        (lambda net, h: h[:, :3], False),
+        (lambda net, h: h[:, :3], True),
+        (lambda net, h: torch.cat([net.one(h), net.single(h)], 1), True),
+        (lambda net, h: net.one(h) @ torch.arange(18.0).view(9, 2).sin(), True),
+        (lambda net, h: net.one(h).view(len(h), 3, 3).mean(1), True),
+        (lambda net, h: functional.pad(net.one(h), (0, 3)), True),
+        (lambda net, h: torch.cat([net.one(h), net.two(net.body[4](h).relu())], 1), True),  # of heads of two depths
+        (lambda net, h: (net.one(h), net.single(h))[0] / 3, True),  # another head is used after it
+        (lambda net, h: functional.pad(net.one(h).relu(), (0, 3)), False),
+        (lambda net, h: net.one(torch.stack([h, -h], 1)).relu().mean(1), False),
+        (lambda net, h: torch.cat([net.one(h), h], 1), False),
+        (lambda net, h: (z := net.one(h)) + net.nine(z.tanh()), False),  # a block with a sum around it
         (lambda net, h: net.one(h)[:, [0, 3]], True),
         (lambda net, h: net.norm(net.one(h))[:, [0, 3]], False),
         (lambda net, h: net.two_dimensional(h[:, :, None, None]), True),
@@ -222,9 +232,9 @@ def test_a_single_output_is_no_classifier(end):
 def test_features_that_may_be_logits_get_a_caution(end, altered, tmp_path):
     network = Net(
         end, one=nn.Linear(6, 9), two=nn.Linear(6, 9), norm=nn.BatchNorm1d(9), two_dimensional=nn.Conv2d(6, 9, 3, 1, 1),
-        bilinear=nn.Bilinear(6, 6, 9), single=nn.Linear(6, 1),
+        bilinear=nn.Bilinear(6, 6, 9), single=nn.Linear(6, 1), nine=nn.Linear(9, 9),
     ).eval()  # fmt: skip
-    plain = Net(lambda net, h: h[:, :4])
+    plain = Net(lambda net, h: h.relu()[:, :4])
     images = np.random.default_rng(0).integers(0, 255, (40, 40, 40, 3), dtype=np.uint8)
     table = ncrepro.rank(
         images, {"it": (network, REDUCED), "plain": (plain, REDUCED)}, "logme", labels=[0, 1] * 20, n_bootstrap=0,
@@ -569,13 +579,9 @@ def test_features_that_are_not_the_same_twice_get_a_caution(after, layers, trans
 
 
 def test_widths_that_differ_between_batches_are_named():
-    def narrower(net, h):
-        net.k = getattr(net, "k", 6) - 1
-        return h[:, : net.k]
-
-    model = resolve({"it": (Net(narrower), REDUCED)}, "images")[0].load()
+    model = resolve({"it": (Net(lambda net, h: h[:, : len(h) + 1]), REDUCED)}, "images")[0].load()
     data = some_photos(6)
-    with pytest.raises(ValueError, match="its features are 5 wide for the first samples and 4 wide from sample 4 on"):
+    with pytest.raises(ValueError, match="its features are 5 wide for the first samples and 3 wide from sample 4 on"):
         extract(model, data, CPU, 4)
 
 
