@@ -205,6 +205,7 @@ def test_a_single_output_is_no_classifier(end):
         (lambda net, h: net.one(torch.stack([h, 2 * h], 1))[:, 0], True),
         (lambda net, h: net.one(h), False),
         (lambda net, h: net.one(h).relu(), False),
+        (lambda net, h: functional.hardswish(net.one(h)), False),  # as in MobileNetV3 without its head
         (lambda net, h: net.norm(net.one(h)), False),
         (lambda net, h: h[:, :3], True),
         (lambda net, h: torch.cat([net.one(h), net.single(h)], 1), True),

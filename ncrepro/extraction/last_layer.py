@@ -349,8 +349,8 @@ def _is_made_of_heads(network: nn.Module, images: Tensor, seen: list[Seen], out:
     Two images go through the network, then two others, for which the layers give what they gave for the first two: if
     the network returns the same as before, it has looked at nothing else. Layers that are not needed for this are left
     out, the first ones first. What is kept may not feed another layer, as it does where a sum goes around one, nor go
-    through a ReLU, which makes zeros of what is negative. Layers with several positions count where they are as wide as
-    the output. What does not run on two images may be made of its heads.
+    through a ReLU or its like, which makes zeros of -8 and less. Layers with several positions count where they are as
+    wide as the output. What does not run on two images may be made of its heads.
     """
     turns = sorted({x.turn for x in seen if x.output.ndim == 2 or x.output.shape[1] == out.shape[1]})
     if not turns:
@@ -365,7 +365,7 @@ def _is_made_of_heads(network: nn.Module, images: Tensor, seen: list[Seen], out:
             return torch.equal(_replay(network, others, turns, {turn: outputs[turn] for turn in kept})[0], made)
 
         def zeros(sign: int) -> Tensor:
-            return _replay(network, others, turns, {turn: sign * outputs[turn].abs() for turn in kept})[0] == 0
+            return _replay(network, others, turns, {turn: sign * (8 + outputs[turn].abs()) for turn in kept})[0] == 0
 
         kept = turns[-1:] if suffice(turns[-1:]) else turns
         if torch.equal(plain, made) or not suffice(kept):
