@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 
 import ncrepro
 from ncrepro import metrics
-from ncrepro.extraction import devices, last_layer, object_digest, preprocessing
+from ncrepro.extraction import devices, last_layer, networks, object_digest, preprocessing
 from ncrepro.extraction.features import ImageModel, extract
 from ncrepro.extraction.folders import Photos
 from ncrepro.extraction.preprocessing import IMAGENET, REDUCED
@@ -206,8 +206,19 @@ def test_a_single_output_is_no_classifier(end):
         (lambda net, h: net.one(torch.stack([h, 2 * h], 1))[:, 0], True),
         (lambda net, h: net.one(h), False),
         (lambda net, h: net.one(h).relu(), False),
+        (lambda net, h: functional.hardswish(net.one(h)), False),  # as in MobileNetV3 without its head
         (lambda net, h: net.norm(net.one(h)), False),
-        (lambda net, h: h[:, :3], False),
+        (lambda net, h: h[:, :3], True),
+        (lambda net, h: torch.cat([net.one(h), net.single(h)], 1), True),
+        (lambda net, h: net.one(h) @ torch.arange(18.0).view(9, 2).sin(), True),
+        (lambda net, h: net.one(h).view(len(h), 3, 3).mean(1), True),
+        (lambda net, h: functional.pad(net.one(h), (0, 3)), True),
+        (lambda net, h: torch.cat([net.one(h), net.two(net.body[4](h).relu())], 1), True),  # of heads of two depths
+        (lambda net, h: (net.one(h), net.single(h))[0] / 3, True),  # another head is used after it
+        (lambda net, h: functional.pad(net.one(h).relu(), (0, 3)), False),
+        (lambda net, h: net.one(torch.stack([h, -h], 1)).relu().mean(1), False),
+        (lambda net, h: torch.cat([net.one(h), h], 1), False),
+        (lambda net, h: (z := net.one(h)) + net.nine(z.tanh()), False),  # a block with a sum around it
         (lambda net, h: net.one(h)[:, [0, 3]], True),
         (lambda net, h: net.norm(net.one(h))[:, [0, 3]], False),
         (lambda net, h: net.two_dimensional(h[:, :, None, None]), True),
@@ -223,9 +234,9 @@ def test_a_single_output_is_no_classifier(end):
 def test_features_that_may_be_logits_get_a_caution(end, altered, tmp_path):
     network = Net(
         end, one=nn.Linear(6, 9), two=nn.Linear(6, 9), norm=nn.BatchNorm1d(9), two_dimensional=nn.Conv2d(6, 9, 3, 1, 1),
-        bilinear=nn.Bilinear(6, 6, 9), single=nn.Linear(6, 1),
+        bilinear=nn.Bilinear(6, 6, 9), single=nn.Linear(6, 1), nine=nn.Linear(9, 9),
     ).eval()  # fmt: skip
-    plain = Net(lambda net, h: h[:, :4])
+    plain = Net(lambda net, h: h.relu()[:, :4])
     images = np.random.default_rng(0).integers(0, 255, (40, 40, 40, 3), dtype=np.uint8)
     table = ncrepro.rank(
         images, {"it": (network, REDUCED), "plain": (plain, REDUCED)}, "logme", labels=[0, 1] * 20, n_bootstrap=0,
@@ -570,13 +581,9 @@ def test_features_that_are_not_the_same_twice_get_a_caution(after, layers, trans
 
 
 def test_widths_that_differ_between_batches_are_named():
-    def narrower(net, h):
-        net.k = getattr(net, "k", 6) - 1
-        return h[:, : net.k]
-
-    model = resolve({"it": (Net(narrower), REDUCED)}, "images")[0].load()
+    model = resolve({"it": (Net(lambda net, h: h[:, : len(h) + 1]), REDUCED)}, "images")[0].load()
     data = some_photos(6)
-    with pytest.raises(ValueError, match="its features are 5 wide for the first samples and 4 wide from sample 4 on"):
+    with pytest.raises(ValueError, match="its features are 5 wide for the first samples and 3 wide from sample 4 on"):
         extract(model, data, CPU, 4)
 
 
@@ -1090,6 +1097,56 @@ def test_a_sentence_says_what_a_network_cannot_take():
         ValueError, match=r"it cannot take images of shape \(3, 40, 40\) \(.*channels.*with a transform"
     ):
         seen(grey)
+
+
+def test_a_file_without_a_head_gives_what_goes_into_it(tmp_path):
+    for name, head in (("resnet18", "fc"), ("efficientnet_b0", "classifier"), ("squeezenet1_1", "classifier.1")):
+        network = torchvision.models.get_model(name).eval()
+        network.set_submodule(head, nn.Identity())
+        torch.save(network.state_dict(), tmp_path / "w.pth")
+        H, probs, out, shown = seen(resolve([f"{name}={tmp_path / 'w.pth'}"], "images")[0].load().network)
+        assert probs is None
+        torch.testing.assert_close(H.flatten(1), last_layer.mean_over_positions(out))
+        torch.testing.assert_close(out.flatten(1), network(shown).flatten(1))
+    with pytest.raises(ValueError, match="does not fit resnet34 .missing: layer1.2"):  # its body is still looked at
+        torch.save(pooled_resnet().state_dict(), tmp_path / "w.pth")
+        resolve([f"resnet34={tmp_path / 'w.pth'}"], "images")
+    images = np.random.default_rng(0).integers(0, 255, (8, 40, 40, 3), dtype=np.uint8)
+    with pytest.raises(ValueError, match="a has no source classifier, which metric 'leep' needs"):
+        models = [f"{name}=resnet18:{tmp_path / 'w.pth'}" for name in ("a", "b")]
+        ncrepro.rank(images, models, "leep", labels=[0, 1] * 4, progress=False, cache=False)
+
+
+def pooled_resnet(*head):
+    network = torchvision.models.get_model("resnet18")
+    network.fc = nn.Sequential(*head)
+    return network.eval()
+
+
+def test_a_plain_head_is_one_under_another_name_and_a_deeper_one_is_refused(tmp_path):
+    network = pooled_resnet(nn.Dropout(), nn.Linear(512, 5))
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    H, probs, _, shown = seen(resolve([f"resnet18={tmp_path / 'w.pth'}"], "images")[0].load().network)
+    assert H.shape == (4, 512)
+    torch.testing.assert_close(probs, network(shown).softmax(1))
+    torch.save(pooled_resnet(nn.Linear(512, 9), nn.ReLU(), nn.Linear(9, 5)).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(ValueError, match=r"missing: fc.bias, fc.weight; unexpected: fc.0.bias.* another network or head"
+                       ".*or give the torch.nn.Module itself"):  # fmt: skip
+        resolve([f"resnet18={tmp_path / 'w.pth'}"], "images")
+
+
+def test_a_network_that_timm_published_without_a_head_has_none(tmp_path):
+    timm = pytest.importorskip("timm")
+    name = "vit_small_patch16_224.dino"
+    network = timm.create_model(name).eval()
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    loaded = resolve([f"it=timm/{name}:{tmp_path / 'w.pth'}"], "images")[0].load().network
+    x = torch.randn(2, 3, 224, 224)
+    H, probs, altered = last_layer.split(loaded, x, "it")
+    assert probs is None and not altered and torch.equal(H, network(x))
+    assert not networks.checkpoint(f"timm/{name}").is_classifier
+    with pytest.raises(ValueError, match="does not end in one linear layer"):
+        last_layer.find(loaded)
 
 
 def test_a_distilled_network_is_known_by_its_name(tmp_path):

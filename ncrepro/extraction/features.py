@@ -71,8 +71,8 @@ class ImageModel(Model):
         """Features (b, d), and source probabilities (b, K_s) if the network ends in a classifier."""
         # Inference tensors do not know whether they were changed in place.
         with torch.inference_mode(False), torch.no_grad():
-            features, probs, altered = last_layer.split(self.network, self.normalise(batch), self.name)
-        self.altered = altered and self.altered is not False  # a ReLU's zeros need not be in each batch
+            images = self.normalise(batch)
+            features, probs, self.altered = last_layer.split(self.network, images, self.name, self.altered)
         return features, probs
 
     def normalise(self, images: Tensor) -> Tensor:

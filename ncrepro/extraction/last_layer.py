@@ -4,6 +4,7 @@
 network computes: a reader's may have lost its head, end in a softmax, or hold its layers in any order.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
@@ -20,7 +21,7 @@ _ONE = "one linear layer or convolution, so it has no penultimate layer; allowed
 def heads(network: nn.Module) -> list[str]:
     """Where in ``network`` its last layer is: timm says so; else the last linear layer, else the last convolution.
 
-    A distilled network of timm has two.
+    A distilled network of timm has two, one that was `cut` has none.
     """
     modules = {place: m for place, m in network.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
     if hasattr(network, "get_classifier"):
@@ -32,9 +33,19 @@ def heads(network: nn.Module) -> list[str]:
     else:
         linear = [place for place, module in modules.items() if isinstance(module, nn.Linear)]
         found = (linear or list(modules))[-1:]
-    if not found:
+    if not found or any(isinstance(module, Cut) for module in network.modules()):
         raise ValueError(f"{_name(network)} does not end in {_ONE}")
     return found
+
+
+class Cut(nn.Identity):
+    """Stands where the last layer was."""
+
+
+def cut(network: nn.Module) -> None:
+    """Take the last layer away, so that ``network`` returns its features."""
+    for place in heads(network):
+        network.set_submodule(place, Cut())
 
 
 def path(network: nn.Module) -> str:
@@ -143,12 +154,13 @@ def _seen(inputs: Tensor, output: Tensor) -> Seen:
     return Seen(inputs, output, None if output.is_inference() else output._version, kind)
 
 
-def split(network: nn.Module, images: Tensor, name: str) -> Output:
+def split(network: nn.Module, images: Tensor, name: str, altered: bool | None = None) -> Output:
     """Features (n, d) of images, and source probabilities (n, K_s), or None where there is no classifier at the end.
 
-    ``name`` is the network's, for messages. Whether a last linear layer, or convolution of one pixel, is a classifier
-    or an embedding cannot be told: it counts as a classifier, unless its output is changed before it is returned, as by
-    normalising it. The mean over positions is no such change. A single output is no classifier's.
+    ``name`` is the network's, for messages, and ``altered`` what was found of the batches before. Whether a last linear
+    layer, or convolution of one pixel, is a classifier or an embedding cannot be told: it counts as a classifier,
+    unless its output is changed before it is returned, as by normalising it. The mean over positions is no such change.
+    A single output is no classifier's.
 
     Raises
     ------
@@ -201,8 +213,9 @@ def split(network: nn.Module, images: Tensor, name: str) -> Output:
             f"{name} holds weights but calls no layer, as an exported network does, so its last layer cannot be found: "
             "give the torch.nn.Module that it was made of"
         )
-    altered = any(_may_be_made_of(layer.output, out) for layer in last) and not bool((out == 0).any())  # by a ReLU
-    return Output(features, None, altered or (bool(last) and _are_distributions(out)))
+    if altered is None:
+        altered = bool(last) and _is_made_of_heads(network, images.to(kind), [*seen, *last], out)
+    return Output(features, None, altered)
 
 
 def _run(network: nn.Module, images: Tensor) -> tuple[object, list[Seen], list[Seen], list[nn.Module]]:
@@ -330,14 +343,61 @@ def _is_softmax(probs: Tensor, logits: Tensor, coarse: float) -> bool:
     return _same((slope * apart).softmax(1), probs, coarse)
 
 
-def _may_be_made_of(logits: Tensor, out: Tensor) -> bool:
-    """Whether an output has the width of a layer's, or two columns for one, or is a choice of its columns."""
-    if logits.shape[1] == out.shape[1] or (logits.shape[1], out.shape[1]) == (1, 2):
-        return True
-    if not logits.ndim == out.ndim == 2 or logits.shape[1] < out.shape[1] or logits.dtype != out.dtype:
+def _is_made_of_heads(network: nn.Module, images: Tensor, seen: list[Seen], out: Tensor) -> bool:
+    """Whether the output rests on nothing but what the last layers give, however that is put together.
+
+    Two images go through the network, then two others, for which the layers give what they gave for the first two: if
+    the network returns the same as before, it has looked at nothing else. Layers that are not needed for this are left
+    out, the first ones first. What is kept may not feed another layer, as it does where a sum goes around one, nor go
+    through a ReLU or its like, which makes zeros of -8 and less. Layers with several positions count where they are as
+    wide as the output. What does not run on two images may be made of its heads.
+    """
+    turns = sorted({x.turn for x in seen if x.output.ndim == 2 or x.output.shape[1] == out.shape[1]})
+    if not turns:
         return False
-    columns = (out[0][:, None] == logits[0]).int().argmax(1)
-    return torch.equal(logits[:, columns], out)
+    first = images[[0, -1]]
+    others = first.flip(0, -1)
+    try:
+        made, _, outputs = _replay(network, first, turns, {})
+        plain, inputs, _ = _replay(network, others, turns, {})
+
+        def suffice(kept: list[int]) -> bool:
+            return torch.equal(_replay(network, others, turns, {turn: outputs[turn] for turn in kept})[0], made)
+
+        def zeros(sign: int) -> Tensor:
+            return _replay(network, others, turns, {turn: sign * (8 + outputs[turn].abs()) for turn in kept})[0] == 0
+
+        kept = turns[-1:] if suffice(turns[-1:]) else turns
+        if torch.equal(plain, made) or not suffice(kept):
+            return False
+        for turn in turns:
+            fewer = [other for other in kept if other != turn]
+            if fewer and suffice(fewer):
+                kept = fewer
+        _, again, _ = _replay(network, others, turns, {turn: outputs[turn] for turn in kept})
+        rectified = not (torch.equal(zeros(1), zeros(-1)) or _are_distributions(made))
+    except Exception:  # a network may raise errors of any type
+        return True
+    return not rectified and all(torch.equal(again[turn], inputs[turn]) for turn in turns)
+
+
+def _replay(
+    network: nn.Module, images: Tensor, turns: list[int], given: dict[int, Tensor]
+) -> tuple[Tensor, dict[int, Tensor], dict[int, Tensor]]:
+    """What a network returns of images, and what went into and came out of the layers used in these turns, where
+    ``given`` takes the place of what came out.
+    """
+    inputs, outputs, turn = {}, {}, itertools.count()
+
+    def keep(layer: nn.Module, taken: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        if (now := next(turn)) in turns:
+            inputs[now], outputs[now] = taken[0].clone(), output.clone()  # they may be changed in place
+        return given[now].clone() if now in given else None
+
+    with ExitStack() as hooks:
+        for layer in _with_weights(network):
+            hooks.enter_context(layer.register_forward_hook(keep))
+        return network(images.contiguous()), inputs, outputs
 
 
 def _of_two_heads(seen: list[Seen], out: Tensor, ran: list[nn.Module]) -> tuple[Tensor, Tensor] | None:

@@ -51,6 +51,7 @@ class Checkpoint:
     transform: Transform
     licence: str
     megabytes: float = math.nan
+    is_classifier: bool = True  # false for a body that was published alone
     accuracy: float = math.nan  # per cent, top-1 on the validation images of ImageNet-1k, as published
     gigaflops: float = math.nan  # multiply-adds of one image, as published
 
@@ -132,6 +133,7 @@ def load(name: str, weights: str = WEIGHTS, transform: str = "own") -> tuple[nn.
     ------
     ValueError
         If the file's hash is not the published one, or its weights do not fit the network: then their names are given.
+        If it holds no last layer.
     OSError
         If the download fails.
     """
@@ -156,6 +158,8 @@ def restore(name: str, state: dict[str, Tensor], file: Path) -> nn.Module:
     """The network called ``name`` with the weights ``state``, and as many outputs as these have; ``file`` is where they
     are from.
 
+    Without weights of a last layer it has none, and returns its features.
+
     Raises
     ------
     ValueError
@@ -164,11 +168,40 @@ def restore(name: str, state: dict[str, Tensor], file: Path) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # no weight that is drawn is kept
         network = build(name)
         state = adapt_names(state, network, file)
-        rows = state.get(f"{last_layer.heads(network)[0]}.weight")
+        heads = last_layer.heads(network)
+        place = _place_of_head(heads[0], list(network.state_dict()))
+        state = _with_plain_head(state, heads[0], place)
+        rows = state.get(f"{heads[0]}.weight")
         if rows is not None and rows.ndim and 0 < len(rows) != N_IMAGENET:
             network = build(name, len(rows))
+    if not any(key.startswith((f"{place}.", *(f"{head}." for head in heads))) for key in state):
+        last_layer.cut(network)
     load_state(network, state, file)
     return network.eval()
+
+
+def _place_of_head(head: str, own: list[str]) -> str:
+    """The outermost part of a network with the weights ``own`` that holds no weights but its ``head``'s."""
+    while above := head.rpartition(".")[0]:
+        if sum(key.startswith(f"{above}.") for key in own) > sum(key.startswith(f"{head}.") for key in own):
+            break
+        head = above
+    return head
+
+
+def _with_plain_head(state: dict[str, Tensor], head: str, place: str) -> dict[str, Tensor]:
+    """``state`` with the one linear layer that it has in ``place`` under the name ``head``, as of a network whose
+    ``fc`` became ``nn.Sequential(nn.Dropout(), nn.Linear(d, K))``.
+    """
+    inside = {key.rpartition(".")[0] for key in state if key.startswith(f"{place}.")}
+    if len(inside) != 1:
+        return state
+    (found,) = inside
+    parts = {key.removeprefix(found): value for key, value in state.items() if key.startswith(f"{place}.")}
+    if parts.keys() != {".weight", ".bias"} or parts[".weight"].ndim < 2:
+        return state
+    body = {key: value for key, value in state.items() if not key.startswith(f"{place}.")}
+    return body | {head + part: value for part, value in parts.items()}
 
 
 # Where weights come from ----------------------------------------------------------------------------------------------
@@ -230,6 +263,7 @@ def _of_timm(name: str) -> Checkpoint:
         sha256=file.name if re.fullmatch("[0-9a-f]{64}", file.name) else "",  # a copy has the name of the link
         transform=transform,
         licence=config.license or "see its page",
+        is_classifier=config.num_classes != 0,
         **_TIMM_FACTS.get(name, {}),
     )
 

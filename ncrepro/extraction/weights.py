@@ -115,8 +115,8 @@ def load_state(network: nn.Module, state: dict[str, Tensor], file: Path) -> None
     if reasons:
         name = getattr(network, "name", type(network).__name__)
         raise ValueError(
-            f"{file} does not fit {name} ({'; '.join(reasons)}): it holds another network; save the state dict "
-            f"of a {name}"
+            f"{file} does not fit {name} ({'; '.join(reasons)}): it holds another network or head; save the state "
+            f"dict of a {name}, or give the torch.nn.Module itself"
         )
     with torch.no_grad():
         for key, value in state.items():

@@ -178,11 +178,11 @@ def _check_architecture(name: str) -> None:
 def _of_name(name: str, architecture: str) -> Candidate:
     found = networks.checkpoint(architecture)
     spec = {"architecture": architecture, "weights": networks.fetch(found), "transform": repr(found.transform)}
-    return Candidate(name, spec, partial(_load_published, name, architecture), is_classifier=True)
+    return Candidate(name, spec, partial(_load_published, name, architecture), is_classifier=found.is_classifier)
 
 
 def _load_published(name: str, architecture: str) -> ImageModel:
-    return ImageModel(name, *networks.load(architecture)[:2])
+    return _load_file(name, architecture, networks.checkpoint(architecture).file)
 
 
 def _of_path(name: str, left: str, right: str) -> Callable[[], Candidate]:
