@@ -1097,6 +1097,16 @@ def test_source_probabilities_of_several_models_in_one_file_are_refused(tmp_path
         open_features([tmp_path / "f.npz"])
 
 
+def test_a_folder_that_holds_the_folder_of_classes_is_answered_by_its_name(cats):
+    inside = cats / "seg_train"
+    inside.mkdir()
+    for name in "ab":
+        (cats / name).rename(inside / name)
+    with pytest.raises(ValueError, match=f"holds one folder, which holds folders in its turn: name {inside} instead"):
+        opened(cats)
+    assert opened(inside).counts.to_dict() == {"a": 3, "b": 3}
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

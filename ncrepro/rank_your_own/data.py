@@ -240,6 +240,8 @@ def _of_folder(folder: Path) -> Photos:
         )
     split = _split(folder, folders.subfolders(folder))
     classes = folders.classes(folder / split)
+    if len(classes) == 1 and len(folders.subfolders(deeper := folder / split / classes[0])) > 1:
+        raise ValueError(f"{folder / split} holds one folder, which holds folders in its turn: name {deeper} instead")
     if len(classes) < 2:
         raise ValueError(
             f"{folder / split} holds {len(classes) or 'no'} folder{'s' * (len(classes) != 1)}, so "
