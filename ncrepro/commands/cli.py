@@ -1,4 +1,4 @@
-"""The command line, ``ncrepro COMMAND``: every target of make that computes something is one of its commands.
+"""The command line, ``ncrepro COMMAND``: most targets of make call one of its commands.
 
 Every failure gives one clear line and a non-zero exit status. Each command imports only what it needs, so that none
 loads torch without using it.

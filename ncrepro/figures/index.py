@@ -45,6 +45,14 @@ NOTEBOOKS = {  # module of this package -> the notebook whose figures it holds
 OF_IMAGES = ("data_gallery", "loss_functions_images", "selfsupervised_views")
 UNPUBLISHED = ("smoke", "classroom")  # profiles whose pictures git ignores, so that no page can show them
 
+EXCEPTIONS = """\
+Written by `90_figures`. The numbers of a profile were computed by the run that drew its figures, with three exceptions:
+
+- The numbers of `42_imagenet_weights`, and of the figures whose names begin with `hub_`, were computed once; the
+  committed tables keep them.
+- The numbers of papers, and what follows from them alone, are the printed ones.
+- The verdicts of a profile that was trained again (`make noise`) rest on the other trainings, too."""
+
 RESULT = ("found", "verdict", "if_false", "if_true")  # the last two are what the verdict of this run alone rests on
 
 Checked = tuple[Figure, str, Verdict]  # a figure, what is found of its claim, and the verdict of this run
@@ -223,7 +231,7 @@ def _write_readme() -> None:
     """``figures/README.md``, from the index of every profile whose pictures are committed."""
     parts = [
         "# Figures",
-        "Written by `90_figures`; every number on this page was computed by the run that drew the figures.",
+        EXCEPTIONS,
         RULE,
     ]
     for path in sorted(paths.figures("").glob("*/index.csv")):

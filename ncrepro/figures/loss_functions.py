@@ -112,7 +112,7 @@ def loss_functions_matrix(profile: str) -> Figure:
 
 
 @figure(
-    shows="mean weighted Kendall of every ranking with its interval, several losses",
+    shows="mean weighted Kendall of every ranking but PARC, ETran and kNN with its interval, several losses",
     claim="(ours) some metric ranks better than the static baseline",
 )
 def loss_functions_intervals(profile: str) -> Checked:

@@ -312,7 +312,7 @@ def selfsupervised_face(profile: str) -> Checked:
 
 
 @figure(
-    shows="mean weighted Kendall of every ranking of self-supervised models with its interval",
+    shows="mean weighted Kendall of every ranking of self-supervised models but PARC, ETran and kNN with its interval",
     claim="(ours) some metric ranks better than the static baseline",
 )
 def selfsupervised_intervals(profile: str) -> Checked:

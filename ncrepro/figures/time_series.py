@@ -123,7 +123,7 @@ def time_series_rankings(profile: str) -> Checked:
 
 
 @figure(
-    shows="mean weighted Kendall of every ranking with its interval, time series and speech",
+    shows="mean weighted Kendall of every ranking but PARC, ETran and kNN with its interval, time series and speech",
     claim="(ours) NCTI or FaCe ranks better than the static baseline and than a linear probe",
 )
 def time_series_intervals(profile: str) -> Checked:

@@ -243,7 +243,7 @@ def _at_most_0(values: pd.Series) -> float:
 @figure(
     shows="how far a gap in score goes with a gap in accuracy, and how often a pair of models is ranked right when the "
     "gap in score is small or large",
-    claim="(Singh et al.) a gap in score says nothing about the gap in accuracy, for no metric",
+    claim="(Singh et al.) for no metric does the gap in score say anything about the gap in accuracy",
 )
 def fidelity(profile: str) -> Checked:
     table = _table(profile, "fidelity")

@@ -162,7 +162,7 @@ class Experiment:
 
     @writes_tables("scores")
     def score(self) -> pd.DataFrame:
-        """Every metric, and a linear probe, on every feature set: (model, target, metric, term or ``total``, score)."""
+        """Every metric on every feature set: (model, target, metric, term or ``total``, score)."""
         runs = list(product(self.pool.models, self.pool.targets))
         made = self._run("score", [self._scoring(*run) for run in runs])
         rows = [

@@ -1,7 +1,7 @@
 """Transferability metrics: features and labels in, a score out.
 
-One function per metric, one file per metric; ``features`` may be NumPy, a memory map or torch on any device, and are
-never modified.
+One function per metric, one file per family of metrics; ``features`` may be NumPy, a memory map or torch on any
+device, and are never modified.
 """
 
 from . import collapse

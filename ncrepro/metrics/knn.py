@@ -20,7 +20,8 @@ def knn(
         \text{kNN} = \frac{100}{n} \sum_i \Bigl[\,y_i = \arg\max_c \sum_{j \in N_k(i)} [y_j = c]\,\Bigr]
 
     with :math:`N_k(i)` the k samples nearest to sample i by Euclidean distance, i itself left out. Of classes with
-    equally many votes the one with the nearest sample wins; samples at the same distance count as they come.
+    equally many votes the one with the nearest sample wins. If more than one sample is at the k-th smallest distance,
+    it is not specified which of them votes.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def knn(
     max_queries : int
         With more samples than this, only this many are classified, from each class its share, by all the others.
     seed : int
-        Which ones.
+        Seed of the random choice of these samples.
 
     Returns
     -------

@@ -39,7 +39,7 @@ def otce(
     max_samples : int
         If one side has more samples than this, only this many of them are coupled, from each class its share.
     seed : int
-        Which ones.
+        Seed of the random choice of these samples.
 
     Returns
     -------

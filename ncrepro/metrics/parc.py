@@ -42,7 +42,7 @@ def parc(
         With more samples than this, only this many are compared, from each class its share. The cost grows with their
         square.
     seed : int
-        Which ones.
+        Seed of the random choice of these samples.
 
     Returns
     -------

@@ -16,7 +16,7 @@ class Term:
     """One part of a metric. Over a pool it is min-max normalised, and enters the total with its sign."""
 
     name: str  # the field of the tuple that the metric returns
-    label: str  # on the page
+    label: str  # its name in figures and text
     sign: int = 1  # 1 where higher is better, -1 where lower is
 
     @property
@@ -34,7 +34,7 @@ class Metric:
     name : str
         Of the function in `ncrepro.metrics`, and of the metric in every table.
     label : str
-        On the page.
+        Its name in figures and text.
     source : str
         Where it comes from, as the docstring of the function says.
     terms : tuple of Term
@@ -170,7 +170,7 @@ def sign(term: str) -> float:
 
 
 def label(name: str) -> str | None:
-    """What a metric, a variant or a baseline is called on the page; None for another name."""
+    """What a metric, a variant or a baseline is called in figures and text; None for another name."""
     known = METRICS | VARIANTS | BASELINES
     return known[name].label if name in known else None
 

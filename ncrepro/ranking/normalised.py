@@ -29,7 +29,8 @@ def total(terms_by_model, weights: Mapping[str, float] | None = None) -> pd.Seri
     -------
     Series
         One total per model, higher is better. NCTI lies in [-1, 2], FaCe in [0, 2]. A total compares the models of
-        this pool only: adding or removing a model changes the minima and maxima, and so the totals of all models.
+        this pool only: adding or removing a model can change a minimum or a maximum, and then the totals of other
+        models.
 
     Raises
     ------

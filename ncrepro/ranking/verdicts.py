@@ -13,15 +13,17 @@ RULE = f"""\
 A claim is made of statements, each of which says that one number is above another. How often a statement is true is
 counted in draws of what could have been otherwise: other models, other test images, another training
 (`ncrepro.ranking.resampling`). A statement **{HOLDS}** if it is true in {SURE:.0%} of the draws or more, **{FAILS}**
-if it is true in {1 - SURE:.0%} or fewer; else it **{OPEN}**. A claim of several statements {HOLDS} if every one does;
-it {FAILS} if one of its k statements is true in no more than {1 - SURE:.0%} / k of the draws, since one of many is
-easily false by luck. Of "some ranking does it" the same is asked the other way round. What rests on fewer than five
-models, or on one training, {OPEN}. Where nothing is drawn, in printed numbers and in constructed examples, a claim
-{HOLDS} or {FAILS}.
+if it is true in {1 - SURE:.0%} or fewer; else it **{OPEN}**. A claim that *all* of k statements are true {HOLDS} if
+every one does; it {FAILS} if one of them is true in no more than {1 - SURE:.0%} / k of the draws, since one of many is
+easily false by luck. A claim that *at least one* of k statements is true {HOLDS} if one of them is false in no more
+than {1 - SURE:.0%} / k of the draws; it {FAILS} if every one is true in {1 - SURE:.0%} or fewer. A claim about fewer
+than five models, or about one network that was trained once, {OPEN}. Where nothing is drawn, in printed numbers and
+in constructed examples, a claim {HOLDS} or {FAILS}.
 
 Where a profile was trained again with other seeds (`make noise`), a verdict rests on all trainings, and this run is one
-of them: a probability is the mean of what the trainings give, each counted alone. What this run alone would say stands
-beside the verdict where it is another word."""
+of them: a probability is the mean of what the trainings give, each counted alone. If this run alone would give another
+verdict, that one is shown beside it. Where a profile was not repeated (`photos`), its verdicts rest on one training;
+its draws cover other models, images and fine-tunings, but no other pre-training."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Every metric on a part of a target: what `31_low_shot` and `34_stability` measure."""
+"""Scores on a part of a target: what `31_low_shot` and `34_stability` measure.
+
+All metrics but ETran, PARC, kNN, the linear probe and F-OTCE.
+"""
 
 import numpy as np
 import pandas as pd

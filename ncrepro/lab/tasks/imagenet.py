@@ -160,7 +160,8 @@ def extract(spec: dict, pretrained_spec: dict, pretrained: Arrays) -> Arrays:
 
     ``spec["recipe"]``: ``split`` as for `datasets.torchvision_datasets.load`, ``precision`` as for
     `features.of_photos`. Self-supervised networks have no source classifier, so no source probabilities; how much of
-    their feature space they use (see `objectives.collapse`) is measured on the target instead of the source.
+    their feature space they use (see `objectives.representation_collapse`) is measured on the target instead of the
+    source.
     """
     photos = datasets.load(spec["target"], spec["split"], spec["recipe"]["split"], spec["max_per_class"])
     network, transform = restore(pretrained_spec, pretrained)
