@@ -364,18 +364,15 @@ def _is_made_of_heads(network: nn.Module, images: Tensor, seen: list[Seen], out:
         def suffice(kept: list[int]) -> bool:
             return torch.equal(_replay(network, others, turns, {turn: outputs[turn] for turn in kept})[0], made)
 
-        def zeros(sign: int) -> Tensor:
-            return _replay(network, others, turns, {turn: sign * (8 + outputs[turn].abs()) for turn in kept})[0] == 0
-
-        kept = turns[-1:] if suffice(turns[-1:]) else turns
-        if torch.equal(plain, made) or not suffice(kept):
+        kept = turns[-1:]
+        if torch.equal(plain, made) or not (suffice(kept) or suffice(kept := turns)):
             return False
-        for turn in turns:
+        for turn in turns if len(kept) > 1 else ():
             fewer = [other for other in kept if other != turn]
             if fewer and suffice(fewer):
                 kept = fewer
-        _, again, _ = _replay(network, others, turns, {turn: outputs[turn] for turn in kept})
-        rectified = not (torch.equal(zeros(1), zeros(-1)) or _are_distributions(made))
+        low, again, _ = _replay(network, others, turns, {turn: -8 - outputs[turn].abs() for turn in kept})
+        rectified = not (torch.equal(low == 0, made == 0) or _are_distributions(made))
     except Exception:  # a network may raise errors of any type
         return True
     return not rectified and all(torch.equal(again[turn], inputs[turn]) for turn in turns)
