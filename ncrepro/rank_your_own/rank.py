@@ -565,8 +565,8 @@ def _own_cautions(
         doubtful.append(("features are not the same twice", remedy))
     found += [_Own(f"its {caution}: {remedy}", caution, remedy) for caution, remedy in doubtful]
     if arrays["early"]:
-        caution, remedy = "LogME stopped before its maximum", "leave out features that never vary or follow from others"
-        found.append(_Own(caution, caution, f"if you give features, {remedy}"))
+        caution = "LogME stopped before its maximum, since some features never vary or follow from others"
+        found.append(_Own(caution, caution, "if you give features, leave these columns out"))
     if caution := getattr(model, "caution", ""):
         found.append(_Own(caution, caution))
     return found
