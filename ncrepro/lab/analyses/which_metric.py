@@ -21,7 +21,7 @@ from ..experiment import Experiment
 from . import pools, stack
 
 SIZES = (1, 2, 3)  # metrics in a set
-SLOW = ("nleep",)  # fits a mixture of Gaussians: no default, since `rank` scores every model on fifty resamples
+NOT_FOR_RANK = ("nleep",)  # fits a mixture of Gaussians: no default, since `rank` scores every model on fifty resamples
 FEATURES, CLASSIFIER = "features", "source classifier"  # what a set may ask of a model
 RULE = "rule"  # the choice by `choose`, of any size
 # Sets that somebody else proposed, so that none of these pools was used to choose them.
@@ -121,7 +121,7 @@ def _needs(metric: str) -> str:
 
 
 def candidates(table: pd.DataFrame, classifier: bool) -> list[str]:
-    """The metrics of `of_pools` that a set may hold: they have values in every pool and are not `SLOW`.
+    """The metrics of `of_pools` that a set may hold: they have values in every pool and are not `NOT_FOR_RANK`.
 
     Without a source classifier, those that need nothing but features and labels; with one, the pools that have it.
     """
@@ -132,7 +132,9 @@ def candidates(table: pd.DataFrame, classifier: bool) -> list[str]:
     return [
         metric
         for metric in order
-        if everywhere.get(metric, False) and metric not in (*registry.BLIND, *SLOW) and _needs(metric) in allowed
+        if everywhere.get(metric, False)
+        and metric not in (*registry.BLIND, *NOT_FOR_RANK)
+        and _needs(metric) in allowed
     ]
 
 
