@@ -127,7 +127,7 @@ BASELINES: dict[str, Baseline] = _by_name(
     Baseline("static_baseline", "static baseline"),
     Baseline("source_accuracy", "source accuracy"),
     Baseline("n_parameters", "number of parameters"),
-    Baseline("linear_probe", METRICS["linear_probe"].label, blind=False),
+    Baseline("linear_probe", METRICS["linear_probe"].label, blind=False),  # a metric that also serves as a baseline
 )
 BLIND = tuple(baseline.name for baseline in BASELINES.values() if baseline.blind)
 
