@@ -165,11 +165,11 @@ def rank(
     bar = partial(bars.through, unit="samples", passing=True, shown=bool(progress))
     if are_features(data):
         if models:
+            hint = (
+                "; if this dict is a table of texts, give pandas.DataFrame(...) of it" if isinstance(data, dict) else ""
+            )
             raise ValueError(
-                "the data are features already, so there is nothing for models to read: leave models out; if this dict "
-                "is a table of texts, give pandas.DataFrame(...) of it"
-                if isinstance(data, dict)
-                else "the data are features already, so there is nothing for models to read: leave models out"
+                f"the data are features already, so there is nothing for models to read: leave models out{hint}"
             )
         pool: list = open_features(data, labels, max_per_class=max_per_class, seed=seed)
         _check_pool(pool)
