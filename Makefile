@@ -75,10 +75,12 @@ format: | environment  ## format the code, and fix what ruff can fix
 	@$(PYTHON) -m ruff check --fix-only .
 	@$(PYTHON) -m ruff format .
 
+# One process of pytest per core, and each file in one of them.
+in_processes := -n auto --maxprocesses 4 --dist loadfile
 test: | environment  ## run the smoke profile, then every test, then every notebook with pytest
 	$(MAKE) PROFILE=smoke all
-	env -u MAKEFLAGS $(PYTHON) -m pytest tests
-	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest -W default --nbval-lax --nbval-current-env --ignore=notebooks/course notebooks
+	env -u MAKEFLAGS $(PYTHON) -m pytest $(in_processes) tests
+	NCREPRO_PROFILE=smoke $(PYTHON) -m pytest $(in_processes) -W default --nbval-lax --nbval-current-env --ignore=notebooks/course notebooks
 
 notebooks: all  ## replace the committed notebooks by the executed ones of the demo, with their outputs
 	test "$$PROFILE" = demo

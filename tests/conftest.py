@@ -1,4 +1,6 @@
+import fcntl
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -52,10 +54,16 @@ def root(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def site():
-    """The book, built once for all tests."""
-    process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "ncrepro", "book"], cwd=REPOSITORY, capture_output=True, text=True
-    )
-    assert process.returncode == 0, process.stderr
+def site(tmp_path_factory):
+    """The book, built once for all tests by the first process of pytest that wants it."""
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    with open(place / "book.lock", "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if not lock.read():
+            command = [sys.executable, "-W", "ignore", "-m", "ncrepro", "book"]
+            process = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+            assert process.returncode == 0, process.stderr
+            lock.write("built")
     return REPOSITORY / "build" / "book"

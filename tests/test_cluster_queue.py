@@ -17,6 +17,7 @@ pytest.importorskip("distributed")
 pytestmark = [
     pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="dask-jobqueue is not installed"),
     pytest.mark.filterwarnings("default"),  # those of dask are not ours
+    pytest.mark.filterwarnings("ignore:unclosed cluster"),  # it holds a cluster that pytest-xdist cannot print
     pytest.mark.usefixtures("collected"),
 ]
 
