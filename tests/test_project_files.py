@@ -107,7 +107,7 @@ def test_continuous_integration_runs_the_same_everywhere():
     steps = re.findall(
         r"^(?:time|nice) make (?:-C \S+ PYTHON=\S+ )?(.*?)(?: &)?$", (REPOSITORY / ".ci/run").read_text(), re.MULTILINE
     )
-    assert steps == ["check", "all", "test", "verify", "slides book"]
+    assert steps == ["check", "all", "test", "verify"]
 
 
 def test_hooks_are_local_and_ask_what_make_check_asks():

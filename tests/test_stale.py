@@ -9,8 +9,10 @@ import sys
 
 import pytest
 from conftest import REPOSITORY
+from matplotlib import pyplot as plt
 
 from ncrepro.commands import workflow
+from ncrepro.figures import index
 from ncrepro.lab import profiles
 from ncrepro.store import fingerprint, manifest
 
@@ -84,6 +86,14 @@ def test_a_kept_data_set_that_is_removed_is_made_again_though_nothing_has_to_be_
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)}
     output = subprocess.check_output([sys.executable, "-c", DATA], env=environment, cwd=REPOSITORY, text=True)
     assert kept and kept <= set(json.loads(output.splitlines()[-1]))
+
+
+def test_a_figure_that_make_has_drawn_is_not_drawn_again_by_hand(recorded):
+    file = REPOSITORY / "figures" / "smoke" / "face_table1.png"
+    before = file.stat().st_mtime_ns
+    with plt.rc_context():
+        index._save("smoke", file.stem)
+    assert file.stat().st_mtime_ns == before
 
 
 # Changes in a copy ----------------------------------------------------------------------------------------------------

@@ -100,8 +100,12 @@ class Channel:
 
 def numbers(column: pd.Series) -> pd.Series | None:
     """The numbers of a column of text, NaN where it is empty; None if it holds anything else."""
-    made = pd.to_numeric(column.where(column != ""), errors="coerce")
-    return None if (made.isna() & (column != "") & (column != "nan")).any() else made.astype(float)
+    cells = column.to_numpy(object)
+    first = next((cell for cell in cells if cell), "0")
+    if first != "nan" and np.isnan(pd.to_numeric(first, errors="coerce")):
+        return None  # at the first cell, as in most columns of words
+    made = pd.to_numeric(cells, errors="coerce").astype(float)
+    return pd.Series(made, column.index, name=column.name) if set(cells[np.isnan(made)]) <= {"", "nan"} else None
 
 
 def keys_of(table: pd.DataFrame) -> list[str]:

@@ -195,7 +195,7 @@ def _save(profile: str, name: str) -> tuple[str, tuple]:
     everything()
     entry = _ENTRIES[name]
     record, request = _record(entry, profile)
-    if trace.is_on() and manifest.why_again(record, request) is None:
+    if manifest.why_again(record, request) is None:
         return name, tuple(manifest.load(record)["result"])
     shown = entry.draw(profile)
     if not trace.is_on():
