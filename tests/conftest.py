@@ -13,6 +13,16 @@ import ncrepro as _  # noqa: F401, first of all, which settles how NumPy and tor
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _autograd_that_may_fork():
+    """torch counts devices at its first backward pass. After `torch.export` there is one more, and after that pass no
+    forked process could train: so the first comes before any test, in whatever order they run.
+    """
+    import torch
+
+    torch.ones(1, requires_grad=True).sum().backward()
+
+
 @pytest.fixture
 def collected():
     """What a test leaves open is collected with the test, whose warnings it is, and not with a later one."""
