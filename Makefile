@@ -118,11 +118,13 @@ variables:
 	@$(python) -m ncrepro.commands.variables
 
 # Create .venv from requirements.txt (not when PYTHON is given). That file is copied into .venv last, so that an
-# interrupted installation starts again. If two makes run at once, one waits for the other.
+# interrupted installation starts again. If two makes run at once, one waits for the other. pip would compile the modules
+# on one core; a few of them are for a later Python, which is no error.
 environment: variables
 ifneq ($(filter .venv/%,$(PYTHON)),)
 	@exec 9> .venv.lock; flock 9 || true; cmp -s requirements.txt .venv/requirements.txt || { set -x; \
 	  $(BASE_PYTHON) -m venv --clear .venv; \
-	  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt; \
+	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt; \
+	  .venv/bin/python -W ignore -m compileall -q -j 0 .venv/lib > /dev/null || true; \
 	  cp requirements.txt .venv/requirements.txt; }
 endif
