@@ -1,6 +1,7 @@
 import fcntl
 import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,19 @@ def checkout(tmp_path):
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(REPOSITORY / name, folder / name)
     return folder
+
+
+@pytest.fixture
+def bare(checkout):
+    """The checkout without what takes long before `make` runs its first notebook: no library is loaded for all of
+    them, and no pool is looked at. For tests of what becomes of notebooks that need neither.
+    """
+    loads = checkout / "ncrepro" / "commands" / "make.py"
+    code, n = re.subn(r"(?s)LIBRARIES = \(.*?\)", 'LIBRARIES = ("IPython", "ipykernel.kernelapp")', loads.read_text())
+    assert n == 1
+    loads.write_text(code)
+    (checkout / "ncrepro" / "lab" / "experiment.py").write_text("def Experiment(*pool): ...\n")
+    return checkout
 
 
 @pytest.fixture

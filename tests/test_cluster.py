@@ -11,11 +11,11 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from errno import ENOSPC
 from functools import partial
 
 import numpy as np
 import pytest
+from cluster_jobs import add_one, fatal, lacks, make_numbers, on_a_full_disk, once_for_ever, square
 from conftest import REPOSITORY
 
 from ncrepro import rank
@@ -28,63 +28,6 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # those of dask are not ours
     pytest.mark.usefixtures("collected"),  # nor are the connections that it leaves to the collector
 ]
-
-
-# What workers do; the file that they write into says how often --------------------------------------------------------
-
-
-def _note(log, what):
-    with open(log, "a") as file:
-        file.write(f"{what}\n")
-
-
-def square(log, i):
-    _note(log, i)
-    time.sleep(0.05)
-    return i * i
-
-
-def once_for_ever(log, i):
-    """The first time, 0 never ends."""
-    first = not log.exists() or f"{i}\n" not in log.read_text()
-    _note(log, i)
-    time.sleep(600 if first and i == 0 else 0.05)
-    return os.getpid()
-
-
-def on_a_full_disk(folder, i):
-    """The process that comes first has a full disk."""
-    try:
-        (folder / "first").mkdir()
-        (folder / f"full-{os.getpid()}").touch()
-    except FileExistsError:
-        pass
-    if (folder / f"full-{os.getpid()}").exists():
-        raise OSError(ENOSPC, "No space left on device")
-    time.sleep(0.2)
-    return i
-
-
-def fatal(i):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def make_numbers(value, size=4):
-    return {"value": np.full(size, value)}
-
-
-def numbers_job(i, size):
-    return jobs.Job(
-        f"{i}", paths.cache("smoke") / f"a/{i}.safetensors", {"i": i}, partial(make_numbers, float(i), size)
-    )
-
-
-def add_one(path, spec):
-    return {"value": jobs.require(path, spec, "number")["value"] + 1}
-
-
-def lacks(what):
-    return what
 
 
 # A scheduler and workers in processes of their own --------------------------------------------------------------------
@@ -147,7 +90,7 @@ def shared(two, monkeypatch, tmp_path):
     monkeypatch.setenv("NCREPRO_ROOT", str(two.root))
     monkeypatch.setenv("NCREPRO_CLUSTER", two.address)
     _until(lambda: len(_workers()) == 2)  # a test before may have killed one
-    cluster.client().run(importlib.import_module, "test_cluster")  # which takes some seconds
+    cluster.client().run(importlib.import_module, "cluster_jobs")  # which takes some seconds
     yield tmp_path / "log"
     cluster.leave()
 
@@ -207,26 +150,26 @@ def test_work_that_no_worker_has_room_for_is_refused(shared):
 
 
 def make_tables():
-    study = Experiment("multi_source", "smoke")
+    study = Experiment("time_series", "smoke")
     for verb in ("pretrain", "finetune", "extract", "score", "correlate"):
         getattr(study, verb)()
 
 
 def tables(root):
-    found = (root / "data/results/smoke/multi_source").glob("*.csv")
+    found = (root / "data/results/smoke/time_series").glob("*.csv")
     return {file.name: file.read_bytes() for file in found if not file.name.startswith("seconds_")}
 
 
 def test_machines_that_share_nothing_give_the_same_tables(machines, tmp_path):
     for root in ("there", "alone"):
         shutil.copytree(REPOSITORY / "notebooks" / "profiles", tmp_path / root / "notebooks/profiles")
+    with pytest.MonkeyPatch.context() as alone:  # before this process is a client, whose threads no copy would have
+        alone.setenv("NCREPRO_ROOT", str(tmp_path / "alone"))
+        alone.delenv("NCREPRO_CLUSTER")
+        make_tables()
     machines.work(2, NCREPRO_ROOT=str(tmp_path / "there"))
     make_tables()
     assert list((tmp_path / "there/data/cache/smoke/pretrained").iterdir())  # they were trained there
-    given = {"NCREPRO_ROOT": str(tmp_path / "alone"), "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
-    code = "import ncrepro, test_cluster; test_cluster.make_tables()"
-    alone = {name: value for name, value in os.environ.items() if name != "NCREPRO_CLUSTER"} | given
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=alone, check=True, stdout=subprocess.DEVNULL)
     found = tables(tmp_path / "root")
     assert len(found) == 5 and found == tables(tmp_path / "alone")
 
@@ -310,10 +253,10 @@ def test_a_client_that_was_killed_goes_on_where_it_was(two, shared, tmp_path):
 import sys
 from functools import partial
 from ncrepro.store import jobs, paths
-import test_cluster
+import cluster_jobs
 def main():
     made = [jobs.Job(f"job{{i}}", paths.cache("smoke") / "killed" / f"{{i}}.safetensors", {{"i": i}},
-                     partial(test_cluster.counted, {str(shared)!r}, i)) for i in range(30)]
+                     partial(cluster_jobs.counted, {str(shared)!r}, i)) for i in range(30)]
     print(len(jobs.run("work", made, 1)))
 if __name__ == "__main__":
     main()
@@ -328,12 +271,6 @@ if __name__ == "__main__":
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
     assert output.endswith("30\n")
     assert len(times(shared)) == 30 and sum(times(shared).values()) <= 32  # two were running
-
-
-def counted(log, i):
-    _note(log, i)
-    time.sleep(0.2)
-    return {"value": np.array(i)}
 
 
 def _until(condition):

@@ -8,11 +8,12 @@ import sys
 import time
 from functools import partial
 
+import cluster_jobs
 import pytest
 import test_cluster
 from conftest import REPOSITORY
 
-from ncrepro.store import cluster
+from ncrepro.store import cluster, jobs
 
 pytest.importorskip("distributed")
 
@@ -86,7 +87,7 @@ def hosts(tmp_path, monkeypatch):
 
 def test_a_link_that_is_cut_costs_only_what_was_done_behind_it(hosts, tmp_path):
     host_of, cut, log = {}, False, tmp_path / "done"
-    for i, done in cluster.side_by_side(partial(test_cluster.square, log), range(60)):
+    for i, done in cluster.side_by_side(partial(cluster_jobs.square, log), range(60)):
         host_of[i] = done.host
         if len(set(host_of.values())) == 2 and not cut:
             ip("link", "set", "ncrepro-b-v", "down")
@@ -95,14 +96,14 @@ def test_a_link_that_is_cut_costs_only_what_was_done_behind_it(hosts, tmp_path):
     assert sum(test_cluster.times(log).values()) <= 62 and time.monotonic() - since < 60
     ip("link", "set", "ncrepro-b-v", "up")
     deadline = time.monotonic() + 60  # the host comes back by itself
-    while {done.host for _, done in cluster.side_by_side(partial(test_cluster.square, log), range(6))} != set(hosts):
+    while {done.host for _, done in cluster.side_by_side(partial(cluster_jobs.square, log), range(6))} != set(hosts):
         assert time.monotonic() < deadline
         time.sleep(1)
 
 
 def test_a_host_with_a_full_disk_does_no_more(hosts, capsys):
-    made = [test_cluster.numbers_job(i, 20_000) for i in range(6)]
-    found = test_cluster.jobs.run("work", made, 1)
+    made = [cluster_jobs.numbers_job(i, 20_000) for i in range(6)]
+    found = jobs.run("work", made, 1)
     assert [arrays["value"][0] for arrays in found] == list(range(6))
     output = capsys.readouterr().out
     assert "No space left on device; its work goes to others" in output and "ncrepro-a: 6 jobs" in output

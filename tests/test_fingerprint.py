@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from ncrepro.store import fingerprint
+from ncrepro.store import fingerprint, paths
 
 PACKAGE = {
     "ncrepro/__init__.py": "",
@@ -51,7 +51,7 @@ PACKAGE = {
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A function that writes the package with some files changed and gives the fingerprint of some roots."""
-    monkeypatch.setattr(fingerprint, "_REPOSITORY", tmp_path)
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path)
     monkeypatch.setenv("NCREPRO_ROOT", str(tmp_path))
 
     def of(*roots, changed=None, **options):

@@ -43,14 +43,18 @@ print(plt.get_backend(), sorted(plt.rcParams.items()))
 """
 
 
-@pytest.fixture
-def two(checkout):
-    """A checkout with two notebooks in place of all."""
+def with_two(checkout, first="1", second="2"):
+    """The checkout with two notebooks in place of all."""
     for path in (checkout / "notebooks").glob("*.ipynb"):
         path.unlink()
-    for name, code in (("00_first", FIRST), ("90_last", SECOND)):
+    for name, code in (("00_first", first), ("90_last", second)):
         write(checkout, name, code)
     return checkout
+
+
+@pytest.fixture
+def two(bare):
+    return with_two(bare)
 
 
 def write(checkout, name, *cells):
@@ -68,7 +72,8 @@ def outcome(checkout, name):
     return {kind: noted[kind] for kind in ("module", "read", "there", "code")}, json.dumps(printed)
 
 
-def test_a_run_of_make_is_as_one_that_is_started_anew(make, two):
+def test_a_run_of_make_is_as_one_that_is_started_anew(make, checkout):
+    two = with_two(checkout, FIRST, SECOND)
     result = make("all")
     assert (result.stderr, result.returncode, run_names(result)) == ("", 0, ["00_first", "90_last"])
     copies = [outcome(two, name) for name in ("00_first", "90_last")]

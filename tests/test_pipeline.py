@@ -1,6 +1,7 @@
 """What goes wrong silently with make, papermill and notebooks, each made to happen."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,9 @@ from conftest import REPOSITORY
 
 from ncrepro.commands import cli as pipeline
 from ncrepro.commands import run, variables
+from ncrepro.commands.forked_process import Forked
 from ncrepro.lab import profiles
+from ncrepro.lab.experiment import Experiment
 from ncrepro.store import paths
 
 
@@ -110,6 +113,7 @@ def test_make_alone_explains_itself(make):
         assert f"make {target} " in output
 
 
+@pytest.mark.usefixtures("bare")
 def test_make_fails_when_a_notebook_fails_and_says_why_in_one_line(make, checkout):
     (checkout / "notebooks" / "00_start_here.ipynb").write_text(
         notebook("profile = None", "raise RuntimeError('no luck')")
@@ -137,6 +141,7 @@ def test_nothing_is_removed_of_a_profile_that_is_not_there(profile, make, checko
     assert (checkout / "data" / "results").exists() and (checkout / "data" / "reference").exists()
 
 
+@pytest.mark.usefixtures("bare")
 def test_make_runs_in_order_what_is_not_up_to_date_and_nothing_else(make, checkout):
     for path in (checkout / "notebooks").glob("*.ipynb"):
         path.unlink()
@@ -204,6 +209,7 @@ def test_a_command_waits_for_no_library_that_it_does_not_need(arguments, root):
     assert process.stdout.endswith("none\n"), process.stdout + process.stderr
 
 
+@pytest.mark.usefixtures("bare")
 def test_a_place_that_cannot_be_written_is_one_clear_line_before_any_work(make, checkout):
     (checkout / "data" / "results").write_text("a file where a folder should be")
     result = make("all")
@@ -212,6 +218,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_line_before_any_work(make, 
     assert not list((checkout / "build").rglob("*.ipynb"))
 
 
+@pytest.mark.usefixtures("bare")
 def test_a_disk_that_is_too_full_is_one_clear_line_before_any_work(make, checkout):
     path = checkout / "notebooks/profiles/smoke.yaml"
     path.write_text(path.read_text().replace("disk_gb: 0.2", "disk_gb: 1.0e+9"))
@@ -236,25 +243,26 @@ def test_results_that_are_missing_are_one_clear_line(root, capsys):
 
 # Killed and started again ---------------------------------------------------------------------------------------------
 
-RUN = "from ncrepro.lab.experiment import Experiment; s = Experiment('supervised', 'smoke'); s.pretrain(); s.finetune()"
-
 
 def tables(root: Path) -> dict[str, bytes]:
-    found = (root / "data/results/smoke/supervised").glob("*.csv")
+    found = (root / "data/results/smoke/time_series").glob("*.csv")
     return {path.name: path.read_bytes() for path in found if not path.name.startswith("seconds")}
 
 
-def start(root: Path) -> subprocess.Popen:
-    environment = {"PATH": "/usr/bin:/bin", "NCREPRO_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+def start(root: Path) -> Forked:
+    def work() -> int:
+        os.setsid()  # so that it can be killed with its workers
+        os.environ["NCREPRO_ROOT"] = str(root)
+        study = Experiment("time_series", "smoke")
+        study.pretrain()
+        study.finetune()
+        return 0
+
+    return Forked(work)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")  # pytest's own may be
 def test_a_killed_run_started_again_gives_the_tables_of_an_undisturbed_one(root, tmp_path_factory):
-    import os
-    import shutil
-
     undisturbed = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(root / "notebooks", undisturbed / "notebooks")
     assert start(undisturbed).wait() == 0

@@ -217,8 +217,16 @@ def test_a_reader_that_has_read_enough_is_no_error(files):
         assert running.stderr.read() == b"" and running.wait() == 1
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize("command", [("rank", "--html", "page.html"), ("rank", "--json"), ("score", "--json")])
+@pytest.mark.parametrize(
+    ("command", "closed"),
+    [
+        (("rank", "--html", "page.html"), "<&- >&- 2>&-"),
+        (("rank", "--json"), ">&-"),
+        (("score", "--json"), ">&-"),
+        (("score", "--json"), "2>&-"),
+        (("score", "--json"), "<&- >&- 2>&-"),
+    ],
+)
 def test_closed_output_is_no_error(command, closed, files):
     typed = [sys.executable, "-m", "ncrepro", *command[:1], *files, "--metrics", "logme", *command[1:]]
     process = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *typed],
@@ -248,7 +256,7 @@ def test_caches_lie_in_the_checkout_or_where_the_reader_or_the_system_says(tmp_p
     for name in ("NCREPRO_CACHE", "NCREPRO_ROOT", "NCREPRO_DATA"):
         monkeypatch.delenv(name, raising=False)
     assert paths.cache("rank") == REPOSITORY / "data" / "cache" / "rank"
-    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site-packages" / "ncrepro" / "store" / "paths.py"))
+    monkeypatch.setattr(paths, "CHECKOUT", tmp_path / "site-packages")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     monkeypatch.setenv("HOME", str(tmp_path))
     place = paths.cache("rank")

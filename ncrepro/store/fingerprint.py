@@ -20,12 +20,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache, cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 from . import artifacts, paths, trace
-
-_REPOSITORY = Path(__file__).resolve().parents[2]
 
 # What the fingerprint of a *result* does not look into, and why; `make` looks into all of it.
 KEEPING = {
@@ -115,7 +112,7 @@ def _of(roots: tuple[str, ...], stops: tuple[str, ...]) -> str:
     for library in sorted(found.libraries):
         hasher.update(f"{library} {_version(library)}".encode())
     for folder in sorted(found.data):
-        for path in sorted((_REPOSITORY / folder).rglob("*.*")):
+        for path in sorted((paths.CHECKOUT / folder).rglob("*.*")):
             hasher.update(path.name.encode() + path.read_bytes())
     return hasher.hexdigest()[:16]
 
@@ -144,8 +141,8 @@ def _sources() -> str:
     """Digest of every file of code that can be reached."""
     hasher = hashlib.sha256()
     for package in trace.OURS:
-        for path in sorted((_REPOSITORY / package).rglob("*.py")):
-            hasher.update(f"{path.relative_to(_REPOSITORY)} ".encode() + path.read_bytes())
+        for path in sorted((paths.CHECKOUT / package).rglob("*.py")):
+            hasher.update(f"{path.relative_to(paths.CHECKOUT)} ".encode() + path.read_bytes())
     return hasher.hexdigest()[:32]
 
 
@@ -464,7 +461,7 @@ def _imports(node: ast.AST, module: _Module) -> dict[str, str]:
 def _module(name: str) -> _Module | None:
     if not name or name.split(".")[0] not in trace.OURS:
         return None
-    path = _REPOSITORY.joinpath(*name.split("."))
+    path = paths.CHECKOUT.joinpath(*name.split("."))
     for file, is_package in ((path / "__init__.py", True), (path.with_suffix(".py"), False)):
         if file.is_file():
             return _Module(name, file.read_text(encoding="utf-8"), is_package)
@@ -473,7 +470,7 @@ def _module(name: str) -> _Module | None:
 
 @cache
 def _below(package: str) -> tuple[str, ...]:
-    folder = _REPOSITORY.joinpath(*package.split("."))
+    folder = paths.CHECKOUT.joinpath(*package.split("."))
     if not (folder / "__init__.py").is_file():
         return ()
     names = [p.stem for p in folder.glob("*.py")] + [p.parent.name for p in folder.glob("*/__init__.py")]

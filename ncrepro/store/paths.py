@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 CHOSEN = ("NCREPRO_ROOT", "NCREPRO_DATA", "NCREPRO_CACHE")  # the environment variables that name a folder
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def make_absolute() -> None:
@@ -16,7 +17,7 @@ def make_absolute() -> None:
 
 def root() -> Path:
     """The compendium's folder: ``NCREPRO_ROOT`` if set, else the checkout that this package lies in."""
-    return Path(os.environ.get("NCREPRO_ROOT") or Path(__file__).resolve().parents[2])
+    return Path(os.environ.get("NCREPRO_ROOT") or CHECKOUT)
 
 
 def is_checkout() -> bool:
@@ -78,7 +79,7 @@ def photographs() -> Path:
 
 def time_series() -> Path:
     """Time series of public archives. Committed; those of this checkout, wherever results go."""
-    return Path(__file__).resolve().parents[2] / "data" / "time_series"
+    return CHECKOUT / "data" / "time_series"
 
 
 def downloads() -> Path:
@@ -128,5 +129,5 @@ def figures(profile: str) -> Path:
 
 def relative(path: Path) -> str:
     """``path`` as a reader should see it: below the compendium's folder if it lies there, with forward slashes."""
-    path = Path(path).resolve()
-    return (path.relative_to(root().resolve()) if path.is_relative_to(root().resolve()) else path).as_posix()
+    path, above = Path(path).resolve(), root().resolve()
+    return (path.relative_to(above) if path.is_relative_to(above) else path).as_posix()
