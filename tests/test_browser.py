@@ -228,7 +228,7 @@ def test_a_slider_in_jupyterlab_changes_its_picture_once_and_nothing_committed(b
 PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(prompt => prompt.textContent.trim())"
 
 
-@pytest.mark.parametrize("name", ["34_stability", "course/2_how_a_ranking_is_judged"])
+@pytest.mark.parametrize("name", ["course/2_how_a_ranking_is_judged"])
 def test_a_notebook_runs_in_jupyterlab_before_anything_was_computed(browser, lab, checkout, name):
     before = contents(checkout / "notebooks")
     tab = run_all(browser, lab(name))

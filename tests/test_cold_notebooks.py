@@ -23,7 +23,7 @@ from ncrepro.lab.trajectories import Trajectories
 from ncrepro.store import artifacts, cold_notebooks, jobs, paths, trace
 
 # What a normal run of the tests tries; NCREPRO_COLD=all tries every notebook (minutes).
-TRIED = ("01_neural_collapse", "20_supervised", "40_rank_your_own", "90_figures")
+TRIED = ("20_supervised", "40_rank_your_own", "90_figures")
 NOTEBOOKS = sorted(path.stem for path in (REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
 SECONDS = 60
 

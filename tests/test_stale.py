@@ -132,7 +132,6 @@ def runs_named(*starts: str) -> set[str]:
 
 
 CHANGES = {
-    "nothing": ("README.md", "", "", set(), {""}),
     "a comment": ("ncrepro/lab/training.py", "draws = torch", "# in order\n    draws = torch", set(), {""}),
     "a docstring": ("ncrepro/lab/losses.py", '"""', '"""Words. ', set(), {""}),
     "one figure": (
