@@ -90,7 +90,7 @@ def shared(two, monkeypatch, tmp_path):
     monkeypatch.setenv("NCREPRO_ROOT", str(two.root))
     monkeypatch.setenv("NCREPRO_CLUSTER", two.address)
     _until(lambda: len(_workers()) == 2)  # a test before may have killed one
-    cluster.client().run(importlib.import_module, "cluster_jobs")  # which takes some seconds
+    cluster.client().run(importlib.import_module, "cluster_jobs")  # so that no test waits for it
     yield tmp_path / "log"
     cluster.leave()
 

@@ -380,6 +380,8 @@ def test_claims_get_the_word_that_their_tables_support(tables):
         shown = index._ENTRIES[name].draw("demo")
         plt.close(shown.figure)
         words[name] = shown.verdict.word
+        assert shown.found and "nan" not in shown.found
+    assert len([entry for entry in index.everything() if entry.claim]) > 40
     assert words.pop("ncti_fig4") in WORDS
     assert words == {
         "face_fig2": "cannot be told here",  # one network
